@@ -1,0 +1,37 @@
+"""One product, as the official loader reads it (engine/engine.py:230-362)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Product(msgspec.Struct, frozen=True):
+    """What the shop knows of a product.
+
+    Attributes:
+        asin: its id, as shown.
+        title: `name` of the official file.
+        description: `full_description`.
+        bullets: `small_description`, always a list here.
+        options: option name (lower case) to its values (stripped, `/` as ` | `, lower case), in file order.
+        prices: one price, or the low and the high of a range; [100.0] where the file has none.
+        price_tag: what pages print: `$9.99`, `$9.99 to $12.0`.
+        price: what the reward compares with the cap; for a range, drawn once by content (see `catalogue`).
+        category: the shop's department (`beauty`, `garden`, …).
+        product_category: the path, parts separated by ` › `.
+        query: the human search query of the file, lower case and stripped.
+        attributes: `items_ins` attributes; ("DUMMY_ATTR",) where it has none.
+    """
+
+    asin: str
+    title: str
+    description: str
+    bullets: tuple[str, ...]
+    options: dict[str, tuple[str, ...]]
+    prices: tuple[float, ...]
+    price_tag: str
+    price: float
+    category: str
+    product_category: str
+    query: str
+    attributes: tuple[str, ...]

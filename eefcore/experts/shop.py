@@ -1,0 +1,115 @@
+"""Shop experts of a WebShop benchmark, by strength, and their demonstrations.
+
+    strong    stands where GPT-4 stands in EEF (about 35 % wins)
+    weak      stands where GPT-3.5 stands (about 23 %), thirty times cheaper
+    perfect   makes no mistakes, and shows that the tasks can be solved
+    naive     buys the first thing that fits page one; what the tiny base knows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from eefcore.envs.webshop import WebShopBenchmark
+from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
+from eefcore.errors import DataError
+from eefcore.experts.shopper import EXPERT, NAIVE, NONE, Habits, Mistakes, Shopper, Wish
+from eefcore.protocols import Benchmark
+from eefcore.types import History, Mark, Stop, Trajectory
+
+
+class Strength(NamedTuple):
+    """An expert's habits, its mistakes, and the dollars an action of it costs (a nominal price)."""
+
+    habits: Habits
+    mistakes: Mistakes
+    dollars: float
+
+
+STRENGTHS = {
+    "strong": Strength(
+        EXPERT,
+        Mistakes(
+            pick_wrong=0.06, misread_price=0.05, overlook=0.05, give_up=0.25, forget_option=0.2, buy_anyway=0.3, tire=0.15
+        ),
+        0.03,
+    ),
+    "weak": Strength(
+        EXPERT,
+        Mistakes(
+            pick_wrong=0.1, misread_price=0.1, overlook=0.08, give_up=0.35, forget_option=0.3, buy_anyway=0.4, tire=0.2
+        ),
+        0.001,
+    ),
+    "perfect": Strength(EXPERT, NONE, 0.0),
+    "naive": Strength(NAIVE, NONE, 0.0),
+}
+
+
+def shopper(benchmark: WebShopBenchmark, strength: str, *, seed: int = 0) -> Shopper:
+    """The scripted shopper of that strength for this benchmark's tasks."""
+    if strength not in STRENGTHS:
+        raise DataError(f"no shop expert {strength!r}; choose one of {', '.join(STRENGTHS)}")
+    habits, mistakes, _ = STRENGTHS[strength]
+    return Shopper(
+        _Wishes(benchmark), judge(benchmark), name=strength, habits=habits, mistakes=mistakes, seed=seed
+    )
+
+
+class _Wishes(dict[str, Wish]):
+    """Task id to what the shopper looks for, worked out when first asked."""
+
+    def __init__(self, benchmark: WebShopBenchmark) -> None:
+        super().__init__()
+        self._benchmark = benchmark
+
+    def __missing__(self, task_id: str) -> Wish:
+        goal = self._benchmark.goal(task_id)
+        words = [*goal.attributes, goal.query]
+        self[task_id] = Wish(" ".join(words), goal.option_values)
+        return self[task_id]
+
+
+def judge(benchmark: WebShopBenchmark) -> Callable[[str, str], str | None]:
+    """Why a product does not fit a task, by the official reward of what it is, has and costs; None if it does.
+
+    Options are not judged: they are only seen once a product is open.
+    """
+
+    @lru_cache(maxsize=1 << 16)
+    def reason(task_id: str, asin: str) -> str | None:
+        goal, product = benchmark.goal(task_id), benchmark.catalogue[asin]
+        if get_type_reward(product, goal, benchmark.tagger).r_type < 1:
+            return f"not a {goal.query}"
+        for attribute in goal.attributes:
+            if not get_attribute_reward(product, (attribute,)).matches:
+                return f"not {attribute}"
+        return "too expensive" if product.price > goal.price_upper else None
+
+    return reason
+
+
+def demonstrate(
+    benchmark: Benchmark, expert: Shopper, tasks: Iterable[str], *, dollars: float = 0.0
+) -> Iterable[Trajectory]:
+    """τ_e of each task, its mistakes marked."""
+    env = benchmark.make()
+    for task in tasks:
+        history, reward, done = History(task, env.reset(task)), 0.0, False
+        marks: tuple[Mark, ...] = ()
+        while not done and len(history) < benchmark.max_turns:
+            action = expert.act(history)
+            marks += expert.marks(history)
+            seen, reward, done = env.step(action)
+            history = history.then(action, seen)
+        yield Trajectory(
+            history=history,
+            reward=reward,
+            n_expert=len(history),
+            source=expert.name,
+            stop=Stop.DONE if done else Stop.TURN_LIMIT,
+            money=dollars * len(history),
+            marks=marks,
+        )

@@ -1,0 +1,113 @@
+"""What a shopper sees: an AgentLite dialogue read back into the page it is on.
+
+    View      the page, what is listed or offered on it, what was opened and chosen before
+    view      History -> View
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from eefcore.types import History
+
+_LISTING = re.compile(r"\[([A-Z0-9]{10})\] \n(.*?) \n(\$[^\n]*?) (?=\n|\}$)", re.S)
+_OPTION = re.compile(r"^(\S[^\[\]\n]*) ((?:\[.*\])+)$")
+_CALL = re.compile(r'^(\w+)\[\{"\w+": "(.*)"\}\]$', re.S)
+
+
+class Listing(NamedTuple):
+    """A product as a results page shows it."""
+
+    asin: str
+    title: str
+    price_tag: str
+
+
+class Page(NamedTuple):
+    """What one observation shows. `kind`: start, results, item, chosen (an option was), or refused."""
+
+    kind: str
+    listings: tuple[Listing, ...] = ()
+    values: tuple[str, ...] = ()
+    next_button: str = ""
+
+
+class View(NamedTuple):
+    """Where a shopper stands.
+
+    Attributes:
+        page: the last start, results or item page.
+        thought: whether the last action was a thought.
+        asin: the product of an item page.
+        chosen: option values clicked on it.
+        opened: products opened since s_0, this one included.
+        turned: how often Next was clicked since the last search.
+        turn: actions since s_0, thoughts left out; equal for a thought and the action it leads to.
+        refused: whether the last action was refused.
+    """
+
+    page: Page
+    thought: bool = False
+    asin: str = ""
+    chosen: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    turned: int = 0
+    turn: int = 0
+    refused: bool = False
+
+
+def call(name: str, argument: str) -> str:
+    """An AgentLite action: `click[{"button": "Buy Now"}]`."""
+    parameter = {"search": "product", "click": "button", "Think": "response", "Finish": "response"}[name]
+    return f'{name}[{{"{parameter}": "{argument}"}}]'
+
+
+def called(action: str) -> tuple[str, str]:
+    """Name and argument of an action; ("", "") for what is none."""
+    match = _CALL.match(action)
+    return (match[1], match[2]) if match else ("", "")
+
+
+def view(history: History) -> View:
+    """What the shopper of h_t sees, and has done."""
+    v = View(Page("start"))
+    observations = [*(s.observation for s in history.steps[1:]), history.observation]
+    for step, seen in zip(history.steps, observations, strict=True):
+        name, argument = called(step.action)
+        if name == "Think":
+            v = v._replace(thought=True, refused=False)
+            continue
+        v = v._replace(thought=False, refused=False, turn=v.turn + 1)
+        page = _page(seen)
+        if page.kind == "refused":
+            v = v._replace(refused=True)
+        elif page.kind == "chosen":
+            v = v._replace(chosen=(*v.chosen, argument))
+        elif page.kind == "item":
+            v = v._replace(page=page, asin=argument, chosen=(), opened=(*v.opened, argument))
+        elif page.kind == "results":
+            turned = 0 if name == "search" else v.turned + (argument.startswith("Next"))
+            v = v._replace(page=page, asin="", chosen=(), turned=turned)
+        else:
+            v = v._replace(page=page, asin="", chosen=(), turned=0)
+    return v
+
+
+@lru_cache(maxsize=4096)
+def _page(observation: str) -> Page:
+    body = observation.removeprefix("WEB PAGE: {")
+    if body.startswith("You have clicked "):
+        return Page("chosen")
+    if "\n[Search]" in body:
+        return Page("start")
+    if "\nPage " in body:
+        button = re.search(r"\[(Next(?: >)?)\]", body)
+        listings = tuple(Listing(*m) for m in _LISTING.findall(body))
+        return Page("results", listings, next_button=button[1] if button else "")
+    if "[Buy Now]" in body:
+        groups = (_OPTION.match(line) for line in body.split("\n"))
+        values = (v for g in groups if g for v in g[2][1:-1].split("]["))
+        return Page("item", values=tuple(values))
+    return Page("refused")

@@ -1,0 +1,55 @@
+"""What a result cost, in the same units for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
+
+import msgspec
+
+from eefcore.types import Trajectory
+
+
+class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A sum of costs; `a + b` adds them up.
+
+    Attributes:
+        episodes: simulations played by a policy.
+        env_steps: actions the environment answered, those of an expert left out.
+        tokens_written: tokens sampled by a policy.
+        tokens_read: tokens a policy read that it had not written, each counted once an episode.
+        tokens_trained: tokens with a loss, times epochs.
+        seconds: wall time of the stages.
+        money: dollars paid to experts.
+    """
+
+    episodes: int = 0
+    env_steps: int = 0
+    tokens_written: int = 0
+    tokens_read: int = 0
+    tokens_trained: int = 0
+    seconds: float = 0.0
+    money: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """The sum of `costs`; of none, nothing."""
+    return reduce(add, costs, Cost())
+
+
+def rollout_cost(trajectories: Iterable[Trajectory]) -> Cost:
+    """What the policy's part of `trajectories` took of the environment and wrote."""
+    rolled = list(trajectories)
+    return Cost(
+        episodes=len(rolled),
+        env_steps=sum(len(t) - t.n_expert for t in rolled),
+        tokens_written=sum(len(s.tokens) for t in rolled for s in t.history.steps[t.n_expert :]),
+    )
+
+
+def _values(cost: Cost) -> tuple[float, ...]:
+    return tuple(getattr(cost, name) for name in cost.__struct_fields__)

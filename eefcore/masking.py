@@ -1,0 +1,120 @@
+"""Which tokens carry the loss: m_l = 1 iff t_l lies in a trained action (EEF §3.2).
+
+    tokens    o_0 … | a_0 … end | o_1 … | a_1 … end
+    first=0    0 …     1 …  1      0 …     1 …  1
+    first=1    0 …     0 …  0      0 …     1 …  1
+
+Spans are recorded while rendering, never searched for afterwards; sampled ids are used as they were
+sampled, never decoded and encoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from eefcore.errors import MaskError
+from eefcore.formats import Format
+from eefcore.types import Example, History
+
+IGNORE = -100  # torch.nn.functional.cross_entropy's ignore_index
+
+
+class Encoded(NamedTuple):
+    """h_t in ids; `spans[i]` is where a_i lies, its end mark included."""
+
+    tokens: list[int]
+    spans: list[tuple[int, int]]
+
+
+class Row(NamedTuple):
+    """One training row: ids [L], and labels [L] that are the id where trained, else IGNORE."""
+
+    tokens: list[int]
+    labels: list[int]
+
+
+class Renderer:
+    """Histories to ids, by one format and one tokenizer."""
+
+    def __init__(self, tokenizer: Any, format: Format) -> None:
+        self.tokenizer, self.format = tokenizer, format
+        self.ids = lru_cache(maxsize=1 << 16)(self._ids)
+        bos = getattr(tokenizer, "bos_token_id", None)
+        adds_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+        self._head = (bos,) if adds_bos else ()
+
+    def encode(self, history: History) -> Encoded:
+        """h_t: what a policy has read, and written, when it must write a_t."""
+        tokens, spans = list(self._head), []
+        for text, action in self.format.pieces(history):
+            if action is None:
+                # A chat template writes its own opening mark.
+                ids = self.ids(text)
+                tokens += ids[1:] if not spans and self._head and ids[:1] == self._head else ids
+            else:
+                ids = history.steps[action].tokens or self.ids(text + self.format.end)
+                spans.append((len(tokens), len(tokens) + len(ids)))
+                tokens += ids
+        return Encoded(tokens, spans)
+
+    def action(self, tokens: Sequence[int]) -> str:
+        """The action that sampled `tokens` say, its end mark cut off."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=False).split(self.format.end, 1)[0]
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def row(example: Example, renderer: Renderer) -> Row:
+    """Ids and labels of τ, trained on a_first, a_{first+1}, … alone.
+
+    What follows the last action is left out: no loss looks at it.
+
+    Raises:
+        MaskError: nothing would be trained, or a trained span does not say its action.
+    """
+    history = example.trajectory.history
+    tokens, spans = renderer.encode(history)
+    tokens = tokens[: spans[-1][1]]
+    labels = [IGNORE] * len(tokens)
+    for i, (start, stop) in enumerate(spans):
+        if i < example.first:
+            continue
+        said = renderer.action(tokens[start:stop])
+        if said != history.steps[i].action:
+            raise MaskError(
+                f"{history.task_id}: a_{i} is {history.steps[i].action!r} but its tokens say {said!r}; "
+                "were they sampled with another tokenizer?"
+            )
+        labels[start:stop] = tokens[start:stop]
+    if all(label == IGNORE for label in labels):
+        raise MaskError(f"{history.task_id}: no token of a_{example.first} … is trained")
+    return Row(tokens, labels)
+
+
+class Fitted(NamedTuple):
+    """Rows that fit a context, and how many were refused because they do not."""
+
+    rows: list[Row]
+    refused: int
+
+
+def fitted(examples: Sequence[Example], renderer: Renderer, *, context: int) -> Fitted:
+    """The rows of `examples` of at most `context` tokens; longer ones are refused and counted, never cut."""
+    rows = [row(e, renderer) for e in examples]
+    kept = [r for r in rows if len(r.tokens) <= context]
+    return Fitted(kept, len(rows) - len(kept))
+
+
+def show_mask(tokens: Sequence[int], labels: Sequence[int], decode: Any) -> str:
+    """The dialogue with trained tokens in «guillemets», to read with your own eyes."""
+    out, run, trained = "", [], False
+    for token, label in zip(tokens, labels, strict=True):
+        if (label != IGNORE) != trained:
+            out += decode(run)
+            out += "«" if not trained else "»"
+            run, trained = [], not trained
+        run.append(token)
+    return out + decode(run) + ("»" if trained else "")
