@@ -52,3 +52,7 @@ class StageFailed(EefError, RuntimeError):
 
 class PolicyError(EefError, RuntimeError):
     """A policy can't answer: no such model, an endpoint that refuses, a vocabulary that does not fit."""
+
+
+class TrackingError(EefError, RuntimeError):
+    """W&B can't be asked for something: no key. The local record is complete without it."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
 
 import msgspec
 
-from eefcore.types import Trajectory
+from eefcore.types import History, Trajectory
 
 
 class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,13 +41,21 @@ def total(costs: Iterable[Cost]) -> Cost:
     return reduce(add, costs, Cost())
 
 
-def rollout_cost(trajectories: Iterable[Trajectory]) -> Cost:
-    """What the policy's part of `trajectories` took of the environment and wrote."""
+def rollout_cost(trajectories: Iterable[Trajectory], length: Callable[[History], int]) -> Cost:
+    """What the policy's part of `trajectories` took of the environment, read and wrote.
+
+    Computed from the records, so that a run that was killed and continued costs what it would have.
+
+    Args:
+        length: tokens of a history as the policy reads it; 0 for a policy without tokens.
+    """
     rolled = list(trajectories)
+    written = [sum(len(s.tokens) for s in t.history.steps[t.n_expert :]) for t in rolled]
     return Cost(
         episodes=len(rolled),
         env_steps=sum(len(t) - t.n_expert for t in rolled),
-        tokens_written=sum(len(s.tokens) for t in rolled for s in t.history.steps[t.n_expert :]),
+        tokens_written=sum(written),
+        tokens_read=sum(max(0, length(t.history) - w) for t, w in zip(rolled, written, strict=True)),
     )
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eefcore.errors import MaskError
-from eefcore.formats import Format
+from eefcore.formats import Format, format_named
 from eefcore.types import Example, History
 
 IGNORE = -100  # torch.nn.functional.cross_entropy's ignore_index
@@ -44,6 +44,7 @@ class Renderer:
         bos = getattr(tokenizer, "bos_token_id", None)
         adds_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
         self._head = (bos,) if adds_bos else ()
+        self._eos = getattr(tokenizer, "eos_token", None) or ""
 
     def encode(self, history: History) -> Encoded:
         """h_t: what a policy has read, and written, when it must write a_t."""
@@ -60,11 +61,17 @@ class Renderer:
         return Encoded(tokens, spans)
 
     def action(self, tokens: Sequence[int]) -> str:
-        """The action that sampled `tokens` say, its end mark cut off."""
-        return self.tokenizer.decode(tokens, skip_special_tokens=False).split(self.format.end, 1)[0]
+        """The action that sampled `tokens` say, its end mark, or the model's own end of text, cut off."""
+        said = self.tokenizer.decode(tokens, skip_special_tokens=False)
+        return said.split(self.format.end, 1)[0].removesuffix(self._eos)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def renderer(tokenizer: Any, format: str) -> Renderer:
+    """The renderer of a tokenizer and the format of that name."""
+    return Renderer(tokenizer, format_named(format, tokenizer))
 
 
 def row(example: Example, renderer: Renderer) -> Row:
@@ -80,14 +87,19 @@ def row(example: Example, renderer: Renderer) -> Row:
     tokens = tokens[: spans[-1][1]]
     labels = [IGNORE] * len(tokens)
     for i, (start, stop) in enumerate(spans):
-        if i < example.first:
-            continue
-        said = renderer.action(tokens[start:stop])
-        if said != history.steps[i].action:
-            raise MaskError(
-                f"{history.task_id}: a_{i} is {history.steps[i].action!r} but its tokens say {said!r}; "
-                "were they sampled with another tokenizer?"
+        step, trained = history.steps[i], i >= example.first
+        # Ids that only stand there to be read must be this tokenizer's as well.
+        if (trained or step.tokens) and (said := renderer.action(tokens[start:stop])) != step.action:
+            reason = (
+                f"the action holds {renderer.format.end!r}, which ends actions in this format; use format: chat"
+                if renderer.format.end in step.action
+                else "were they sampled with another tokenizer?"
             )
+            raise MaskError(
+                f"{history.task_id}: a_{i} is {step.action!r} but its tokens say {said!r}; {reason}"
+            )
+        if not trained:
+            continue
         labels[start:stop] = tokens[start:stop]
     if all(label == IGNORE for label in labels):
         raise MaskError(f"{history.task_id}: no token of a_{example.first} … is trained")

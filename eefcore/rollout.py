@@ -7,15 +7,19 @@ from typing import NamedTuple
 
 from eefcore.errors import ReplayMismatch
 from eefcore.protocols import Environment, Policy, Sampling
-from eefcore.types import History, Stop, Trajectory, Transition
+from eefcore.types import History, Mark, Stop, Trajectory, Transition
 
 
 class Start(NamedTuple):
-    """Where an episode begins, and how its actions are drawn."""
+    """Where an episode begins, how its actions are drawn, and which of several samples it is.
+
+    `marks` are the mistakes in what came before, passed on for analysis.
+    """
 
     history: History
     sampling: Sampling = Sampling()
     sample: int = 0
+    marks: tuple[Mark, ...] = ()
 
 
 def rollout(
@@ -50,6 +54,7 @@ def rollout(
             stop=stop,
             sample=start.sample,
             temperature=start.sampling.temperature,
+            marks=start.marks,
         )
         finished(ended[i])
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from eefcore.errors import ParamsError
 from eefcore.types import Example, State, Trajectory
 
 
@@ -104,6 +105,17 @@ class TrainingSet(NamedTuple):
         return [*self.initial, *self.recovery]
 
 
+def cloning_set(experts: Iterable[Trajectory], which: str) -> list[Example]:
+    """Behaviour cloning: D⁺ = {τ_e ∈ D_e : R(τ_e) = 1} (lines 3, 4), or `all` of D_e (SFT ALL).
+
+    Raises:
+        ParamsError: `which` is neither `positive` nor `all`.
+    """
+    if which not in ("positive", "all"):
+        raise ParamsError(f"03_select: cloning {which!r}; choose positive or all")
+    return [Example(t) for t in experts if len(t) and (which == "all" or t.win)]
+
+
 def training_set(
     tasks: Sequence[str],
     experts: Sequence[Trajectory],
@@ -131,3 +143,47 @@ def training_set(
 def _solutions(states: Iterable[State], repository: Repository) -> list[Example]:
     found = ((s, solution(s, repository)) for s in dict.fromkeys(states))
     return [Example(t, len(s.actions)) for s, t in found if t is not None]
+
+
+class Counts(NamedTuple):
+    """What a selection amounts to; the names are those of the logged keys."""
+
+    n_initial: int  # |D_{s_0}|
+    n_recovery: int  # |D_r|
+    solved: float  # share of the tasks with a solution
+    repository: int  # |D⁺|
+    expert_actions: int  # trained actions that are an expert's
+    trained_actions: int  # trained actions in all
+    mistakes: float  # share of the trained actions that are an expert's marked mistakes
+
+
+def counts(chosen: TrainingSet, repository: Repository, tasks: Sequence[str]) -> Counts:
+    """What was chosen, and how much of it a method that knew the experts' mistakes would not have trained on.
+
+    The marks are read here alone, after the choice is made.
+    """
+    trained = sum(len(e.trajectory) - e.first for e in chosen.examples)
+    wrong = sum(m.step >= e.first for e in chosen.examples for m in e.trajectory.marks)
+    return Counts(
+        n_initial=len(chosen.initial),
+        n_recovery=len(chosen.recovery),
+        solved=len({e.trajectory.task_id for e in chosen.initial}) / len(tasks) if tasks else 0.0,
+        repository=len(repository),
+        expert_actions=sum(max(0, e.trajectory.n_expert - e.first) for e in chosen.examples),
+        trained_actions=trained,
+        mistakes=wrong / trained if trained else 0.0,
+    )
+
+
+def telling(
+    experts: Sequence[Trajectory], chosen: TrainingSet, outcomes: Mapping[State, bool]
+) -> Trajectory:
+    """The expert trajectory that shows most of the method: a failure with outcomes of both kinds and kept segments."""
+    solutions = [e.trajectory for e in chosen.examples]
+
+    def tells(expert: Trajectory) -> tuple[bool, int, int]:
+        seen = {outcomes.get(expert.state(i)) for i in range(len(expert))}
+        used = max((t.n_expert for t in solutions if expert.contains(t.state(t.n_expert))), default=0)
+        return not expert.win, len(seen - {None}), used
+
+    return max(experts, key=tells)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from eefcore.envs.webshop import WebShopBenchmark
+from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
+from eefcore.envs.webshop.words import OPTION_VALUES
 from eefcore.errors import DataError
 from eefcore.experts.shopper import EXPERT, NAIVE, NONE, Habits, Mistakes, Shopper, Wish
 from eefcore.protocols import Benchmark
@@ -68,27 +69,40 @@ class _Wishes(dict[str, Wish]):
     def __missing__(self, task_id: str) -> Wish:
         goal = self._benchmark.goal(task_id)
         words = [*goal.attributes, goal.query]
-        self[task_id] = Wish(" ".join(words), goal.option_values)
+        self[task_id] = Wish(" ".join(words), goal.options)
         return self[task_id]
 
 
 def judge(benchmark: WebShopBenchmark) -> Callable[[str, str], str | None]:
     """Why a product does not fit a task, by the official reward of what it is, has and costs; None if it does.
 
-    Options are not judged: they are only seen once a product is open.
+    Options are only seen once a product is open; but a title that says `red` is judged when `navy` is asked for.
     """
 
     @lru_cache(maxsize=1 << 16)
     def reason(task_id: str, asin: str) -> str | None:
-        goal, product = benchmark.goal(task_id), benchmark.catalogue[asin]
-        if get_type_reward(product, goal, benchmark.tagger).r_type < 1:
+        goal, product = benchmark.goal(task_id), benchmark.shop.catalogue[asin]
+        kind = get_type_reward(
+            product.query, product.product_category, product.title, goal=goal, nouns=benchmark.shop.nouns
+        )
+        if kind.r_type < 1:
             return f"not a {goal.query}"
         for attribute in goal.attributes:
             if not get_attribute_reward(product, (attribute,)).matches:
                 return f"not {attribute}"
+        offered = {value for values in product.options.values() for value in values}
+        for value in goal.options:
+            if value not in offered and _says_another(product.title, value):
+                return f"not {value}"
         return "too expensive" if product.price > goal.price_upper else None
 
     return reason
+
+
+def _says_another(title: str, value: str) -> bool:
+    """Whether a title names another value of the group that `value` is of, and not `value`."""
+    words = set(title.lower().split())
+    return value not in words and any(value in group and words & set(group) for group in OPTION_VALUES.values())
 
 
 def demonstrate(

@@ -74,17 +74,17 @@ class _Episode:
     def _stated(self) -> Example:
         if self.rng.random() < 0.8:
             self._search()
-        if self.rng.random() < 0.6:
-            v = self._view
-            self._do(call("Think", self._thought(v)))
-            self._do(call("click", self.rng.choice(v.page.listings).asin))
+            if self.rng.random() < 0.6:
+                self._do(call("Think", self._thought(self._view)))
+                self._do(call("click", self.rng.choice(self._view.page.listings).asin))
         v = self._view
         plan = self._any_plan(v)
-        words = ", ".join(plan) if v.page.kind != "start" else f"search for {plan[0]}"
-        self._do(call("Think", self._judged(v) + (f"I should click {words}." if v.page.kind != "start" else f"I should {words}.")))
+        verb = "search" if v.page.kind == "start" else "click"
+        decision = f"search for {plan[0]}" if verb == "search" else f"click {', '.join(plan)}"
+        self._do(call("Think", f"{self._judged(v)}I should {decision}."))
         first = len(self.history)
         for argument in plan:
-            self._do(call("search" if v.page.kind == "start" else "click", argument))
+            self._do(call(verb, argument))
         return self._example(first)
 
     def _any_plan(self, v: View) -> tuple[str, ...]:

@@ -73,8 +73,8 @@ def called(action: str) -> tuple[str, str]:
 def view(history: History) -> View:
     """What the shopper of h_t sees, and has done."""
     v = View(Page("start"))
-    observations = [*(s.observation for s in history.steps[1:]), history.observation]
-    for step, seen in zip(history.steps, observations, strict=True):
+    for i, step in enumerate(history.steps, 1):
+        seen = history.steps[i].observation if i < len(history) else history.observation
         name, argument = called(step.action)
         if name == "Think":
             v = v._replace(thought=True, refused=False)

@@ -136,7 +136,8 @@ def _wishes(rng: random.Random, tasks: int) -> list[_Wish]:
 def _line_up(rng: random.Random, kind: str) -> list[str]:
     """The roles of a family in the order that search will show them.
 
-    `dear` costs too much, `other` lacks an attribute, `trap` lacks an option; none can win.
+    `dear` costs too much; `other` says in its title that it is of another colour, size, …; `trap` is one too,
+    and only its options say so. None can win, and all match the query in full.
     """
 
     def misfits(n: int) -> list[str]:
@@ -156,7 +157,6 @@ def _line_up(rng: random.Random, kind: str) -> list[str]:
         head.insert(rng.randint(0, 2), "trap")
     else:
         raise DataError(f"no kind of task {kind!r}; there are {', '.join(SHARES)}")
-    # `other` misses a word of the query and must repeat the noun to be ranked among the others.
     return [*head, "target", *misfits(max(0, rng.randint(0, 2)))]
 
 
@@ -171,19 +171,17 @@ def _product(rng: random.Random, wish: _Wish, role: str, place: int) -> _Made:
         price += rng.randint(45, 80)
     elif role != "target":
         price = max(9.0, price - rng.randint(0, 8))
-    if role == "other":
-        kept = rng.choice(attributes)
-        strange = rng.choice([a for a in ATTRIBUTES if a not in attributes])
-        attributes = tuple(strange if a != kept else a for a in attributes)
     options = {name: _values(rng, name, wish.options.get(name), lacking=False) for name in kind.options}
-    if role == "trap":
+    title = [rng.choice(BRANDS), *rng.sample(attributes, 2), kind.noun]
+    if role in ("other", "trap"):
         name = rng.choice(list(wish.options))
         options[name] = _values(rng, name, wish.options[name], lacking=True)
-    order = rng.sample(attributes, 2)
-    title = f"{rng.choice(BRANDS)} {order[0]} {order[1]} {kind.noun}"
-    description = [kind.noun] * (3 if role == "other" else 0)
-    description += rng.sample(FILLERS, 4 + 2 * place + (0 if role == "other" else 6) + _missing(options))
-    return _Made(_row(kind, title, " ".join(description), price, options), tuple(attributes))
+        if role == "other":
+            title.append(options.pop(name)[0])
+    # BM25 ranks a family by the length of its documents alone, so options that are short are made up for.
+    words = 14 + 2 * place - len(title) - sum(map(len, options.values())) - len(options)
+    description = " ".join(rng.sample(FILLERS, words))
+    return _Made(_row(kind, " ".join(title), description, price, options), attributes)
 
 
 def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool) -> list[str]:
@@ -195,11 +193,6 @@ def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool)
     values = [wanted, *rng.sample(others, n - 1)]
     rng.shuffle(values)
     return values
-
-
-def _missing(options: dict[str, list[str]]) -> int:
-    """Words that make up for short options, so that a document's length depends on its place alone."""
-    return 8 - sum(map(len, options.values()))
 
 
 def _row(kind: Kind, title: str, description: str, price: float, options: dict[str, list[str]]) -> dict:
@@ -255,7 +248,7 @@ def _shuffled_ids(rng: random.Random, n: int) -> Iterator[str]:
         step = rng.randrange(1, n)
     at = rng.randrange(n)
     for _ in range(n):
-        yield asin(at)
+        yield asin(at, n)
         at = (at + step) % n
 
 

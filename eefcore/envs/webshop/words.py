@@ -103,22 +103,27 @@ FILLERS = (
 """Words of descriptions. No goal uses them, so they lengthen a document and do nothing else to its rank."""
 
 
+_FEW, _MANY = 110, 1100
+"""Words that a small shop's ids are made of, and a large one's; 110² products are small."""
+
+
 def _syllables() -> tuple[str, ...]:
-    """1,100 four-letter words for product ids, spread over all there are."""
+    """Four-letter words for product ids, spread over all there are."""
     words = ["".join(w) for w in product("BDFGHJKLMNPRSTVZ", "AEIOU", "BDFGKLMNPRSTVZ", "AEIO")]
-    return tuple(words[i * len(words) // 1100] for i in range(1100))
+    spread = [words[i * 1979 % len(words)] for i in range(2 * _MANY)]
+    return tuple(spread)
 
 
 SYLLABLES = _syllables()
 
 
-def asin(i: int) -> str:
-    """The i-th product id, `B0` and two four-letter words; near numbers share neither.
+def asin(i: int, n: int) -> str:
+    """The i-th of `n` product ids: `B0`, a word of one list, and a word of another.
 
-    A small model copies ids word by word, so two ids on one page must differ in their first word.
+    A small model copies ids word by word: two ids on a page should differ in their first word, and a
+    word that is met often is copied sooner, so a small shop uses few.
     """
-    n = len(SYLLABLES)
-    if not 0 <= i < n * n:
-        raise ValueError(f"product ids run from 0 to {n * n - 1}, got {i}")
-    scattered = i * 735_134_401 % (n * n)
-    return f"B0{SYLLABLES[scattered % n]}{SYLLABLES[scattered // n]}"
+    m = _FEW if n <= _FEW**2 else _MANY
+    if not 0 <= i < n <= m * m:
+        raise ValueError(f"product ids run from 0 to {_MANY**2 - 1}, got the {i}-th of {n}")
+    return f"B0{SYLLABLES[i % m]}{SYLLABLES[_MANY + i // m]}"

@@ -1,0 +1,43 @@
+# make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
+# make test   the tests; with CI=true the slow ones and the notebooks as well
+# make lab    JupyterLab on the notebooks
+# make check  ruff
+# make lock   requirements.lock anew, from what is installed
+# Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
+
+SHELL := bash
+BIN := .venv/bin
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+MARK := $(if $(CI),,not slow and not notebook)
+
+# One thread a process: two beside other work are several times slower than one.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: run test lab check setup lock
+
+run: setup
+	$(BIN)/eef run params/quickstart.yaml
+
+test: setup
+	$(BIN)/python -m pytest -n logical --dist loadgroup -m "$(MARK)"
+
+lab: setup
+	$(BIN)/jupyter lab notebooks
+
+check: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c requirements.lock
+	touch $@
+
+lock:
+	$(BIN)/python .ci/lock.py > requirements.new && mv requirements.new requirements.lock

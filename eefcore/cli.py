@@ -1,0 +1,219 @@
+"""`eef`: the workspace from a shell. What is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eefcore.errors import EefError
+
+if TYPE_CHECKING:
+    from eefcore.plan import Node
+
+REPORT = "report.html"  # in a run's folder, written by the report stage
+
+app = typer.Typer(
+    name="eef",
+    help="Tune LLM agents on an expert's trajectories, failed ones included. Start with: eef run params/quickstart.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="Generate a catalogue, import and export trajectories.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Stages side by side.",
+        show_default="one a core; one where there is a GPU",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and print the plan; start nothing.")
+]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Names of runs: folders under results/.")]
+
+
+@app.command()
+def run(
+    params: Annotated[
+        Path, typer.Argument(metavar="PARAMS.yaml", help="A params file, e.g. params/quickstart.yaml.")
+    ],
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run the stages that a params file asks for; those that are finished are skipped.
+
+    Stop it whenever you like: the same command goes on where it stopped.
+    """
+    from eefcore.pipeline import planned
+
+    _run(planned(params), jobs, dry_run, f"eef run {params}")
+
+
+@app.command()
+def suite(
+    suite: Annotated[
+        Path, typer.Argument(metavar="SUITE.yaml", help="A suite, e.g. params/suites/fast.yaml.")
+    ],
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run params files times seeds, side by side; continues like `run`."""
+    from eefcore.pipeline import planned_suite
+
+    _run(planned_suite(suite), jobs, dry_run, f"eef suite {suite}")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run: a folder under results/.")],
+) -> None:
+    """Print the stages of a run, what they cost and what they measured."""
+    from eefcore.tables import show_run
+
+    show_run(run)
+
+
+@app.command()
+def report(runs: Runs) -> None:
+    """Build the HTML reports of finished runs once more, from their records."""
+    from eefcore.pipeline import recorded_report
+    from eefcore.runner import run_again
+
+    for node in [recorded_report(run) for run in runs]:
+        run_again(node)
+        _say_report(node.run)
+
+
+@app.command()
+def sync(
+    runs: Runs,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
+) -> None:
+    """Upload to Weights & Biases what was recorded offline, each finished stage once."""
+    from eefcore.tracking import sync
+
+    report = sync(runs, dry_run=dry_run)
+    for what, segments in report._asdict().items():
+        for segment in segments:
+            typer.echo(f"{what:>10}  {segment}")
+    typer.echo(", ".join(f"{len(segments)} {what}" for what, segments in report._asdict().items()))
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@data.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the official files are written.")],
+    products: Annotated[int, typer.Option(help="Products of the catalogue, at least 10 a task.")] = 1000,
+    tasks: Annotated[int, typer.Option(help="Tasks, one instruction each.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+) -> None:
+    """Write a WebShop catalogue and its tasks in the official file format."""
+    from eefcore.envs.webshop.generate import write_catalogue
+
+    written = write_catalogue(folder, products=products, tasks=tasks, seed=seed)
+    kinds = ", ".join(f"{n} {kind}" for kind, n in written.kinds.items())
+    typer.echo(f"{folder}: {written.products:,} products, {written.tasks:,} tasks ({kinds})")
+
+
+@data.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A foreign file, or a folder of an ETO run.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
+    format: Annotated[
+        str, typer.Option(help="react, agentgym, eto, openai or agentlite; auto looks.")
+    ] = "auto",
+    rewards: Annotated[Path | None, typer.Option(help="A file of rewards, where FILE has none.")] = None,
+    win: Annotated[float, typer.Option(help="What FILE calls a win: 1, or 100.")] = 1.0,
+    source: Annotated[str, typer.Option(help="Who acted, if FILE does not say.")] = "",
+    money: Annotated[float, typer.Option(help="Dollars an episode cost.")] = 0.0,
+    preamble: Annotated[
+        int | None, typer.Option(help="Messages before the task, if FILE has examples.")
+    ] = None,
+) -> None:
+    """Read trajectories of others: ReAct logs, AgentGym and ShareGPT, ETO, OpenAI chats, AgentLite."""
+    from eefcore.experts.importers import read_foreign, rewards_from
+    from eefcore.records import write_records
+
+    given = rewards_from(rewards) if rewards else None
+    trajectories = read_foreign(
+        file, format, rewards=given, win=win, source=source, money=money, preamble=preamble
+    )
+    write_records(out, trajectories, kind="trajectories", card=None)
+    wins = sum(t.win for t in trajectories)
+    typer.echo(
+        f"{out}: {len(trajectories):,} trajectories, {wins:,} wins. They have no environment card yet,"
+    )
+    typer.echo("so they serve for imitation and statistics; to explore from them, replay them first.")
+
+
+@data.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="EXAMPLES.jsonl", help="What a select stage wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="OpenAI's fine-tuning format.")],
+) -> None:
+    """Write training examples as OpenAI chats, with weight 0 on what is not trained."""
+    from eefcore.experts.exporters import export_openai
+    from eefcore.records import read_records
+    from eefcore.types import Example
+
+    examples = read_records(file, Example).list
+    export_openai(examples, out)
+    typer.echo(f"{out}: {len(examples):,} examples")
+
+
+def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -> None:
+    if dry_run:
+        from eefcore.tables import show_plan
+
+        show_plan(nodes)
+        return
+    from eefcore.runner import run
+
+    try:
+        run(nodes, resume=command, jobs=jobs)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. What is finished is kept; go on with: {command}", err=True)
+        raise typer.Exit(130) from None
+    for name in dict.fromkeys(n.run for n in nodes):
+        _say_report(name)
+
+
+def _say_report(run: str) -> None:
+    from eefcore.store import run_folder
+
+    path = run_folder(run) / REPORT
+    if path.exists():
+        typer.echo(f"Report: {os.path.relpath(path)}")
+
+
+def main() -> None:
+    """The console script: sane threads, and errors of ours without a traceback."""
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except EefError as error:
+        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Two threads a stage beside other work are several times slower than one; what the shell has set wins."""

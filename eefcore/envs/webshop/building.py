@@ -1,0 +1,174 @@
+"""The built form of a catalogue, in a cache by content: made once, by whoever asks first, then only opened.
+
+    <cache>/webshop/<content>/   entries, ids, listings and index of the two files with that content
+    <cache>/webshop/.seen/       the content of large files by path, size and times, so that a start doesn't read them
+
+`content` hashes both files and `FORM`. A form is written under another name and renamed when it is whole. A lock
+lets one process build while others wait for what it builds; a build that was killed leaves nothing that counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from tqdm import tqdm
+
+from eefcore.envs.webshop.indexing import IndexWriter
+from eefcore.envs.webshop.listing import ListingWriter
+from eefcore.envs.webshop.loading import Entry, ProductReader, only_file
+from eefcore.errors import DataError, StoreError
+
+FORM = "1"
+"""Of a built form's files, and of how texts are cut into terms: when it changes, forms are built anew."""
+
+_LARGE = 1 << 26  # bytes of a file that isn't hashed at each start
+_BATCH = 2048  # products indexed at a time
+
+
+def built(folder: Path, cache: Path | None) -> Path:
+    """The folder of the built form of the official files in `folder`; builds it where there is none.
+
+    Raises:
+        DataError: a file is missing or damaged, or a product lacks what it needs.
+        StoreError: the cache can't be written, or a form in it is damaged.
+    """
+    items, ins = only_file(folder, "items_shuffle*.json"), only_file(folder, "items_ins_v2*.json")
+    root = (cache or Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")) / "webshop"
+    try:
+        (root / ".seen").mkdir(parents=True, exist_ok=True)
+        form = root / digest(FORM, _content(items, root / ".seen"), _content(ins, root / ".seen"))[:16]
+        if not form.exists():
+            with _alone(root / f".{form.name}.lock"):
+                if not form.exists():
+                    _build(items, ins, form)
+        _check(form)
+    except OSError as error:
+        raise StoreError(
+            f"{root}: {error}; free space or rights there are needed to build the catalogue once, or another folder "
+            "in EEF_CACHE"
+        ) from error
+    return form
+
+
+def digest(*texts: str) -> str:
+    """A hash of `texts`, 64 hex digits."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+class _Seen(msgspec.Struct):
+    """A file as it was when its content was hashed."""
+
+    size: int
+    modified: int
+    changed: int
+    content: str
+
+
+def _content(path: Path, seen: Path) -> str:
+    """A hash of a file's bytes."""
+    try:
+        with open(path, "rb") as file:
+            stat = os.fstat(file.fileno())
+            if stat.st_size < _LARGE:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            note = seen / digest(str(path.resolve()))[:16]
+            with suppress(OSError, msgspec.DecodeError):
+                known = msgspec.json.decode(note.read_bytes(), type=_Seen)
+                if (known.size, known.modified, known.changed) == (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns):
+                    return known.content
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; expected a file that can be read") from error
+    with suppress(OSError):  # a note that isn't kept costs time and nothing else
+        note.write_bytes(msgspec.json.encode(_Seen(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, found)))
+    return found
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the system lets go of the lock of a process that dies."""
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(items: Path, ins: Path, form: Path) -> None:
+    for left in form.parent.glob(f".{form.name}.building*"):  # by a process that was killed: the lock is ours
+        shutil.rmtree(left)
+    making = form.with_name(f".{form.name}.building")
+    making.mkdir()
+    try:
+        reader = ProductReader(items, ins)
+        size = items.stat().st_size
+        with tqdm(
+            total=size, unit="B", unit_scale=True, desc="building the catalogue", disable=size < _LARGE
+        ) as bar:
+            _write(reader, making, bar)
+        if not (making / "sizes.json").exists():
+            raise DataError(f"{items.name}: holds no product ({reader.skipped}); download or write it again")
+        making.rename(form)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _write(reader: ProductReader, folder: Path, bar: tqdm) -> None:
+    """Writes the form of what `reader` yields; `sizes.json` comes last, and not for no product."""
+    encode = msgspec.msgpack.Encoder().encode
+    index = IndexWriter(folder)
+    listings = {kind: ListingWriter() for kind in ("attribute", "category", "query")}
+    ids: list[bytes] = []
+    lengths = array("Q")
+    with open(folder / "entries", "wb") as entries:
+        batch: list[Entry] = []
+        for row, entry in enumerate(reader):
+            ids.append(entry.asin.encode())
+            lengths.append(entries.write(encode(entry)))
+            listings["category"].add(row, entry.category)
+            listings["query"].add(row, entry.query)
+            for attribute in dict.fromkeys(entry.attributes):
+                listings["attribute"].add(row, attribute)
+            batch.append(entry)
+            if len(batch) == _BATCH:
+                index.add([entry.text for entry in batch])
+                bar.update(reader.position - bar.n)
+                batch = []
+        if batch:
+            index.add([entry.text for entry in batch])
+    if not ids:
+        return
+    for kind, listing in listings.items():
+        listing.finish(folder, kind)
+    np.save(folder / "entry_ends.npy", np.cumsum(np.array(lengths, np.uint64)))
+    names = np.array(ids)
+    rows = np.argsort(names, kind="stable").astype(np.uint32)
+    numbers = np.empty_like(rows)
+    numbers[rows] = np.arange(len(rows), dtype=np.uint32)
+    np.save(folder / "ids.npy", names[rows])
+    np.save(folder / "rows.npy", rows)
+    np.save(folder / "numbers.npy", numbers)
+    index.finish(rows)
+    (folder / "skipped.json").write_bytes(msgspec.json.encode(reader.skipped))
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    (folder / "sizes.json").write_bytes(msgspec.json.encode(sizes))
+
+
+def _check(form: Path) -> None:
+    """A form is whole when it has its name; what happened to it later shows in its sizes."""
+    sizes = msgspec.json.decode((form / "sizes.json").read_bytes(), type=dict[str, int])
+    for name, size in sizes.items():
+        path = form / name
+        if not path.exists() or path.stat().st_size != size:
+            got = f"{path.stat().st_size} bytes" if path.exists() else "no such file"
+            raise StoreError(
+                f"{path}: expected {size} bytes, got {got}; the cache was damaged. Delete {form}; it is built anew"
+            )

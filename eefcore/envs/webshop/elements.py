@@ -1,0 +1,82 @@
+"""The elements of a JSON list too large to be held: cut out with a few array operations, a piece at a time.
+
+In a piece of a list, escapes out of the way, the quotes so far tell what is inside a string; outside of strings the
+brackets so far tell the depth; and commas at depth 0 are where elements end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from eefcore.errors import DataError
+
+PIECE = 1 << 24
+"""Bytes read at a time."""
+
+LONGEST = 1 << 27
+"""Bytes in an element, at most; more of them is a quote or a bracket that was never closed."""
+
+_BLANK = b" \t\r\n"
+_NOTHING, _QUOTE, _COMMA, _OPEN, _CLOSE = range(5)
+_KIND = np.zeros(256, np.uint8)
+_KIND[list(b'"')], _KIND[list(b",")], _KIND[list(b"[{")], _KIND[list(b"]}")] = _QUOTE, _COMMA, _OPEN, _CLOSE
+
+
+def elements(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The elements of the list in `file`, each as it is written there; whether they are JSON is not looked at.
+
+    Raises:
+        DataError: the root is no list, or the file ends before the list does, or goes on after it.
+    """
+    rest = file.read(PIECE).removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
+    if rest[:1] != b"[":
+        got = f"begins with {rest[:20]!r}" if rest else "is empty"
+        raise DataError(f"{name}: expected a JSON list of products, but it {got}; download or write it again")
+    rest, number = rest[1:], 0
+    while True:
+        start = 0
+        cuts = _cuts(rest)
+        for end in cuts.commas:
+            yield rest[start:end]
+            start, number = end + 1, number + 1
+        if cuts.end is not None:
+            break
+        more = file.read(PIECE)
+        if not more or len(rest) - start > LONGEST:
+            what = "the file ends" if not more else f"{LONGEST >> 20} MiB go by"
+            raise DataError(
+                f"{name}: {what} inside product {number}: expected `]` after the last product, and every bracket and "
+                "quote closed. The file is truncated or damaged; download or write it again"
+            )
+        rest = rest[start:] + more
+    if number or rest[start : cuts.end].strip(_BLANK):
+        yield rest[start : cuts.end]
+    after = (rest[cuts.end + 1 :] + file.read(PIECE)).lstrip(_BLANK)
+    if after:
+        raise DataError(
+            f"{name}: expected the end of the file after product {number}, got {after[:20]!r}; download or write it again"
+        )
+
+
+class _Cuts(NamedTuple):
+    """Where elements end in a piece that begins with one, and where the list ends if it does."""
+
+    commas: list[int]
+    end: int | None
+
+
+def _cuts(piece: bytes) -> _Cuts:
+    plain = np.frombuffer(piece.replace(b"\\\\", b"__").replace(b'\\"', b"__"), np.uint8)
+    places = np.flatnonzero(_KIND[plain])
+    kinds = _KIND[plain[places]]
+    outside = np.cumsum(kinds == _QUOTE) % 2 == 0
+    places, kinds = places[outside], kinds[outside]
+    depth = np.cumsum((kinds == _OPEN).astype(np.int64) - (kinds == _CLOSE))
+    ends = np.flatnonzero(depth < 0)[:1]
+    if len(ends):
+        places, kinds, depth = places[: ends[0] + 1], kinds[: ends[0] + 1], depth[: ends[0] + 1]
+    commas = places[(kinds == _COMMA) & (depth == 0)]
+    return _Cuts(commas.tolist(), int(places[-1]) if len(ends) else None)

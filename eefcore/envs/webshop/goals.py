@@ -1,0 +1,227 @@
+"""The goals of WebShop: who wants what at which price (engine/goal.py:22-127 of princeton-nlp/WebShop).
+
+Goals are frozen by seed and content. The official engine draws price caps from an unseeded stream, so that
+public logs of one goal show 40, 50 and 60 dollars; here the cap of a goal is drawn from a stream of its own,
+seeded by the seed and by the product and instruction it belongs to. It depends on nothing else: not on the
+order of the goals, nor on which others there are. The order of the goals is the official one, shuffled with
+seed 233, so that "goal 17" means what it means elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from eefcore.envs.webshop.product import Product
+from eefcore.errors import DataError
+
+NO_CAP = 1_000_000.0
+"""The price cap of a goal whose text names none."""
+
+_PRICES = tuple(10.0 * i for i in range(1, 100))
+_SHUFFLE_SEED = 233
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What a user asks for.
+
+    Attributes:
+        asin: the product the goal was written for; another one may do as well.
+        instruction: the text, price clause included.
+        attributes: what the product must have; at least one.
+        options: the values to choose.
+        option_names: what the options are called, one each, for synthetic goals; () for human ones.
+        price_upper: the most it may cost, NO_CAP if the text does not say.
+        query: that of the product.
+        product_category: that of the product.
+        name: the product's title.
+        category: the shop's department.
+        weight: how often the official engine draws it.
+    """
+
+    asin: str
+    instruction: str
+    attributes: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    option_names: tuple[str, ...] = ()
+    price_upper: float = NO_CAP
+    query: str
+    product_category: str
+    name: str
+    category: str
+    weight: float = 1.0
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hex digits of the goal's content, its weight aside."""
+        content = msgspec.json.encode(
+            [self.asin, self.instruction, self.attributes, self.options, self.option_names, self.price_upper]
+        )
+        return hashlib.sha256(content).hexdigest()[:12]
+
+    @cached_property
+    def compared_options(self) -> tuple[str | tuple[str, str], ...]:
+        """Options as the official reward is handed them: values of human goals, pairs of synthetic ones."""
+        return tuple(zip(self.option_names, self.options, strict=True)) if self.option_names else self.options
+
+
+class Cap(NamedTuple):
+    """A price cap, and the clause of the instruction that says it."""
+
+    price_upper: float
+    clause: str
+
+
+class Products(Protocol):
+    """What goals need of a catalogue."""
+
+    asins: Sequence[str]
+
+    def __getitem__(self, asin: str) -> Product: ...
+
+
+class _Human(msgspec.Struct):
+    """One entry of `items_human_ins*.json`."""
+
+    instruction: str
+    instruction_attributes: list[str]
+    instruction_options: list[str]
+
+
+class _Synthetic(msgspec.Struct):
+    """One entry of `items_ins_v2*.json`."""
+
+    instruction: str | None = None
+    instruction_attributes: list[str] | None = None
+
+
+def human_goals(catalogue: Products, file: Path, *, seed: int = 233) -> list[Goal]:
+    """One goal per human instruction that has attributes, in the official shuffled order.
+
+    Instructions for products the catalogue does not have are left out, as officially.
+
+    Raises:
+        DataError: the file is missing, torn, or lacks a field.
+    """
+    told = _decoded(file, dict[str, list[_Human]])
+    goals = []
+    for asin in (a for a in catalogue.asins if a in told):
+        product = catalogue[asin]
+        for entry in (e for e in told[asin] if e.instruction_attributes):
+            cap, clause = price_cap(product.price, f"{seed}\n{asin}\n{entry.instruction}")
+            goals.append(
+                _goal(
+                    product,
+                    instruction=entry.instruction.strip(".") + clause,
+                    attributes=entry.instruction_attributes,
+                    options=entry.instruction_options,
+                    price_upper=cap,
+                )
+            )
+    return shuffled(goals)
+
+
+def synthetic_goals(catalogue: Products, file: Path, *, seed: int = 233) -> list[Goal]:
+    """One goal per product with an instruction and combination of options, in the official shuffled order.
+
+    A goal weighs the mean over its attributes of 1 / (number of goals with that attribute).
+
+    Raises:
+        DataError: the file is missing, torn, or has an instruction without attributes.
+    """
+    told = _decoded(file, dict[str, _Synthetic])
+    goals = []
+    for asin in (a for a in catalogue.asins if a in told):
+        instruction, attributes = told[asin].instruction, told[asin].instruction_attributes
+        if instruction is None:
+            continue
+        if not attributes:
+            raise DataError(
+                f"{file.name}: {asin} has an instruction without attributes, which no purchase could "
+                "satisfy; give it instruction_attributes or drop the instruction"
+            )
+        product = catalogue[asin]
+        cap, clause = price_cap(product.price, f"{seed}\n{asin}\n{instruction}")
+        names = tuple(sorted(product.options))
+        for values in itertools.product(*(product.options[name] for name in names)):
+            wishes = ", and ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+            goals.append(
+                _goal(
+                    product,
+                    instruction=f"{instruction}{' with ' + wishes if wishes else ''}{clause}",
+                    attributes=attributes,
+                    options=values,
+                    option_names=names,
+                    price_upper=cap,
+                )
+            )
+    return shuffled(_weighed(goals))
+
+
+def price_cap(price: float, key: str) -> Cap:
+    """The larger of two caps drawn from the first four of 10, 20, …, 990 above `price`; none without two.
+
+    `key` names the goal, and seeds the draw. The smallest of the four can never be chosen, as officially.
+    """
+    above = [p for p in _PRICES if p > price][:4]
+    if len(above) < 2:
+        return Cap(NO_CAP, "")
+    cap = max(random.Random(key).sample(above, 2))
+    return Cap(cap, f", and price lower than {cap:.2f} dollars")
+
+
+def shuffled(goals: Sequence[Goal]) -> list[Goal]:
+    """The official order: by a stream seeded with 233, after all goals are made."""
+    goals = list(goals)
+    random.Random(_SHUFFLE_SEED).shuffle(goals)
+    return goals
+
+
+def _goal(
+    product: Product,
+    *,
+    instruction: str,
+    attributes: Sequence[str],
+    options: Sequence[str],
+    option_names: Sequence[str] = (),
+    price_upper: float,
+) -> Goal:
+    return Goal(
+        asin=product.asin,
+        instruction=instruction,
+        attributes=tuple(attributes),
+        options=tuple(options),
+        option_names=tuple(option_names),
+        price_upper=price_upper,
+        query=product.query,
+        product_category=product.product_category,
+        name=product.title,
+        category=product.category,
+    )
+
+
+def _weighed(goals: list[Goal]) -> list[Goal]:
+    with_attribute = Counter(attribute for goal in goals for attribute in goal.attributes)
+    return [
+        msgspec.structs.replace(
+            goal, weight=sum(1.0 / with_attribute[a] for a in goal.attributes) / len(goal.attributes)
+        )
+        for goal in goals
+    ]
+
+
+def _decoded(file: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise DataError(f"no goals file {file}; it is one of the official WebShop files") from None
+    except msgspec.DecodeError as e:
+        raise DataError(f"{file}: {e}; is it whole, and the official file of that name?") from e

@@ -1,0 +1,105 @@
+"""The stem of a word by Porter's algorithm, as Lucene's `PorterStemFilter` gives it.
+
+M. F. Porter, *An algorithm for suffix stripping*, Program 14 (1980), with the two departures of the author's own
+program, which Lucene follows: `bli` becomes `ble` (the paper: `abli`, `able`), and `logi` becomes `log`. Words of
+one or two characters stay. Snowball's `porter` has neither departure and cuts `us` to `u`: it can't stand in.
+
+Whatever is not an ASCII vowel is a consonant, digits and accented letters too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_SHAPE = {ord(vowel): "v" for vowel in "aeiou"}
+_STEP_2 = {
+    "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "bli": "ble", "alli": "al",
+    "entli": "ent", "eli": "e", "ousli": "ous", "ization": "ize", "ation": "ate", "ator": "ate", "alism": "al",
+    "iveness": "ive", "fulness": "ful", "ousness": "ous", "aliti": "al", "iviti": "ive", "biliti": "ble",
+    "logi": "log",
+}  # fmt: skip
+_STEP_3 = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ful": "", "ness": ""}
+_STEP_4 = (
+    "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ou", "ism", "ate", "iti",
+    "ous", "ive", "ize",
+)  # fmt: skip
+
+
+def _ending(suffixes: Iterable[str]) -> re.Pattern[str]:
+    """Finds the longest of `suffixes` that a word ends with."""
+    return re.compile("(?:" + "|".join(sorted(suffixes, key=len, reverse=True)) + r")\Z")
+
+
+_ENDING_2, _ENDING_3 = _ending(_STEP_2), _ending(_STEP_3)
+_ENDING_4 = re.compile(_ending(_STEP_4).pattern + r"|(?<=[st])ion\Z")
+
+
+def stem(word: str) -> str:
+    """The stem of a lower-case `word`."""
+    if len(word) <= 2:
+        return word
+    word = _step_1(word)
+    word = _replaced(word, _ENDING_2, _STEP_2)
+    word = _replaced(word, _ENDING_3, _STEP_3)
+    if (found := _ENDING_4.search(word)) and _measure(word[: found.start()]) > 1:
+        word = word[: found.start()]
+    measure = _measure(word)
+    if word[-1] == "e" and (measure > 1 or measure == 1 and not _consonant_vowel_consonant(word[:-1])):
+        word = word[:-1]
+    return word[:-1] if measure > 1 and word.endswith("ll") else word
+
+
+def _step_1(word: str) -> str:
+    """Without plural, past tense and -ing; a final y after a vowel's syllable is i."""
+    if word.endswith(("sses", "ies")):
+        word = word[:-2]
+    elif word[-1] == "s" and word[-2] != "s":
+        word = word[:-1]
+    if word.endswith("eed"):
+        word = word[:-1] if _measure(word[:-3]) else word
+    elif word.endswith(("ed", "ing")):
+        rest = word[: -2 if word[-1] == "d" else -3]
+        if "v" in _shape(rest):
+            word = _repaired(rest)
+    if word[-1:] == "y" and "v" in _shape(word[:-1]):
+        word = word[:-1] + "i"
+    return word
+
+
+def _repaired(word: str) -> str:
+    """What -ed or -ing was taken from, as it is spelled without."""
+    if word.endswith(("at", "bl", "iz")):
+        return word + "e"
+    if len(word) > 1 and word[-1] == word[-2] and _shape(word)[-1] == "c":
+        return word if word[-1] in "lsz" else word[:-1]
+    return word + "e" if _measure(word) == 1 and _consonant_vowel_consonant(word) else word
+
+
+def _replaced(word: str, ending: re.Pattern[str], suffixes: dict[str, str]) -> str:
+    found = ending.search(word)
+    if found is None or not _measure(word[: found.start()]):
+        return word
+    return word[: found.start()] + suffixes[found.group()]
+
+
+def _shape(word: str) -> str:
+    """v for each vowel, c or any other letter but v for each consonant; y is a vowel after a consonant."""
+    shape = word.replace("v", "c").translate(_SHAPE)
+    if "y" not in shape:
+        return re.sub("[^v]", "c", shape)
+    out = []
+    for at, letter in enumerate(shape):
+        vowel = letter == "v" or letter == "y" and at > 0 and out[-1] == "c"
+        out.append("v" if vowel else "c")
+    return "".join(out)
+
+
+def _measure(word: str) -> int:
+    """m of the paper: how often a vowel is followed by a consonant."""
+    return _shape(word).count("vc")
+
+
+def _consonant_vowel_consonant(word: str) -> bool:
+    """*o of the paper: ends so, and the last is none of w, x, y."""
+    return len(word) > 2 and _shape(word)[-3:] == "cvc" and word[-1] not in "wxy"

@@ -1,0 +1,95 @@
+"""Expert data D_e for a benchmark: who demonstrates what, and what it amounts to.
+
+A scripted expert is known by its strength and belongs to its environment (`experts.shop` for WebShop).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from eefcore.envs.webshop import WebShopBenchmark
+from eefcore.errors import ParamsError
+from eefcore.experts import shop
+from eefcore.experts.importers import read_foreign
+from eefcore.ledger import Cost
+from eefcore.protocols import Benchmark
+from eefcore.records import read_records
+from eefcore.types import Trajectory
+
+
+def demonstrations(
+    benchmark: Benchmark, names: Sequence[str], split: str, *, seed: int
+) -> list[Trajectory]:
+    """τ_e of each expert in `names` on each task of `split`, expert by expert.
+
+    Raises:
+        ParamsError: nobody scripted an expert for this benchmark.
+    """
+    if not isinstance(benchmark, WebShopBenchmark):
+        raise ParamsError(
+            f"no scripted expert for {benchmark.card.name}; give 02_expert a `file` of trajectories instead"
+        )
+    return [
+        t
+        for name in names
+        for t in shop.demonstrate(
+            benchmark,
+            shop.shopper(benchmark, name, seed=seed),
+            benchmark.tasks(split),
+            dollars=shop.STRENGTHS[name].dollars,
+        )
+    ]
+
+
+def sources(experts: Iterable[Trajectory]) -> list[str]:
+    """The experts' names, in order of appearance."""
+    return list(dict.fromkeys(t.source for t in experts))
+
+
+def by(experts: Iterable[Trajectory], source: str) -> list[Trajectory]:
+    """What one of them did."""
+    return [t for t in experts if t.source == source]
+
+
+def expert_cost(experts: Iterable[Trajectory]) -> Cost:
+    """What the demonstrations were paid."""
+    return Cost(money=sum(t.money for t in experts))
+
+
+def table(experts: Sequence[Trajectory], skills: Mapping[str, str]) -> list[dict[str, object]]:
+    """Table 1 and Table 4 of each expert: how many, how many won, how long, which skills it used and won by."""
+    return [
+        {
+            "expert": name,
+            "trajectories": len(own),
+            "positive": sum(t.win for t in own),
+            "mean length": round(sum(map(len, own)) / len(own), 2),
+            "money": round(sum(t.money for t in own), 2),
+            **{
+                f"{skill} {what}": sum(uses(t, pattern) for t in rows)
+                for skill, pattern in skills.items()
+                for what, rows in (("used", own), ("won by", [t for t in own if t.win]))
+            },
+        }
+        for name in sources(experts)
+        for own in [by(experts, name)]
+    ]
+
+
+def uses(trajectory: Trajectory, pattern: str) -> bool:
+    """Whether an action of the trajectory is one of the skill's."""
+    return any(re.search(pattern, action) for action in trajectory.actions)
+
+
+def imported(file: str) -> list[Trajectory]:
+    """The trajectories of `file`: our own JSONL, or any foreign format that `importers` knows.
+
+    Raises:
+        DataError: it is neither.
+    """
+    path = Path(file)
+    if path.is_file() and path.open("rb").readline().startswith(b'{"eefcore":'):
+        return read_records(path, Trajectory).list
+    return read_foreign(path)

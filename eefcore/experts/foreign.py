@@ -1,0 +1,332 @@
+"""Foreign trajectory files, record by record, as they are.
+
+    react      JSON lines of {idx, reward, bought, steps: [{action, obs}]}                   ysymyth/ReAct
+    agentgym   JSON of {item_id, conversations: [{from, value, loss}]}, reward if evaluated  AgentTraj-L
+    eto        JSON of {id, conversations: [{from, value}]}, reward for WebShop; or a folder
+               with a file a task, {meta: {reward, terminate_reason}, conversations}         ETO
+    openai     JSON lines of {messages: [{role, content, weight}]}                           fine-tuning API
+    agentlite  text: Task:…, then Action:NAME[{json}] and Observation:… in turns             AgentLite
+
+Texts stay as they are: an action is the whole of what was said (`Thought: … Action: …`), and a thought
+step of ReAct is an action. What was said before the task (role, rules, worked examples) is left out, since
+our formats say it in their own way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from eefcore.errors import DataError
+from eefcore.types import Stop
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Episode(NamedTuple):
+    """One record, read: T actions, and T + 1 observations or T where nothing answered the last action."""
+
+    id: str
+    observations: list[str]
+    actions: list[str]
+    trained: list[bool]  # the record's own flags, True where it has none
+    reward: float | None = None
+    stop: Stop = Stop.DONE
+    source: str = ""
+
+
+class Read(NamedTuple):
+    """The records of a file, and the format they turned out to have."""
+
+    episodes: list[Episode]
+    format: str
+
+
+def episodes(path: Path, format: str = "auto", preamble: int | None = None) -> Read:
+    """The records of `path` as they are, before anyone says what they are worth."""
+    if format not in ("auto", *FORMATS):
+        raise DataError(f"no format {format!r}; choose auto or one of {', '.join(FORMATS)}")
+    if path.is_dir():
+        files = sorted(path.glob("*.json"), key=lambda p: (len(p.stem), p.stem))
+        if not files:
+            raise DataError(
+                f"{path}: no *.json file in this folder; name the file, or the folder of an ETO run"
+            )
+    else:
+        files = [path]
+    found: list[Episode] = []
+    for file in files:
+        text = text_of(file)
+        format = _detected(text, file) if format == "auto" else format
+        found += FORMATS[format](text, file, preamble)
+    if not found:
+        raise DataError(f"{path}: no trajectory in it, expected at least one")
+    return Read(found, format)
+
+
+def _detected(text: str, path: Path) -> str:
+    if re.search(r"^Task:", text, re.M):  # no line of JSON begins so
+        return "agentlite"
+    records = _records(text, dict[str, Any], path)
+    if not records:
+        raise DataError(f"{path}: no record in it, expected at least one; is the file whole?")
+    record = records[0][1]
+    for format, fields in _SIGNS:
+        if fields <= record.keys():
+            return format
+    raise DataError(
+        f"{path}: the first record has the fields {', '.join(record) or 'none'}, which no format known here has "
+        f"({'; '.join(f'{name}: ' + ', '.join(sorted(fields)) for name, fields in _SIGNS)}); name the format"
+    )
+
+
+_SIGNS = [
+    ("react", {"instruction", "steps"}),
+    ("agentgym", {"item_id", "conversations"}),
+    ("eto", {"id", "conversations"}),
+    ("eto", {"meta", "conversations"}),
+    ("openai", {"messages"}),
+]
+
+
+class _ReactStep(msgspec.Struct):
+    action: str
+    obs: str
+
+
+class _React(msgspec.Struct):
+    idx: int | str
+    reward: float
+    bought: bool
+    steps: list[_ReactStep]
+
+
+def _react(text: str, path: Path, preamble: int | None) -> list[Episode]:
+    """steps[0] is `reset`, and its observation o_0.
+
+    An episode that did not buy ran out of turns (15 in the paper). One whose Buy Now was answered by
+    nothing met a site that failed: it is nobody's loss, and is counted apart.
+    """
+    del preamble
+    out = []
+    for place, record in _records(text, _React, path):
+        if len(record.steps) < 2 or record.steps[0].action != "reset":
+            raise DataError(
+                f"{place}, steps: expected `reset` and at least one action, got {len(record.steps)} steps"
+            )
+        first, *steps = record.steps
+        failed = not record.bought and steps[-1].action == "click[Buy Now]" and not steps[-1].obs
+        stop = Stop.DONE if record.bought else Stop.ENVIRONMENT_FAILURE if failed else Stop.TURN_LIMIT
+        out.append(
+            Episode(
+                str(record.idx),
+                [first.obs, *(s.obs for s in steps)],
+                [s.action for s in steps],
+                [True] * len(steps),
+                record.reward,
+                stop,
+            )
+        )
+    return out
+
+
+class _Turn(msgspec.Struct):
+    speaker: str = msgspec.field(name="from")
+    value: str
+    loss: bool | None = None
+
+
+class _AgentGym(msgspec.Struct):
+    item_id: str
+    conversations: list[_Turn] | None
+    reward: float | None = None
+
+
+def _agentgym(text: str, path: Path, preamble: int | None) -> list[Episode]:
+    out = []
+    for place, record in _records(text, _AgentGym, path):
+        if not record.conversations:
+            raise DataError(
+                f"{place}: no conversations; a file of task ids alone (AgentEval) holds no trajectory"
+            )
+        out.append(
+            _dialogue(record.item_id, record.conversations, preamble, place)._replace(reward=record.reward)
+        )
+    return out
+
+
+class _Meta(msgspec.Struct):
+    reward: float | None
+    terminate_reason: str | None = None
+
+
+class _Eto(msgspec.Struct):
+    conversations: list[_Turn]
+    id: int | str | None = None
+    game_file: str | None = None
+    reward: float | None = None
+    source: str = ""
+    meta: _Meta | None = None
+
+
+_ETO_STOPS = {
+    "max_steps": Stop.TURN_LIMIT,
+    "exceeding maximum input length": Stop.CONTEXT_LIMIT,
+}
+
+
+def _eto(text: str, path: Path, preamble: int | None) -> list[Episode]:
+    """An explored episode starts with worked examples of unknown number, so that `preamble` is needed."""
+    out = []
+    for place, record in _records(text, _Eto, path):
+        if record.meta is not None and preamble is None:
+            raise DataError(
+                f"{place}: an explored episode opens with worked examples; pass preamble, the number of messages "
+                "before the task (ETO's own: WebShop 10, ScienceWorld 16, ALFWorld 12)"
+            )
+        name = record.id if record.id is not None else record.game_file or path.stem
+        episode = _dialogue(str(name), record.conversations, preamble, place)
+        episode = episode._replace(reward=record.reward, source=record.source)
+        if record.meta is not None:
+            stop = _ETO_STOPS.get(record.meta.terminate_reason or "", Stop.DONE)
+            episode = episode._replace(reward=record.meta.reward, stop=stop)
+        out.append(episode)
+    return out
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str
+    weight: int | None = None
+
+
+class _OpenAI(msgspec.Struct):
+    messages: list[_Message]
+
+
+_ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
+
+
+def _openai(text: str, path: Path, preamble: int | None) -> list[Episode]:
+    """The format has no ids: a record's is its number, from 0."""
+    out = []
+    for number, (place, record) in enumerate(_records(text, _OpenAI, path)):
+        turns = [
+            _Turn(_ROLES.get(m.role, m.role), m.content, None if m.weight is None else m.weight > 0)
+            for m in record.messages
+        ]
+        out.append(_dialogue(str(number), turns, preamble, place))
+    return out
+
+
+def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: str) -> Episode:
+    if preamble is None:
+        preamble = next((i for i, turn in enumerate(turns) if turn.speaker != "system"), len(turns))
+        answered = turns[preamble + 1 : preamble + 2]
+        if answered and not answered[0].loss and re.match(r"ok\b", answered[0].value.strip(), re.I):
+            preamble += 2
+    rest = turns[preamble:]
+    for i, turn in enumerate(rest):
+        expected = "gpt" if i % 2 else "human"
+        if turn.speaker != expected:
+            raise DataError(
+                f"{place}, message {preamble + i}: expected one from {expected!r}, got {turn.speaker!r}; "
+                "observations and actions take turns, and an observation comes first"
+            )
+    said = rest[1::2]
+    if not said:
+        raise DataError(f"{place}: no action after {preamble} messages of the prompt, expected at least one")
+    flags = [turn.loss is not False for turn in said]
+    return Episode(id, [turn.value for turn in rest[::2]], [turn.value for turn in said], flags)
+
+
+_CALL = re.compile(r"Action: ?\w+\[")
+
+
+def _agentlite(text: str, path: Path, preamble: int | None) -> list[Episode]:
+    """A record's id is its task; one that neither bought nor finished ran out of turns.
+
+    Pages may hold any text, so after an observation only a line that opens a call, or a task, is the next.
+    """
+    del preamble
+    text = re.sub(r"^\[Example\].*?^\[Execution\]", "", text, flags=re.M | re.S)
+    out: list[Episode] = []
+    kind = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("Task:"):
+            out.append(Episode(line[5:].strip(), [line[5:].strip()], [], []))
+            kind = "task"
+        elif kind in ("task", "observation") and _CALL.match(line):
+            out[-1].actions.append(line[7:].strip())
+            kind = "action"
+        elif kind == "action" and line.startswith("Observation:"):
+            out[-1].observations.append(line[12:].removeprefix(" "))
+            kind = "observation"
+        elif kind == "observation":
+            out[-1].observations[-1] += "\n" + line
+        elif kind == "action" and line:
+            raise DataError(f"{path}:{number}: expected `Observation:` after an action, got {line!r}")
+    return [_ended(episode, path) for episode in out]
+
+
+def _ended(episode: Episode, path: Path) -> Episode:
+    if not episode.actions:
+        raise DataError(f"{path}: no action follows Task:{episode.id}")
+    *seen, last = episode.observations
+    # What separates episodes in a file, and the prompt's last word, belong to no observation.
+    seen.append(re.sub(r"(\n+Action:)?\n*\Z", "", last))
+    if cut := next((o for o in seen if o.endswith("[TLDR]")), None):
+        raise DataError(
+            f"{path}: the observation {cut[:40]!r} … was cut by AgentLite's logger; raise its OBS_OFFSET"
+        )
+    over = seen[-1] == "shopping is finished." or episode.actions[-1].startswith("Finish")
+    n = len(episode.actions)
+    return episode._replace(
+        observations=seen, trained=[True] * n, stop=Stop.DONE if over else Stop.TURN_LIMIT
+    )
+
+
+FORMATS: dict[str, Callable[[str, Path, int | None], list[Episode]]] = {
+    "react": _react,
+    "agentgym": _agentgym,
+    "eto": _eto,
+    "openai": _openai,
+    "agentlite": _agentlite,
+}
+
+
+def text_of(path: Path) -> str:
+    """What `path` holds, or a DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror}; check the name") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 text at byte {error.start}; convert it, or name another file"
+        ) from error
+
+
+def _records(text: str, type: type[R], path: Path) -> list[tuple[str, R]]:
+    """(place, record) of a JSON array, of JSON lines, or of a single JSON object."""
+    if text.lstrip().startswith("["):
+        raw = decoded(text, list[msgspec.Raw], str(path))
+        return [(f"{path}, record {i}", decoded(r, type, f"{path}, record {i}")) for i, r in enumerate(raw)]
+    try:
+        whole = msgspec.json.decode(text, type=msgspec.Raw)
+        return [(str(path), decoded(whole, type, str(path)))]
+    except msgspec.DecodeError:
+        lines = [(f"{path}:{i}", line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+        return [(place, decoded(line, type, place)) for place, line in lines]
+
+
+def decoded(text: str | msgspec.Raw, type: Any, place: str) -> Any:
+    """JSON as a value of `type`, or a DataError that names the place and the field."""
+    try:
+        return msgspec.json.decode(text, type=type)
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{place}: {error}; is the file whole, and of the format named?") from error

@@ -1,0 +1,134 @@
+"""From a params file to its plan, and from a notebook to its stage.
+
+A stage notebook declares, among its parameters, four that are not its own:
+
+    run: str = "lab"        results/<run>/ is written                          )
+    label: str = ""         its place in the plan: `explore.2`                  } filled by the pipeline,
+    inputs: str = ""        JSON: a name -> a folder under the results root    )  part of no identity
+    version: int = 1        raised when a change in it changes results; part of the identity
+
+and, if it wants them, two that the plan knows: `iteration: int` (i of Algorithm 1; 0 where there is none)
+and `split: str` (`dev` or `test`, for evaluate). Its first call is
+
+    stage = open_stage("05_explore", globals())
+
+The identity of a stage is the hash of the notebook's name, of every parameter but run, label and inputs,
+and of its inputs' identities. Names of inputs:
+
+    select     experts, simulations1, simulations2, …
+    train      examples, and model from the second iteration on
+    explore    model, experts
+    evaluate   model; for the test panel model1, dev1, model2, dev2, …
+    report     per method: <method>/experts, /select1, /model1, /dev1, /simulations1, …, /test
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eefcore import store
+from eefcore.errors import ParamsError, StoreError
+from eefcore.notebook import Notebook, Value, read_notebook, read_notebooks
+from eefcore.params import RESERVED, checked, expand, read_params
+from eefcore.plan import Node, plan, upstream
+from eefcore.suite import read_suite
+from eefcore.tracking import Stage
+
+SMOKE = "smoke.yaml"  # the params file whose stages feed a notebook that is opened by hand
+
+
+def planned(path: Path) -> list[Node]:
+    """The stages that the params file at `path` asks for, everything checked before anything starts."""
+    notebooks = read_notebooks(_folder())
+    return plan(read_params(path, notebooks), notebooks)
+
+
+def planned_suite(path: Path) -> list[Node]:
+    """The stages of all runs of the suite at `path`."""
+    notebooks = read_notebooks(_folder())
+    return [node for params in read_suite(path, notebooks) for node in plan(params, notebooks)]
+
+
+def recorded_report(run: str) -> Node:
+    """The report stage of `run` as it was made last, from the records alone: no params file is needed.
+
+    Raises:
+        StoreError: the run has no report.
+    """
+    records = {r.identity: r for r in store.stages(run)}
+    reports = [r for r in records.values() if r.notebook.partition("_")[2] == "report"]
+    if not reports:
+        raise StoreError(f"{store.run_folder(run)}: no report was made; finish the run with `eef run` first")
+
+    def node(record: store.StageRecord) -> Node:
+        notebook = read_notebook(_folder() / f"{record.notebook}.ipynb")
+        inputs = {name: node(records[identity]) for name, identity in record.inputs.items()}
+        return Node(run, record.label, notebook, record.params, inputs, record.identity)
+
+    return node(reports[-1])
+
+
+def open_stage(name: str, scope: dict[str, Any]) -> Stage:
+    """The stage that the notebook `name` is, as its parameters in `scope`, its `globals()`, say.
+
+    Text parameters with `${NAME}` in them are expanded in `scope`; the record keeps the name. Without
+    inputs (opened by hand) the notebook reads what the last stage of its kind reads in params/smoke.yaml;
+    of that, what is not there yet is made first.
+
+    Raises:
+        ParamsError: a declared parameter is missing from `scope`, or is of another type.
+        StageFailed: a stage that had to be made first failed.
+    """
+    notebook = read_notebook(_folder() / f"{name}.ipynb")
+    values = {p: _value(notebook, p, scope) for p in notebook.parameters}
+    label, inputs = values["label"], values["inputs"]
+    if inputs:
+        folders = {k: store.results_root() / folder for k, folder in json.loads(inputs).items()}
+    else:
+        example = _example(notebook)
+        folders = {k: n.folder for k, n in example.inputs.items()} if example else {}
+        label = label or (example.label if example else notebook.stage)
+    expanded = {k: expand(v) for k, v in values.items()}
+    scope[_UNEXPANDED] = {expanded[k]: v for k, v in values.items() if expanded[k] != v}
+    scope.update(expanded)
+    return Stage.open(
+        run=values["run"],
+        label=label,
+        notebook=name,
+        params={k: v for k, v in values.items() if k not in RESERVED},
+        inputs=folders,
+    )
+
+
+_UNEXPANDED = (
+    "_unexpanded"  # in a notebook's scope: what its expanded texts were, for when the cell is run again
+)
+
+
+def _folder() -> Path:
+    return store.workspace() / "notebooks"
+
+
+def _value(notebook: Notebook, name: str, scope: Mapping[str, Any]) -> Value:
+    where = f"{notebook.name}: parameter {name}"
+    if name not in scope:
+        raise ParamsError(
+            f"{where} is not set; run the parameters cell, and save the notebook if you changed it"
+        )
+    given = scope.get(_UNEXPANDED, {}).get(scope[name], scope[name])
+    return checked(where, notebook.parameters[name], given)
+
+
+def _example(notebook: Notebook) -> Node | None:
+    """The last stage of this kind in the smoke run, all that it reads being there; None if it has none."""
+    nodes = planned(store.workspace() / "params" / SMOKE)
+    example = next((n for n in reversed(nodes) if n.notebook.name == notebook.name), None)
+    if example and not all(n.finished for n in example.inputs.values()):
+        from eefcore.runner import run  # papermill takes a second to load
+
+        print(f"{notebook.name} reads what stages before it make; these come first, as params/{SMOKE} says:")
+        run(upstream(example), resume="run this cell again")
+    return example

@@ -1,0 +1,198 @@
+"""π behind any OpenAI-compatible endpoint: a server of vLLM, SGLang or llama.cpp, or a hosted model.
+
+`completions` sends the dialogue as the format writes it, and cuts at the format's end mark; `chat` sends
+the same pieces as messages, what the policy wrote as the assistant's. Questions are sent as they are
+asked, `concurrency` at a time, and are answered as they come back.
+
+A request that fails for a passing reason (no connection, time-out, 408, 409, 429, 5xx, an answer that is
+not what the interface promises) is repeated with back-off; when that is of no use the episode ends as a
+model failure, which is counted and never a reward of 0. A refusal that would be repeated for ever (401,
+404, a malformed request) is an error.
+
+Whether the server's tokens come back depends on the server: vLLM tells them when asked (`tokens=True`),
+others refuse the question. Without them `Reply.tokens` stays empty, and the action is encoded again
+when it is trained on. Log-likelihoods are stored only with tokens; vLLM's are those at temperature 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
+
+import httpx
+import tenacity
+
+from eefcore.errors import PolicyError
+from eefcore.formats import Format
+from eefcore.policies.draws import turn_seed
+from eefcore.protocols import Reply, Sampling
+from eefcore.types import History, Stop
+
+_PASSING = {408, 409, 425, 429}
+_FULL = ("context_length_exceeded", "maximum context length", "context length", "too long")
+
+
+class Usage(NamedTuple):
+    """What the endpoint was asked for, as it counts it itself."""
+
+    tokens_read: int = 0
+    tokens_written: int = 0
+
+
+class OpenAIPolicy:
+    """A model of an endpoint; `base_url` ends before `/completions`, usually in `/v1`.
+
+    The key is read from the environment variable `key_variable` when a request is sent, and is kept
+    nowhere.
+
+    Raises:
+        PolicyError: the endpoint refuses (from `answers`).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        format: Format,
+        *,
+        chat: bool = False,
+        tokens: bool = False,
+        concurrency: int = 16,
+        max_new_tokens: int = 96,
+        timeout: float = 120.0,
+        attempts: int = 5,
+        longest_pause: float = 30.0,
+        key_variable: str = "OPENAI_API_KEY",
+    ) -> None:
+        self.name = model
+        self.tokens_read = 0
+        """Prompt tokens, each turn's anew, as the endpoint counts them."""
+        self.tokens_written = 0
+        """Completion tokens, as the endpoint counts them."""
+        self.failures = 0
+        """Questions given up on, after all attempts."""
+        self._url = base_url.rstrip("/") + ("/chat/completions" if chat else "/completions")
+        self._model, self._format, self._chat, self._tokens = model, format, chat, tokens
+        self._max_new_tokens, self._key_variable = max_new_tokens, key_variable
+        self._client = httpx.Client(timeout=timeout, limits=httpx.Limits(max_connections=concurrency))
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="openai-policy")
+        self._asked: dict[Hashable, Future[_Answer]] = {}
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Passing),
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=tenacity.wait_random_exponential(max=longest_pause),
+            reraise=True,
+        )
+
+    def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
+        """Send the question, or queue it behind `concurrency` others."""
+        if episode in self._asked:
+            raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
+        self._asked[episode] = self._pool.submit(self._answer, self._request(history, sampling))
+
+    def answers(self) -> Sequence[tuple[Hashable, Reply]]:
+        """The answers that have come, in the order they were asked."""
+        if not self._asked:
+            return []
+        wait(self._asked.values(), return_when=FIRST_COMPLETED)
+        came = {episode: future.result() for episode, future in self._asked.items() if future.done()}
+        for episode, (reply, usage) in came.items():
+            del self._asked[episode]
+            self.tokens_read += usage.tokens_read
+            self.tokens_written += usage.tokens_written
+            self.failures += reply.stop is Stop.MODEL_FAILURE
+        return [(episode, answer.reply) for episode, answer in came.items()]
+
+    def close(self, episode: Hashable) -> None:
+        """Forget the episode's question; a request under way ends unheard."""
+        if (future := self._asked.pop(episode, None)) is not None:
+            future.cancel()
+
+    def _request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        pieces, end = self._format.pieces(history), self._format.end
+        request: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": self._max_new_tokens,
+            "temperature": sampling.temperature,
+            # One seed would draw the same numbers at every turn.
+            "seed": turn_seed(sampling.seed, len(history)),
+            "stop": [end],
+        }
+        if self._chat:
+            request["messages"] = [
+                {"role": "user" if action is None else "assistant", "content": text}
+                for text, action in pieces
+            ]
+        else:
+            request["prompt"] = "".join(text if action is None else text + end for text, action in pieces)
+        if self._tokens:
+            # The end mark is among the tokens that were sampled, so it must be among those that come back.
+            request |= {"return_token_ids": True, "include_stop_str_in_output": True}
+            request |= {"logprobs": True} if self._chat else {"logprobs": 0}
+        return request
+
+    def _answer(self, request: dict[str, Any]) -> _Answer:
+        """What the endpoint says, in a thread of its own."""
+        try:
+            return self._retrying(self._once, request)
+        except _Passing:
+            return _Answer(Reply("", stop=Stop.MODEL_FAILURE), Usage())
+
+    def _once(self, request: dict[str, Any]) -> _Answer:
+        key = os.environ.get(self._key_variable)
+        try:
+            response = self._client.post(
+                self._url, json=request, headers={"Authorization": f"Bearer {key}"} if key else {}
+            )
+        except httpx.TransportError as error:
+            raise _Passing(str(error)) from error
+        if response.status_code in _PASSING or response.status_code >= 500:
+            raise _Passing(f"{response.status_code}")
+        if response.status_code == 400 and any(words in response.text for words in _FULL):
+            return _Answer(Reply("", stop=Stop.CONTEXT_LIMIT), Usage())
+        if response.status_code != 200:
+            raise PolicyError(
+                f"{self._url} answered {response.status_code} for the model {self._model!r}: "
+                f"{response.text[:300]}; check the address, the model's name and the key in {self._key_variable}"
+            )
+        try:
+            return self._read(response.json())
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise _Passing(f"not a completion: {response.text[:200]!r}") from error
+
+    def _read(self, said: dict[str, Any]) -> _Answer:
+        """The action in a response, or why there is none.
+
+        Raises:
+            ValueError, KeyError, TypeError, IndexError: the response is not what it should be.
+        """
+        choice, end = said["choices"][0], self._format.end
+        text = choice["message"]["content"] if self._chat else choice["text"]
+        counted = said.get("usage") or {}
+        usage = Usage(int(counted.get("prompt_tokens", 0)), int(counted.get("completion_tokens", 0)))
+        action, mark, _ = (text or "").partition(end)
+        complete = bool(mark) or choice["finish_reason"] == "stop"
+        tokens, logps = self._sampled(choice) if self._tokens else ((), ())
+        if tokens and counted and len(tokens) != usage.tokens_written:
+            raise ValueError(f"{len(tokens)} token ids for {usage.tokens_written} tokens")
+        stop = None if complete and action.strip() else Stop.MALFORMED
+        return _Answer(Reply(action, tokens, logps, stop), usage)
+
+    def _sampled(self, choice: dict[str, Any]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Sampled ids and log π of each."""
+        told = choice["logprobs"]
+        logps = [entry["logprob"] for entry in told["content"]] if self._chat else told["token_logprobs"]
+        pairs = zip(choice["token_ids"], logps, strict=True)
+        tokens, values = zip(*((int(i), float(p)) for i, p in pairs), strict=True)
+        return tokens, values
+
+
+class _Answer(NamedTuple):
+    reply: Reply
+    usage: Usage
+
+
+class _Passing(Exception):
+    """A failure that may be gone at the next attempt."""

@@ -1,0 +1,146 @@
+"""π inside this process with vLLM: for GPUs, and models whose rollouts transformers plays too slowly.
+
+Tokens in, tokens out: prompts go in as ids, sampled ids and their log-likelihoods come back. All open
+questions are played as one call, in which vLLM batches continuously and finds what it has read before
+(its prefix cache), so an episode's turns are not read anew.
+
+A weight swap must not meet another version's cache (vLLM finds prefixes by adapter): every policy takes
+an adapter number of its own, never used twice in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from eefcore.errors import PolicyError
+from eefcore.formats import format_named
+from eefcore.masking import Renderer
+from eefcore.policies.draws import turn_seed
+from eefcore.protocols import Reply, Sampling
+from eefcore.types import History, Stop
+
+_ADAPTERS = count(1)
+
+
+class VLLMPolicy:
+    """The model that a `vllm.LLM` serves, with a LoRA adapter or without.
+
+    The engine must tell raw log-likelihoods (`logprobs_mode="raw_logprobs"`, its default), which are those
+    at temperature 1; `load` says so.
+    """
+
+    def __init__(
+        self,
+        llm: Any,
+        renderer: Renderer,
+        *,
+        adapter: str | Path | None = None,
+        max_new_tokens: int = 96,
+        name: str = "vllm",
+    ) -> None:
+        self.name, self.tokens_read, self.tokens_written = name, 0, 0
+        self._llm, self._renderer, self._max_new_tokens = llm, renderer, max_new_tokens
+        self.context: int = llm.model_config.max_model_len
+        self._lora = _lora(adapter)
+        self._asked: dict[Hashable, tuple[list[int], History, Sampling]] = {}
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        format: str = "agentlite",
+        slots: int = 64,
+        max_new_tokens: int = 96,
+        context: int | None = None,
+    ) -> VLLMPolicy:
+        """The policy of a saved model folder or a hub name; `slots` episodes are decoded at a time.
+
+        Raises:
+            PolicyError: vLLM is not installed, or can't serve the model.
+        """
+        try:
+            from vllm import LLM
+        except ImportError as error:
+            raise PolicyError(
+                'vLLM is not installed here: pip install "eefcore[vllm]", or use hf:…'
+            ) from error
+        try:
+            llm = LLM(
+                str(path),
+                max_num_seqs=slots,
+                max_model_len=context,
+                enable_lora=adapter is not None,
+                enable_prefix_caching=True,
+                logprobs_mode="raw_logprobs",
+            )
+        except (OSError, ValueError) as error:
+            raise PolicyError(f"vLLM can't serve {path}: {error}") from error
+        tokenizer = llm.get_tokenizer()
+        renderer = Renderer(tokenizer, format_named(format, tokenizer))
+        name = Path(adapter or path).name
+        return cls(llm, renderer, adapter=adapter, max_new_tokens=max_new_tokens, name=name)
+
+    def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
+        """Queue the question."""
+        if episode in self._asked:
+            raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
+        self._asked[episode] = self._renderer.encode(history).tokens, history, sampling
+
+    def answers(self) -> Sequence[tuple[Hashable, Reply]]:
+        """Every open question's answer, in the order they were asked."""
+        asked, self._asked = self._asked, {}
+        fits = {e: q for e, q in asked.items() if len(q[0]) < self.context}
+        replies = {e: Reply("", stop=Stop.CONTEXT_LIMIT) for e in asked if e not in fits}
+        if fits:
+            said = self._llm.generate(
+                [{"prompt_token_ids": prompt} for prompt, _, _ in fits.values()],
+                [self._params(len(prompt), history, sampling) for prompt, history, sampling in fits.values()],
+                lora_request=self._lora,
+                use_tqdm=False,
+            )
+            for (episode, (prompt, _, _)), output in zip(fits.items(), said, strict=True):
+                self.tokens_read += len(prompt) - (output.num_cached_tokens or 0)
+                replies[episode] = self._reply(output.outputs[0], len(prompt))
+        return [(episode, replies[episode]) for episode in asked]
+
+    def close(self, episode: Hashable) -> None:
+        """Drop the episode's question, if one is open; vLLM forgets what it cached by itself."""
+        self._asked.pop(episode, None)
+
+    def _params(self, prompt: int, history: History, sampling: Sampling) -> Any:
+        from vllm import SamplingParams
+
+        return SamplingParams(
+            temperature=sampling.temperature,
+            seed=turn_seed(sampling.seed, len(history)),
+            max_tokens=min(self._max_new_tokens, self.context - prompt),
+            stop=[self._renderer.format.end],
+            include_stop_str_in_output=True,
+            skip_special_tokens=False,
+            logprobs=0,
+        )
+
+    def _reply(self, output: Any, prompt: int) -> Reply:
+        tokens = tuple(output.token_ids)
+        self.tokens_written += len(tokens)
+        logps = tuple(at[token].logprob for at, token in zip(output.logprobs, tokens, strict=True))
+        if output.finish_reason != "stop":
+            full = prompt + len(tokens) >= self.context
+            return Reply("", tokens, logps, Stop.CONTEXT_LIMIT if full else Stop.MALFORMED)
+        action = self._renderer.action(tokens)
+        return Reply(action, tokens, logps, None if action.strip() else Stop.MALFORMED)
+
+
+def _lora(adapter: str | Path | None) -> Any:
+    """A request for `adapter` under a number no other policy has had."""
+    if adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    number = next(_ADAPTERS)
+    return LoRARequest(f"{Path(adapter).name}-{number}", number, str(adapter))

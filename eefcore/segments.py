@@ -1,0 +1,254 @@
+"""One attempt of a stage as a W&B run, and the upload of those recorded offline.
+
+An attempt is never resumed at W&B: offline runs can't be, and a later upload would overwrite. Each has
+its own run, in the group of its run. What W&B can't do is warned of once and never costs the stage: the
+stage's folder is the record, and what is sent here is a copy.
+
+W&B notes the whole local path of each artefact file until it is uploaded; nothing else here names one.
+"""
+
+from __future__ import annotations
+
+import html
+import netrc
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from eefcore.errors import TrackingError
+
+PROJECT = "eef"
+COMPLETE = "eef.complete"
+"""The file in a segment's folder that says its stage was finished."""
+
+
+class Segment:
+    """A W&B run of one attempt of a stage; does nothing when W&B is disabled, or has failed.
+
+    It is kept in `root`/`run`/wandb, and all else that W&B keeps under `root` too.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        run: str,
+        label: str,
+        notebook: str,
+        config: Mapping[str, Any],
+        *,
+        disabled: bool = False,
+    ) -> None:
+        self._root = root
+        self._run: Any = None
+        chosen = "disabled" if disabled else mode()
+        if chosen == "disabled":
+            return
+        self._try("start", lambda: self._start(run, label, notebook, config, chosen))
+        if self._run is None and chosen == "online":
+            self._try("start offline", lambda: self._start(run, label, notebook, config, "offline"))
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """One point of each metric."""
+        point = dict(metrics) if step is None else {**metrics, "step": step}
+        self._send("log", lambda run: run.log(point))
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table to browse."""
+
+        def send(run: Any) -> None:
+            import wandb
+
+            plain = (int, float, str, type(None))
+            data = [[cell if isinstance(cell, plain) else str(cell) for cell in row] for row in rows]
+            table = wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
+            run.log({f"tables/{name}": table})
+
+        self._send("log a table", send)
+
+    def image(self, name: str, path: Path) -> None:
+        """The picture in a PNG file."""
+
+        def send(run: Any) -> None:
+            import wandb
+
+            run.log({f"figures/{name}": wandb.Image(str(path))})
+
+        self._send("log a figure", send)
+
+    def text(self, name: str, text: str) -> None:
+        """A dialogue to read."""
+
+        def send(run: Any) -> None:
+            import wandb
+
+            page = f"<pre style='white-space:pre-wrap'>{html.escape(text)}</pre>"
+            run.log({f"texts/{name}": wandb.Html(page, inject=False)})
+
+        self._send("log a text", send)
+
+    def finish(self, name: str, kind: str, files: Iterable[Path], metadata: Mapping[str, Any]) -> None:
+        """The stage is finished: its small files are an artefact, and the segment may be uploaded."""
+
+        def send(run: Any) -> None:
+            import wandb
+
+            artifact = wandb.Artifact(name.replace("#", "-"), kind, metadata=dict(metadata))
+            for path in files:
+                artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            run.log_artifact(artifact)
+            kept = Path(run.settings.sync_dir)
+            run.finish()
+            (kept / COMPLETE).touch()
+
+        self._send("finish", send)
+        self._run = None
+
+    def abandon(self) -> None:
+        """The attempt ends without a result."""
+        self._send("close", lambda run: run.finish(exit_code=1))
+        self._run = None
+
+    def _start(self, run: str, label: str, notebook: str, config: Mapping[str, Any], mode: str) -> None:
+        _keep_home(self._root)
+        import wandb
+
+        folder = self._root / run
+        folder.mkdir(parents=True, exist_ok=True)
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            group=run,
+            job_type=notebook,
+            name=label,
+            config=dict(config),
+            dir=str(folder),
+            mode=mode,  # type: ignore[arg-type]  # W&B has no type for it
+            reinit="create_new",
+            settings=_settings(notebook),
+        )
+        self._run.define_metric("*", step_metric="step")
+
+    def _send(self, what: str, send: Callable[[Any], object]) -> None:
+        if self._run is not None:
+            self._try(what, lambda: send(self._run))
+
+    def _try(self, what: str, act: Callable[[], object]) -> None:
+        """W&B's own errors and the system's end the segment; any other is ours and is raised."""
+        try:
+            act()
+        except Exception as error:
+            if not isinstance(error, OSError) and not type(error).__module__.startswith("wandb"):
+                raise
+            self._run = None
+            warnings.warn(
+                f"W&B can't {what} ({type(error).__name__}: {error}); going on without it, the stage's folder "
+                "has all. WANDB_MODE=offline or disabled spares the wait",
+                stacklevel=4,
+            )
+
+
+def _keep_home(root: Path) -> None:
+    """What W&B would leave in the user's home is kept under the results."""
+    home = root / ".wandb-home"  # `.wandb` would make W&B look for its runs there
+    for what in ("DATA", "CACHE", "CONFIG", "ARTIFACT"):
+        os.environ[f"WANDB_{what}_DIR"] = str(home / what.lower())
+
+
+def _settings(notebook: str) -> Any:
+    """Quiet, and nothing about the machine, the user, the code or where they are."""
+    import wandb
+
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        symlink=False,
+        init_timeout=30,
+        program=notebook,
+        host="",
+        username="",
+        email="",
+        disable_git=True,
+        disable_code=True,
+        disable_job_creation=True,
+        save_code=False,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+    )
+
+
+def mode() -> str:
+    """WANDB_MODE; without it `online` if there is a key, and `offline` if not."""
+    return os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+
+
+def has_key() -> bool:
+    """Whether W&B would find a key: in the environment or in the user's netrc."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    given = os.environ.get("NETRC")
+    for path in [Path(given)] if given else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        try:
+            if netrc.netrc(path).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+class SyncReport(NamedTuple):
+    """What became of the offline segments, each by its path from the results' root."""
+
+    uploaded: list[str]
+    already: list[str]
+    incomplete: list[str]
+    """Of stages at work, or of killed attempts: what they held is in the segment that finished the stage."""
+    failed: list[str]
+
+
+def sync(root: Path, runs: Iterable[str], *, dry_run: bool = False) -> SyncReport:
+    """Upload the complete offline segments of `runs`, each once; with `dry_run` only say which.
+
+    Raises:
+        TrackingError: there is no key.
+    """
+    if not dry_run and not has_key():
+        raise TrackingError(
+            "eef sync: expected a W&B key, found none in WANDB_API_KEY or ~/.netrc; "
+            "run `wandb login`, or look with `eef sync --dry-run`. Nothing is lost: the local record is complete"
+        )
+    report = SyncReport([], [], [], [])
+    for run in runs:
+        for folder in sorted((root / run).glob("wandb/offline-run-*")):
+            name = folder.relative_to(root).as_posix()
+            if _synced(folder):
+                report.already.append(name)
+            elif not (folder / COMPLETE).exists():
+                report.incomplete.append(name)
+            elif dry_run or _upload(root, folder):
+                report.uploaded.append(name)
+            else:
+                report.failed.append(name)
+    return report
+
+
+def _synced(folder: Path) -> bool:
+    """W&B leaves this file when, and only when, all has arrived; its exit status does not say."""
+    return any(folder.glob("run-*.wandb.synced"))
+
+
+def _upload(root: Path, folder: Path) -> bool:
+    _keep_home(root)
+    subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", str(folder)],
+        stdin=subprocess.DEVNULL,
+        cwd=folder.parent,
+        check=False,
+    )
+    return _synced(folder)

@@ -1,0 +1,43 @@
+"""What every test gets: one thread, no W&B in the user's home, and a reason where a machine lacks something."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from workspaces import write_workspace
+
+for name, value in {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+}.items():
+    os.environ.setdefault(name, value)
+
+NEEDS = {
+    "gpu": (any(Path("/dev").glob("nvidia[0-9]*")), "no GPU here"),
+    "browser": (
+        any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+        "no Chromium here; `apt-get install chromium`, or see .ci/run",
+    ),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, (there, reason) in NEEDS.items():
+        if item.get_closest_marker(marker) and not there:
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of dummy notebooks, and in it; its params file."""
+    params = write_workspace(tmp_path)
+    monkeypatch.delenv("EEF_RESULTS", raising=False)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.chdir(tmp_path)
+    return params

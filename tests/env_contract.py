@@ -1,0 +1,126 @@
+"""What every environment must do, the other half of `eefcore.protocols.Environment`.
+
+Subclass, give `make`, `task` and `script`; pytest does the rest:
+
+    class TestToyShop(EnvironmentContract):
+        task, script = "lamp", ("click[Next]", "click[D]", "buy")
+        make = ToyShop
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from eefcore.errors import EpisodeOver, UnknownTask
+from eefcore.protocols import Environment
+from eefcore.types import State, Transition
+
+NONSENSE = (
+    "",
+    " ",
+    "\n",
+    "[",
+    "]",
+    "[]",
+    "a[b]",
+    "{}",
+    "\x00",
+    "\ud800",
+    "🛒" * 2000,
+    "x" * 10_000,
+    "click[",
+    "Action:",
+)
+"""Texts that a policy may write and no environment may break on."""
+
+
+class EnvironmentContract:
+    """The rules. A subclass is one environment and one task of it."""
+
+    task: str
+    script: tuple[str, ...]
+    """Actions that end the episode with the last, and not before."""
+
+    def make(self) -> Environment:
+        """A fresh environment. Those made by one test share what their class shares."""
+        raise NotImplementedError
+
+    def test_the_same_actions_give_the_same_observations(self):
+        assert self.play(self.make()) == self.play(self.make())
+
+    def test_one_environment_can_be_played_again(self):
+        env = self.make()
+        assert self.play(env) == self.play(env)
+
+    def test_observations_are_text_and_transitions_are_typed(self):
+        (first,), *rest = self.play(self.make())
+        assert isinstance(first, str)
+        assert all(isinstance(t, Transition) and isinstance(t.observation, str) for t in rest)
+        assert all(isinstance(t.reward, float) and isinstance(t.done, bool) for t in rest)
+
+    def test_restore_continues_as_if_never_left(self):
+        full = self.play(self.make())
+        for i in range(len(self.script)):
+            other = self.make()
+            assert other.restore(State(self.task, self.script[:i])) == full[i][0]
+            assert [other.step(a) for a in self.script[i:]] == full[i + 1 :]
+
+    def test_restore_to_a_snapshot_shows_what_was_seen_there(self):
+        env = self.make()
+        seen, states = [env.reset(self.task)], [env.snapshot()]
+        for action in self.script[:-1]:
+            seen.append(env.step(action).observation)
+            states.append(env.snapshot())
+        for state, observation in reversed([*zip(states, seen, strict=True)]):
+            assert env.restore(state) == observation
+            assert env.snapshot() == state
+            assert self.make().restore(state) == observation
+
+    def test_two_episodes_do_not_touch_each_other(self):
+        alone = self.play(self.make())
+        one, other = self.make(), self.make()
+        one.reset(self.task)
+        other.reset(self.task)
+        for action, expected in zip(self.script, alone[1:], strict=True):
+            assert one.step(action) == expected
+            assert other.step(action) == expected
+
+    def test_snapshot_names_where_we_are(self):
+        env = self.make()
+        env.reset(self.task)
+        assert env.snapshot() == State(self.task)
+        if len(self.script) > 1:
+            env.step(self.script[0])
+            assert env.snapshot() == State(self.task, self.script[:1])
+
+    def test_reward_is_zero_until_done_and_in_the_unit_interval(self):
+        *before, last = self.play(self.make())[1:]
+        assert last.done and 0 <= last.reward <= 1
+        assert all(t.reward == 0 and not t.done for t in before)
+
+    def test_stepping_past_the_end_is_an_error_that_says_what_to_do(self):
+        env = self.make()
+        self.play(env)
+        with pytest.raises(EpisodeOver, match="reset"):
+            env.step(self.script[0])
+        env.reset(self.task)
+        env.step(self.script[0])
+
+    def test_stepping_before_reset_is_an_error_that_says_what_to_do(self):
+        with pytest.raises(EpisodeOver, match="reset"):
+            self.make().step(self.script[0])
+
+    def test_an_unknown_task_is_named(self):
+        with pytest.raises(UnknownTask, match="no such task"):
+            self.make().reset("no such task")
+
+    def test_any_text_is_answered(self):
+        env = self.make()
+        env.reset(self.task)
+        for action in NONSENSE:
+            answer = env.step(action)
+            assert isinstance(answer.observation, str) and not answer.done and answer.reward == 0
+
+    def play(self, env: Environment) -> list[tuple]:
+        """(o_0,), and what each action of the script was answered."""
+        return [(env.reset(self.task),), *(env.step(action) for action in self.script)]

@@ -1,0 +1,79 @@
+"""Every key that a stage logs has a row in results/README.md."""
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from eefcore import store
+from eefcore.ledger import Cost
+from eefcore.tracking import Stage
+
+GLOSSARY = Path(__file__).parents[1] / "results" / "README.md"
+
+
+class Row(NamedTuple):
+    key: str
+    formula: str
+    paper: str
+
+
+def rows(text: str) -> list[Row]:
+    """The rows of the table `key | formula | where in the paper`."""
+    _, _, table = text.partition("| key | formula | where in the paper |\n|---|---|---|\n")
+    lines = table.split("\n\n")[0].splitlines()
+    return [Row(*(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines]
+
+
+def undocumented(keys: Iterable[str]) -> set[str]:
+    """The keys that have no row. For the tests that run stages."""
+    return set(keys) - {row.key for row in rows(GLOSSARY.read_text(encoding="utf-8"))}
+
+
+def test_every_row_is_well_formed():
+    table = rows(GLOSSARY.read_text(encoding="utf-8"))
+    assert len(table) > 30
+    assert [r for r in table if not re.fullmatch(r"[a-z]+/[a-z][a-z0-9_]*", r.key)] == []
+    assert [r for r in table if not r.formula or not r.paper] == []
+
+
+def test_every_key_is_there_once():
+    keys = [row.key for row in rows(GLOSSARY.read_text(encoding="utf-8"))]
+    assert sorted(keys) == sorted(set(keys))
+
+
+def test_keys_of_a_kind_stand_together():
+    kinds = [row.key.split("/")[0] for row in rows(GLOSSARY.read_text(encoding="utf-8"))]
+    assert [kind for kind, _ in groupby(kinds)] == list(dict.fromkeys(kinds))
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("", []),
+        ("| key | formula | where in the paper |\n|---|---|---|\n| a/b | c | d |\n", ["a/b"]),
+        (
+            "| key | formula | where in the paper |\n|---|---|---|\n| a/b | \\|D\\| | d |\n\n| e/f | g | h |\n",
+            ["a/b"],
+        ),
+    ],
+)
+def test_the_table_is_read_as_markdown_reads_it(text, keys):
+    assert [row.key for row in rows(text)] == keys
+
+
+def test_what_has_no_row_is_named():
+    assert undocumented(["eval/win_rate", "eval/luck", "nav/next_success"]) == {"eval/luck"}
+
+
+def test_what_every_stage_logs_has_a_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("EEF_RESULTS", str(tmp_path))
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with Stage.open(run="r", label="expert", notebook="02_expert", params={}, inputs={}) as stage:
+        stage.cost(Cost(episodes=1))
+    logged = store.record(stage.folder).metrics
+    assert undocumented(logged) == set()
+    assert {f"cost/{name}" for name in Cost.__struct_fields__} == set(logged)

@@ -1,0 +1,113 @@
+"""Files that must say the same thing say the same thing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+
+
+def test_conda_users_get_what_pyproject_says():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, section = environment["dependencies"]
+    assert environment["name"] == PROJECT["name"]
+    assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(PROJECT["requires-python"])
+    assert pip == "pip"
+    constraint, itself = section["pip"]
+    assert (ROOT / constraint.removeprefix("-c ")).is_file()
+    assert re.fullmatch(r"-e \.\[(\w+)\]", itself)[1] in PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize("line", LOCKED)
+def test_the_lock_pins_each_package_once_and_for_every_build_of_it(line):
+    pin = Requirement(line)
+    (specifier,) = pin.specifier
+    assert specifier.operator == "==" and Version(specifier.version).local is None
+    assert line == f"{canonicalize_name(pin.name)}=={specifier.version}"
+    assert [other.partition("==")[0] for other in LOCKED].count(pin.name) == 1
+
+
+@pytest.mark.parametrize("text", NEEDED)
+def test_the_lock_satisfies_pyproject(text):
+    need = Requirement(text)
+    pins = dict(line.split("==") for line in LOCKED)
+    assert need.specifier.contains(pins[canonicalize_name(need.name)])
+
+
+def test_a_package_in_two_extras_has_one_range():
+    ranges: dict[str, set[str]] = {}
+    for text in [
+        *PROJECT["dependencies"],
+        *(t for ts in PROJECT["optional-dependencies"].values() for t in ts),
+    ]:
+        ranges.setdefault(Requirement(text).name, set()).add(text)
+    assert {name for name, texts in ranges.items() if len(texts) > 1} == set()
+
+
+def test_the_version_is_said_once():
+    import eefcore
+
+    assert eefcore.__version__ == PROJECT["version"] == distribution("eefcore").version
+
+
+@pytest.mark.parametrize("target", ["run", "test", "lab", "check", "setup", "lock"])
+def test_make_has(target):
+    plan = subprocess.run(["make", "-n", "-B", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert plan.returncode == 0, plan.stderr
+
+
+def test_make_test_leaves_the_long_ones_to_ci():
+    def asked(**environment: str) -> str:
+        clean = {k: v for k, v in os.environ.items() if k != "CI"} | environment
+        return subprocess.run(
+            ["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, env=clean
+        ).stdout
+
+    assert '-m "not slow and not notebook"' in asked()
+    assert '-m ""' in asked(CI="true")
+
+
+def test_ci_is_a_program_and_bash_can_read_it():
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
+
+
+@pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=lambda c: c[0])
+def test_ruff(command):
+    said = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout[-3000:]
+
+
+def test_nothing_that_is_made_is_tracked():
+    listed = subprocess.run(
+        ["git", "ls-files", "-c", "-i", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    assert listed.stdout == ""

@@ -1,0 +1,133 @@
+"""What every notebook keeps to, and that params files fit them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from eefcore.notebook import read_notebook
+from eefcore.params import RESERVED, STAGES
+from eefcore.pipeline import planned, planned_suite
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PARAMS = sorted((ROOT / "params").glob("*.yaml"))
+SUITES = sorted((ROOT / "params" / "suites").glob("*.yaml"))
+LINES = 80  # of code
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def code(path: Path) -> list[nbformat.NotebookNode]:
+    return [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+
+
+def test_there_are_notebooks_and_params():
+    """A parametrised test over nothing is skipped, not failed."""
+    assert {read_notebook(path).stage for path in NOTEBOOKS} >= {"tour", "base", *STAGES}
+    assert {path.stem for path in PARAMS} >= {"smoke", "quickstart"}
+
+
+@each
+def test_numbered(path):
+    assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
+
+
+@each
+def test_committed_without_traces_of_a_run(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    assert all(not c.outputs and c.execution_count is None for c in code(path))
+    assert all(set(c.metadata) <= {"tags"} for c in notebook.cells)
+    assert set(notebook.metadata) == {"kernelspec"} and notebook.metadata.kernelspec.name == "python3"
+
+
+@each
+def test_thin(path):
+    tree = ast.parse("\n".join(c.source for c in code(path)))
+    thick = (ast.ClassDef, ast.For, ast.While, ast.FunctionDef, ast.AsyncFunctionDef, ast.Try)
+    assert not [n.lineno for n in ast.walk(tree) if isinstance(n, thick)]
+    assert sum(len(c.source.splitlines()) for c in code(path)) <= LINES
+
+
+@each
+def test_opens_with_a_heading_and_explains_itself(path):
+    cells = nbformat.read(path, 4).cells
+    assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
+    assert sum(c.cell_type == "markdown" for c in cells) >= 2
+
+
+@each
+def test_a_stage_declares_what_the_pipeline_fills_and_opens_itself(path):
+    notebook = read_notebook(path)
+    if notebook.stage not in {*STAGES, "base"}:
+        assert "open_stage" not in "".join(c.source for c in code(path))
+        return
+    types = {name: p.type for name, p in notebook.parameters.items()}
+    assert {name: types.get(name) for name in RESERVED} == dict.fromkeys(RESERVED, "str")
+    assert types.get("version") == "int"
+    assert types.get("iteration", "int") == "int" and types.get("split", "str") == "str"
+    calls = [n for c in code(path) for n in ast.walk(ast.parse(c.source)) if isinstance(n, ast.Call)]
+    (opened,) = [n for n in calls if isinstance(n.func, ast.Name) and n.func.id == "open_stage"]
+    assert ast.unparse(opened.args[0]) == repr(path.stem)
+
+
+@each
+def test_every_parameter_is_used_and_seen_by_papermill(path):
+    import papermill
+
+    declared = read_notebook(path).parameters
+    assert list(papermill.inspect_notebook(str(path))) == list(declared)
+    (_, *rest) = code(path) if declared else [None, *code(path)]
+    used = {n.id for c in rest for n in ast.walk(ast.parse(c.source)) if isinstance(n, ast.Name)}
+    filled = RESERVED | {"version", "iteration"}  # may be there for the identity alone
+    assert set(declared) - filled <= used
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every environment variable that a params file names is set."""
+    for path in PARAMS:
+        for name in re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")):
+            monkeypatch.setenv(name, os.environ.get(name, "/somewhere"))
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("path", PARAMS, ids=lambda p: p.stem)
+def test_params_fit_the_notebooks(path, variables):
+    nodes = planned(path)
+    assert nodes[-1].label == "report" and {n.run for n in nodes} == {path.stem}
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
+def test_suites_fit_the_notebooks(path, variables):
+    assert all(node.run.startswith(f"{path.stem}/") for node in planned_suite(path))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One results folder for all notebooks, empty as in a fresh clone."""
+    return tmp_path_factory.mktemp("results")
+
+
+@each
+@pytest.mark.notebook
+@pytest.mark.xdist_group("notebooks")
+def test_runs_at_its_defaults_in_a_fresh_clone(path, results, tmp_path, monkeypatch):
+    import papermill
+
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("EEF_RESULTS", str(results))
+    papermill.execute_notebook(
+        path, tmp_path / path.name, cwd=ROOT / "notebooks", kernel_name="python3", progress_bar=False
+    )
+    ran = nbformat.read(tmp_path / path.name, 4)
+    assert all(c.execution_count for c in ran.cells if c.cell_type == "code" and c.source.strip())
+    shown = {kind for c in ran.cells for o in c.get("outputs", []) for kind in o.get("data", {})}
+    assert "image/png" in shown, "a notebook shows a figure"
+    assert shown & {"text/html", "text/plain"}, "and a table"
