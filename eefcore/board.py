@@ -50,7 +50,7 @@ class Board:
         self._began: dict[Node, float] = {}
         self._seconds: dict[Node, float] = {}
         self._several = len({n.run for n in nodes}) > 1
-        self._console = console or Console()
+        self._console = console or Console(markup=False, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -77,9 +77,7 @@ class Board:
         if not self._live and state not in (Is.THERE, Is.WAITING):
             seconds = self._seconds.get(node)
             took = "" if seconds is None else f" after {clock(seconds)}"
-            self._console.print(
-                f"{state.value:>8}  {self._name(node)}{took}", highlight=False, soft_wrap=True
-            )
+            self._console.print(f"{state.value:>8}  {self._name(node)}{took}", soft_wrap=True)
 
     def refresh(self, *, last: bool = False) -> None:
         """Draw the table again."""

@@ -43,9 +43,7 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path) -> None
                 kernel_name="python3",
                 progress_bar=False,
                 start_timeout=WAIT_SECONDS,
-                resources={
-                    "metadata": {"path": str(notebook.path.parent)}
-                },  # where JupyterLab starts it, too
+                resources={"metadata": {"path": str(notebook.path.parent)}},  # as JupyterLab does
                 kernel_manager_class=type("Kernel", (_Kernel,), {"said": said.fileno()}),
             )
         except PapermillExecutionError as error:

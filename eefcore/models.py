@@ -103,6 +103,11 @@ def load_model(
     return Loaded(model.eval(), tokenizer)
 
 
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a saved model alone."""
+    return AutoTokenizer.from_pretrained(folder)
+
+
 def check_fit(model: Any, tokenizer: Any) -> None:
     """Nothing, if every id the tokenizer can write is one the model knows.
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,14 @@ def recorded_report(run: str) -> Node:
     if not reports:
         raise StoreError(f"{store.run_folder(run)}: no report was made; finish the run with `eef run` first")
 
-    def node(record: store.StageRecord) -> Node:
+    @cache
+    def node(identity: str) -> Node:
+        record = records[identity]
         notebook = read_notebook(_folder() / f"{record.notebook}.ipynb")
-        inputs = {name: node(records[identity]) for name, identity in record.inputs.items()}
-        return Node(run, record.label, notebook, record.params, inputs, record.identity)
+        inputs = {name: node(read) for name, read in record.inputs.items()}
+        return Node(run, record.label, notebook, record.params, inputs, identity)
 
-    return node(reports[-1])
+    return node(reports[-1].identity)
 
 
 def open_stage(name: str, scope: dict[str, Any]) -> Stage:
@@ -103,9 +106,7 @@ def open_stage(name: str, scope: dict[str, Any]) -> Stage:
     )
 
 
-_UNEXPANDED = (
-    "_unexpanded"  # in a notebook's scope: what its expanded texts were, for when the cell is run again
-)
+_UNEXPANDED = "_unexpanded"  # in a notebook's scope: its texts before expansion, for a cell run again
 
 
 def _folder() -> Path:

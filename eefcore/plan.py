@@ -107,8 +107,14 @@ def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
 def upstream(node: Node) -> list[Node]:
     """What `node` stands on, directly or not, each once and what it reads before it."""
     found: dict[Node, None] = {}
-    for read in node.inputs.values():
-        found.update(dict.fromkeys([*upstream(read), read]))
+
+    def visit(reader: Node) -> None:
+        for read in reader.inputs.values():
+            if read not in found:
+                visit(read)
+                found[read] = None
+
+    visit(node)
     return list(found)
 
 

@@ -16,7 +16,7 @@ from eefcore.store import Metric, StageRecord
 
 def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
     """Print each stage: its folder, the methods it serves, what it reads, what differs from its notebook."""
-    console = console or Console()
+    console = console or Console(markup=False, highlight=False)
     for run, group in groupby(nodes, key=lambda n: n.run):
         stages = list(group)
         serves = methods(n.inputs for n in stages)
@@ -40,7 +40,7 @@ def show_run(run: str, console: Console | None = None) -> None:
     Raises:
         StoreError: there is no such run.
     """
-    console = console or Console()
+    console = console or Console(markup=False, highlight=False)
     records = store.stages(run)
     if not records:
         raise StoreError(

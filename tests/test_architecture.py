@@ -67,7 +67,7 @@ LONGER = {
     "policies/hf": 280,
     "report": 370,
     "tracking": 380,
-    "training": 290,
+    "training": 310,
 }
 
 

@@ -97,7 +97,7 @@ def test_a_low_terminal_shows_what_is_at_work(demo, now):
 
 def test_without_a_terminal_a_change_is_a_line(demo, now):
     expert, select, *_ = nodes = planned(demo)
-    console = Console(file=io.StringIO(), width=40)
+    console = Console(file=io.StringIO(), width=40, highlight=False)
     with Board(nodes, 2, console) as shown:
         shown.set(expert, Is.THERE)
         shown.set(select, Is.RUNNING)

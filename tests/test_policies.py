@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from byte_tokenizer import byte_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_contract import PolicyContract, answered
@@ -25,6 +26,7 @@ from eefcore.protocols import Sampling
 from eefcore.rollout import Start, rollout
 from eefcore.types import History, Step, Stop, Trajectory
 
+BYTES = byte_tokenizer()
 HISTORIES = [History("red hat", "buy a red hat. red hat, red sock").then("next", page) for page in "abcde"]
 
 
@@ -161,16 +163,11 @@ class Handler(BaseHTTPRequestHandler):
             choice["message"] = {"role": "assistant", "content": text}
         else:
             choice["text"] = text
-        ids = [7, 8, 9]
         if body.get("return_token_ids"):
-            choice["token_ids"] = ids[:2] if trouble == "lost ids" else ids
-            logps = [-0.5, -0.25, -0.125][: len(choice["token_ids"])]
-            choice["logprobs"] = (
-                {"content": [{"token": "x", "logprob": p} for p in logps]}
-                if "messages" in body
-                else {"token_logprobs": logps}
-            )
-        usage = {"prompt_tokens": 11, "completion_tokens": 3}
+            ids = BYTES("buy red hat\n")["input_ids"]
+            choice["token_ids"] = ids[:-1] if trouble == "lost ids" else ids
+            choice["logprobs"] = {"token_logprobs": [-0.5] * len(ids)}
+        usage = {"prompt_tokens": 11, "completion_tokens": 12 if "token_ids" in choice else 3}
         return 200, json.dumps({"choices": [choice], "usage": usage}).encode()
 
     def reply(self, status: int, content: bytes) -> None:
@@ -232,17 +229,26 @@ def test_chat_sends_what_the_policy_wrote_as_the_assistants(server):
     assert roles[1][1] == "next" and roles[2][1] == "Observation: a\nAction:"
 
 
-@pytest.mark.parametrize("chat", [False, True])
-def test_tokens_and_logps_come_back_where_the_server_tells_them(server, chat):
-    reply = ask_one(endpoint(server, chat=chat, tokens=True))
-    assert reply.tokens == (7, 8, 9) and reply.logps == (-0.5, -0.25, -0.125)
-    assert server.seen[0]["include_stop_str_in_output"]
+def test_with_a_tokenizer_ids_go_out_and_come_back(server):
+    history = HISTORIES[0].then("look", "b", tokens=(5, 6, 7))
+    reply = ask_one(endpoint(server, tokenizer=BYTES), history)
+    assert reply.action == "buy red hat" and BYTES.decode(reply.tokens) == "buy red hat\n"
+    assert reply.logps == (-0.5,) * 12
+    (sent,) = server.seen
+    assert sent["prompt"] == [*BYTES("buy a red hat. red hat, red sock\n> next\na\n> ")["input_ids"], 5, 6, 7,
+                              *BYTES("b\n> ")["input_ids"]]  # fmt: skip
+    assert sent["include_stop_str_in_output"]
 
 
 def test_a_lost_token_id_is_not_stored(server):
     server.trouble = ["lost ids"]
-    assert ask_one(endpoint(server, tokens=True)).tokens == (7, 8, 9)
+    assert len(ask_one(endpoint(server, tokenizer=BYTES)).tokens) == 12
     assert len(server.seen) == 2
+
+
+def test_a_chat_endpoint_takes_no_ids(server):
+    with pytest.raises(PolicyError, match="takes messages, not ids"):
+        endpoint(server, chat=True, tokenizer=BYTES)
 
 
 @pytest.mark.parametrize("trouble", ["500", "503", "429", "408", "not json", "not a completion", "slow"])

@@ -53,7 +53,9 @@ def saved(tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(saved):
     """One engine for all tests, with an adapter."""
-    return VLLMPolicy.load(saved, adapter=saved / "adapter", format="compact", max_new_tokens=24, context=256)
+    return VLLMPolicy.load(
+        saved, adapter=saved / "adapter", format="compact", max_new_tokens=24, context=256, dtype="float32"
+    )
 
 
 class TestVLLMPolicy(PolicyContract):
@@ -64,13 +66,13 @@ class TestVLLMPolicy(PolicyContract):
         self.engine = served
 
     def make(self):
-        return VLLMPolicy(self.engine._llm, self.engine._renderer, max_new_tokens=24)
+        return VLLMPolicy(self.engine._llm, self.engine.renderer, max_new_tokens=24)
 
 
 @pytest.mark.parametrize("adapter", [False, True])
 def test_it_says_what_transformers_says(saved, served, adapter):
     path = saved / "adapter" if adapter else None
-    theirs = VLLMPolicy(served._llm, served._renderer, adapter=path, max_new_tokens=24)
+    theirs = VLLMPolicy(served._llm, served.renderer, adapter=path, max_new_tokens=24)
     ours = HFPolicy.load(saved, adapter=path, max_new_tokens=24)
     greedy = [Sampling()] * len(HISTORIES)
     said, expected = (played(p, HISTORIES, greedy, turns=3) for p in (theirs, ours))
@@ -83,7 +85,8 @@ def test_it_says_what_transformers_says(saved, served, adapter):
 
 def test_every_policy_has_an_adapter_number_of_its_own(saved, served):
     numbers = {
-        VLLMPolicy(served._llm, served._renderer, adapter=saved / "adapter")._lora.lora_int_id for _ in range(3)
+        VLLMPolicy(served._llm, served.renderer, adapter=saved / "adapter")._lora.lora_int_id
+        for _ in range(3)
     }
     assert len(numbers) == 3 and served._lora.lora_int_id not in numbers
 

@@ -17,7 +17,7 @@ from eefcore.envs.webshop.search import Index
 from eefcore.envs.webshop.wordbreak import LONGEST, words
 
 LUCENE = json.loads((Path(__file__).parent / "golden" / "lucene_8_11.json").read_text())
-QUICK = 0.5  # seconds for the worst of queries, on a busy machine
+QUICK = 0.5  # CPU seconds for the worst of queries
 
 WORDS = [
     ("wi-fi 3,000.5mm", ["wi", "fi", "3,000.5mm"]),
@@ -45,7 +45,18 @@ STEMS = [
     ("generalizations", "gener"),
 ]
 
-LENGTH_CODES = [(0, 0), (1, 1), (39, 39), (40, 40), (41, 40), (42, 41), (56, 48), (59, 48), (60, 49), (100, 57)]
+LENGTH_CODES = [
+    (0, 0),
+    (1, 1),
+    (39, 39),
+    (40, 40),
+    (41, 40),
+    (42, 41),
+    (56, 48),
+    (59, 48),
+    (60, 49),
+    (100, 57),
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), WORDS)
@@ -83,7 +94,9 @@ def test_scores_are_lucenes(tmp_path):
 
 
 VOCABULARY = [f"w{i}x" for i in range(8)]
-DOCUMENTS = st.lists(st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join), min_size=1, max_size=60)
+DOCUMENTS = st.lists(
+    st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join), min_size=1, max_size=60
+)
 QUERY = st.lists(st.sampled_from([*VOCABULARY, "absent"]), max_size=10).map(" ".join)
 
 
@@ -92,19 +105,24 @@ QUERY = st.lists(st.sampled_from([*VOCABULARY, "absent"]), max_size=10).map(" ".
 def test_leaving_documents_out_early_loses_none(tmp_path_factory, documents, query, k):
     _, index = build(tmp_path_factory.mktemp("index"), {f"{n:03}": text for n, text in enumerate(documents)})
     hits = index.search(query, k)
-    assert list(zip(hits.documents.tolist(), hits.scores.tolist(), strict=True)) == plainly(documents, query)[:k]
+    assert (
+        list(zip(hits.documents.tolist(), hits.scores.tolist(), strict=True)) == plainly(documents, query)[:k]
+    )
 
 
 def test_many_documents_take_the_short_way_too(tmp_path):
     """Postings long enough that documents are looked up in them one by one."""
     rng = np.random.default_rng(0)
     common, rare = [f"c{i}x" for i in range(4)], [f"r{i}x" for i in range(60)]
-    documents = [" ".join((*rng.choice(common, 3), *rng.choice(rare, rng.integers(0, 3)))) for _ in range(3000)]
+    documents = [
+        " ".join((*rng.choice(common, 3), *rng.choice(rare, rng.integers(0, 3)))) for _ in range(3000)
+    ]
     _, index = build(tmp_path, {f"{n:04}": text for n, text in enumerate(documents)})
     for query in ("r0x c0x", "c0x c1x r1x r2x", "c0x", "r3x r3x c2x c3x c3x"):
         hits = index.search(query, 10)
         assert (
-            list(zip(hits.documents.tolist(), hits.scores.tolist(), strict=True)) == plainly(documents, query)[:10]
+            list(zip(hits.documents.tolist(), hits.scores.tolist(), strict=True))
+            == plainly(documents, query)[:10]
         )
 
 
@@ -129,15 +147,30 @@ def test_the_expression_for_ascii_says_the_same(text):
     assert words(text) == [w for w in words(text + " é") if w != "é"]
 
 
-HOSTILE = ["_", "a", "a'", "1.", "\u200d", "é\u0301", "👩\u200d", "_é", "#\u20e3", "🇺", "אב'\"", "\x00", "_\u0301", "ing "]
+HOSTILE = [
+    "_",
+    "a",
+    "a'",
+    "1.",
+    "\u200d",
+    "é\u0301",
+    "👩\u200d",
+    "_é",
+    "#\u20e3",
+    "🇺",
+    "אב'\"",
+    "\x00",
+    "_\u0301",
+    "ing ",
+]
 
 
 @pytest.mark.parametrize("part", HOSTILE)
 def test_a_query_of_10000_characters_is_answered_quickly(indexed, part):
     query = (part * 10_000)[:9_999] + "a"
-    started = time.perf_counter()
+    started = time.process_time()
     indexed.search(query)
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +181,13 @@ def indexed(tmp_path_factory):
 def build(folder, documents):
     """Ids in order, and the index of `documents` (id to text), written in two batches."""
     given_ids = list(documents)
-    writer = IndexWriter(folder)
     half = len(given_ids) // 2
-    for part in (given_ids[:half], given_ids[half:]):
-        if part:
-            writer.add([documents[id] for id in part])
     order = sorted(range(len(given_ids)), key=given_ids.__getitem__)
-    writer.finish(np.array(order))
+    with IndexWriter(folder) as writer:
+        for part in (given_ids[:half], given_ids[half:]):
+            if part:
+                writer.add([documents[id] for id in part])
+        writer.finish(np.array(order))
     return [given_ids[n] for n in order], Index(folder)
 
 
@@ -166,15 +199,15 @@ def plainly(documents, query):
     filled = np.count_nonzero(lengths)
     mean = np.float32(lengths.sum() / filled) if filled else one
     kept = LENGTHS[length_codes(lengths)].astype(np.float32)
+    asked = Counter(terms(query))
+    holding = {term: sum(term in count for count in counts) for term in asked}
     scores = []
     for document, (count, length) in enumerate(zip(counts, kept, strict=True)):
-        total = 0.0
-        for term, times in Counter(terms(query)).items():
-            if term in count:
-                n = sum(term in c for c in counts)
-                weight = np.float32(times) * np.float32(np.log(1 + (filled - n + 0.5) / (n + 0.5)))
-                norm = one / (k1 * ((one - b) + b * length / mean))
-                total += float(weight - weight / (one + np.float32(count[term]) * norm))
-        if any(term in count for term in terms(query)):
+        norm, total = one / (k1 * ((one - b) + b * length / mean)), 0.0
+        for term in asked.keys() & count.keys():
+            n = holding[term]
+            weight = np.float32(asked[term]) * np.float32(np.log(1 + (filled - n + 0.5) / (n + 0.5)))
+            total += float(weight - weight / (one + np.float32(count[term]) * norm))
+        if asked.keys() & count.keys():
             scores.append((document, float(np.float32(total))))
     return sorted(scores, key=lambda s: (-s[1], s[0]))

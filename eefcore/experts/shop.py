@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
 from eefcore.envs.webshop.words import OPTION_VALUES
@@ -71,6 +73,15 @@ class _Wishes(dict[str, Wish]):
         words = [*goal.attributes, goal.query]
         self[task_id] = Wish(" ".join(words), goal.options)
         return self[task_id]
+
+
+def kinds(benchmark: WebShopBenchmark) -> dict[str, str]:
+    """Task id to the kind of task it is, for a generated shop (`generate`): what its page or options demand."""
+    file = benchmark.folder / "tasks.json"
+    if not file.exists():
+        raise DataError(f"{file.name}: only a generated shop knows what kind each of its tasks is")
+    by_product = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    return {task: by_product[goal.asin] for task, goal in benchmark.goals.items()}
 
 
 def judge(benchmark: WebShopBenchmark) -> Callable[[str, str], str | None]:

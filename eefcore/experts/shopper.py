@@ -119,17 +119,18 @@ class Shopper:
         """Judge what is listed, one after the other, until one fits."""
         said, slips = [], []
         for ordinal, listing in zip(ORDINALS, v.page.listings, strict=False):
+            it = f"The {ordinal}"
             if listing.asin in v.opened:
-                said.append(f"The {ordinal} was seen.")
+                said.append(f"{it} was seen.")
                 continue
             reason = self._judge(task_id, listing.asin)
             slip = self._misjudge(task_id, v, listing, reason)
             if slip:
                 slips.append(slip)
             if (reason is None) == (slip is None):
-                said.append(f"The {ordinal} fits.")
+                said.append(f"{it} fits.")
                 return _open(said, listing, slips)
-            said.append(f"The {ordinal} is {reason or 'not right'}.")
+            said.append(f"{it} is {reason or 'not right'}.")
         said.append("None fits.")
         turn = v.turned < self.habits.pages and v.page.listings
         if turn and not self._slips("give_up", task_id, v):

@@ -31,12 +31,10 @@ class Skill(NamedTuple):
     example: Example
 
 
-def skills(
-    benchmark: Benchmark, naive: Shopper, *, n: int, seed: int, split: str = "train"
-) -> Iterator[Skill]:
-    """`n` skills on random tasks of a split, in the proportions of `SHARES`."""
+def show(benchmark: Benchmark, naive: Shopper, *, n: int, seed: int) -> Iterator[Skill]:
+    """`n` skills on random training tasks, in the proportions of `SHARES`."""
     rng = random.Random(f"skills {seed}")
-    tasks, env = benchmark.tasks(split), benchmark.make()
+    tasks, env = benchmark.tasks("train"), benchmark.make()
     for _ in range(n):
         name = rng.choices(list(SHARES), list(SHARES.values()))[0]
         yield Skill(name, _Episode(env, rng.choice(tasks), naive, rng, benchmark.max_turns).show(name))

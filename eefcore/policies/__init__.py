@@ -13,6 +13,15 @@ _KINDS = (
 )
 
 
+def model_path(spec: str) -> str | Path:
+    """Where the weights of `spec` are, to train on: `tiny`, a model folder, or a hub name, `hf:` before it or not."""
+    if spec == "tiny":
+        from eefcore.policies.tiny import BASE
+
+        return BASE
+    return spec.removeprefix("hf:")
+
+
 def load_policy(
     spec: str,
     *,

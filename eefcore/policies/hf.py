@@ -72,7 +72,7 @@ class HFPolicy:
                 f"{name}: the tokenizer has {len(renderer.tokenizer)} tokens, the model {vocabulary}; "
                 "load the tokenizer that was saved with this model"
             )
-        self._model, self._renderer, self._max_new_tokens = model.eval(), renderer, max_new_tokens
+        self._model, self.renderer, self._max_new_tokens = model.eval(), renderer, max_new_tokens
         model.set_attn_implementation(ATTENTION)
         self._device = next(model.parameters()).device
         # A mask of this shape is passed on as it is by every model; ours is in the reading.
@@ -123,11 +123,15 @@ class HFPolicy:
         name = Path(adapter or path).name
         return cls(model, renderer, slots=slots, max_new_tokens=max_new_tokens, context=context, name=name)
 
+    def length(self, history: History) -> int:
+        """Tokens of h_t as this policy reads it, what it wrote among them."""
+        return len(self.renderer.encode(history).tokens)
+
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question; what the episode's slot already holds of `history` is not read again."""
         if episode in self._asked or episode in self._ready:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        prompt = self._renderer.encode(history).tokens
+        prompt = self.renderer.encode(history).tokens
         if len(prompt) >= self.context:
             self._ready[episode] = Reply("", stop=Stop.CONTEXT_LIMIT)
             return
@@ -208,10 +212,10 @@ class HFPolicy:
     def _finish(self, slot: int) -> None:
         """Answer the slot's question if its action is complete, or can't become so."""
         tokens, logps = self._seats.written(slot)
-        tokenizer, action, stop = self._renderer.tokenizer, "", None
+        tokenizer, action, stop = self.renderer.tokenizer, "", None
         said = tokenizer.decode(tokens, skip_special_tokens=False)
-        if self._renderer.format.end in said or tokens[-1] == tokenizer.eos_token_id:
-            action = self._renderer.action(tokens)
+        if self.renderer.format.end in said or tokens[-1] == tokenizer.eos_token_id:
+            action = self.renderer.action(tokens)
             stop = None if action.strip() else Stop.MALFORMED
         elif self._seats.length[slot] >= self.context:
             stop = Stop.CONTEXT_LIMIT

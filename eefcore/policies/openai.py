@@ -9,9 +9,9 @@ not what the interface promises) is repeated with back-off; when that is of no u
 model failure, which is counted and never a reward of 0. A refusal that would be repeated for ever (401,
 404, a malformed request) is an error.
 
-Whether the server's tokens come back depends on the server: vLLM tells them when asked (`tokens=True`),
-others refuse the question. Without them `Reply.tokens` stays empty, and the action is encoded again
-when it is trained on. Log-likelihoods are stored only with tokens; vLLM's are those at temperature 1.
+With the model's tokenizer here, completions take ids and give back the ids sampled and their
+log-likelihoods (vLLM does, and tells those at temperature 1; most others refuse). Without it text goes
+out and text comes back, `Reply.tokens` stays empty, and the action is encoded again when it is trained on.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import tenacity
 
 from eefcore.errors import PolicyError
 from eefcore.formats import Format
+from eefcore.masking import Renderer
 from eefcore.policies.draws import turn_seed
 from eefcore.protocols import Reply, Sampling
 from eefcore.types import History, Stop
@@ -48,7 +49,7 @@ class OpenAIPolicy:
     nowhere.
 
     Raises:
-        PolicyError: the endpoint refuses (from `answers`).
+        PolicyError: `chat` with a tokenizer; the endpoint refuses (from `answers`).
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class OpenAIPolicy:
         format: Format,
         *,
         chat: bool = False,
-        tokens: bool = False,
+        tokenizer: Any = None,
         concurrency: int = 16,
         max_new_tokens: int = 96,
         timeout: float = 120.0,
@@ -66,6 +67,10 @@ class OpenAIPolicy:
         longest_pause: float = 30.0,
         key_variable: str = "OPENAI_API_KEY",
     ) -> None:
+        if chat and tokenizer is not None:
+            raise PolicyError(
+                f"{model}: a chat endpoint takes messages, not ids; use completions, or no tokenizer"
+            )
         self.name = model
         self.tokens_read = 0
         """Prompt tokens, each turn's anew, as the endpoint counts them."""
@@ -74,7 +79,8 @@ class OpenAIPolicy:
         self.failures = 0
         """Questions given up on, after all attempts."""
         self._url = base_url.rstrip("/") + ("/chat/completions" if chat else "/completions")
-        self._model, self._format, self._chat, self._tokens = model, format, chat, tokens
+        self._model, self._format, self._chat = model, format, chat
+        self._renderer = None if tokenizer is None else Renderer(tokenizer, format)
         self._max_new_tokens, self._key_variable = max_new_tokens, key_variable
         self._client = httpx.Client(timeout=timeout, limits=httpx.Limits(max_connections=concurrency))
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="openai-policy")
@@ -125,12 +131,12 @@ class OpenAIPolicy:
                 {"role": "user" if action is None else "assistant", "content": text}
                 for text, action in pieces
             ]
-        else:
+        elif self._renderer is None:
             request["prompt"] = "".join(text if action is None else text + end for text, action in pieces)
-        if self._tokens:
+        else:
+            request["prompt"] = self._renderer.encode(history).tokens
             # The end mark is among the tokens that were sampled, so it must be among those that come back.
-            request |= {"return_token_ids": True, "include_stop_str_in_output": True}
-            request |= {"logprobs": True} if self._chat else {"logprobs": 0}
+            request |= {"return_token_ids": True, "include_stop_str_in_output": True, "logprobs": 0}
         return request
 
     def _answer(self, request: dict[str, Any]) -> _Answer:
@@ -174,19 +180,16 @@ class OpenAIPolicy:
         usage = Usage(int(counted.get("prompt_tokens", 0)), int(counted.get("completion_tokens", 0)))
         action, mark, _ = (text or "").partition(end)
         complete = bool(mark) or choice["finish_reason"] == "stop"
-        tokens, logps = self._sampled(choice) if self._tokens else ((), ())
-        if tokens and counted and len(tokens) != usage.tokens_written:
-            raise ValueError(f"{len(tokens)} token ids for {usage.tokens_written} tokens")
+        tokens: tuple[int, ...] = ()
+        logps: tuple[float, ...] = ()
+        if self._renderer is not None:
+            tokens = tuple(int(i) for i in choice["token_ids"])
+            logps = tuple(float(p) for p in choice["logprobs"]["token_logprobs"])
+            if not len(tokens) == len(logps) == usage.tokens_written:
+                raise ValueError(f"{len(tokens)} ids, {len(logps)} logps for {usage.tokens_written} tokens")
+            action = self._renderer.action(tokens)
         stop = None if complete and action.strip() else Stop.MALFORMED
-        return _Answer(Reply(action, tokens, logps, stop), usage)
-
-    def _sampled(self, choice: dict[str, Any]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Sampled ids and log π of each."""
-        told = choice["logprobs"]
-        logps = [entry["logprob"] for entry in told["content"]] if self._chat else told["token_logprobs"]
-        pairs = zip(choice["token_ids"], logps, strict=True)
-        tokens, values = zip(*((int(i), float(p)) for i, p in pairs), strict=True)
-        return tokens, values
+        return _Answer(Reply(action if stop is None else "", tokens, logps, stop), usage)
 
 
 class _Answer(NamedTuple):

@@ -6,7 +6,7 @@ path as any Hugging Face model. `notebooks/01_base` makes the committed one (`BA
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -14,6 +14,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from eefcore.formats import COMPACT
+from eefcore.types import History
 
 BASE = Path(__file__).parent / "base"
 """The committed tiny base."""
@@ -57,6 +60,13 @@ _WORDS = Regex(
 )
 
 
+def texts(histories: Iterable[History]) -> Iterator[str]:
+    """Every piece of the dialogues as the tiny model will see it, for `make_tokenizer`."""
+    for history in histories:
+        for text, action in COMPACT.pieces(history):
+            yield text if action is None else text + COMPACT.end
+
+
 def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of products as three words."""
     tokenizer = Tokenizer(BPE())
@@ -82,10 +92,14 @@ def make_model(
     hidden: int = 128,
     layers: int = 4,
     heads: int = 4,
+    key_heads: int = 2,
     context: int = 1024,
     seed: int = 0,
 ) -> LlamaForCausalLM:
-    """An untrained Llama for `tokenizer`, with its embedding tied to its output."""
+    """An untrained Llama for `tokenizer`, with its embedding tied to its output.
+
+    Few key heads make rollouts quick: at this size they are bound by reading cached keys and values.
+    """
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=-(-len(tokenizer) // 64) * 64,
@@ -93,7 +107,7 @@ def make_model(
         intermediate_size=3 * hidden,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=heads,
+        num_key_value_heads=key_heads,
         max_position_embeddings=context,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,

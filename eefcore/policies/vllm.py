@@ -42,7 +42,7 @@ class VLLMPolicy:
         name: str = "vllm",
     ) -> None:
         self.name, self.tokens_read, self.tokens_written = name, 0, 0
-        self._llm, self._renderer, self._max_new_tokens = llm, renderer, max_new_tokens
+        self._llm, self.renderer, self._max_new_tokens = llm, renderer, max_new_tokens
         self.context: int = llm.model_config.max_model_len
         self._lora = _lora(adapter)
         self._asked: dict[Hashable, tuple[list[int], History, Sampling]] = {}
@@ -57,8 +57,11 @@ class VLLMPolicy:
         slots: int = 64,
         max_new_tokens: int = 96,
         context: int | None = None,
+        dtype: str = "auto",
     ) -> VLLMPolicy:
         """The policy of a saved model folder or a hub name; `slots` episodes are decoded at a time.
+
+        vLLM reads `auto` as the dtype the model was saved in, but for float32, which it halves.
 
         Raises:
             PolicyError: vLLM is not installed, or can't serve the model.
@@ -74,6 +77,7 @@ class VLLMPolicy:
                 str(path),
                 max_num_seqs=slots,
                 max_model_len=context,
+                dtype=dtype,
                 enable_lora=adapter is not None,
                 enable_prefix_caching=True,
                 logprobs_mode="raw_logprobs",
@@ -85,11 +89,15 @@ class VLLMPolicy:
         name = Path(adapter or path).name
         return cls(llm, renderer, adapter=adapter, max_new_tokens=max_new_tokens, name=name)
 
+    def length(self, history: History) -> int:
+        """Tokens of h_t as this policy reads it, what it wrote among them."""
+        return len(self.renderer.encode(history).tokens)
+
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question."""
         if episode in self._asked:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        self._asked[episode] = self._renderer.encode(history).tokens, history, sampling
+        self._asked[episode] = self.renderer.encode(history).tokens, history, sampling
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """Every open question's answer, in the order they were asked."""
@@ -119,7 +127,7 @@ class VLLMPolicy:
             temperature=sampling.temperature,
             seed=turn_seed(sampling.seed, len(history)),
             max_tokens=min(self._max_new_tokens, self.context - prompt),
-            stop=[self._renderer.format.end],
+            stop=[self.renderer.format.end],
             include_stop_str_in_output=True,
             skip_special_tokens=False,
             logprobs=0,
@@ -132,7 +140,7 @@ class VLLMPolicy:
         if output.finish_reason != "stop":
             full = prompt + len(tokens) >= self.context
             return Reply("", tokens, logps, Stop.CONTEXT_LIMIT if full else Stop.MALFORMED)
-        action = self._renderer.action(tokens)
+        action = self.renderer.action(tokens)
         return Reply(action, tokens, logps, None if action.strip() else Stop.MALFORMED)
 
 

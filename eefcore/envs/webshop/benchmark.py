@@ -31,6 +31,7 @@ class WebShopBenchmark:
     """The tasks of one catalogue through one interface.
 
     Attributes:
+        folder: the data files.
         shop: what is sold, and what a purchase is worth.
         interface: how it is shown.
         goals: by task id, in the official order. Goals of equal content are one task.
@@ -39,13 +40,14 @@ class WebShopBenchmark:
 
     def __init__(
         self,
+        folder: Path,
         shop: Shop,
         interface: Interface,
         goals: list[Goal],
         splits: Splits,
         facts: Mapping[str, str | int | bool],
     ) -> None:
-        self.shop, self.interface = shop, interface
+        self.folder, self.shop, self.interface = folder, shop, interface
         self.goals = {goal.id: goal for goal in goals}
         self.splits = splits
         self.skills, self.max_turns = interface.skills, interface.max_turns
@@ -123,7 +125,7 @@ class WebShopBenchmark:
         }
         if interface == AgentLite.name:
             facts |= {"arrows": arrows, "item_lines": item_lines}
-        return cls(shop, shown, wanted, splits, facts)
+        return cls(folder, shop, shown, wanted, splits, facts)
 
     @property
     def card(self) -> Card:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from eefcore.envs.webshop.indexing import IndexWriter
 from eefcore.envs.webshop.listing import ListingWriter
-from eefcore.envs.webshop.loading import Entry, ProductReader, only_file
+from eefcore.envs.webshop.loading import ProductReader, only_file
 from eefcore.errors import DataError, StoreError
 
 FORM = "1"
@@ -83,7 +83,11 @@ def _content(path: Path, seen: Path) -> str:
             note = seen / digest(str(path.resolve()))[:16]
             with suppress(OSError, msgspec.DecodeError):
                 known = msgspec.json.decode(note.read_bytes(), type=_Seen)
-                if (known.size, known.modified, known.changed) == (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns):
+                if (known.size, known.modified, known.changed) == (
+                    stat.st_size,
+                    stat.st_mtime_ns,
+                    stat.st_ctime_ns,
+                ):
                     return known.content
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -124,39 +128,38 @@ def _build(items: Path, ins: Path, form: Path) -> None:
 def _write(reader: ProductReader, folder: Path, bar: tqdm) -> None:
     """Writes the form of what `reader` yields; `sizes.json` comes last, and not for no product."""
     encode = msgspec.msgpack.Encoder().encode
-    index = IndexWriter(folder)
     listings = {kind: ListingWriter() for kind in ("attribute", "category", "query")}
     ids: list[bytes] = []
     lengths = array("Q")
-    with open(folder / "entries", "wb") as entries:
-        batch: list[Entry] = []
-        for row, entry in enumerate(reader):
-            ids.append(entry.asin.encode())
-            lengths.append(entries.write(encode(entry)))
-            listings["category"].add(row, entry.category)
-            listings["query"].add(row, entry.query)
-            for attribute in dict.fromkeys(entry.attributes):
-                listings["attribute"].add(row, attribute)
-            batch.append(entry)
-            if len(batch) == _BATCH:
-                index.add([entry.text for entry in batch])
-                bar.update(reader.position - bar.n)
-                batch = []
+    batch: list[str] = []
+    with IndexWriter(folder) as index:
+        with open(folder / "entries", "wb") as entries:
+            for row, entry in enumerate(reader):
+                ids.append(entry.asin.encode())
+                lengths.append(entries.write(encode(entry)))
+                listings["category"].add(row, entry.category)
+                listings["query"].add(row, entry.query)
+                for attribute in dict.fromkeys(entry.attributes):
+                    listings["attribute"].add(row, attribute)
+                batch.append(entry.text)
+                if len(batch) == _BATCH:
+                    index.add(batch)
+                    bar.update(reader.position - bar.n)
+                    batch = []
+        if not ids:
+            return
         if batch:
-            index.add([entry.text for entry in batch])
-    if not ids:
-        return
+            index.add(batch)
+        names = np.array(ids)
+        rows = np.argsort(names, kind="stable").astype(np.uint32)
+        index.finish(rows)
     for kind, listing in listings.items():
         listing.finish(folder, kind)
-    np.save(folder / "entry_ends.npy", np.cumsum(np.array(lengths, np.uint64)))
-    names = np.array(ids)
-    rows = np.argsort(names, kind="stable").astype(np.uint32)
     numbers = np.empty_like(rows)
     numbers[rows] = np.arange(len(rows), dtype=np.uint32)
-    np.save(folder / "ids.npy", names[rows])
-    np.save(folder / "rows.npy", rows)
-    np.save(folder / "numbers.npy", numbers)
-    index.finish(rows)
+    ends = np.cumsum(np.array(lengths, np.uint64))
+    for name, column in (("ids", names[rows]), ("rows", rows), ("numbers", numbers), ("entry_ends", ends)):
+        np.save(folder / f"{name}.npy", column)
     (folder / "skipped.json").write_bytes(msgspec.json.encode(reader.skipped))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     (folder / "sizes.json").write_bytes(msgspec.json.encode(sizes))

@@ -26,19 +26,25 @@ from eefcore.envs.webshop.search import norms
 from eefcore.envs.webshop.wordbreak import words
 
 _REMEMBERED = 1 << 20  # words of texts whose terms are kept at hand
-_BLOCK = 1 << 16  # documents written out at a time
+_BLOCK = 1 << 15  # documents written out at a time
 _MOST = (1 << 16) - 1  # of one term in a document
 
 
 class IndexWriter:
-    """Takes texts in any order; `finish` writes the index of them into `folder`."""
+    """Takes texts in any order; `finish` writes the index of them into `folder`. Close it, or use it in a `with`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._numbers = _Numbers()
         self._lengths: list[np.ndarray] = []  # terms in each document, repetitions counted
         self._sizes: list[np.ndarray] = []  # different terms in each document
-        self._spilled = open(folder / "spilled", "wb")
+        self._spilled = open(folder / "spilled", "wb")  # noqa: SIM115, closed by __exit__
+
+    def __enter__(self) -> IndexWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spilled.close()
 
     def add(self, texts: Sequence[str]) -> None:
         """Takes a batch of documents; a few thousand at a time are counted fastest."""
@@ -80,7 +86,7 @@ class IndexWriter:
 
     def _write_postings(self, blocks: _Blocks, norms: np.ndarray) -> None:
         sizes = np.zeros(len(blocks.renumbered), np.int64)
-        used = np.zeros(256 << 16, bool)  # by length code and count
+        used = np.zeros(256 * blocks.width, bool)  # by length code and count
         for block in blocks:
             sizes += np.bincount(block.terms, minlength=len(sizes))
             used[block.kinds] = True
@@ -89,7 +95,7 @@ class IndexWriter:
         self._save("posting_ends", ends)
         kinds = np.flatnonzero(used)
         code_of = np.cumsum(used) - 1
-        impacts = (kinds & _MOST).astype(np.float32) * norms[kinds >> 16]
+        impacts = (kinds % blocks.width).astype(np.float32) * norms[kinds // blocks.width]
         self._save("impacts", impacts)
 
         documents = self._create("posting_documents", np.uint32, total)
@@ -141,7 +147,7 @@ _PAIR = np.dtype([("term", np.uint32), ("count", np.uint16)])
 
 
 class _Block(NamedTuple):
-    """A block's (document, term) pairs: final document and term numbers, and length code << 16 | count."""
+    """A block's (document, term) pairs: final document and term numbers, and length code · width + count."""
 
     documents: np.ndarray
     terms: np.ndarray
@@ -158,8 +164,13 @@ class _Blocks:
     sizes: np.ndarray
     order: np.ndarray
 
+    @property
+    def width(self) -> int:
+        """One more than the highest count."""
+        return int(self.spilled["count"].max(initial=0)) + 1
+
     def __iter__(self) -> Iterator[_Block]:
-        starts = np.cumsum(self.sizes) - self.sizes
+        starts, width = np.cumsum(self.sizes) - self.sizes, self.width
         for first in range(0, len(self.order), _BLOCK):
             chosen = self.order[first : first + _BLOCK]
             sizes = self.sizes[chosen]
@@ -168,5 +179,5 @@ class _Blocks:
             yield _Block(
                 documents=np.repeat(np.arange(first, first + len(chosen)), sizes),
                 terms=self.renumbered[pairs["term"].astype(np.int64)],
-                kinds=np.repeat(self.codes[chosen].astype(np.int64) << 16, sizes) | pairs["count"],
+                kinds=np.repeat(self.codes[chosen].astype(np.int64) * width, sizes) + pairs["count"],
             )

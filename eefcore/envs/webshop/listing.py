@@ -1,8 +1,8 @@
 """Which products have a value: rows by category, query or attribute, in file order, mapped from disk.
 
-    <kind>_names.json   the values
-    <kind>_ends         int64  [values]   where a value's rows end
-    <kind>_rows         uint32            rows of the product file, ascending within a value
+<kind>_names.json   the values
+<kind>_ends         int64  [values]   where a value's rows end
+<kind>_rows         uint32            rows of the product file, ascending within a value
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     def text(self) -> str:
         """What the official index holds of it: title, description, first bullet and options."""
         options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in self.options.items())
-        return " ".join((self.title, self.description, self.bullets[0] if self.bullets else "", options)).lower()
+        return " ".join(
+            (self.title, self.description, self.bullets[0] if self.bullets else "", options)
+        ).lower()
 
 
 class Skipped(NamedTuple):
@@ -128,7 +130,9 @@ class ProductReader:
     def _entry(self, row: _Row, number: int, attributes: Mapping[str, msgspec.Raw]) -> Entry:
         options = row.customization_options or {}
         if isinstance(options, str):
-            raise self._error(number, f"Expected `object`, got {options[:40]!r} - at `$.customization_options`")
+            raise self._error(
+                number, f"Expected `object`, got {options[:40]!r} - at `$.customization_options`"
+            )
         try:
             prices = _prices(row.pricing)
         except ValueError:
@@ -160,7 +164,9 @@ class ProductReader:
         try:
             return msgspec.json.decode(attributes[asin], type=_Attributed).attributes
         except msgspec.ValidationError as error:
-            raise DataError(f"{self._ins.name}: {asin}: {error}; correct it, or download the file again") from error
+            raise DataError(
+                f"{self._ins.name}: {asin}: {error}; correct it, or download the file again"
+            ) from error
 
     def _error(self, number: int, problem: Exception | str) -> DataError:
         return DataError(
@@ -188,7 +194,9 @@ def only_file(folder: Path, pattern: str) -> Path:
     """
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        there = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
+        there = (
+            ", ".join(sorted(p.name for p in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
+        )
         got = ", ".join(p.name for p in found) or f"none (there: {there or 'nothing'})"
         raise DataError(
             f"{folder}: expected exactly one {pattern}, got {got}; put the official file there, or write a catalogue "

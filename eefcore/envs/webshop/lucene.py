@@ -13,10 +13,11 @@ import numpy as np
 from eefcore.envs.webshop.porter import stem
 from eefcore.envs.webshop.wordbreak import words
 
-STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they "
-    "this to was will with".split()
-)
+STOP_WORDS = frozenset((
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no",
+    "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to",
+    "was", "will", "with",
+))  # fmt: skip
 
 _EXACT = 24  # lengths below are their own code; above, 4 significant bits of what is over
 

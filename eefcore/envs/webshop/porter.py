@@ -45,7 +45,7 @@ def stem(word: str) -> str:
     if (found := _ENDING_4.search(word)) and _measure(word[: found.start()]) > 1:
         word = word[: found.start()]
     measure = _measure(word)
-    if word[-1] == "e" and (measure > 1 or measure == 1 and not _consonant_vowel_consonant(word[:-1])):
+    if word[-1] == "e" and (measure > 1 or (measure == 1 and not _consonant_vowel_consonant(word[:-1]))):
         word = word[:-1]
     return word[:-1] if measure > 1 and word.endswith("ll") else word
 
@@ -90,7 +90,7 @@ def _shape(word: str) -> str:
         return re.sub("[^v]", "c", shape)
     out = []
     for at, letter in enumerate(shape):
-        vowel = letter == "v" or letter == "y" and at > 0 and out[-1] == "c"
+        vowel = letter == "v" or (letter == "y" and at > 0 and out[-1] == "c")
         out.append("v" if vowel else "c")
     return "".join(out)
 

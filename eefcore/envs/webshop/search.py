@@ -88,7 +88,9 @@ class Index:
         scores[documents] = now
         return now
 
-    def _extend(self, postings: _Postings, near: np.ndarray, totals: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def _extend(
+        self, postings: _Postings, near: np.ndarray, totals: np.ndarray, scores: np.ndarray
+    ) -> np.ndarray:
         """`totals` of the documents `near` with a term added; `scores` may serve as scratch."""
         documents = self._documents[postings.start : postings.stop]
         if len(near) * _SPARSE > len(documents):

@@ -50,7 +50,9 @@ _TAKES_MODIFIER = """
 """  # Emoji_Modifier_Base of Emoji 11
 
 _CHANGED = {
-    **dict.fromkeys("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd", "x"),  # format controls
+    **dict.fromkeys(
+        "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd", "x"
+    ),  # format controls
     **dict.fromkeys("\u1cf2\u1cf3", "x"),  # marks
     **dict.fromkeys("\ufe10\ufe14", ","),
     "\u02d7": ":",
@@ -146,10 +148,13 @@ def _word_pattern() -> str:
 
 
 _WORD = re.compile(_word_pattern())
-_FOREIGN = re.compile(r"(?<![\x21-\x7e])[\x21-\x7e]*+[^\x00-\x7f][^\x00-\x20]*+")  # between blanks, not all ASCII
+_FOREIGN = re.compile(
+    r"(?<![\x21-\x7e])[\x21-\x7e]*+[^\x00-\x7f][^\x00-\x20]*+"
+)  # between blanks, not all ASCII
 _NO_JOINER = re.compile("[^_xzwvqtTS]")
 _ASCII_WORD = re.compile(
-    r"(?:(?<!_)_++)?+[^\W_]\w*+(?:(?:(?<=[A-Za-z])[:.'](?=[A-Za-z])|(?<=[0-9])[.,;'](?=[0-9]))\w++)*+", re.ASCII
+    r"(?:(?<!_)_++)?+[^\W_]\w*+(?:(?:(?<=[A-Za-z])[:.'](?=[A-Za-z])|(?<=[0-9])[.,;'](?=[0-9]))\w++)*+",
+    re.ASCII,
 )
 
 
@@ -162,7 +167,9 @@ def words(text: str) -> list[str]:
         for match in _FOREIGN.finditer(text):
             found += _ASCII_WORD.findall(text, at, match.start())
             part, at = match.group(), match.end()
-            found += [part[start:end] for start, end in map(re.Match.span, _WORD.finditer(part.translate(_classes)))]
+            found += [
+                part[start:end] for start, end in map(re.Match.span, _WORD.finditer(part.translate(_classes)))
+            ]
         found += _ASCII_WORD.findall(text, at)
     if max(map(len, found), default=0) * 2 > LONGEST and any(_units(word) > LONGEST for word in found):
         return list(_cut(text, text.translate(_classes)))
