@@ -30,4 +30,6 @@ if __name__ == "__main__":
     locked: dict[str, tuple[str, frozenset[str]]] = {}
     closure("eefcore", frozenset({"dev"}), locked)
     print("# What eefcore and its dev extra were tested with; constraints for pip. Made by `make lock`.")
-    print("\n".join(f"{name}=={version}" for name, (version, _) in sorted(locked.items()) if name != "eefcore"))
+    print(
+        "\n".join(f"{name}=={version}" for name, (version, _) in sorted(locked.items()) if name != "eefcore")
+    )

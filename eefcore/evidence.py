@@ -47,9 +47,7 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
         CardMismatch: a stage was made in another environment.
     """
     methods = list(dict.fromkeys(name.partition("/")[0] for name in runs[0] if "/" in name))
-    tested = [
-        Evaluation(m, card, tuple(_panel(run[f"{m}/test"], card) for run in runs)) for m in methods
-    ]
+    tested = [Evaluation(m, card, tuple(_panel(run[f"{m}/test"], card) for run in runs)) for m in methods]
     shown = [_panel(run[f"{methods[0]}/experts"], card) for run in runs]
     experts = [
         Evaluation(f"expert: {name}", card, tuple(collect.by(panel, name) for panel in shown))

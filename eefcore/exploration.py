@@ -1,9 +1,9 @@
 """Where an iteration of EEF explores from (Algorithm 1, lines 6–9).
 
-    Algorithm 1          here
-    line 6               initial_starts    s_0 of every task, once or several times
-    line 7–9             expert_starts     s_l, s_2l, …, s_Ml of every expert trajectory
-    "setting the state"  verified          which expert trajectories can be explored from at all
+Algorithm 1          here
+line 6               initial_starts    s_0 of every task, once or several times
+line 7–9             expert_starts     s_l, s_2l, …, s_Ml of every expert trajectory
+"setting the state"  verified          which expert trajectories can be explored from at all
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def initial_starts(
     ]
 
 
-def expert_starts(
-    experts: Sequence[Trajectory], M: int, temperature: float, *, seed: int
-) -> list[Start]:
+def expert_starts(experts: Sequence[Trajectory], M: int, temperature: float, *, seed: int) -> list[Start]:
     """s_l, s_2l, …, s_Ml of every expert trajectory (lines 7–9).
 
     Two experts that came to the same state by the same actions are two starts, as in the algorithm.
@@ -110,7 +108,9 @@ class Explored(NamedTuple):
     refused: int  # expert trajectories that can't be explored from
 
 
-def explored(experts: Sequence[Trajectory], simulations: Sequence[Trajectory], refused: Sequence[Refused]) -> Explored:
+def explored(
+    experts: Sequence[Trajectory], simulations: Sequence[Trajectory], refused: Sequence[Refused]
+) -> Explored:
     """Counts of D_i. Simulations that the infrastructure spoilt are counted, and in no denominator."""
     judged = [t for t in simulations if not t.stop.infrastructure]
     initial = [t for t in judged if not t.n_expert]

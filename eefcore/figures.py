@@ -248,7 +248,10 @@ def losses(values: Sequence[float]) -> Plot:
     """The training loss of each optimiser step, and its running mean."""
     figure, (axes,) = _new(2.6)
     window = max(1, len(values) // 20)
-    mean = [sum(values[max(0, i - window) : i + 1]) / len(values[max(0, i - window) : i + 1]) for i in range(len(values))]
+    mean = [
+        sum(values[max(0, i - window) : i + 1]) / len(values[max(0, i - window) : i + 1])
+        for i in range(len(values))
+    ]
     axes.plot(values, color=INK, alpha=0.35, linewidth=0.8)
     axes.plot(mean, color=BLUE, linewidth=1.8)
     axes.set(xlabel="optimiser step", ylabel="L_SFT per trained token", yscale="log")

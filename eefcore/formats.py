@@ -66,7 +66,7 @@ class Chat:
         asked = self._render([("user", "o")], generate=True)
         if not opened.startswith(asked + "a"):
             raise PolicyError(
-                f"the chat template of {tokenizer.name_or_path} puts {opened[len(asked):][:40]!r} where the "
+                f"the chat template of {tokenizer.name_or_path} puts {opened[len(asked) :][:40]!r} where the "
                 "assistant's words were expected; use format: agentlite"
             )
         self._suffix = opened[len(asked) + 1 :]

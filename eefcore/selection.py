@@ -175,9 +175,7 @@ def counts(chosen: TrainingSet, repository: Repository, tasks: Sequence[str]) ->
     )
 
 
-def telling(
-    experts: Sequence[Trajectory], chosen: TrainingSet, outcomes: Mapping[State, bool]
-) -> Trajectory:
+def telling(experts: Sequence[Trajectory], chosen: TrainingSet, outcomes: Mapping[State, bool]) -> Trajectory:
     """The expert trajectory that shows most of the method: a failure with outcomes of both kinds and kept segments."""
     solutions = [e.trajectory for e in chosen.examples]
 

@@ -1,12 +1,12 @@
 """The nouns of both papers. Immutable; this module imports nothing from the package.
 
-    Transition   what an environment answers to an action
-    Step         (o_t, a_t)
-    State        s_t, as a key: a task and the actions since s_0
-    History      h_t, what a policy sees when it must act
-    Trajectory   τ and R(τ)
-    Example      τ and the first action to train on
-    Card         which environment a number was measured in
+Transition   what an environment answers to an action
+Step         (o_t, a_t)
+State        s_t, as a key: a task and the actions since s_0
+History      h_t, what a policy sees when it must act
+Trajectory   τ and R(τ)
+Example      τ and the first action to train on
+Card         which environment a number was measured in
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """Benchmarks by name, for params files.
 
-    webshop_mini        a generated shop in which navigation is needed; no download
-    webshop             official WebShop files with human goals
-    webshop_synthetic   official WebShop files with synthetic goals
+webshop_mini        a generated shop in which navigation is needed; no download
+webshop             official WebShop files with human goals
+webshop_synthetic   official WebShop files with synthetic goals
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -35,7 +34,11 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
         raise ParamsError(f"no benchmark {name!r}; choose one of {', '.join(NAMES)}")
     generated = name == "webshop_mini"
     if generated == bool(data):
-        what = "is generated and reads no data folder" if generated else "needs data: the folder of the official files"
+        what = (
+            "is generated and reads no data folder"
+            if generated
+            else "needs data: the folder of the official files"
+        )
         raise ParamsError(f"benchmark {name} {what}; got data {data!r}")
     from eefcore.envs.webshop import Sizes, WebShopBenchmark
 
@@ -55,10 +58,11 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
 def generated_shop(tasks: int, seed: int) -> Path:
     """A folder with the generated shop of that many tasks, ten products each; written once, then found again."""
     from eefcore.envs.webshop import generate, words
+    from eefcore.envs.webshop.building import default_cache
 
     sources = b"".join(Path(module.__file__).read_bytes() for module in (generate, words))
     version = hashlib.sha256(sources).hexdigest()[:8]
-    shops = cache() / "shops"
+    shops = default_cache() / "shops"
     folder = shops / f"{tasks}-tasks-seed-{seed}-{version}"
     if not folder.exists():
         shops.mkdir(parents=True, exist_ok=True)
@@ -69,11 +73,6 @@ def generated_shop(tasks: int, seed: int) -> Path:
         except OSError:  # another process was first
             shutil.rmtree(made)
     return folder
-
-
-def cache() -> Path:
-    """Where generated shops and built catalogues are kept: `$EEF_CACHE`, or the user's cache."""
-    return Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")
 
 
 def _three(sizes: str) -> tuple[int, int, int]:

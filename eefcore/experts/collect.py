@@ -19,9 +19,7 @@ from eefcore.records import read_records
 from eefcore.types import Trajectory
 
 
-def demonstrations(
-    benchmark: Benchmark, names: Sequence[str], split: str, *, seed: int
-) -> list[Trajectory]:
+def demonstrations(benchmark: Benchmark, names: Sequence[str], split: str, *, seed: int) -> list[Trajectory]:
     """τ_e of each expert in `names` on each task of `split`, expert by expert.
 
     Raises:

@@ -1,9 +1,9 @@
 """Shop experts of a WebShop benchmark, by strength, and their demonstrations.
 
-    strong    stands where GPT-4 stands in EEF (about 35 % wins)
-    weak      stands where GPT-3.5 stands (about 23 %), thirty times cheaper
-    perfect   makes no mistakes, and shows that the tasks can be solved
-    naive     buys the first thing that fits page one; what the tiny base knows
+strong    stands where GPT-4 stands in EEF (about 35 % wins)
+weak      stands where GPT-3.5 stands (about 23 %), thirty times cheaper
+perfect   makes no mistakes, and shows that the tasks can be solved
+naive     buys the first thing that fits page one; what the tiny base knows
 """
 
 from __future__ import annotations
@@ -35,14 +35,26 @@ STRENGTHS = {
     "strong": Strength(
         EXPERT,
         Mistakes(
-            pick_wrong=0.06, misread_price=0.05, overlook=0.05, give_up=0.25, forget_option=0.2, buy_anyway=0.3, tire=0.15
+            pick_wrong=0.06,
+            misread_price=0.05,
+            overlook=0.05,
+            give_up=0.25,
+            forget_option=0.2,
+            buy_anyway=0.3,
+            tire=0.15,
         ),
         0.03,
     ),
     "weak": Strength(
         EXPERT,
         Mistakes(
-            pick_wrong=0.1, misread_price=0.1, overlook=0.08, give_up=0.35, forget_option=0.3, buy_anyway=0.4, tire=0.2
+            pick_wrong=0.1,
+            misread_price=0.1,
+            overlook=0.08,
+            give_up=0.35,
+            forget_option=0.3,
+            buy_anyway=0.4,
+            tire=0.2,
         ),
         0.001,
     ),
@@ -113,7 +125,9 @@ def judge(benchmark: WebShopBenchmark) -> Callable[[str, str], str | None]:
 def _says_another(title: str, value: str) -> bool:
     """Whether a title names another value of the group that `value` is of, and not `value`."""
     words = set(title.lower().split())
-    return value not in words and any(value in group and words & set(group) for group in OPTION_VALUES.values())
+    return value not in words and any(
+        value in group and words & set(group) for group in OPTION_VALUES.values()
+    )
 
 
 def demonstrate(

@@ -135,11 +135,15 @@ class Shopper:
         turn = v.turned < self.habits.pages and v.page.listings
         if turn and not self._slips("give_up", task_id, v):
             button = v.page.next_button
-            return Decision(f"{' '.join(said)} I should click {button}.", (call("click", button),), tuple(slips))
+            return Decision(
+                f"{' '.join(said)} I should click {button}.", (call("click", button),), tuple(slips)
+            )
         if turn:
             slips.append("give_up")
         if not v.page.listings:
-            return Decision("Nothing is listed. I should click Back to Search.", (call("click", "Back to Search"),))
+            return Decision(
+                "Nothing is listed. I should click Back to Search.", (call("click", "Back to Search"),)
+            )
         at = next((i for i, x in enumerate(v.page.listings) if x.asin not in v.opened), 0)
         said.append(f"The {ORDINALS[at]} is closest.")
         return _open(said, v.page.listings[at], slips)
@@ -173,7 +177,9 @@ class Shopper:
 
     def _misjudge(self, task_id: str, v: View, listing: Listing, reason: str | None) -> str | None:
         """The slip that turns the judgement of one product into its opposite, or None."""
-        kind = "overlook" if reason is None else "misread_price" if reason == "too expensive" else "pick_wrong"
+        kind = (
+            "overlook" if reason is None else "misread_price" if reason == "too expensive" else "pick_wrong"
+        )
         return kind if self._slips(kind, task_id, v, listing.asin) else None
 
     def _slips(self, kind: str, task_id: str, v: View, what: str = "") -> bool:

@@ -43,7 +43,9 @@ def show(benchmark: Benchmark, naive: Shopper, *, n: int, seed: int) -> Iterator
 class _Episode:
     """One task being played, partly by nobody in particular, partly by the naive shopper."""
 
-    def __init__(self, env: Environment, task: str, naive: Shopper, rng: random.Random, max_turns: int) -> None:
+    def __init__(
+        self, env: Environment, task: str, naive: Shopper, rng: random.Random, max_turns: int
+    ) -> None:
         self.env, self.naive, self.rng, self.max_turns = env, naive, rng, max_turns
         self.history = History(task, env.reset(task))
         self.reward, self.done = 0.0, False
@@ -124,9 +126,13 @@ class _Episode:
         elif v.page.kind == "results":
             a, b = (self.rng.choice(v.page.listings).asin for _ in "ab")
             mixed = a[:6] + b[6:] if a[6:] != b[6:] else b[:6] + "BABA"
-            action = self.rng.choice((call("click", mixed), call("search", "something else"), call("click", "Buy Now")))
+            action = self.rng.choice(
+                (call("click", mixed), call("search", "something else"), call("click", "Buy Now"))
+            )
         else:
-            action = self.rng.choice((call("click", "any"), call("search", "something else"), "click[Buy Now"))
+            action = self.rng.choice(
+                (call("click", "any"), call("search", "something else"), "click[Buy Now")
+            )
         self._do(action)
 
     def _thought(self, v: View) -> str:

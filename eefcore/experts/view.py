@@ -1,7 +1,7 @@
 """What a shopper sees: an AgentLite dialogue read back into the page it is on.
 
-    View      the page, what is listed or offered on it, what was opened and chosen before
-    view      History -> View
+View      the page, what is listed or offered on it, what was opened and chosen before
+view      History -> View
 """
 
 from __future__ import annotations

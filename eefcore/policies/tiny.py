@@ -55,9 +55,7 @@ PHRASES = (
 )
 """What every page repeats; one token each keeps a dialogue short. Text without them is read all the same."""
 
-_WORDS = Regex(
-    r"B0(?=[A-Z0-9]{8})|[A-Z]{4}| ?[A-Za-z]+|\.\d{1,2}| ?\d{1,3}| ?[^\s\w]|\s+|\w"
-)
+_WORDS = Regex(r"B0(?=[A-Z0-9]{8})|[A-Z]{4}| ?[A-Za-z]+|\.\d{1,2}| ?\d{1,3}| ?[^\s\w]|\s+|\w")
 
 
 def texts(histories: Iterable[History]) -> Iterator[str]:
@@ -71,7 +69,10 @@ def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTraine
     """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of products as three words."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(_WORDS, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(_WORDS, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
@@ -83,7 +84,9 @@ def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTraine
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(p, normalized=False) for p in PHRASES])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, clean_up_tokenization_spaces=False
+    )
 
 
 def make_model(
@@ -93,7 +96,7 @@ def make_model(
     layers: int = 4,
     heads: int = 4,
     key_heads: int = 2,
-    context: int = 1024,
+    context: int = 2048,
     seed: int = 0,
 ) -> LlamaForCausalLM:
     """An untrained Llama for `tokenizer`, with its embedding tied to its output.

@@ -13,6 +13,7 @@ from eefcore.envs.webshop.agentlite import AgentLite
 from eefcore.envs.webshop.catalogue import Catalogue
 from eefcore.envs.webshop.env import Interface, Memory, WebShop
 from eefcore.envs.webshop.goals import Goal, human_goals, synthetic_goals
+from eefcore.envs.webshop.loading import only_file
 from eefcore.envs.webshop.nouns import tagger_named
 from eefcore.envs.webshop.official import OfficialText
 from eefcore.envs.webshop.shop import Shop
@@ -86,7 +87,7 @@ class WebShopBenchmark:
             sizes: of the splits.
             splits_file: `{"train": [ids], "dev": [ids], "test": [ids]}`.
             hold_out_products: of splits by content: no product of a test goal is a training goal's.
-            cache: where the catalogue keeps its index; beside the data by default.
+            cache: where the catalogue keeps its built form; `eefcore.envs.webshop.building.default_cache()` by default.
 
         Raises:
             DataError: a file is missing, torn, or not of this catalogue.
@@ -169,18 +170,3 @@ def interface_named(name: str, shop: Shop, *, arrows: bool, item_lines: bool) ->
     if name == AgentLite.name:
         return AgentLite(shop, arrows=arrows, item_lines=item_lines)
     return OfficialText(shop, rich=name == "text_rich")
-
-
-def only_file(folder: Path, pattern: str) -> Path:
-    """The one file of `folder` that fits `pattern`.
-
-    Raises:
-        DataError: there is none, or more than one.
-    """
-    files = sorted(folder.glob(pattern))
-    if len(files) != 1:
-        found = ", ".join(f.name for f in files) or "none"
-        raise DataError(
-            f"{folder}: expected one file {pattern}, found {found}; see the official WebShop data"
-        )
-    return files[0]

@@ -1,9 +1,9 @@
 """The built form of a catalogue, in a cache by content: made once, by whoever asks first, then only opened.
 
-    <cache>/webshop/<content>/   entries, ids, listings and index of the two files with that content
-    <cache>/webshop/.seen/       the content of large files by path, size and times, so that a start doesn't read them
+    <cache>/webshop/<content>.<FORM>/   entries, ids, listings and index of the two files with that content
+    <cache>/webshop/.seen/              the content of large files by path, size and times, so that a start doesn't read them
 
-`content` hashes both files and `FORM`. A form is written under another name and renamed when it is whole. A lock
+`content` hashes both files. A form is written under another name and renamed when it is whole. A lock
 lets one process build while others wait for what it builds; a build that was killed leaves nothing that counts.
 """
 
@@ -42,10 +42,11 @@ def built(folder: Path, cache: Path | None) -> Path:
         StoreError: the cache can't be written, or a form in it is damaged.
     """
     items, ins = only_file(folder, "items_shuffle*.json"), only_file(folder, "items_ins_v2*.json")
-    root = (cache or Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")) / "webshop"
+    root = (cache or default_cache()) / "webshop"
     try:
         (root / ".seen").mkdir(parents=True, exist_ok=True)
-        form = root / digest(FORM, _content(items, root / ".seen"), _content(ins, root / ".seen"))[:16]
+        content = digest(_content(items, root / ".seen"), _content(ins, root / ".seen"))[:16]
+        form = root / f"{content}.{FORM}"
         if not form.exists():
             with _alone(root / f".{form.name}.lock"):
                 if not form.exists():
@@ -57,6 +58,11 @@ def built(folder: Path, cache: Path | None) -> Path:
             "in EEF_CACHE"
         ) from error
     return form
+
+
+def default_cache() -> Path:
+    """Where built catalogues and generated shops are kept: `$EEF_CACHE`, or the user's cache."""
+    return Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")
 
 
 def digest(*texts: str) -> str:

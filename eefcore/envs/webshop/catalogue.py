@@ -57,7 +57,7 @@ class Catalogue:
         self._entries = np.asarray(np.memmap(folder / "entries", mode="r"))
         self._entry_ends = _mapped(folder / "entry_ends.npy")
         self.asins: Sequence[str] = _Ids(self._ids, self._number_of)
-        self.hash = digest(folder.name, str(price_seed))[:12]
+        self.hash = digest(folder.stem, str(price_seed))[:12]  # the folder is named by content
         self._index = Index(folder)
         self._listings = {kind: Listing(folder, name) for kind, name in _KINDS.items()}
         self._product = lru_cache(maxsize=1 << 14)(self._decoded)

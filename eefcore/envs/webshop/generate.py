@@ -81,7 +81,9 @@ def write_catalogue(
     if not 1 <= tasks <= room:
         raise DataError(f"{tasks} tasks: there are words for 1 to {room}; ask for fewer")
     if products < 10 * tasks:
-        raise DataError(f"{products} products for {tasks} tasks: each needs up to 10; ask for {10 * tasks} or more")
+        raise DataError(
+            f"{products} products for {tasks} tasks: each needs up to 10; ask for {10 * tasks} or more"
+        )
     rng = random.Random(f"webshop {seed}")
     wishes = _wishes(rng, tasks)
     kinds = rng.choices(list(shares), list(shares.values()), k=tasks)
@@ -205,7 +207,10 @@ def _row(kind: Kind, title: str, description: str, price: float, options: dict[s
         "average_rating": "",
         "small_description": ["Comes in a plain box"],
         "customization_options": {
-            name: [{"value": value, "asin": "", "price_string": "", "price": 0, "image": None} for value in values]
+            name: [
+                {"value": value, "asin": "", "price_string": "", "price": 0, "image": None}
+                for value in values
+            ]
             for name, values in options.items()
         },
         "category": kind.department,

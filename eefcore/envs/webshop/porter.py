@@ -84,7 +84,7 @@ def _replaced(word: str, ending: re.Pattern[str], suffixes: dict[str, str]) -> s
 
 
 def _shape(word: str) -> str:
-    """v for each vowel, c or any other letter but v for each consonant; y is a vowel after a consonant."""
+    """v for each vowel, c for each consonant; y is a vowel after a consonant."""
     shape = word.replace("v", "c").translate(_SHAPE)
     if "y" not in shape:
         return re.sub("[^v]", "c", shape)

@@ -122,8 +122,8 @@ def _class(char: str) -> str:
 
 _classes = _Classes()
 
-# The scanner's rules, in classes. Every loop is possessive: what it takes it need never give back, so that no text
-# takes more than linear time.
+# The scanner's rules, in classes. Nearly every loop is possessive: what it takes it need never give back, so that no
+# text takes long, however it was made.
 
 
 def _word_pattern() -> str:

@@ -93,7 +93,10 @@ KINDS = tuple(
     for noun, department, path, options in (line.split("|") for line in _KINDS.strip().splitlines())
 )
 
-BRANDS = tuple(a + b for a, b in product(("Vel", "Kor", "Mir", "Tas", "Lun", "Bex", "Dov", "Pel"), ("ora", "ix", "eno", "una")))
+BRANDS = tuple(
+    a + b
+    for a, b in product(("Vel", "Kor", "Mir", "Tas", "Lun", "Bex", "Dov", "Pel"), ("ora", "ix", "eno", "una"))
+)
 
 FILLERS = (
     "made", "careful", "people", "home", "gift", "family", "friends", "season", "quality", "design", "daily",
