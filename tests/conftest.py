@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from workspaces import write_workspace
+
+from eefcore import envs
+from eefcore.envs.webshop import WebShopBenchmark
 
 for name, value in {
     "OMP_NUM_THREADS": "1",
@@ -41,3 +46,23 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.chdir(tmp_path)
     return params
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., WebShopBenchmark]:
+    """Generated shops by size and seed, each built once, in a cache of the tests' own."""
+    cache = str(tmp_path_factory.mktemp("shops"))
+
+    @lru_cache
+    def load(sizes: str = "24/8/8", seed: int = 0) -> WebShopBenchmark:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EEF_CACHE", cache)
+            return envs.load("webshop_mini", sizes=sizes, seed=seed)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def mini(generated: Callable[..., WebShopBenchmark]) -> WebShopBenchmark:
+    """One shop of forty tasks that all tests share; nobody changes it."""
+    return generated()

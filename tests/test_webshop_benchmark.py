@@ -182,7 +182,7 @@ def test_goals_that_are_there_twice(load, folder):
     other.write_text("{}")
     try:
         with pytest.raises(
-            DataError, match=r"one file items_human_ins\*\.json, found items_human_ins.json, items"
+            DataError, match=r"exactly one items_human_ins\*\.json, got items_human_ins.json, items"
         ):
             load()
     finally:
@@ -190,7 +190,7 @@ def test_goals_that_are_there_twice(load, folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{}", "not one human goal is about its 20 products"), (None, "found none")]
+    ("content", "message"), [("{}", "not one human goal is about its 20 products"), (None, "got none")]
 )
 def test_goals_that_are_not_there(load, folder, content, message):
     file = folder / "items_human_ins.json"

@@ -168,7 +168,7 @@ class Shopper:
                 said.append(f"I need {value}, there is no {value}.")
                 if goes_back:
                     back = call("click", "Back to Search")
-                    return Decision(f"{' '.join(said)} I should click Back to Search.", (back,), tuple(slips))
+                    return Decision(f"{' '.join(said)} I should click Back to Search.", (back,))
         if careless and (wrong or len(plan) + len(slips) < len(self._wishes[task_id].values)):
             slips.append("buy_anyway")
         plan.append("Buy Now")

@@ -44,7 +44,8 @@ class View(NamedTuple):
         chosen: option values clicked on it.
         opened: products opened since s_0, this one included.
         turned: how often Next was clicked since the last search.
-        turn: actions since s_0, thoughts left out; equal for a thought and the action it leads to.
+        turn: actions since s_0, thoughts and choices of options left out; equal for a thought and all the
+            actions it leads to.
         refused: whether the last action was refused.
     """
 
@@ -79,12 +80,14 @@ def view(history: History) -> View:
         if name == "Think":
             v = v._replace(thought=True, refused=False)
             continue
-        v = v._replace(thought=False, refused=False, turn=v.turn + 1)
         page = _page(seen)
+        v = v._replace(thought=False, refused=False, turn=v.turn + (page.kind != "chosen"))
         if page.kind == "refused":
             v = v._replace(refused=True)
         elif page.kind == "chosen":
             v = v._replace(chosen=(*v.chosen, argument))
+        elif page.kind == "item" and v.page.kind == "item":  # from a page about it
+            v = v._replace(page=page, chosen=())
         elif page.kind == "item":
             v = v._replace(page=page, asin=argument, chosen=(), opened=(*v.opened, argument))
         elif page.kind == "results":
@@ -106,7 +109,7 @@ def _page(observation: str) -> Page:
         button = re.search(r"\[(Next(?: >)?)\]", body)
         listings = tuple(Listing(*m) for m in _LISTING.findall(body))
         return Page("results", listings, next_button=button[1] if button else "")
-    if "[Buy Now]" in body:
+    if "\n[Buy Now]" in body:  # a reply may name the button
         groups = (_OPTION.match(line) for line in body.split("\n"))
         values = (v for g in groups if g for v in g[2][1:-1].split("]["))
         return Page("item", values=tuple(values))

@@ -1,0 +1,147 @@
+"""The nouns: what a state, a history, a trajectory, an example and a card are, and refuse to be."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore.types import Card, Example, History, Mark, State, Step, Stop, Trajectory
+
+texts = st.text(max_size=8)
+moves = st.lists(st.tuples(texts, texts), max_size=6)
+
+
+def history(moves=(("a", "o1"), ("b", "o2"), ("c", "o3")), task="t"):
+    h = History(task, "o0")
+    for action, seen in moves:
+        h = h.then(action, seen)
+    return h
+
+
+def episode(reward=1.0, **rest):
+    return Trajectory(history=history(), reward=reward, **rest)
+
+
+# History ------------------------------------------------------------------------------------------------
+
+
+def test_a_history_is_the_steps_so_far_and_what_is_to_be_answered():
+    h = history()
+    assert (len(h), h.actions, h.observation) == (3, ("a", "b", "c"), "o3")
+    assert [s.observation for s in h.steps] == ["o0", "o1", "o2"]
+    assert h.state == State("t", ("a", "b", "c"))
+
+
+@given(moves)
+def test_h_i_is_the_history_as_it_was_before_a_i(moves):
+    whole, before = history(moves), History("t", "o0")
+    for i, (action, seen) in enumerate(moves):
+        assert whole.at(i) == before
+        assert whole.at(i).state == State("t", tuple(a for a, _ in moves[:i]))
+        before = before.then(action, seen)
+    assert whole.at(len(moves)) is whole
+
+
+@pytest.mark.parametrize("i", [-1, 4])
+def test_there_is_no_history_beyond_the_ends(i):
+    with pytest.raises(IndexError, match=rf"t: no h_{i} in a history of 3 actions"):
+        history().at(i)
+
+
+def test_what_was_sampled_is_kept_with_its_action():
+    h = History("t", "o").then("a", "p", tokens=(1, 2), logps=(-0.5, -1.0))
+    assert h.steps == (Step("o", "a", (1, 2), (-0.5, -1.0)),)
+
+
+@given(moves, moves)
+def test_states_are_equal_exactly_if_task_and_actions_are(one, other):
+    a, b = history(one).state, history(other).state
+    same = [x for x, _ in one] == [x for x, _ in other]
+    assert (a == b) == same
+    assert not same or hash(a) == hash(b)
+    assert a != history(one, task="u").state
+
+
+# Trajectory ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reward, stop, win, outcome",
+    [
+        (1.0, Stop.DONE, True, "win"),
+        (0.99, Stop.DONE, False, "loss"),
+        (0.0, Stop.DONE, False, "loss"),
+        (1.0, Stop.TURN_LIMIT, False, "turn_limit"),
+        (0.0, Stop.CONTEXT_LIMIT, False, "context_limit"),
+        (0.0, Stop.MALFORMED, False, "malformed"),
+        (0.0, Stop.ENVIRONMENT_FAILURE, False, "environment_failure"),
+        (1.0, Stop.MODEL_FAILURE, False, "model_failure"),
+    ],
+)
+def test_done_is_not_won(reward, stop, win, outcome):
+    t = episode(reward, stop=stop)
+    assert (t.win, t.outcome) == (win, outcome)
+
+
+def test_infrastructure_is_what_nobody_measured_can_help():
+    assert {s for s in Stop if s.infrastructure} == {Stop.ENVIRONMENT_FAILURE, Stop.MODEL_FAILURE}
+
+
+@pytest.mark.parametrize("reward", [-0.1, 1.1, 70, float("nan")])
+def test_a_reward_outside_the_unit_interval_is_refused(reward):
+    with pytest.raises(ValueError, match="rescales its score"):
+        episode(reward)
+
+
+@pytest.mark.parametrize("n_expert", [-1, 4])
+def test_an_expert_can_not_have_done_more_than_was_done(n_expert):
+    with pytest.raises(ValueError, match=f"n_expert {n_expert} of 3 actions"):
+        episode(n_expert=n_expert)
+
+
+@given(moves, moves)
+def test_a_trajectory_contains_exactly_its_own_states(own, others):
+    t = Trajectory(history=history(own), reward=0.0)
+    states = [t.state(i) for i in range(len(t) + 1)]
+    assert all(t.contains(s) for s in states)
+    other = history(others).state
+    assert t.contains(other) == (other in states)
+    assert not t.contains(State("u"))
+
+
+def test_a_trajectory_survives_the_disk():
+    t = Trajectory(
+        history=History("t", "o").then("a", "p", (1,), (-0.5,)),
+        reward=0.25,
+        n_expert=1,
+        source="strong",
+        stop=Stop.TURN_LIMIT,
+        sample=2,
+        temperature=0.5,
+        money=0.03,
+        marks=(Mark(0, "give_up"),),
+    )
+    assert msgspec.json.decode(msgspec.json.encode(t), type=Trajectory) == t
+    assert b"tokens" not in msgspec.json.encode(episode())
+
+
+# Example and Card ---------------------------------------------------------------------------------------
+
+
+def test_an_example_trains_on_an_action_that_is_there():
+    assert [Example(episode(), i).first for i in range(3)] == [0, 1, 2]
+    for first in (-1, 3):
+        with pytest.raises(ValueError, match=f"t: no action {first} to train on in a trajectory of 3"):
+            Example(episode(), first)
+
+
+FACTS = st.dictionaries(texts, st.one_of(texts, st.integers(-9, 9), st.booleans()), max_size=4)
+
+
+@given(FACTS, FACTS)
+def test_cards_have_one_key_exactly_if_they_say_the_same(one, other):
+    a, b = Card("shop", one), Card("shop", other)
+    said = [msgspec.json.encode(sorted(facts.items())) for facts in (one, other)]
+    assert (a.key == b.key) == (said[0] == said[1])
+    assert a.key == Card("shop", dict(reversed(one.items()))).key != Card("other", one).key
+    assert len(a.key) == 8 and int(a.key, 16) >= 0
