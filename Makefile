@@ -1,6 +1,7 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
 # make test   the tests; with CI=true the slow ones and the notebooks as well
 # make lab    JupyterLab on the notebooks
+# make base   the committed tiny base model anew, half an hour
 # make check  ruff
 # make lock   requirements.lock anew, from what is installed
 # Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
@@ -17,7 +18,7 @@ export MKL_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test lab check setup lock
+.PHONY: run test lab base check setup lock
 
 run: setup
 	$(BIN)/eef run params/quickstart.yaml
@@ -27,6 +28,10 @@ test: setup
 
 lab: setup
 	$(BIN)/jupyter lab notebooks
+
+base: setup
+	cd notebooks && ../$(BIN)/papermill -f ../params/base.yaml 01_base.ipynb ../results/01_base.ipynb
+	cp results/base/base-*/model/* eefcore/policies/base/
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

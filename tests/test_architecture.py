@@ -32,6 +32,7 @@ LAYERS = [
         "logbook",
         "notebook",
         "provenance",
+        "leakage",
     ],
     ["losses", "metrics", "store", "envs"],
     ["experts"],

@@ -8,8 +8,8 @@ webshop_synthetic   official WebShop files with synthetic goals
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from eefcore.errors import ParamsError
@@ -66,12 +66,11 @@ def generated_shop(tasks: int, seed: int) -> Path:
     folder = shops / f"{tasks}-tasks-seed-{seed}-{version}"
     if not folder.exists():
         shops.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=shops))
-        generate.write_catalogue(made, products=10 * tasks, tasks=tasks, seed=seed)
-        try:
-            made.rename(folder)
-        except OSError:  # another process was first
-            shutil.rmtree(made)
+        with tempfile.TemporaryDirectory(prefix=".", dir=shops) as temporary:
+            made = Path(temporary) / folder.name
+            generate.write_catalogue(made, products=10 * tasks, tasks=tasks, seed=seed)
+            with suppress(OSError):  # another process was first
+                made.rename(folder)
     return folder
 
 

@@ -12,11 +12,15 @@ from pathlib import Path
 from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.errors import ParamsError
 from eefcore.experts import shop
+from eefcore.experts.foreign import Episode
 from eefcore.experts.importers import read_foreign
+from eefcore.leakage import asked_for
 from eefcore.ledger import Cost
 from eefcore.protocols import Benchmark
 from eefcore.records import read_records
-from eefcore.types import Trajectory
+from eefcore.types import History, Trajectory
+
+SPLITS = ("train", "dev", "test")
 
 
 def demonstrations(benchmark: Benchmark, names: Sequence[str], split: str, *, seed: int) -> list[Trajectory]:
@@ -81,13 +85,34 @@ def uses(trajectory: Trajectory, pattern: str) -> bool:
     return any(re.search(pattern, action) for action in trajectory.actions)
 
 
-def imported(file: str) -> list[Trajectory]:
+def imported(file: str, benchmark: Benchmark) -> list[Trajectory]:
     """The trajectories of `file`: our own JSONL, or any foreign format that `importers` knows.
 
+    A foreign record is a task of the benchmark's when it asks for the same in words, the price clause aside,
+    which the official engine draws anew each time. What is none keeps its own id: it can be cloned, and is
+    refused for exploration.
+
     Raises:
-        DataError: it is neither.
+        DataError: the file is neither.
     """
     path = Path(file)
     if path.is_file() and path.open("rb").readline().startswith(b'{"eefcore":'):
         return read_records(path, Trajectory).list
-    return read_foreign(path)
+    asked = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
+
+    def task(episode: Episode) -> str:
+        lines = episode.observations[0].splitlines()
+        return next((asked[w] for w in map(asked_for, lines) if w in asked), episode.id)
+
+    return read_foreign(path, task_id=task)
+
+
+def for_training(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[Trajectory]:
+    """What of `experts` is about no dev or test task."""
+    kept_out = {t for split in SPLITS[1:] for t in benchmark.tasks(split)}
+    return [t for t in experts if t.task_id not in kept_out]
+
+
+def held_out(benchmark: Benchmark) -> list[History]:
+    """s_0 of every dev and test task, for the check that nothing of them is trained on."""
+    return [History(t, benchmark.instruction(t)) for split in SPLITS[1:] for t in benchmark.tasks(split)]

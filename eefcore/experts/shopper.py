@@ -48,7 +48,7 @@ NAIVE = Habits(pages=0, goes_back=False)
 
 
 class Mistakes(NamedTuple):
-    """Probabilities of each slip. Each grows with the actions taken: × (1 + tire · turn)."""
+    """Probabilities of each slip. Each grows with every action taken, × (1 + tire), so that long tasks fail more."""
 
     pick_wrong: float = 0.0  # a product that lacks something is taken for right
     misread_price: float = 0.0  # one that is too expensive is taken for right
@@ -183,7 +183,7 @@ class Shopper:
         return kind if self._slips(kind, task_id, v, listing.asin) else None
 
     def _slips(self, kind: str, task_id: str, v: View, what: str = "") -> bool:
-        rate = getattr(self.mistakes, kind) * (1 + self.mistakes.tire * v.turn)
+        rate = getattr(self.mistakes, kind) * (1 + self.mistakes.tire) ** v.turn
         if not rate:
             return False
         return random.Random(f"{self.name}|{self.seed}|{task_id}|{v.turn}|{kind}|{what}").random() < rate

@@ -1,0 +1,153 @@
+"""Expert data: who shows what, what it cost, and what it amounts to (Tables 1 and 4)."""
+
+import json
+
+import pytest
+from episodes import CARD, SKILLS, by_back, by_next, episode, naive
+
+from eefcore.errors import DataError, ParamsError
+from eefcore.experts import collect, shop
+from eefcore.ledger import Cost
+from eefcore.records import write_records
+from eefcore.types import Card, History, Trajectory
+
+
+def test_each_expert_shows_each_task_of_the_split(mini):
+    shown = collect.demonstrations(mini, ["strong", "weak"], "dev", seed=1)
+    assert [(t.source, t.task_id) for t in shown] == [
+        (name, task) for name in ("strong", "weak") for task in mini.tasks("dev")
+    ]
+    assert all(t.n_expert == len(t) for t in shown)
+
+
+def test_demonstrations_repeat_by_seed(mini):
+    def shown(seed):
+        return collect.demonstrations(mini, ["weak"], "train", seed=seed)
+
+    assert shown(1) == shown(1) != shown(2)
+
+
+def test_each_expert_has_its_price(mini):
+    for name, strength in shop.STRENGTHS.items():
+        for t in collect.demonstrations(mini, [name], "dev", seed=0):
+            assert t.money == pytest.approx(strength.dollars * len(t))
+    assert shop.STRENGTHS["strong"].dollars == pytest.approx(30 * shop.STRENGTHS["weak"].dollars)
+
+
+def test_an_unknown_expert_is_refused(mini):
+    with pytest.raises(DataError, match="no shop expert 'GPT-4'"):
+        collect.demonstrations(mini, ["GPT-4"], "dev", seed=0)
+
+
+def test_a_benchmark_without_scripted_experts_is_told():
+    class Elsewhere:
+        card = Card("elsewhere", {})
+
+    with pytest.raises(ParamsError, match="no scripted expert for elsewhere; give 02_expert a `file`"):
+        collect.demonstrations(Elsewhere(), ["strong"], "train", seed=0)
+
+
+# What it amounts to -------------------------------------------------------------------------------------
+
+
+def paid(t, money):
+    return Trajectory(history=t.history, reward=t.reward, n_expert=len(t), source=t.source, money=money)
+
+
+TRIED = [
+    paid(by_next("a", source="dear"), 0.5),
+    paid(naive("b", source="dear"), 0.25),
+    paid(by_back("a", source="cheap"), 0.01),
+    paid(by_next("c", 0.5, source="dear"), 0.25),
+]
+
+
+def test_sources_in_the_order_they_appear():
+    assert collect.sources(TRIED) == ["dear", "cheap"]
+    assert collect.by(TRIED, "dear") == [TRIED[0], TRIED[1], TRIED[3]]
+    assert collect.by(TRIED, "nobody") == []
+
+
+def test_what_it_cost():
+    assert collect.expert_cost(TRIED) == Cost(money=1.01)
+    assert collect.expert_cost([]) == Cost()
+
+
+def test_a_row_an_expert():
+    dear, cheap = collect.table(TRIED, SKILLS)
+    lengths = [len(TRIED[0]), len(TRIED[1]), len(TRIED[3])]
+    assert dear == {
+        "expert": "dear",
+        "trajectories": 3,
+        "positive": 1,
+        "mean length": round(sum(lengths) / 3, 2),
+        "money": 1.0,
+        "Next used": 2,
+        "Next won by": 1,
+        "Back used": 0,
+        "Back won by": 0,
+    }
+    assert (cheap["Back used"], cheap["Back won by"], cheap["Next used"], cheap["money"]) == (1, 1, 0, 0.01)
+    assert collect.table([], SKILLS) == []
+
+
+@pytest.mark.parametrize(
+    "t, skills",
+    [(by_next("t"), {"Next"}), (by_back("t"), {"Back"}), (naive("t"), set()), (episode("t", (), 0.0), set())],
+)
+def test_a_thought_about_a_skill_does_not_use_it(t, skills):
+    assert {name for name, pattern in SKILLS.items() if collect.uses(t, pattern)} == skills
+
+
+def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
+    kinds = shop.kinds(mini)
+    for t in collect.demonstrations(mini, ["perfect"], "train", seed=0):
+        used = {name for name, pattern in mini.skills.items() if collect.uses(t, pattern)}
+        needed = {
+            "direct": set(),
+            "next": {"Next"},
+            "far": {"Next"},
+            "back": {"Back"},
+            "back_next": {"Next", "Back"},
+        }
+        assert used == needed[kinds[t.task_id]]
+
+
+# From elsewhere -----------------------------------------------------------------------------------------
+
+
+def test_our_own_records_are_read(tmp_path):
+    file = tmp_path / "experts.jsonl"
+    write_records(file, TRIED, kind="trajectories", card=CARD)
+    assert collect.imported(str(file)) == TRIED
+
+
+def test_foreign_conversations_are_read(tmp_path):
+    said = [
+        ("human", "You are a shopper."),
+        ("gpt", "OK"),
+        ("human", "buy a hat"),
+        ("gpt", "search[hat]"),
+        ("human", "a hat"),
+    ]
+    file = tmp_path / "webshop.json"
+    file.write_text(
+        json.dumps(
+            [{"item_id": "webshop_1", "conversations": [{"from": who, "value": text} for who, text in said]}]
+        )
+    )
+    (t,) = collect.imported(str(file))
+    assert isinstance(t.history, History) and len(t) == 1 and "search[hat]" in t.actions[0]
+
+
+@pytest.mark.parametrize("content", ["", "nothing of the kind\n", '{"some": "json"}\n'])
+def test_what_is_neither_is_refused(tmp_path, content):
+    file = tmp_path / "odd.jsonl"
+    file.write_text(content)
+    with pytest.raises(DataError):
+        collect.imported(str(file))
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(DataError):
+        collect.imported(str(tmp_path / "nowhere.jsonl"))

@@ -1,0 +1,112 @@
+"""Benchmarks by name: what a params file may say, and where generated shops are kept."""
+
+import pytest
+
+from eefcore import envs
+from eefcore.envs.webshop.generate import FILES
+from eefcore.errors import DataError, LeakageError, ParamsError
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EEF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("webshop_maxi", {}, "no benchmark 'webshop_maxi'; choose one of webshop_mini, webshop, webshop_synthetic"),
+        ("webshop_mini", {"sizes": "4/0/0", "data": "there"}, "webshop_mini is generated and reads no data folder; got data 'there'"),
+        ("webshop", {"sizes": "4/0/0"}, "webshop needs data: the folder of the official files; got data ''"),
+        ("webshop_synthetic", {}, "webshop_synthetic needs data"),
+        ("webshop_mini", {}, "needs sizes: how many tasks to generate, as in 400/100/300"),
+        ("webshop_mini", {"sizes": "4/2"}, "sizes '4/2': expected three numbers"),
+        ("webshop_mini", {"sizes": "4/2/-1"}, "expected three numbers, train/dev/test, as in 400/100/300"),
+        ("webshop_mini", {"sizes": "4/2/x"}, "expected three numbers"),
+        ("webshop_mini", {"sizes": "4/ 2/1"}, "expected three numbers"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_loaded_is_refused_before_anything_is_made(cache, name, options, message):
+    with pytest.raises(ParamsError, match=message):
+        envs.load(name, **options)
+    assert not cache.exists()
+
+
+def test_no_tasks_no_shop(cache):
+    with pytest.raises(DataError, match="0 tasks: there are words for 1 to"):
+        envs.load("webshop_mini", sizes="0/0/0")
+    assert not list((cache / "shops").iterdir())
+
+
+def test_a_generated_shop_has_the_sizes_asked_for(generated):
+    shop = generated("7/3/5")
+    assert [len(shop.tasks(split)) for split in ("train", "dev", "test")] == [7, 3, 5]
+    assert len(shop.shop.catalogue) == 150
+    ids = [i for split in ("train", "dev", "test") for i in shop.tasks(split)]
+    assert len(set(ids)) == 15 and set(ids) == set(shop.goals)
+
+
+def test_a_generated_shop_is_written_once_and_then_found(cache):
+    first = envs.load("webshop_mini", sizes="4/1/1", seed=2)
+    (folder,) = (cache / "shops").iterdir()
+    assert folder == first.folder and {p.name for p in folder.iterdir()} == set(FILES)
+    written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    again = envs.load("webshop_mini", sizes="1/4/1", seed=2)  # another split of the same tasks
+    assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == written
+    assert again.folder == folder and set(again.goals) == set(first.goals)
+    assert envs.load("webshop_mini", sizes="4/1/1", seed=2).card == first.card
+
+
+def test_seeds_and_numbers_of_tasks_are_other_shops(generated):
+    shops = [generated("4/1/1"), generated("4/1/1", seed=1), generated("5/1/1")]
+    assert len({s.folder for s in shops}) == len({s.card.key for s in shops}) == 3
+
+
+def test_who_comes_second_takes_what_the_first_wrote(cache, monkeypatch):
+    """Two processes that find no shop both write one, and one of them wins."""
+    from eefcore.envs.webshop import generate
+
+    write = generate.write_catalogue
+
+    def overtaken(folder, **options):
+        monkeypatch.setattr(generate, "write_catalogue", write)
+        first = envs.generated_shop(options["tasks"], options["seed"])
+        assert first.exists()
+        return write(folder, **options)
+
+    monkeypatch.setattr(generate, "write_catalogue", overtaken)
+    folder = envs.generated_shop(3, 0)
+    assert [p.name for p in (cache / "shops").iterdir()] == [folder.name]
+    assert {p.name for p in folder.iterdir()} == set(FILES)
+
+
+@pytest.fixture
+def official(generated):
+    """A folder of files in the official format."""
+    return str(generated().folder)
+
+
+def test_official_files_are_split_as_asked(cache, official):
+    all_others = envs.load("webshop", data=official, sizes="0/8/10")
+    assert [len(all_others.tasks(s)) for s in ("train", "dev", "test")] == [22, 8, 10]
+    few = envs.load("webshop", data=official, sizes="5/8/10")
+    assert few.tasks("train") == all_others.tasks("train")[:5]
+    assert [few.tasks(s) for s in ("dev", "test")] == [all_others.tasks(s) for s in ("dev", "test")]
+    usual = envs.load("webshop", data=official)
+    assert [len(usual.tasks(s)) for s in ("train", "dev", "test")] == [25, 5, 10]
+
+
+def test_a_synthetic_benchmark_needs_synthetic_goals(cache, official):
+    with pytest.raises(DataError, match="not one synthetic goal"):
+        envs.load("webshop_synthetic", data=official)
+
+
+def test_a_folder_without_the_files_is_told(cache, tmp_path):
+    with pytest.raises(DataError, match=r"items_shuffle\*\.json"):
+        envs.load("webshop", data=str(tmp_path))
+
+
+def test_more_tasks_than_there_are(cache, official):
+    with pytest.raises((DataError, LeakageError), match="out of 40"):
+        envs.load("webshop", data=official, sizes="0/30/30")
