@@ -74,7 +74,9 @@ def best_on_dev(inputs: Stages) -> Path:
     iterations = sorted(int(name.removeprefix("model")) for name in inputs if name.startswith("model"))
     if not iterations:
         raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
-    best = max(iterations, key=lambda i: store.record(inputs[f"dev{i}"]).metrics["eval/win_rate"])
+    rates = {i: store.record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
+    # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
+    best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
     return inputs[f"model{best}"]
 
 

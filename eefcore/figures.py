@@ -337,8 +337,8 @@ def _percent(share: float) -> float:
 
 
 def _short(action: str) -> str:
-    """`click["button": "Next >"]` as `click Next >`; a thought as `think`."""
+    """`click[{"button": "Next >"}]` as `click Next >`; a thought as `think`."""
     if is_thought(action):
         return "think"
-    words = re.sub(r'\["?\w+"?: "|\[|"\]$|\]$', " ", action)
+    words = re.sub(r'\[\{?"?\w+"?: "|\[|"\}?\]$|\]$', " ", action)
     return textwrap.shorten(words, 20, placeholder="…")

@@ -9,7 +9,7 @@ from eefcore.errors import DataError, ParamsError
 from eefcore.experts import collect, shop
 from eefcore.ledger import Cost
 from eefcore.records import write_records
-from eefcore.types import Card, History, Trajectory
+from eefcore.types import Card, Trajectory
 
 
 def test_each_expert_shows_each_task_of_the_split(mini):
@@ -116,38 +116,67 @@ def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
 # From elsewhere -----------------------------------------------------------------------------------------
 
 
-def test_our_own_records_are_read(tmp_path):
+def test_our_own_records_are_read(mini, tmp_path):
     file = tmp_path / "experts.jsonl"
     write_records(file, TRIED, kind="trajectories", card=CARD)
-    assert collect.imported(str(file)) == TRIED
+    assert collect.imported(str(file), mini) == TRIED
 
 
-def test_foreign_conversations_are_read(tmp_path):
+def conversation(tmp_path, instruction):
+    """A foreign file of one record."""
     said = [
         ("human", "You are a shopper."),
         ("gpt", "OK"),
-        ("human", "buy a hat"),
+        ("human", instruction),
         ("gpt", "search[hat]"),
         ("human", "a hat"),
     ]
+    turns = [{"from": who, "value": text} for who, text in said]
     file = tmp_path / "webshop.json"
-    file.write_text(
-        json.dumps(
-            [{"item_id": "webshop_1", "conversations": [{"from": who, "value": text} for who, text in said]}]
-        )
-    )
-    (t,) = collect.imported(str(file))
-    assert isinstance(t.history, History) and len(t) == 1 and "search[hat]" in t.actions[0]
+    file.write_text(json.dumps([{"item_id": "webshop_1", "reward": 0.5, "conversations": turns}]))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "said", ["{}, and price lower than 77.00 dollars", "Instruction:\n{}.\n[Search]", "{}"]
+)
+def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, said):
+    task = mini.tasks("dev")[0]
+    wish, _, _ = mini.instruction(task).partition(", and price lower than")
+    (t,) = collect.imported(conversation(tmp_path, said.format(wish)), mini)
+    assert t.task_id == task
+    assert (len(t), t.reward) == (1, 0.5) and "search[hat]" in t.actions[0]
+
+
+def test_a_foreign_record_of_no_task_keeps_its_own_id(mini, tmp_path):
+    (t,) = collect.imported(conversation(tmp_path, "buy a hat"), mini)
+    assert t.task_id not in mini.goals
 
 
 @pytest.mark.parametrize("content", ["", "nothing of the kind\n", '{"some": "json"}\n'])
-def test_what_is_neither_is_refused(tmp_path, content):
+def test_what_is_neither_is_refused(mini, tmp_path, content):
     file = tmp_path / "odd.jsonl"
     file.write_text(content)
     with pytest.raises(DataError):
-        collect.imported(str(file))
+        collect.imported(str(file), mini)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_told(mini, tmp_path):
     with pytest.raises(DataError):
-        collect.imported(str(tmp_path / "nowhere.jsonl"))
+        collect.imported(str(tmp_path / "nowhere.jsonl"), mini)
+
+
+# Dev and test tasks stay out ----------------------------------------------------------------------------
+
+
+def test_only_what_is_about_no_dev_or_test_task_is_for_training(mini):
+    tasks = [i for split in ("test", "train", "dev") for i in mini.tasks(split)]
+    shown = [episode(task, (), 0.0) for task in (*tasks, "a foreign one")]
+    assert [t.task_id for t in collect.for_training(shown, mini)] == [*mini.tasks("train"), "a foreign one"]
+
+
+def test_the_starts_of_the_dev_and_test_tasks_are_held_out(mini):
+    held = collect.held_out(mini)
+    assert [h.task_id for h in held] == [*mini.tasks("dev"), *mini.tasks("test")]
+    env = mini.make()
+    assert all(len(h) == 0 and h.observation == env.reset(h.task_id) for h in held)

@@ -38,6 +38,13 @@ def everyone(benchmark, strengths=tuple(shop.STRENGTHS), seeds=(0, 1)):
     ]
 
 
+def imperfect(benchmark, mistakes, habits=EXPERT, seed=0):
+    """A shopper with these mistakes."""
+    shopper = shop.shopper(benchmark, "perfect", seed=seed)
+    shopper.name, shopper.mistakes, shopper.habits = "clumsy", mistakes, habits
+    return shopper
+
+
 @pytest.fixture(scope="module")
 def shown(mini):
     """What shoppers of all strengths do on all tasks."""
@@ -186,15 +193,7 @@ def test_it_does_what_it_thinks_however_clumsy(mini, data):
     rate = st.floats(0, 1)
     mistakes = Mistakes(*(data.draw(rate) for _ in Mistakes._fields))
     habits = Habits(data.draw(st.integers(0, 4)), data.draw(st.booleans()))
-    known = shop.shopper(mini, "perfect")
-    clumsy = Shopper(
-        known._wishes,
-        known._judge,
-        name="clumsy",
-        habits=habits,
-        mistakes=mistakes,
-        seed=data.draw(st.integers(0, 99)),
-    )
+    clumsy = imperfect(mini, mistakes, habits, seed=data.draw(st.integers(0, 99)))
     task = data.draw(st.sampled_from(mini.tasks("train")))
     (t,) = shop.demonstrate(mini, clumsy, [task])
     check_thoughts(t)
@@ -250,7 +249,7 @@ def test_strengths_are_ordered(generated):
     shop_ = generated("200/0/0", seed=3)
     won = Counter(t.source for t in everyone(shop_, seeds=(0,)) if t.win)
     assert won["perfect"] == 200
-    assert 0 < won["weak"] + 10 < won["strong"] < 100
+    assert 0 < won["weak"] < won["strong"] < won["perfect"]
     direct = sum(kind == "direct" for kind in shop.kinds(shop_).values())
     assert won["naive"] == direct
 
@@ -303,15 +302,13 @@ def test_who_loses_has_slipped(shown):
     "kind", ["pick_wrong", "misread_price", "overlook", "give_up", "forget_option", "buy_anyway"]
 )
 def test_each_slip_is_marked_as_what_it_is(mini, kind):
-    perfect = shop.shopper(mini, "perfect")
-    clumsy = Shopper(perfect._wishes, perfect._judge, name="clumsy", mistakes=Mistakes(**{kind: 1.0}))
+    clumsy = imperfect(mini, Mistakes(**{kind: 1.0}))
     marks = [m for t in shop.demonstrate(mini, clumsy, mini.goals) for m in t.marks]
     assert marks and {m.kind for m in marks} == {kind}
 
 
 def test_what_is_forgotten_is_not_chosen(mini):
-    perfect = shop.shopper(mini, "perfect")
-    forgets = Shopper(perfect._wishes, perfect._judge, name="forgets", mistakes=Mistakes(forget_option=1.0))
+    forgets = imperfect(mini, Mistakes(forget_option=1.0))
     for t in shop.demonstrate(mini, forgets, mini.goals):
         values = mini.goal(t.task_id).options
         assert not any(call("click", v) in t.actions for v in values)
@@ -323,8 +320,8 @@ def test_what_is_forgotten_is_not_chosen(mini):
 # What it is made of -------------------------------------------------------------------------------------
 
 
-def shopper_of(judged, wish=Wish("hat", ("red",)), **rest):
-    return Shopper({"t": wish}, lambda task, asin: judged[asin], **rest)
+def shopper_of(judged, wanted=("red",), **rest):
+    return Shopper({"t": Wish("hat", wanted)}, lambda task, asin: judged[asin], **rest)
 
 
 def results(*listings):
@@ -386,7 +383,7 @@ ITEM = "WEB PAGE: {\n[Back to Search] \n[< Prev] \ncolor [blue][red]\nA hat \nPr
     ],
 )
 def test_what_it_thinks_of_a_product(reason, wanted, thought, buttons):
-    expert = shopper_of({IDS[0]: reason}, Wish("hat", wanted))
+    expert = shopper_of({IDS[0]: reason}, wanted)
     h = results(IDS[0]).then(call("click", IDS[0]), ITEM)
     assert expert.act(h) == call("Think", thought)
     h = h.then(expert.act(h), "OK")

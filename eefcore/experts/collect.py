@@ -96,8 +96,11 @@ def imported(file: str, benchmark: Benchmark) -> list[Trajectory]:
         DataError: the file is neither.
     """
     path = Path(file)
-    if path.is_file() and path.open("rb").readline().startswith(b'{"eefcore":'):
-        return read_records(path, Trajectory).list
+    if path.is_file():
+        with path.open("rb") as start:
+            ours = start.readline().startswith(b'{"eefcore":')
+        if ours:
+            return read_records(path, Trajectory).list
     asked = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
 
     def task(episode: Episode) -> str:

@@ -2,6 +2,7 @@
 
     shop       a whole task, naively: the first product that fits page one, or the closest
     page       the same from a later page, which somebody else turned to
+    open       the same on a product that somebody else opened, right or wrong
     again      the same after somebody else went back to search: what was seen is not opened twice
     refused    what to do after a reply to an impossible action
     stated     do what the last thought decided, whatever that was
@@ -21,7 +22,7 @@ from eefcore.experts.view import View, call, view
 from eefcore.protocols import Benchmark, Environment
 from eefcore.types import Example, History, Stop, Trajectory
 
-SHARES = {"shop": 0.25, "page": 0.25, "again": 0.2, "refused": 0.1, "stated": 0.2}
+SHARES = {"shop": 0.2, "page": 0.22, "open": 0.15, "again": 0.2, "refused": 0.08, "stated": 0.15}
 
 
 class Skill(NamedTuple):
@@ -55,6 +56,9 @@ class _Episode:
             self._search()
             for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3))):
                 self._turn()
+        elif skill == "open":
+            self._search()
+            self._open_any()
         elif skill == "again":
             self._search()
             if self.rng.random() < 0.25:
@@ -108,6 +112,12 @@ class _Episode:
         v = self._view
         self._do(call("Think", f"{self._judged(v)}I should click {v.page.next_button}."))
         self._do(call("click", v.page.next_button))
+
+    def _open_any(self) -> None:
+        """Open one of what is listed, whatever it is."""
+        asin = self.rng.choice(self._view.page.listings).asin
+        self._do(call("Think", f"{self._judged(self._view)}I should click {asin}."))
+        self._do(call("click", asin))
 
     def _open_and_return(self) -> None:
         """Open what looks right, go back to search, and search again."""

@@ -29,6 +29,7 @@ from eefcore.envs.webshop.words import (
     FILLERS,
     KINDS,
     OPTION_VALUES,
+    SYLLABLES,
     Kind,
     asin,
 )
@@ -84,6 +85,8 @@ def write_catalogue(
         raise DataError(
             f"{products} products for {tasks} tasks: each needs up to 10; ask for {10 * tasks} or more"
         )
+    if products > len(SYLLABLES) ** 2 // 4:
+        raise DataError(f"{products} products: there are ids for {len(SYLLABLES) ** 2 // 4}; ask for fewer")
     rng = random.Random(f"webshop {seed}")
     wishes = _wishes(rng, tasks)
     kinds = rng.choices(list(shares), list(shares.values()), k=tasks)
@@ -116,11 +119,6 @@ def write_catalogue(
     (folder / FILES[2]).write_bytes(msgspec.json.format(msgspec.json.encode(human), indent=1))
     (folder / FILES[3]).write_bytes(msgspec.json.format(msgspec.json.encode(labels), indent=1))
     return Written(count, tasks, {k: kinds.count(k) for k in shares})
-
-
-def query(noun: str, attributes: tuple[str, ...]) -> str:
-    """What a buyer types: the attributes and the noun, no options and no price."""
-    return " ".join((*attributes, noun))
 
 
 def _wishes(rng: random.Random, tasks: int) -> list[_Wish]:
@@ -159,7 +157,7 @@ def _line_up(rng: random.Random, kind: str) -> list[str]:
         head.insert(rng.randint(0, 2), "trap")
     else:
         raise DataError(f"no kind of task {kind!r}; there are {', '.join(SHARES)}")
-    return [*head, "target", *misfits(max(0, rng.randint(0, 2)))]
+    return [*head, "target", *misfits(rng.randint(0, 2))]
 
 
 class _Made(NamedTuple):

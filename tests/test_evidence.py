@@ -1,0 +1,218 @@
+"""What a report is made of, from the folders of one or several runs: panels, the best model, costs, curves."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from episodes import CARD, by_back, by_next, naive
+
+from eefcore import report, store
+from eefcore.errors import CardMismatch, StoreError
+from eefcore.evidence import best_on_dev, compared
+from eefcore.ledger import Cost
+from eefcore.masking import renderer, row, show_mask
+from eefcore.policies.tiny import make_tokenizer
+from eefcore.types import Card, Example
+
+ELSEWHERE = Card("tiny shop", {**CARD.facts, "products": 601})
+TASKS = tuple("abcdefgh")
+FREE = Cost()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+gathered = partial(compared, card=CARD, format="compact", command="eef run params/x.yaml")
+
+
+class Folders:
+    """Finished stages in a folder, written as stages write them."""
+
+    def __init__(self, root):
+        self.root = root
+        self.stages = {}
+
+    def stage(self, name, *, cost=FREE, card=CARD, metrics=None, **records):
+        """The stage `name` with files of `records`."""
+        folder = self.root / name.replace("/", "-")
+        folder.mkdir(parents=True)
+        for file, content in records.items():
+            store.write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
+        record = store.StageRecord(
+            label=name, notebook="", params={}, inputs={}, identity=name, card=card, cost=cost,
+            metrics=metrics or {}, packages={"eefcore": "0.1"}, seconds=cost.seconds, attempts=1, started=NOW, finished=NOW,
+        )  # fmt: skip
+        store.write_record(folder, record)
+        self.stages[name] = folder
+        return folder
+
+    def method(self, name, wins, *, iterations=1, example=None, card=CARD, expert_card=CARD):
+        """All that a method leaves: it wins the tasks in `wins` on both panels, at one cost each stage."""
+        panel = [naive(t, 1.0 if t in wins else 0.5) for t in TASKS]
+        shared = [by_next(t, 1.0 if t in "ab" else 0.0, source="strong") for t in TASKS]
+        self.stage(
+            f"{name}/experts",
+            cost=Cost(money=10.0, seconds=1.0),
+            card=expert_card,
+            panel=shared,
+            experts=shared,
+        )
+        for i in range(1, iterations + 1):
+            if i > 1:
+                self.stage(f"{name}/simulations{i - 1}", cost=Cost(episodes=100, env_steps=700, seconds=8.0))
+            self.stage(
+                f"{name}/select{i}", cost=Cost(seconds=0.5), examples=[example or Example(by_next("a"))]
+            )
+            model = self.stage(f"{name}/model{i}", cost=Cost(tokens_trained=1000, seconds=4.0))
+            self.tokenizer.save_pretrained(model / "model")
+            self.stage(f"{name}/dev{i}", cost=Cost(episodes=8, seconds=99.0), panel=panel[: 2 * i])
+        self.stage(f"{name}/test", cost=Cost(episodes=8, seconds=99.0), card=card, panel=panel)
+
+    tokenizer = make_tokenizer(["WEB PAGE: {\n[Back to Search] }"], vocabulary=300)
+
+
+@pytest.fixture
+def run(tmp_path):
+    def make(name="run"):
+        return Folders(tmp_path / name)
+
+    return make
+
+
+# The best model on the dev panel ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rates, best",
+    [
+        ([0.5], 1),
+        ([0.1, 0.3, 0.2], 2),
+        ([0.3, 0.3, 0.1], 1),  # the earliest of equals
+        ([0.1, 0.3, 0.3], 2),
+        ([0.0, 0.0], 1),
+        ([0.1] * 9 + [0.2, 0.15], 10),  # by number, not by name
+        ([None, 0.0], 2),  # nothing was judged: no reason to choose it
+        ([0.2, None], 1),
+        ([None, None], 1),
+    ],
+)
+def test_the_best_on_the_dev_panel(run, rates, best):
+    made = run()
+    for i, rate in enumerate(rates, 1):
+        made.stage(f"model{i}")
+        made.stage(f"dev{i}", metrics={"eval/win_rate": rate})
+    assert best_on_dev(made.stages) == made.stages[f"model{best}"]
+
+
+def test_the_only_model_needs_no_panel(run):
+    made = run()
+    assert best_on_dev({"model": made.stage("model")}) == made.stages["model"]
+
+
+def test_no_model_is_told():
+    with pytest.raises(StoreError, match="reads a model, or model1, dev1"):
+        best_on_dev({})
+
+
+# A report's evidence ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(run):
+    made = run()
+    made.method("SFT POS", "ab")
+    made.method("RFT×6", "abc", iterations=2)
+    made.method("EEF", "abcd", iterations=3)
+    return made.stages
+
+
+def test_every_method_and_the_experts_are_evaluated_on_the_test_panel(three):
+    found = gathered([three])
+    assert [e.method for e in found.evaluations] == ["expert: strong", "SFT POS", "RFT×6", "EEF"]
+    assert all(e.card == CARD and len(e.runs) == 1 for e in found.evaluations)
+    assert [sum(t.win for t in e.runs[0]) for e in found.evaluations] == [2, 2, 3, 4]
+    assert [t.task_id for t in found.experts] == list(TASKS)
+    assert (found.command, found.versions) == ("eef run params/x.yaml", {"eefcore": "0.1"})
+
+
+@pytest.mark.parametrize(
+    "wins, baseline",
+    [
+        ({"SFT": "a", "RFT": "abc", "EEF": "abcdef"}, "RFT"),
+        ({"SFT": "abc", "RFT": "a", "EEF": ""}, "SFT"),
+        ({"SFT": "ab", "RFT": "bc", "EEF": "a"}, "SFT"),  # the first of equals
+        ({"EEF": "ab"}, None),
+    ],
+)
+def test_the_baseline_is_the_best_of_the_others(run, wins, baseline):
+    made = run()
+    for name, won in wins.items():
+        made.method(name, won)
+    assert gathered([made.stages]).baseline == baseline
+
+
+def test_costs_are_of_what_leads_to_the_last_model(three):
+    """Expert data, selections, simulations and training, each once; evaluations are nobody's."""
+    costs = gathered([three]).costs
+    assert costs == {
+        "SFT POS": Cost(tokens_trained=1000, seconds=1 + 0.5 + 4, money=10.0),
+        "RFT×6": Cost(100, 700, tokens_trained=2000, seconds=1 + 1 + 8 + 8, money=10.0),
+        "EEF": Cost(200, 1400, tokens_trained=3000, seconds=1 + 1.5 + 16 + 12, money=10.0),
+    }
+
+
+def test_curves_are_over_iterations_on_the_dev_panel(three):
+    curves = gathered([three]).curves
+    assert {m: list(c) for m, c in curves.items()} == {"SFT POS": [0], "RFT×6": [0, 1], "EEF": [0, 1, 2]}
+    assert [(e.value, e.n) for e in curves["EEF"].values()] == [(1.0, 2), (1.0, 4), (4 / 6, 6)]
+
+
+def test_iterations_are_in_order_beyond_nine(run):
+    made = run()
+    made.method("EEF", "a", iterations=11)
+    assert list(gathered([made.stages]).curves["EEF"]) == list(range(11))
+
+
+def test_runs_of_other_seeds_are_seeds_of_each_method(run):
+    one, other = run("one"), run("other")
+    for made, wins in ((one, "abcd"), (other, "ab")):
+        made.method("SFT", "a")
+        made.method("EEF", wins)
+    found = gathered([one.stages, other.stages])
+    eef = found.evaluations[-1]
+    assert [sum(t.win for t in panel) for panel in eef.runs] == [4, 2]
+    assert found.costs["EEF"] == Cost(tokens_trained=2000, seconds=11.0, money=20.0)
+    assert found.curves["EEF"][0].seeds == 2
+
+
+@pytest.mark.parametrize("which", ["card", "expert_card"])
+def test_stages_of_another_environment_are_refused(run, which):
+    made = run()
+    made.method("EEF", "ab", **{which: ELSEWHERE})
+    with pytest.raises(CardMismatch, match="products: expected 600, got 601"):
+        gathered([made.stages])
+
+
+# The dialogue to read -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "examples, shown",
+    [
+        ([Example(by_next("a")), Example(by_back("b", n_expert=3), 2)], 1),  # a recovery
+        ([Example(by_next("a", n_expert=1)), Example(by_next("b", n_expert=4))], 1),  # most of the expert's
+        ([Example(by_back("a", n_expert=2)), Example(by_next("b", n_expert=2))], 1),  # the shorter
+        ([Example(by_next("a")), Example(by_next("b"))], 0),
+    ],
+)
+def test_the_dialogue_is_one_that_was_trained(run, examples, shown):
+    made = run()
+    made.method("EEF", "a")
+    folder = made.stages["EEF/select1"]
+    store.write_records(folder / "examples.jsonl", examples, kind="examples", card=CARD)
+    dialogue = gathered([made.stages]).dialogue
+    expected = row(examples[shown], renderer(made.tokenizer, "compact"))
+    told = "".join(f"«{s.text}»" if s.trained else s.text for s in dialogue)
+    assert told == show_mask(expected.tokens, expected.labels, made.tokenizer.decode)
+
+
+def test_a_report_can_be_made_of_it(three):
+    found = gathered([three])
+    told = report.from_results("a run", **found._asdict(), skills={"Next": "Next"})
+    assert "EEF" in told.headline and "RFT×6" in told.headline
