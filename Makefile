@@ -30,7 +30,7 @@ lab: setup
 	$(BIN)/jupyter lab notebooks
 
 base: setup
-	cd notebooks && ../$(BIN)/papermill -f ../params/base.yaml 01_base.ipynb ../results/01_base.ipynb
+	cd notebooks && ../$(BIN)/papermill -f ../params/notebooks/01_base.yaml 01_base.ipynb ../results/01_base.ipynb
 	cp results/base/base-*/model/* eefcore/policies/base/
 
 check: setup
