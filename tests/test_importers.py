@@ -4,11 +4,13 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from eefcore.errors import DataError, EpisodeOver, UnknownTask
-from eefcore.experts.importers import first_trained, read_foreign, replayable, rewards_from
+from eefcore.experts.importers import first_trained, read_foreign, rewards_from
+from eefcore.exploration import verified
 from eefcore.protocols import Environment
 from eefcore.types import Example, State, Stop, Transition
 
@@ -369,7 +371,7 @@ def test_what_can_be_explored_from_and_why_not(tmp_path):
     ]
     ts = read_foreign(written(tmp_path, "r.jsonl", records))
     make: type[Environment] = OneClick
-    result = replayable(ts, make)
+    result = verified(SimpleNamespace(make=make), ts)
     assert result.kept == ts[:1]
     assert [t for t, _ in result.refused] == ts[1:]
     for (_, reason), says in zip(

@@ -1,16 +1,16 @@
-"""Foreign trajectories as τ, with who acted and what it cost, and which of them can be explored from."""
+"""Foreign trajectories as τ, with who acted and what it cost.
+
+Which of them can be explored from is `eefcore.exploration.verified`'s to say.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from eefcore.errors import DataError, EpisodeOver, ReplayMismatch, UnknownTask
+from eefcore.errors import DataError
 from eefcore.experts.foreign import Episode, decoded, episodes, text_of
-from eefcore.protocols import Environment
-from eefcore.rollout import replayed
 from eefcore.types import History, Step, Trajectory
 
 Rewards = Callable[[str], float]
@@ -123,24 +123,6 @@ def rewards_from(path: Path) -> Rewards:
         return known[record]
 
     return rewards
-
-
-class Replayability(NamedTuple):
-    """What can be explored from, and what is for imitation and statistics only, each with the reason."""
-
-    kept: list[Trajectory]
-    refused: list[tuple[Trajectory, str]]
-
-
-def replayable(trajectories: Sequence[Trajectory], make_env: Callable[[], Environment]) -> Replayability:
-    """Which trajectories show and earn in this environment what they did when they were recorded."""
-    kept, refused = [], []
-    for t in trajectories:
-        try:
-            kept.append(replayed(make_env(), t))
-        except (ReplayMismatch, UnknownTask, EpisodeOver) as reason:
-            refused.append((t, str(reason)))
-    return Replayability(kept, refused)
 
 
 def _history(task: str, episode: Episode) -> History:
