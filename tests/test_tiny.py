@@ -151,9 +151,6 @@ def test_the_base_knows_its_skills(base, mini, skills):
     assert sum(losses) / len(losses) < 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the committed base learnt to buy on where there is no [Buy Now]; make base"
-)
 def test_the_base_goes_on_after_a_refusal(mini):
     """Having clicked Buy Now where there is none, it does what the page asks for, and does not click it again."""
     policy, again = load_policy("tiny"), call("click", "Buy Now")
