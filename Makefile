@@ -1,7 +1,7 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
 # make test   the tests; with CI=true the slow ones and the notebooks as well
 # make lab    JupyterLab on the notebooks
-# make base   the committed tiny base model anew, half an hour
+# make base   the committed tiny base model anew, half an hour; then remove the results of earlier runs, which know it by name
 # make check  ruff
 # make lock   requirements.lock anew, from what is installed
 # Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
