@@ -1,5 +1,9 @@
 """Benchmarks by name: what a params file may say, and where generated shops are kept."""
 
+import os
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from eefcore import envs
@@ -110,3 +114,15 @@ def test_a_folder_without_the_files_is_told(cache, tmp_path):
 def test_more_tasks_than_there_are(cache, official):
     with pytest.raises((DataError, LeakageError), match="out of 40"):
         envs.load("webshop", data=official, sizes="0/30/30")
+
+
+def test_the_hard_split_holds_products_out(cache):
+    shared = Path(__file__).parents[2] / "shared" / "data" / "webshop"
+    folder = Path(os.environ.get("EEF_WEBSHOP_DATA", shared))
+    if not (folder / "items_shuffle_1000.json").exists():
+        pytest.skip("EEF_WEBSHOP_DATA names no folder with the official 1,000 products")
+    world = envs.load("webshop_synthetic_hard", data=str(folder), sizes="0/100/250")
+    sold = {split: Counter(world.goal(task).asin for task in world.tasks(split)) for split in world.splits}
+    assert [len(world.tasks(split)) for split in ("dev", "test")] == [100, 250]
+    assert not sold["train"] & (sold["dev"] | sold["test"])
+    assert max(sold["test"].values()) <= 2

@@ -1,8 +1,9 @@
 """Benchmarks by name, for params files.
 
-webshop_mini        a generated shop in which navigation is needed; no download
-webshop             official WebShop files with human goals
-webshop_synthetic   official WebShop files with synthetic goals
+webshop_mini             a generated shop in which navigation is needed; no download
+webshop                  official WebShop files with human goals
+webshop_synthetic        official WebShop files with synthetic goals
+webshop_synthetic_hard   the same, no product of a dev or test goal being a training goal's
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from eefcore.errors import ParamsError
 from eefcore.protocols import Benchmark
 
-NAMES = ("webshop_mini", "webshop", "webshop_synthetic")
+NAMES = ("webshop_mini", "webshop", "webshop_synthetic", "webshop_synthetic_hard")
 
 
 def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchmark:
@@ -48,8 +49,13 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
         if not sizes:
             raise ParamsError(f"benchmark {name} needs sizes: how many tasks to generate, as in 400/100/300")
         return WebShopBenchmark.load(generated_shop(train + dev + test, seed), sizes=wanted, seed=seed)
-    goals = "synthetic" if name == "webshop_synthetic" else "human"
-    benchmark = WebShopBenchmark.load(Path(data), goals=goals, sizes=wanted, seed=seed)
+    benchmark = WebShopBenchmark.load(
+        Path(data),
+        goals="human" if name == "webshop" else "synthetic",
+        sizes=wanted,
+        seed=seed,
+        hold_out_products=name == "webshop_synthetic_hard",
+    )
     if train:
         benchmark.splits["train"] = benchmark.splits["train"][:train]
     return benchmark
@@ -57,8 +63,8 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
 
 def generated_shop(tasks: int, seed: int) -> Path:
     """A folder with the generated shop of that many tasks, ten products each; written once, then found again."""
+    from eefcore.contents import default_cache
     from eefcore.envs.webshop import generate, words
-    from eefcore.envs.webshop.building import default_cache
 
     sources = b"".join(Path(module.__file__).read_bytes() for module in (generate, words))
     version = hashlib.sha256(sources).hexdigest()[:8]

@@ -87,7 +87,7 @@ class WebShopBenchmark:
             sizes: of the splits.
             splits_file: `{"train": [ids], "dev": [ids], "test": [ids]}`.
             hold_out_products: of splits by content: no product of a test goal is a training goal's.
-            cache: where the catalogue keeps its built form; `eefcore.envs.webshop.building.default_cache()` by default.
+            cache: where the catalogue keeps its built form; `eefcore.contents.default_cache()` by default.
 
         Raises:
             DataError: a file is missing, torn, or not of this catalogue.

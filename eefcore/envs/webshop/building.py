@@ -10,18 +10,17 @@ lets one process build while others wait for what it builds; a build that was ki
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
 import shutil
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from tqdm import tqdm
 
+from eefcore.contents import LARGE, default_cache, digest, file_content
 from eefcore.envs.webshop.indexing import IndexWriter
 from eefcore.envs.webshop.listing import ListingWriter
 from eefcore.envs.webshop.loading import ProductReader, only_file
@@ -30,7 +29,6 @@ from eefcore.errors import DataError, StoreError
 FORM = "1"
 """Of a built form's files, and of how texts are cut into terms: when it changes, forms are built anew."""
 
-_LARGE = 1 << 26  # bytes of a file that isn't hashed at each start
 _BATCH = 2048  # products indexed at a time
 
 
@@ -60,47 +58,11 @@ def built(folder: Path, cache: Path | None) -> Path:
     return form
 
 
-def default_cache() -> Path:
-    """Where built catalogues and generated shops are kept: `$EEF_CACHE`, or the user's cache."""
-    return Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")
-
-
-def digest(*texts: str) -> str:
-    """A hash of `texts`, 64 hex digits."""
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-class _Seen(msgspec.Struct):
-    """A file as it was when its content was hashed."""
-
-    size: int
-    modified: int
-    changed: int
-    content: str
-
-
-def _content(path: Path, seen: Path) -> str:
-    """A hash of a file's bytes."""
+def _content(path: Path, notes: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            stat = os.fstat(file.fileno())
-            if stat.st_size < _LARGE:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-            note = seen / digest(str(path.resolve()))[:16]
-            with suppress(OSError, msgspec.DecodeError):
-                known = msgspec.json.decode(note.read_bytes(), type=_Seen)
-                if (known.size, known.modified, known.changed) == (
-                    stat.st_size,
-                    stat.st_mtime_ns,
-                    stat.st_ctime_ns,
-                ):
-                    return known.content
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        return file_content(path, notes)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected a file that can be read") from error
-    with suppress(OSError):  # a note that isn't kept costs time and nothing else
-        note.write_bytes(msgspec.json.encode(_Seen(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, found)))
-    return found
 
 
 @contextmanager
@@ -120,7 +82,7 @@ def _build(items: Path, ins: Path, form: Path) -> None:
         reader = ProductReader(items, ins)
         size = items.stat().st_size
         with tqdm(
-            total=size, unit="B", unit_scale=True, desc="building the catalogue", disable=size < _LARGE
+            total=size, unit="B", unit_scale=True, desc="building the catalogue", disable=size < LARGE
         ) as bar:
             _write(reader, making, bar)
         if not (making / "sizes.json").exists():

@@ -21,6 +21,9 @@ from eefcore.errors import DataError, LeakageError
 
 NAMES = ("train", "dev", "test")
 
+HELD_OUT = 2
+"""Goals of one product in a panel, at most, where products are held out."""
+
 Splits = dict[str, tuple[str, ...]]
 """Task ids of each of `NAMES`, in a fixed order."""
 
@@ -43,7 +46,8 @@ def by_content(
     """Splits of the given sizes.
 
     A group of goals that would overflow a split goes to the next, so a split may be smaller than asked when
-    groups are large.
+    groups are large. Of a product held out `HELD_OUT` goals are tested on and no other is used: a product of
+    the small official set has up to a hundred, and four products would fill a panel of 250.
 
     Raises:
         DataError: more goals are asked for than there are.
@@ -57,9 +61,11 @@ def by_content(
     splits: dict[str, list[str]] = {name: [] for name in NAMES}
     groups = _groups(goals.values(), hold_out_products)
     for group in sorted(sorted((_digest(seed, i), i) for i in group) for group in groups):
-        name = next(name for name, left in room.items() if left >= len(group))
-        room[name] -= len(group)
-        splits[name] += [task_id for _, task_id in group]
+        most = HELD_OUT if hold_out_products else len(group)
+        name = next(name for name, left in room.items() if left >= min(most, len(group)))
+        kept = group if name == "train" else group[:most]
+        room[name] -= len(kept)
+        splits[name] += [task_id for _, task_id in kept]
     return {name: tuple(ids) for name, ids in splits.items()}
 
 
