@@ -16,7 +16,7 @@ N = 400
 
 @pytest.fixture(scope="module")
 def skills(mini):
-    return list(show(mini, shop.shopper(mini, "naive"), n=N, seed=0))
+    return list(show(mini, shop.shopper(mini, "naive"), mini.tasks("train"), n=N, seed=0))
 
 
 def of(skills, *names):
@@ -53,8 +53,8 @@ def test_skills_come_in_their_shares(skills):
 
 def test_equal_seeds_show_equal_skills(mini, skills):
     naive = shop.shopper(mini, "naive")
-    assert list(show(mini, naive, n=30, seed=0)) == skills[:30]
-    assert list(show(mini, naive, n=30, seed=1)) != skills[:30]
+    assert list(show(mini, naive, mini.tasks("train"), n=30, seed=0)) == skills[:30]
+    assert list(show(mini, naive, mini.tasks("train"), n=30, seed=1)) != skills[:30]
 
 
 def test_skills_are_shown_on_training_tasks_alone(mini, skills):
@@ -140,6 +140,17 @@ def test_refused_begins_at_a_refusal_and_goes_on_sensibly(skills):
                 example.trajectory.history.at(i)
             ).refused  # nothing that is trained is refused again
     assert places == {"start", "results", "item"}
+
+
+def test_options_says_what_is_offered_and_what_is_not(skills):
+    told = Counter()
+    for example in of(skills, "options"):
+        (thought,) = thoughts(trained(example))
+        page = view(example.trajectory.history.at(example.first)).page
+        for value, no in re.findall(r"Suppose I need (.+?), there is (no )?\1\.", thought):
+            assert (value in page.values) == (not no)
+            told[no] += 1
+    assert told["no "] == told[""] > 50
 
 
 def test_naive_skills_end_in_a_purchase(skills):

@@ -14,15 +14,15 @@ from eefcore.experts.skills import show
 from eefcore.experts.view import call
 from eefcore.formats import COMPACT
 from eefcore.masking import renderer, row
-from eefcore.policies import load_policy
-from eefcore.policies.tiny import BASE, PAD, PHRASES, make_model, make_tokenizer, texts
+from eefcore.policies import BASES, load_policy
+from eefcore.policies.tiny import ARCHITECTURES, PAD, PHRASES, Shape, make_model, make_tokenizer, texts
 from eefcore.rollout import Start, rollout
 from eefcore.types import History
 
 
 @pytest.fixture(scope="module")
 def skills(mini):
-    return list(show(mini, shop.shopper(mini, "naive"), n=80, seed=0))
+    return list(show(mini, shop.shopper(mini, "naive"), mini.tasks("train"), n=80, seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def tokenizer(said):
 
 @pytest.fixture(scope="module")
 def base():
-    return AutoTokenizer.from_pretrained(BASE)
+    return AutoTokenizer.from_pretrained(BASES["tiny"])
 
 
 def ids(tokenizer, text):
@@ -101,8 +101,10 @@ def test_equal_texts_make_equal_tokenizers(said, tokenizer):
 # The model ----------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_a_small_llama_for_its_tokenizer(tokenizer):
-    model = make_model(tokenizer, hidden=32, layers=2, context=64)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_model_of_each_architecture_fits_its_tokenizer(tokenizer, architecture):
+    model = make_model(tokenizer, Shape(architecture, hidden=32, layers=2, context=64))
+    assert model.config.model_type == architecture
     assert model.config.vocab_size >= len(tokenizer) and model.config.vocab_size % 64 == 0
     assert (model.config.hidden_size, model.config.num_hidden_layers) == (32, 2)
     assert model.config.max_position_embeddings == 64
@@ -115,7 +117,7 @@ def test_a_model_is_a_small_llama_for_its_tokenizer(tokenizer):
 
 def test_seeds_draw_weights(tokenizer):
     def drawn(seed):
-        return make_model(tokenizer, hidden=16, layers=1, heads=2, seed=seed).state_dict()
+        return make_model(tokenizer, Shape(hidden=16, layers=1, heads=2), seed=seed).state_dict()
 
     one, same, other = drawn(1), drawn(1), drawn(2)
     assert all(torch.equal(one[k], same[k]) for k in one)
@@ -123,15 +125,15 @@ def test_seeds_draw_weights(tokenizer):
 
 
 def test_the_default_model_has_about_a_million_parameters(base):
-    assert 1e6 < make_model(base).num_parameters() < 5e6
+    assert 1e6 < make_model(base, Shape()).num_parameters() < 5e6
 
 
 # The committed base -------------------------------------------------------------------------------------
 
 
 def test_the_base_is_small_and_fits_its_tokenizer(base):
-    model = AutoModelForCausalLM.from_pretrained(BASE)
-    assert sum(p.stat().st_size for p in BASE.iterdir()) < 8_000_000
+    model = AutoModelForCausalLM.from_pretrained(BASES["tiny"])
+    assert sum(p.stat().st_size for p in BASES["tiny"].iterdir()) < 8_000_000
     assert 1e6 < model.num_parameters() < 5e6
     assert model.config.vocab_size >= len(base)
     assert model.config.pad_token_id == base.pad_token_id
@@ -140,7 +142,7 @@ def test_the_base_is_small_and_fits_its_tokenizer(base):
 
 def test_the_base_knows_its_skills(base, mini, skills):
     """Of a trained action each token costs it far less than a guess among the four thousand (8.3) would."""
-    model = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(BASES["tiny"], dtype=torch.float32)
     written = renderer(base, "compact")
     losses = []
     for skill in skills[:24]:

@@ -18,6 +18,7 @@ from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
 from eefcore.envs.webshop.words import OPTION_VALUES
 from eefcore.errors import DataError
+from eefcore.experts.allocation import Offer
 from eefcore.experts.shopper import EXPERT, NAIVE, NONE, Habits, Mistakes, Shopper, Wish
 from eefcore.protocols import Benchmark
 from eefcore.types import History, Mark, Stop, Trajectory
@@ -35,26 +36,26 @@ STRENGTHS = {
     "strong": Strength(
         EXPERT,
         Mistakes(
-            pick_wrong=0.012,
-            misread_price=0.012,
-            overlook=0.012,
-            give_up=0.17,
-            forget_option=0.04,
-            buy_anyway=0.05,
-            tire=1.4,
+            pick_wrong=0.07,
+            misread_price=0.07,
+            overlook=0.04,
+            give_up=0.4,
+            forget_option=0.08,
+            buy_anyway=0.7,
+            stray=10.0,
         ),
         0.03,
     ),
     "weak": Strength(
         EXPERT,
         Mistakes(
-            pick_wrong=0.03,
-            misread_price=0.03,
-            overlook=0.03,
-            give_up=0.2,
-            forget_option=0.06,
-            buy_anyway=0.06,
-            tire=1.4,
+            pick_wrong=0.16,
+            misread_price=0.16,
+            overlook=0.14,
+            give_up=0.3,
+            forget_option=0.2,
+            buy_anyway=0.6,
+            stray=10.0,
         ),
         0.001,
     ),
@@ -88,10 +89,10 @@ class _Wishes(dict[str, Wish]):
 
 
 def kinds(benchmark: WebShopBenchmark) -> dict[str, str]:
-    """Task id to the kind of task it is, for a generated shop (`generate`): what its page or options demand."""
+    """Task id to the kind of task it is: in a generated shop what its page or options demand, else `any`."""
     file = benchmark.folder / "tasks.json"
     if not file.exists():
-        raise DataError(f"{file.name}: only a generated shop knows what kind each of its tasks is")
+        return dict.fromkeys(benchmark.goals, "any")
     by_product = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
     return {task: by_product[goal.asin] for task, goal in benchmark.goals.items()}
 
@@ -127,6 +128,17 @@ def _says_another(title: str, value: str) -> bool:
     words = set(title.lower().split())
     return value not in words and any(
         value in group and words & set(group) for group in OPTION_VALUES.values()
+    )
+
+
+def offer(benchmark: WebShopBenchmark, strength: str, *, seed: int = 0) -> Offer:
+    """The expert of that strength for hire, at its price an action."""
+    expert = shopper(benchmark, strength, seed=seed)
+    dollars = STRENGTHS[strength].dollars
+    return Offer(
+        strength,
+        dollars * benchmark.max_turns,
+        lambda task: next(iter(demonstrate(benchmark, expert, [task], dollars=dollars))),
     )
 
 

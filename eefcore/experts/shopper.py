@@ -48,7 +48,11 @@ NAIVE = Habits(pages=0, goes_back=False)
 
 
 class Mistakes(NamedTuple):
-    """Probabilities of each slip. Each grows with every action taken, × (1 + tire), so that long tasks fail more."""
+    """Probabilities of each slip.
+
+    Each grows with every Next and every Back to Search, × (1 + stray): who has left the straight way loses the
+    thread, and an expert wins what is simple (EEF §3.1).
+    """
 
     pick_wrong: float = 0.0  # a product that lacks something is taken for right
     misread_price: float = 0.0  # one that is too expensive is taken for right
@@ -56,7 +60,7 @@ class Mistakes(NamedTuple):
     give_up: float = 0.0  # nothing fits, and the closest is bought instead of turning the page
     forget_option: float = 0.0  # an option is not chosen
     buy_anyway: float = 0.0  # what the opened product lacks is not noticed
-    tire: float = 0.0
+    stray: float = 0.0
 
 
 NONE = Mistakes()
@@ -90,6 +94,10 @@ class Shopper:
         self.name, self.habits, self.mistakes, self.seed = name, habits, mistakes, seed
         self._wishes, self._judge = wishes, judge
 
+    def wanted(self, task_id: str) -> tuple[str, ...]:
+        """The option values that a task asks for."""
+        return self._wishes[task_id].values
+
     def act(self, history: History) -> str:
         """a_t."""
         v = view(history)
@@ -100,11 +108,18 @@ class Shopper:
         return next(a for a in decision.plan if a not in done)
 
     def marks(self, history: History) -> tuple[Mark, ...]:
-        """The slips behind a thought, if that is what comes next; for analysis only."""
+        """The slips behind a_t, if it is a thought that holds some, or what such a thought led to; for analysis only.
+
+        Of the actions of one thought it is the last that is wrong: the product opened, the page turned, or the
+        purchase. The options chosen before it are right.
+        """
         v = view(history)
-        if v.thought or v.chosen or v.refused:
+        if v.refused:
             return ()
-        return tuple(Mark(len(history), slip) for slip in self.decide(history.task_id, v).slips)
+        decision = self.decide(history.task_id, v)
+        if (v.thought or v.chosen) and self.act(history) != decision.plan[-1]:
+            return ()
+        return tuple(Mark(len(history), slip) for slip in decision.slips)
 
     def decide(self, task_id: str, v: View) -> Decision:
         """What to think and do on the page of `v`."""
@@ -183,7 +198,7 @@ class Shopper:
         return kind if self._slips(kind, task_id, v, listing.asin) else None
 
     def _slips(self, kind: str, task_id: str, v: View, what: str = "") -> bool:
-        rate = getattr(self.mistakes, kind) * (1 + self.mistakes.tire) ** v.turn
+        rate = getattr(self.mistakes, kind) * (1 + self.mistakes.stray) ** v.detours
         if not rate:
             return False
         return random.Random(f"{self.name}|{self.seed}|{task_id}|{v.turn}|{kind}|{what}").random() < rate

@@ -6,6 +6,7 @@
     again      the same after somebody else went back to search: what was seen is not opened twice
     refused    what to do after a reply to an impossible action
     stated     do what the last thought decided, whatever that was
+    options    say of many values whether the opened product comes in them
 
 What leads to a skill's state is only read: an example trains from its `first` action on, so no skill
 teaches Next or Back as a choice; `stated` teaches them as words.
@@ -14,7 +15,7 @@ teaches Next or Back as a choice; `stated` teaches them as words.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from eefcore.experts.shopper import Shopper
@@ -22,7 +23,15 @@ from eefcore.experts.view import View, call, view
 from eefcore.protocols import Benchmark, Environment
 from eefcore.types import Example, History, Stop, Trajectory
 
-SHARES = {"shop": 0.2, "page": 0.22, "open": 0.15, "again": 0.2, "refused": 0.08, "stated": 0.15}
+SHARES = {
+    "shop": 0.16,
+    "page": 0.17,
+    "open": 0.12,
+    "again": 0.16,
+    "refused": 0.07,
+    "stated": 0.12,
+    "options": 0.2,
+}
 
 
 class Skill(NamedTuple):
@@ -32,22 +41,22 @@ class Skill(NamedTuple):
     example: Example
 
 
-def show(benchmark: Benchmark, naive: Shopper, *, n: int, seed: int) -> Iterator[Skill]:
-    """`n` skills on random training tasks, in the proportions of `SHARES`."""
-    rng = random.Random(f"skills {seed}")
-    tasks, env = benchmark.tasks("train"), benchmark.make()
+def show(benchmark: Benchmark, naive: Shopper, tasks: Sequence[str], *, n: int, seed: int) -> Iterator[Skill]:
+    """`n` skills on random ones of `tasks`, in the proportions of `SHARES`."""
+    rng, env = random.Random(f"skills {seed}"), benchmark.make()
     for _ in range(n):
         name = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        yield Skill(name, _Episode(env, rng.choice(tasks), naive, rng, benchmark.max_turns).show(name))
+        yield Skill(name, _Episode(env, tasks, naive, rng, benchmark.max_turns).show(name))
 
 
 class _Episode:
-    """One task being played, partly by nobody in particular, partly by the naive shopper."""
+    """One of `tasks` being played, partly by nobody in particular, partly by the naive shopper."""
 
     def __init__(
-        self, env: Environment, task: str, naive: Shopper, rng: random.Random, max_turns: int
+        self, env: Environment, tasks: Sequence[str], naive: Shopper, rng: random.Random, max_turns: int
     ) -> None:
-        self.env, self.naive, self.rng, self.max_turns = env, naive, rng, max_turns
+        self.env, self.tasks, self.naive, self.rng, self.max_turns = env, tasks, naive, rng, max_turns
+        task = rng.choice(tasks)
         self.history = History(task, env.reset(task))
         self.reward, self.done = 0.0, False
 
@@ -70,6 +79,11 @@ class _Episode:
             self._impossible()
         elif skill == "stated":
             return self._stated()
+        elif skill == "options":
+            return self._options()
+        return self._to_the_end()
+
+    def _to_the_end(self) -> Example:
         first = len(self.history)
         while not self.done and len(self.history) < self.max_turns:
             self._naive()
@@ -89,6 +103,30 @@ class _Episode:
         first = len(self.history)
         for argument in plan:
             self._do(call(verb, argument))
+        return self._example(first)
+
+    def _options(self) -> Example:
+        """As many values that are offered as values that are not: a task asks for two at most, and mostly has them.
+
+        A small model finds out late that it must look at the page, and not at how often it was so.
+        """
+        self._search()
+        self._open_any()
+        offered = self._view.page.values
+        wanted = {
+            v
+            for task in self.rng.sample(self.tasks, min(12, len(self.tasks)))
+            for v in self.naive.wanted(task)
+        }
+        others = sorted(wanted.difference(offered))
+        n = min(4, len(offered), len(others))
+        if not n:  # nothing to choose here: the whole task, then
+            return self._to_the_end()
+        asked = [*self.rng.sample(offered, n), *self.rng.sample(others, n)]
+        self.rng.shuffle(asked)
+        said = (f"Suppose I need {v}, there is {v if v in offered else f'no {v}'}." for v in asked)
+        first = len(self.history)
+        self._do(call("Think", " ".join(said)))
         return self._example(first)
 
     def _any_plan(self, v: View) -> tuple[str, ...]:

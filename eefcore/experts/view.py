@@ -14,6 +14,7 @@ from eefcore.types import History
 
 _LISTING = re.compile(r"\[([A-Z0-9]{10})\] \n(.*?) \n(\$[^\n]*?) (?=\n|\}$)", re.S)
 _OPTION = re.compile(r"^(\S[^\[\]\n]*) ((?:\[.*\])+)$")
+_DETOURS = ("Next", "Back to Search")
 _CALL = re.compile(r'^(\w+)\[\{"\w+": "(.*)"\}\]$', re.S)
 
 
@@ -46,6 +47,7 @@ class View(NamedTuple):
         turned: how often Next was clicked since the last search.
         turn: actions since s_0, thoughts and choices of options left out; equal for a thought and all the
             actions it leads to.
+        detours: how often Next or Back to Search was clicked since s_0.
         refused: whether the last action was refused.
     """
 
@@ -56,6 +58,7 @@ class View(NamedTuple):
     opened: tuple[str, ...] = ()
     turned: int = 0
     turn: int = 0
+    detours: int = 0
     refused: bool = False
 
 
@@ -81,7 +84,12 @@ def view(history: History) -> View:
             v = v._replace(thought=True, refused=False)
             continue
         page = _page(seen)
-        v = v._replace(thought=False, refused=False, turn=v.turn + (page.kind != "chosen"))
+        v = v._replace(
+            thought=False,
+            refused=False,
+            turn=v.turn + (page.kind != "chosen"),
+            detours=v.detours + (page.kind != "refused" and argument.startswith(_DETOURS)),
+        )
         if page.kind == "refused":
             v = v._replace(refused=True)
         elif page.kind == "chosen":

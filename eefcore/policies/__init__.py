@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eefcore import store
 from eefcore.errors import PolicyError
 from eefcore.formats import AGENTLITE, format_named
+from eefcore.policies.conditioned import Conditioned
 from eefcore.protocols import Policy
 
+BASES = {"tiny": Path(__file__).parent / "base", "tiny-qwen": Path(__file__).parent / "base_qwen"}
+"""The committed tiny bases (`policies.tiny`)."""
+
 _KINDS = (
-    "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, tiny, or a model folder"
+    "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
+    f"{', '.join(BASES)}, or a model folder"
 )
 
 
 def model_path(spec: str) -> str | Path:
-    """Where the weights of `spec` are, to train on: `tiny`, a model folder, or a hub name, `hf:` before it or not."""
-    if spec == "tiny":
-        from eefcore.policies.tiny import BASE
-
-        return BASE
-    return spec.removeprefix("hf:")
+    """Where the weights of `spec` are, to train on: one of `BASES`, a folder from the workspace, or a hub name (`hf:` or not)."""
+    named = BASES.get(spec) or spec.removeprefix("hf:")
+    folder = store.workspace() / named  # wherever the notebook runs; an absolute path stays what it is
+    return folder if folder.is_dir() else named
 
 
 def load_policy(
@@ -30,13 +34,14 @@ def load_policy(
     slots: int = 64,
     max_new_tokens: int = 96,
     context: int | None = None,
+    phrase: str = "",
 ) -> Policy:
-    """The policy that `spec` names; `slots` episodes are played at a time.
+    """The policy that `spec` names; `slots` episodes are played at a time, each asked with `phrase` if there is one.
 
         hf:meta-llama/Meta-Llama-3-8B-Instruct     transformers, with or without an adapter
         vllm:meta-llama/Meta-Llama-3-8B-Instruct   vLLM in this process
         openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
-        tiny                                       the tiny base that comes with the package
+        tiny, tiny-qwen                            the tiny bases that come with the package
         results/quickstart/03_train/model          a saved model folder, by transformers
 
     An endpoint has its own adapters and context; `format: chat` speaks to its chat interface.
@@ -46,7 +51,16 @@ def load_policy(
     """
     kind, _, rest = spec.partition(":")
     if kind == "openai":
-        return _endpoint(spec, rest, adapter, format, slots, max_new_tokens, context)
+        policy = _endpoint(spec, rest, adapter, format, slots, max_new_tokens, context)
+    else:
+        policy = _local(spec, adapter, format, slots, max_new_tokens, context)
+    return Conditioned(policy, phrase) if phrase else policy
+
+
+def _local(
+    spec: str, adapter: str | Path | None, format: str, slots: int, max_new_tokens: int, context: int | None
+) -> Policy:
+    kind, _, rest = spec.partition(":")
     options = {
         "adapter": adapter,
         "format": format,
@@ -62,10 +76,8 @@ def load_policy(
 
     if kind == "hf":
         return HFPolicy.load(rest, **options)
-    if spec == "tiny":
-        from eefcore.policies.tiny import BASE
-
-        return HFPolicy.load(BASE, **options)
+    if spec in BASES:
+        return HFPolicy.load(BASES[spec], **options)
     if Path(spec).is_dir():
         return HFPolicy.load(spec, **options)
     raise PolicyError(f"no policy {spec!r}: neither a folder here nor one of {_KINDS}")

@@ -1,25 +1,35 @@
-"""The tiny model: a Llama of about a million parameters and its own BPE tokenizer, made from nothing.
+"""The tiny models: about a million parameters and a BPE tokenizer of their own, made from nothing.
 
-It stands where Llama-3-8B-Instruct stands in the paper, needs no download and no GPU, and walks the same
-path as any Hugging Face model. `notebooks/01_base` makes the committed one (`BASE`).
+    tiny         a Llama; stands where Llama-3-8B-Instruct stands in the paper
+    tiny-qwen    a Qwen3; stands where Mistral-7B-v0.3 stands, a second architecture
+
+They need no download and no GPU, and walk the same path as any Hugging Face model. `notebooks/01_base`
+makes the committed ones (`policies.BASES`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+)
 
+from eefcore.errors import ParamsError
 from eefcore.formats import COMPACT
 from eefcore.types import History
 
-BASE = Path(__file__).parent / "base"
-"""The committed tiny base."""
+ARCHITECTURES = {"llama": LlamaConfig, "qwen3": Qwen3Config}
+"""What a tiny model can be made as."""
 
 PAD = "<pad>"
 
@@ -65,6 +75,30 @@ def texts(histories: Iterable[History]) -> Iterator[str]:
             yield text if action is None else text + COMPACT.end
 
 
+class Shape(NamedTuple):
+    """How large a tiny model is, and of what architecture."""
+
+    architecture: str = "llama"  # one of `ARCHITECTURES`
+    vocabulary: int = 4096  # tokens at most
+    hidden: int = 128
+    layers: int = 4
+    heads: int = 4  # and half as many key heads
+    context: int = 2048
+
+
+class Made(NamedTuple):
+    """An untrained model and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+
+
+def make(texts: Iterable[str], shape: Shape, *, seed: int) -> Made:
+    """A tokenizer learnt from `texts`, and an untrained model for it."""
+    tokenizer = make_tokenizer(texts, vocabulary=shape.vocabulary)
+    return Made(make_model(tokenizer, shape, seed=seed), tokenizer)
+
+
 def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of products as three words."""
     tokenizer = Tokenizer(BPE())
@@ -89,33 +123,32 @@ def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTraine
     )
 
 
-def make_model(
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    hidden: int = 128,
-    layers: int = 4,
-    heads: int = 4,
-    key_heads: int = 2,
-    context: int = 2048,
-    seed: int = 0,
-) -> LlamaForCausalLM:
-    """An untrained Llama for `tokenizer`, with its embedding tied to its output.
+def make_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, *, seed: int = 0) -> PreTrainedModel:
+    """An untrained model of that shape for `tokenizer`, with its embedding tied to its output.
 
     Few key heads make rollouts quick: at this size they are bound by reading cached keys and values.
+
+    Raises:
+        ParamsError: there is no such architecture.
     """
+    if shape.architecture not in ARCHITECTURES:
+        raise ParamsError(
+            f"01_base: architecture {shape.architecture!r}; choose one of {', '.join(ARCHITECTURES)}"
+        )
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = ARCHITECTURES[shape.architecture](
         vocab_size=-(-len(tokenizer) // 64) * 64,
-        hidden_size=hidden,
-        intermediate_size=3 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        max_position_embeddings=context,
+        hidden_size=shape.hidden,
+        intermediate_size=3 * shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=max(1, shape.heads // 2),
+        head_dim=shape.hidden // shape.heads,
+        max_position_embeddings=shape.context,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=None,
     )
-    return LlamaForCausalLM(config)
+    return AutoModelForCausalLM.from_config(config)
