@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from eefcore.errors import PolicyError
-from eefcore.types import History
+from eefcore.types import Example, History, Step
 
 
 class Piece(NamedTuple):
@@ -32,6 +34,26 @@ class Format(Protocol):
 
     def pieces(self, history: History) -> list[Piece]:
         """h_t, ending where the policy must write a_t. Action pieces come without `end`."""
+
+
+def conditioned(history: History, phrase: str) -> History:
+    """h_t as if o_0 ended with a line that says `phrase`; an empty phrase says nothing (NAT).
+
+    NAT tells good trajectories from bad ones by a phrase in the prompt. It goes after the task, so that every
+    format and chat template has a place for it.
+    """
+    if not phrase:
+        return history
+    if not history.steps:
+        return msgspec.structs.replace(history, observation=f"{history.observation}\n{phrase}")
+    first, *rest = history.steps
+    said: Step = msgspec.structs.replace(first, observation=f"{first.observation}\n{phrase}")
+    return msgspec.structs.replace(history, steps=(said, *rest))
+
+
+def dialogue(example: Example) -> History:
+    """What is written of an example: all up to its last trained action, as its phrase conditions it."""
+    return conditioned(example.trajectory.history.at(example.trained.stop), example.phrase)
 
 
 class Turns:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from eefcore.errors import ParamsError
+from eefcore.errors import DataError, ParamsError
+from eefcore.orders import Order, fewest_expert
 from eefcore.types import Example, State, Trajectory
 
 
@@ -34,30 +35,39 @@ def explored_steps(length: int, M: int) -> tuple[int, ...]:
     return tuple(m * l for m in range(1, M + 1))
 
 
-def solved(simulations: Iterable[Trajectory]) -> dict[State, bool]:
+def outcomes(simulations: Iterable[Trajectory]) -> dict[State, bool | None]:
     """Whether π_θ succeeded from each state explored: R(τ_s) = 1 for any τ_s that starts in s.
 
-    The paper runs one simulation a state. With several at s_0 (RFT×6 beside EEF) any win counts.
-    Episodes the infrastructure spoilt say nothing about a state.
+    The paper runs one simulation a state. With several (RFT×6 at s_0, a bandit anywhere) any win counts.
+    Episodes the infrastructure spoilt say nothing about a state; one that has no other is None.
     """
-    out: dict[State, bool] = {}
+    out: dict[State, bool | None] = {}
     for t in simulations:
-        if not t.stop.infrastructure:
-            start = t.state(t.n_expert)
-            out[start] = out.get(start, False) or t.win
+        start = t.state(t.n_expert)
+        before = out.get(start)
+        out[start] = before if t.stop.infrastructure else bool(before) or t.win
     return out
 
 
-def recovery_state(expert: Trajectory, M: int, solved: Mapping[State, bool]) -> State | None:
-    """s_{i*}: the first s_i with R(τ_{s_i}) = 0 though R(τ_{s_{i-l}}) = 1 (line 12).
+def solved(simulations: Iterable[Trajectory]) -> dict[State, bool]:
+    """The `outcomes` that are known."""
+    return {state: won for state, won in outcomes(simulations).items() if won is not None}
+
+
+def recovery_state(expert: Trajectory, outcomes: Mapping[State, bool | None]) -> State | None:
+    """s_{i*}: the first explored s_i with R(τ_{s_i}) = 0 though R = 1 from the explored state before it (line 12).
+
+    The paper explores s_0, s_l, …, s_Ml and compares s_i with s_{i-l}. Here whatever was explored of τ_e is
+    compared, in order, so that any finder may choose it; for the paper's grid that is the same, unless two
+    experts begin alike: what was explored for one of them is then known of the other as well.
 
     Args:
-        solved: whether the policy succeeded from each state explored, s_0 among them. A state that is
-            missing was spoilt by the infrastructure, and is neither.
+        outcomes: of each state explored, s_0 among them. One that the infrastructure spoilt (None) is
+            neither a success nor a failure, and what lies on its two sides is not compared.
     """
-    states = [expert.state(i) for i in (0, *explored_steps(len(expert), M))]
-    for before, state in pairwise(states):
-        if solved.get(before) is True and solved.get(state) is False:
+    explored = [s for s in map(expert.state, range(len(expert))) if s in outcomes]
+    for before, state in pairwise(explored):
+        if outcomes[before] is True and outcomes[state] is False:
             return state
     return None
 
@@ -83,14 +93,14 @@ class Repository:
         return sum(map(len, self._by_task.values()))
 
 
-def solution(state: State, repository: Repository) -> Trajectory | None:
-    """get_traj(s, D⁺): of the successes through `state`, one with the fewest expert actions.
+def solutions(state: State, repository: Repository) -> list[Trajectory]:
+    """The successes through `state`; one that ends there teaches nothing there, and is none of its solutions."""
+    return [t for t in repository.through(state) if len(t) > len(state.actions)]
 
-    Ties go to the shorter, then to the first found, so that a run repeats. A success that ends in
-    `state` teaches nothing there, and is no solution.
-    """
-    through = (t for t in repository.through(state) if len(t) > len(state.actions))
-    return min(through, key=lambda t: (t.n_expert, len(t)), default=None)
+
+def solution(state: State, repository: Repository, order: Order = fewest_expert) -> Trajectory | None:
+    """get_traj(s, D⁺): of the solutions of `state` the first in `order`, in the paper the fewest expert actions."""
+    return min(solutions(state, repository), key=lambda t: order(t, state), default=None)
 
 
 class TrainingSet(NamedTuple):
@@ -105,15 +115,30 @@ class TrainingSet(NamedTuple):
         return [*self.initial, *self.recovery]
 
 
-def cloning_set(experts: Iterable[Trajectory], which: str) -> list[Example]:
+def cloning_set(experts: Iterable[Trajectory], which: str, *, win: str = "", loss: str = "") -> list[Example]:
     """Behaviour cloning: D⁺ = {τ_e ∈ D_e : R(τ_e) = 1} (lines 3, 4), or `all` of D_e (SFT ALL).
 
+    `conditioned` is NAT: all of D_e, and the prompt says by the phrase `win` or `loss` how each ended. NAT's
+    own phrases tell of correct and incorrect answers to questions; which suit an agent is left open.
+
     Raises:
-        ParamsError: `which` is neither `positive` nor `all`.
+        ParamsError: `which` is none of these, or the phrases do not tell wins from losses.
+        DataError: there is nothing to clone.
     """
-    if which not in ("positive", "all"):
-        raise ParamsError(f"03_select: cloning {which!r}; choose positive or all")
-    return [Example(t) for t in experts if len(t) and (which == "all" or t.win)]
+    if which not in ("positive", "all", "conditioned"):
+        raise ParamsError(f"03_select: cloning {which!r}; choose positive, all or conditioned")
+    if which == "conditioned" and win == loss:
+        raise ParamsError(
+            f"03_select: phrase_win and phrase_loss are both {win!r}; they must tell wins from losses"
+        )
+    tried = [t for t in experts if len(t)]
+    cloned = [t for t in tried if t.win] if which == "positive" else tried
+    if not cloned:
+        raise DataError(
+            f"03_select: {len(tried)} expert trajectories, and none to clone ({which}); get more of them, or clone all"
+        )
+    phrases = {True: win, False: loss} if which == "conditioned" else {True: "", False: ""}
+    return [Example(t, phrase=phrases[t.win]) for t in cloned]
 
 
 def training_set(
@@ -121,7 +146,8 @@ def training_set(
     experts: Sequence[Trajectory],
     simulations: Sequence[Trajectory],
     repository: Repository,
-    M: int,
+    order: Order = fewest_expert,
+    phrase: str = "",
 ) -> TrainingSet:
     """D_{s_0} ∪ D_r: at most one solution an important state, trained from that state on (lines 11–14).
 
@@ -130,19 +156,41 @@ def training_set(
         experts: D_e; empty for RFT, where no state needs recovery.
         simulations: D_i, what this iteration explored.
         repository: D⁺, grown over all iterations.
-        M: simulations per expert trajectory.
+        order: which of several solutions of a state is trained (`orders`).
+        phrase: what the prompt says of a success, where cloning told it from a failure (NAT).
     """
-    outcome = solved(simulations)
-    fallen = (recovery_state(e, M, outcome) for e in experts)
-    return TrainingSet(
-        _solutions((State(task) for task in tasks), repository),
-        _solutions((s for s in fallen if s is not None), repository),
+
+    def chosen(states: Iterable[State]) -> list[Example]:
+        found = ((s, solution(s, repository, order)) for s in states)
+        return [Example(t, len(s.actions), phrase=phrase) for s, t in found if t is not None]
+
+    important = important_states(tasks, experts, simulations)
+    return TrainingSet(chosen(important.initial), chosen(important.recovery))
+
+
+class Important(NamedTuple):
+    """The important states, each once."""
+
+    initial: list[State]  # s_0 of every task
+    recovery: list[State]  # S_r
+
+
+def important_states(
+    tasks: Iterable[str], experts: Iterable[Trajectory], simulations: Iterable[Trajectory]
+) -> Important:
+    """Which states a solution is looked for: s_0 of each task, and where π_θ must recover (lines 11, 12)."""
+    outcome = outcomes(simulations)
+    fallen = (recovery_state(e, outcome) for e in experts)
+    return Important(
+        [State(task) for task in dict.fromkeys(tasks)],
+        list(dict.fromkeys(s for s in fallen if s is not None)),
     )
 
 
-def _solutions(states: Iterable[State], repository: Repository) -> list[Example]:
-    found = ((s, solution(s, repository)) for s in dict.fromkeys(states))
-    return [Example(t, len(s.actions)) for s, t in found if t is not None]
+def rivals(important: Important, repository: Repository) -> list[Trajectory]:
+    """The solutions of which a choice is to be made, each once: those of states that have several."""
+    each = [solutions(s, repository) for s in (*important.initial, *important.recovery)]
+    return list({id(t): t for several in each if len(several) > 1 for t in several}.values())
 
 
 class Counts(NamedTuple):
@@ -162,14 +210,14 @@ def counts(chosen: TrainingSet, repository: Repository, tasks: Sequence[str]) ->
 
     The marks are read here alone, after the choice is made.
     """
-    trained = sum(len(e.trajectory) - e.first for e in chosen.examples)
-    wrong = sum(m.step >= e.first for e in chosen.examples for m in e.trajectory.marks)
+    trained = sum(len(e.trained) for e in chosen.examples)
+    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained}) for e in chosen.examples)
     return Counts(
         n_initial=len(chosen.initial),
         n_recovery=len(chosen.recovery),
         solved=len({e.trajectory.task_id for e in chosen.initial}) / len(tasks) if tasks else 0.0,
         repository=len(repository),
-        expert_actions=sum(max(0, e.trajectory.n_expert - e.first) for e in chosen.examples),
+        expert_actions=sum(i < e.trajectory.n_expert for e in chosen.examples for i in e.trained),
         trained_actions=trained,
         mistakes=wrong / trained if trained else 0.0,
     )

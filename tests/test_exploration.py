@@ -1,17 +1,24 @@
 """Where an iteration explores from, with seeds of its own, and from which trajectories it can."""
 
+from itertools import chain
+
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toy_shop import TASKS, ToyShop, shopper
 
+from eefcore import finders
 from eefcore.exploration import (
     Refused,
     expert_starts,
+    explore,
     explored,
     initial_starts,
     temperatures,
     verified,
 )
+from eefcore.journal import Journal
 from eefcore.policies.scripted import Scripted
 from eefcore.rollout import Start, rollout
 from eefcore.selection import explored_steps
@@ -118,6 +125,126 @@ def test_an_episodes_seed_does_not_depend_on_what_else_is_explored():
     assert first == initial_starts(TOYS, TASKS, (0.9,), seed=7)[2]
 
 
+# Round by round -----------------------------------------------------------------------------------------
+
+
+def hasty(history):
+    """Buys what the task asks for where it stands: a win on the right shelf and a loss on any other."""
+    return f"buy {history.task_id}"
+
+
+WANDERED = ("next", "back", "next", "next", "back", "next", "buy green sock")  # over shelves 0 1 0 1 2 1 2
+
+
+def lost_experts(tasks=TASKS):
+    """Wander over the shelves and buy one thing whatever was asked for."""
+    starts = [Start(History(task, ToyShop().reset(task))) for task in tasks]
+    rolled = rollout(Scripted(lambda history: WANDERED[len(history)], "lost"), ToyShop, starts, max_turns=10)
+    return [msgspec.structs.replace(t, n_expert=len(t)) for t in rolled]
+
+
+def played(starts):
+    return rollout(Scripted(hasty, "hasty"), ToyShop, starts, max_turns=10)
+
+
+def exploration(finder, play, coming=lambda _: None):
+    initial = initial_starts(TOYS, TASKS, (0.9,), seed=7)
+    return explore(initial, finder, play, temperature=0.5, seed=7, coming=coming)
+
+
+def load(name, experts, M=5):
+    return finders.load(name, experts, M, seed=7)
+
+
+def test_the_fixed_interval_is_one_batch_after_s_0():
+    batches = []
+    rounds = exploration(load("fixed", lost_experts()), lambda i, s: (batches.append((i, s)), played(s))[1])
+    initial, later = (
+        initial_starts(TOYS, TASKS, (0.9,), seed=7),
+        expert_starts(lost_experts(), 5, 0.5, seed=7),
+    )
+    assert batches == [(0, [*initial, *later])]
+    assert rounds == [played([*initial, *later])]
+
+
+def test_rounds_come_in_order_and_are_announced_before_they_are_played():
+    told = []
+    rounds = exploration(
+        load("binary", lost_experts()),
+        lambda i, s: (told.append(("played", i, len(s))), played(s))[1],
+        lambda n: told.append(("coming", n)),
+    )
+    sizes = [len(r) for r in rounds]
+    assert told == [e for i, n in enumerate(sizes) for e in (("coming", n), ("played", i, n))]
+    assert sizes[0] == len(TASKS) and len(sizes) > 3
+    assert all(t.n_expert for r in rounds[1:] for t in r)
+
+
+def test_a_state_simulated_again_has_another_seed_and_says_which_sample_it_is():
+    (e,) = [e for e in lost_experts() if e.task_id == "red sock"][:1]
+    starts = []
+
+    class Twice:
+        experts, budget = [e], 3
+
+        def ask(self, seen):
+            return [] if seen else [finders.Probe(0, 2, k) for k in range(3)]
+
+    exploration(Twice(), lambda _, s: (starts.extend(s), played(s))[1])
+    again = starts[len(TASKS) :]
+    assert [s.sample for s in again] == [0, 1, 2] and len({s.sampling.seed for s in again}) == 3
+    assert again[0] == expert_starts([e], 5, 0.5, seed=7)[1]
+
+
+@pytest.mark.parametrize("budget", [0, 1, 4, 7])
+def test_what_is_asked_for_beyond_the_budget_is_not_played(budget):
+    finder = load("binary", lost_experts())
+    finder.budget = budget
+    whole = [*chain.from_iterable(exploration(load("binary", lost_experts()), lambda _, s: played(s)))]
+    some = [*chain.from_iterable(exploration(finder, lambda _, s: played(s)))]
+    assert some == whole[: len(TASKS) + budget] and len(whole) > len(TASKS) + 7
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("name", ["fixed", "binary", "bandit"])
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_killed_anywhere_it_ends_as_if_it_never_had_been(tmp_path_factory, name, data):
+    """Inside a round, between its chunks, or between two rounds: what was finished is not played again."""
+
+    def journaled(folder, dies_after):
+        count = 0
+
+        def work(part):
+            nonlocal count
+            count += len(part)
+            if count > dies_after:
+                raise Killed
+            return played(part)
+
+        return lambda i, starts: Journal(folder / f"{i}.jsonl", Trajectory).run(starts, 2, work)
+
+    def files(folder):
+        return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    whole, cut = (tmp_path_factory.mktemp(n) for n in ("whole", "cut"))
+    expected = exploration(load(name, lost_experts()), journaled(whole, 10**6))
+    n = sum(map(len, expected))
+    with pytest.raises(Killed):
+        exploration(
+            load(name, lost_experts()), journaled(cut, data.draw(st.integers(0, n - 1), label="dies after"))
+        )
+    last = max(cut.iterdir(), key=lambda p: int(p.stem))
+    size = data.draw(st.integers(last.read_bytes().index(b"\n") + 1, last.stat().st_size), label="cut at")
+    last.write_bytes(last.read_bytes()[:size])
+    kept = sum(p.read_bytes().count(b'"history"') // 2 * 2 for p in cut.iterdir())
+    assert exploration(load(name, lost_experts()), journaled(cut, n - kept + 2)) == expected
+    assert files(cut) == files(whole)
+
+
 # Which can be explored from at all ----------------------------------------------------------------------
 
 
@@ -177,17 +304,37 @@ def test_counts_of_an_exploration():
         sim("c", 1.0, 1),  # solved from an expert's state alone
         sim("d", 0.0, 1, stop=Stop.TURN_LIMIT),
     ]
-    told = explored(tried, sims, [Refused(tried[0], "changed")])
+    told = explored("abcd", tried, [sims[:5], sims[5:]], [Refused(tried[0], "changed")])
     assert told._asdict() == {
         "n": 8,
+        "rounds": 2,
+        "n_expert_states": 4,
         "win_rate": 1 / 3,
         "win_rate_expert_states": 3 / 4,
         "newly_solved": 2 / 4,
         "by_expert_states": 1 / 4,
+        "per_newly_solved": 4.0,
+        "kept_length": 1.0,
         "unjudged": 1,
         "refused": 1,
     }
 
 
+def test_a_task_that_no_expert_tried_counts():
+    told = explored(
+        "abcd", [sim("a", 1.0, 3)], [[sim("a", 0.0), sim("b", 1.0), sim("c", 0.0), sim("d", 0.0)]], []
+    )
+    assert told.newly_solved == 1 / 4
+
+
 def test_counts_of_no_exploration():
-    assert explored([], [], []) == (0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+    told = explored([], [], [], [])._asdict()
+    assert [name for name, value in told.items() if value != value] == ["per_newly_solved", "kept_length"]
+    assert {value for value in told.values() if value == value} == {0}
+
+
+def test_the_kept_length_is_that_of_each_tasks_best_solution():
+    tried = [sim("a", 0.0, 3), sim("b", 0.0, 3), sim("c", 1.0, 3)]
+    sims = [sim("a", 0.0), sim("b", 0.0), sim("c", 0.0), sim("a", 1.0, 2), sim("a", 1.0, 1), sim("b", 1.0, 2)]
+    told = explored("abc", tried, [[*sims, sim("c", 1.0, 1), sim("b", 0.0, 1)]], [])
+    assert (told.by_expert_states, told.kept_length, told.per_newly_solved) == (2 / 3, 1.5, 5 / 2)

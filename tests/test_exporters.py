@@ -31,6 +31,15 @@ def test_openai_messages_are_weighted_from_the_important_state_on():
     ]
 
 
+def test_messages_end_with_the_last_trained_action():
+    whole = example("a0", "a1", "a2", first=1)
+    part = Example(whole.trajectory, 1, 2, "Good:")
+    assert messages(part, prompt="Shop: ") == [
+        {"role": "user", "content": "Shop: o0\nGood:"},
+        *messages(whole)[1:4],
+    ]
+
+
 def test_an_openai_line_has_messages_and_nothing_else(tmp_path):
     export_openai([example("a"), example("b", "c")], tmp_path / "out.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

@@ -156,6 +156,28 @@ def test_rollouts_do_not_depend_on_how_many_are_played_at_once(slots):
     assert any(len(t) == 4 for t in rolled) and any(t.stop is Stop.MALFORMED for t in rolled)
 
 
+@pytest.mark.parametrize("before", [1, 2, 5])
+def test_slots_are_sorted_at_the_same_forwards_whatever_was_played_before(before, monkeypatch):
+    """Where an episode sits moves its numbers by a bit, and a resumed batch has none before it in its process."""
+    calls = []
+    for name in ("_arrange", "_forward"):
+        real = getattr(HFPolicy, name)
+        monkeypatch.setattr(
+            HFPolicy, name, lambda self, name=name, real=real: (calls.append(name), real(self))[1]
+        )
+
+    def played_by(tested, tasks):
+        calls.clear()
+        starts = [Start(History(t, ToyShop().reset(t)), Sampling(1.0, i)) for i, t in enumerate(tasks)]
+        rollout(tested, ToyShop, starts, max_turns=2)
+        return calls.copy()
+
+    alone = played_by(policy(), TASKS)
+    tested = policy()
+    assert played_by(tested, TASKS[:before]).count("_forward") % 8, "the batch before ends between two sorts"
+    assert played_by(tested, TASKS) == alone and alone.count("_arrange") > 1
+
+
 @cache
 def reference_rollouts(starts):
     return [rollout(policy(slots=1, max_new_tokens=8), ToyShop, [start], max_turns=4)[0] for start in starts]

@@ -19,6 +19,7 @@ from toy_shop import TASKS, ToyShop, shopper
 from eefcore.errors import PolicyError
 from eefcore.formats import AGENTLITE, COMPACT
 from eefcore.policies import load_policy
+from eefcore.policies.conditioned import Conditioned
 from eefcore.policies.draws import bits, turn_seed, uniforms
 from eefcore.policies.openai import OpenAIPolicy
 from eefcore.policies.scripted import Recorded, Scripted
@@ -50,6 +51,38 @@ class TestRecorded(PolicyContract):
 
     test_an_episode_goes_on_after_its_answer = None  # what follows depends on the world, not on the words
     test_what_is_kept_between_turns_changes_nothing = None
+
+
+class TestConditioned(PolicyContract):
+    histories = HISTORIES
+
+    def make(self):
+        return Conditioned(
+            Scripted(lambda h: f"{h.at(0).observation}, {h.observation}", "who"), "Do it right."
+        )
+
+
+def test_a_conditioned_policy_reads_the_phrase_after_the_task_and_its_episodes_do_not_keep_it():
+    heard = []
+
+    def act(history):
+        heard.append(history)
+        return shopper(history)
+
+    policy = Conditioned(Scripted(act, "who"), "Do it right.")
+    (played,) = rollout(policy, ToyShop, starts(TASKS[2:3]), max_turns=3)
+    task = ToyShop().reset(TASKS[2])
+    assert [h.at(0).observation for h in heard] == [f"{task}\nDo it right."] * 2 and played.win
+    assert played.history.at(0).observation == task and policy.name == played.source == "who"
+
+
+def test_a_conditioned_policy_measures_what_it_reads():
+    class Counting(Scripted):
+        def length(self, history):
+            return len(history.at(0).observation)
+
+    asked = History("t", "task")
+    assert Conditioned(Counting(shopper), "now").length(asked) == len("task\nnow")
 
 
 def test_a_scripted_shopper_wins_every_task():
@@ -347,6 +380,13 @@ def test_an_endpoint_is_named_by_url_and_model(server, format, path):
     assert policy.name == "some/model"
     ask_one(policy)
     assert ("messages" in server.seen[0]) == (path == "chat/completions")
+
+
+def test_a_named_policy_is_asked_with_a_phrase(server):
+    policy = load_policy(f"openai:{server.url}#some/model", format="agentlite", phrase="Do it right.")
+    assert policy.name == "some/model"
+    ask_one(policy)
+    assert "\nDo it right.\nAction:" in server.seen[0]["prompt"]
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed here")

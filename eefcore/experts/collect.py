@@ -6,12 +6,13 @@ A scripted expert is known by its strength and belongs to its environment (`expe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.errors import ParamsError
 from eefcore.experts import shop
+from eefcore.experts.allocation import bought
 from eefcore.experts.foreign import Episode
 from eefcore.experts.importers import read_foreign
 from eefcore.leakage import asked_for
@@ -23,26 +24,53 @@ from eefcore.types import History, Trajectory
 SPLITS = ("train", "dev", "test")
 
 
-def demonstrations(benchmark: Benchmark, names: Sequence[str], split: str, *, seed: int) -> list[Trajectory]:
-    """τ_e of each expert in `names` on each task of `split`, expert by expert.
+def given(
+    benchmark: Benchmark, names: Sequence[str], file: str, *, seed: int, budget: float, allocation: str
+) -> list[Trajectory]:
+    """D_e as it is asked for: what `file` holds, or else what the experts in `names` are paid for.
 
     Raises:
-        ParamsError: nobody scripted an expert for this benchmark.
+        ParamsError: a budget for what was bought elsewhere; and see `demonstrations`.
+        DataError: see `imported`.
+    """
+    if not file:
+        return demonstrations(benchmark, names, "train", seed=seed, budget=budget, allocation=allocation)
+    if budget:
+        raise ParamsError(
+            f"02_expert: the trajectories of `file` are there already; set budget {budget:g} to 0"
+        )
+    return imported(file, benchmark)
+
+
+def demonstrations(
+    benchmark: Benchmark,
+    names: Sequence[str],
+    split: str,
+    *,
+    seed: int,
+    budget: float = 0.0,
+    allocation: str = "each",
+) -> list[Trajectory]:
+    """τ_e of the experts in `names` on tasks of `split`, as far as `budget` goes: by default each on each, in order.
+
+    Raises:
+        ParamsError: nobody scripted an expert for this benchmark; the budget or the allocation does not do.
     """
     if not isinstance(benchmark, WebShopBenchmark):
         raise ParamsError(
             f"no scripted expert for {benchmark.card.name}; give 02_expert a `file` of trajectories instead"
         )
-    return [
-        t
-        for name in names
-        for t in shop.demonstrate(
-            benchmark,
-            shop.shopper(benchmark, name, seed=seed),
-            benchmark.tasks(split),
-            dollars=shop.STRENGTHS[name].dollars,
-        )
-    ]
+    offers = [shop.offer(benchmark, name, seed=seed) for name in names]
+    return bought(offers, benchmark.tasks(split), budget=budget, allocation=allocation)
+
+
+def tried(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[str]:
+    """The training tasks of the benchmark that experts tried, in order: C_train of trajectories from elsewhere.
+
+    What they tried and the benchmark does not hold can be cloned, and not explored.
+    """
+    known = set(benchmark.tasks("train"))
+    return [task for task in dict.fromkeys(t.task_id for t in experts) if task in known]
 
 
 def sources(experts: Iterable[Trajectory]) -> list[str]:
@@ -85,8 +113,19 @@ def uses(trajectory: Trajectory, pattern: str) -> bool:
     return any(re.search(pattern, action) for action in trajectory.actions)
 
 
+def of(experts: Sequence[Trajectory], source: str) -> list[Trajectory]:
+    """Those of `source` alone, or all of them if it is empty: EEF GPT-3 & 4 clones one expert and explores both.
+
+    Raises:
+        ParamsError: `source` is none of them.
+    """
+    if source and source not in (known := sources(experts)):
+        raise ParamsError(f"there is no expert {source!r} here; there are {', '.join(known)}")
+    return [t for t in experts if source in ("", t.source)]
+
+
 def imported(file: str, benchmark: Benchmark) -> list[Trajectory]:
-    """The trajectories of `file`: our own JSONL, or any foreign format that `importers` knows.
+    """The trajectories of `file`, or of several joined by ` + `: our own JSONL, or any foreign format that is known.
 
     A foreign record is a task of the benchmark's when it asks for the same in words, the price clause aside,
     which the official engine draws anew each time. What is none keeps its own id: it can be cloned, and is
@@ -95,18 +134,21 @@ def imported(file: str, benchmark: Benchmark) -> list[Trajectory]:
     Raises:
         DataError: the file is neither.
     """
-    path = Path(file)
-    if path.is_file():
-        with path.open("rb") as start:
-            ours = start.readline().startswith(b'{"eefcore":')
-        if ours:
-            return read_records(path, Trajectory).list
     asked = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
 
     def task(episode: Episode) -> str:
         lines = episode.observations[0].splitlines()
         return next((asked[w] for w in map(asked_for, lines) if w in asked), episode.id)
 
+    return [t for one in file.split(" + ") for t in _read(Path(one.strip()), task)]
+
+
+def _read(path: Path, task: Callable[[Episode], str]) -> list[Trajectory]:
+    if path.is_file():
+        with path.open("rb") as start:
+            ours = start.readline().startswith(b'{"eefcore":')
+        if ours:
+            return read_records(path, Trajectory).list
     return read_foreign(path, task_id=task)
 
 
@@ -118,4 +160,9 @@ def for_training(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[Tr
 
 def held_out(benchmark: Benchmark) -> list[History]:
     """s_0 of every dev and test task, for the check that nothing of them is trained on."""
-    return [History(t, benchmark.instruction(t)) for split in SPLITS[1:] for t in benchmark.tasks(split)]
+    return [s for split in SPLITS[1:] for s in starts(benchmark, benchmark.tasks(split))]
+
+
+def starts(benchmark: Benchmark, tasks: Iterable[str]) -> list[History]:
+    """s_0 of each task."""
+    return [History(t, benchmark.instruction(t)) for t in tasks]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import msgspec
 
 from eefcore.disk import write_whole
+from eefcore.formats import dialogue
 from eefcore.masking import Renderer, row
 from eefcore.types import Example
 
@@ -29,12 +30,12 @@ class Message(TypedDict):
 
 
 def messages(example: Example, *, prompt: str = "") -> list[Message]:
-    """o_t as the user's turns and a_t as the assistant's, ending with the last action; `prompt` opens o_0."""
+    """o_t as the user's turns and a_t as the assistant's, ending with the last trained action; `prompt` opens o_0."""
     out: list[Message] = []
-    for i, step in enumerate(example.trajectory.history.steps):
+    for i, step in enumerate(dialogue(example).steps):
         out += [
             {"role": "user", "content": step.observation if i else prompt + step.observation},
-            {"role": "assistant", "content": step.action, "weight": int(i >= example.first)},
+            {"role": "assistant", "content": step.action, "weight": int(i in example.trained)},
         ]
     return out
 

@@ -163,6 +163,8 @@ class HFPolicy:
             self._seats.leave(episode)
         elif asked is not None:
             self._waiting.remove(episode)
+        if not len(self._seats):
+            self._forwards = 0  # a batch is the same to the bit whatever was played before it
 
     def _arrange(self) -> None:
         """Sort the slots by length, those in use first, if forwards become much narrower by it."""

@@ -32,6 +32,10 @@ class Seats:
     def __contains__(self, episode: Hashable) -> bool:
         return episode in self._slot
 
+    def __len__(self) -> int:
+        """Episodes that sit somewhere."""
+        return len(self._slot)
+
     def slot(self, episode: Hashable) -> int:
         """Where `episode` sits."""
         return self._slot[episode]
