@@ -1,4 +1,4 @@
-"""log π of what was written, and the loss of behaviour cloning and fine-tuning (EEF §3.2, L_SFT).
+"""log π of what was written, and the losses made of it: L_SFT (EEF §3.2) and L_DPO (Agent Q eq. 4, 5).
 
     tokens        t_0    t_1    t_2    t_3
     labels        –      –      t_2    t_3       – is IGNORE: read, not trained
@@ -9,6 +9,8 @@ so that log π(t_2 | t_0 t_1) is read off z_1. The shift happens here and nowher
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,3 +46,35 @@ def sft_loss(logits: Tensor, labels: Tensor, n_trained_tokens: Tensor | int) -> 
     parts then add up to the loss of the whole, and each trained token weighs the same.
     """
     return -sequence_logp(logits, labels).sum() / n_trained_tokens
+
+
+class DPO(NamedTuple):
+    """What direct preference optimisation makes of B pairs; each has shape [B].
+
+    Attributes:
+        loss: −log σ(margin).
+        margin: β (log π/π_ref)(a^w) − β (log π/π_ref)(a^l), the implicit reward's difference; 0 where π is π_ref.
+    """
+
+    loss: Tensor
+    margin: Tensor
+
+
+def dpo_loss(
+    chosen: Tensor, rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, *, beta: float
+) -> DPO:
+    """−log σ(β log π(a^w|h)/π_ref(a^w|h) − β log π(a^l|h)/π_ref(a^l|h)) of each pair (Agent Q eq. 4).
+
+    Given whole trajectories, whose log π is the sum over their actions' tokens and over no observation's,
+    it is the trajectory DPO of Agent Q eq. 5 and of ETO: the environment's part of the likelihood is the
+    same under π and π_ref, and drops out.
+
+    Args:
+        chosen: log π of the trained tokens of each chosen side, summed (`sequence_logp`), [B].
+        rejected: the same of the rejected sides.
+        reference_chosen: the same under π_ref, from the data and not from a model.
+        reference_rejected: the same of the rejected sides.
+        beta: how strongly to stay near π_ref.
+    """
+    margin = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
+    return DPO(-F.logsigmoid(margin), margin)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eefcore.errors import MaskError
-from eefcore.formats import Format, format_named
+from eefcore.formats import Format, dialogue, format_named
 from eefcore.types import Example, History
 
 IGNORE = -100  # torch.nn.functional.cross_entropy's ignore_index
@@ -33,6 +33,11 @@ class Row(NamedTuple):
 
     tokens: list[int]
     labels: list[int]
+
+    @property
+    def n_trained(self) -> int:
+        """Trained tokens; the first one never is, since nothing predicts it."""
+        return sum(label != IGNORE for label in self.labels[1:])
 
 
 class Renderer:
@@ -75,19 +80,19 @@ def renderer(tokenizer: Any, format: str) -> Renderer:
 
 
 def row(example: Example, renderer: Renderer) -> Row:
-    """Ids and labels of τ, trained on a_first, a_{first+1}, … alone.
+    """Ids and labels of τ, trained on a_first, …, a_{until-1} alone, after the example's phrase if it has one.
 
-    What follows the last action is left out: no loss looks at it.
+    What follows the last trained action is left out: no loss looks at it.
 
     Raises:
         MaskError: nothing would be trained, or a trained span does not say its action.
     """
-    history = example.trajectory.history
+    history = dialogue(example)
     tokens, spans = renderer.encode(history)
     tokens = tokens[: spans[-1][1]]
     labels = [IGNORE] * len(tokens)
     for i, (start, stop) in enumerate(spans):
-        step, trained = history.steps[i], i >= example.first
+        step, trained = history.steps[i], i in example.trained
         # Ids that only stand there to be read must be this tokenizer's as well.
         if (trained or step.tokens) and (said := renderer.action(tokens[start:stop])) != step.action:
             reason = (

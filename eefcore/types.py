@@ -5,13 +5,15 @@ Step         (o_t, a_t)
 State        s_t, as a key: a task and the actions since s_0
 History      h_t, what a policy sees when it must act
 Trajectory   τ and R(τ)
-Example      τ and the first action to train on
+Example      τ and the actions of it to train on
+Preference   two examples from one state, the one to be preferred first
 Card         which environment a number was measured in
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -178,21 +180,80 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return state.task_id == self.task_id and state.actions == self.actions[: len(state.actions)]
 
 
-class Example(msgspec.Struct, frozen=True):
+class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     """Train on a_first, a_{first+1}, … of the trajectory, and on nothing before.
 
     Both are needed to say what is learnt: `trajectory` solves the important state s_first.
+
+    Attributes:
+        until: train on a_first … a_{until-1} only, and read nothing after; None is to the end.
+        phrase: words that the prompt says of this dialogue (NAT); written by `formats.dialogue`.
     """
 
     trajectory: Trajectory
     first: int = 0
+    until: int | None = None
+    phrase: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.first < len(self.trajectory):
+        task, length = self.trajectory.task_id, len(self.trajectory)
+        if not 0 <= self.first < length:
+            raise ValueError(f"{task}: no action {self.first} to train on in a trajectory of {length}")
+        if self.until is not None and not self.first < self.until <= length:
             raise ValueError(
-                f"{self.trajectory.task_id}: no action {self.first} to train on "
-                f"in a trajectory of {len(self.trajectory)}"
+                f"{task}: nothing to train on from a_{self.first} until a_{self.until} of {length} actions; "
+                f"until lies in {self.first + 1} … {length}"
             )
+
+    @property
+    def trained(self) -> range:
+        """The i of the trained a_i."""
+        return range(self.first, len(self.trajectory) if self.until is None else self.until)
+
+
+class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """In s_first, `chosen` is to become more likely than `rejected`: (h, a^w, a^l) of Agent Q eq. 4, τ^w, τ^l of eq. 5.
+
+    Attributes:
+        margin: by how much the chosen one is better (a difference of rewards, or of Q), above 0.
+        reason: why it is, in a few words, to read.
+        chosen_logps: log π_ref of each trained token of `chosen`, at temperature 1; empty until computed.
+        rejected_logps: the same of `rejected`.
+    """
+
+    chosen: Example
+    rejected: Example
+    margin: float
+    reason: str = ""
+    chosen_logps: tuple[float, ...] = ()
+    rejected_logps: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        states = [e.trajectory.state(e.first) for e in (self.chosen, self.rejected)]
+        if states[0] != states[1]:
+            raise ValueError(
+                f"{states[0].task_id}: a preference is between actions from one state, got {states}"
+            )
+        where = f"{states[0].task_id}: preference at s_{self.chosen.first}"
+        if _trained(self.chosen) == _trained(self.rejected):
+            raise ValueError(f"{where}: chosen and rejected do the same, {_trained(self.chosen)}")
+        if self.chosen.phrase != self.rejected.phrase:
+            raise ValueError(f"{where}: two prompts, {self.chosen.phrase!r} and {self.rejected.phrase!r}")
+        if not self.margin > 0.0:
+            raise ValueError(f"{where}: the chosen one must be better, got a margin of {self.margin}")
+        if bool(self.chosen_logps) != bool(self.rejected_logps):
+            raise ValueError(f"{where}: log-likelihoods are needed of both sides or of none")
+        for example, logps in ((self.chosen, self.chosen_logps), (self.rejected, self.rejected_logps)):
+            # An action is a token at least; a likelihood above 1, or none, is nobody's.
+            if logps and (len(logps) < len(example.trained) or not all(-math.inf < x <= 0.0 for x in logps)):
+                raise ValueError(
+                    f"{where}: {len(logps)} log-likelihoods in [{min(logps)}, {max(logps)}] "
+                    f"for {len(example.trained)} actions; expected a finite one, at most 0, for each token"
+                )
+
+
+def _trained(example: Example) -> tuple[str, ...]:
+    return tuple(example.trajectory.actions[i] for i in example.trained)
 
 
 class Card(msgspec.Struct, frozen=True):

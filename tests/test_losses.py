@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.losses import predicted, sequence_logp, sft_loss, token_logp
+from eefcore.losses import dpo_loss, predicted, sequence_logp, sft_loss, token_logp
 from eefcore.masking import IGNORE
 
 _ = IGNORE
@@ -75,3 +75,64 @@ def test_logp_is_that_of_the_softmax(seed, rows, length):
         for b in range(rows)
     ]
     assert sequence_logp(logits, labels).tolist() == pytest.approx(expected, abs=1e-4)
+
+
+# DPO ----------------------------------------------------------------------------------------------------
+
+
+def dpo(*logps: float, beta: float) -> tuple[float, float]:
+    loss, margin = dpo_loss(*(torch.tensor([x]) for x in logps), beta=beta)
+    return loss.item(), margin.item()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "reference_chosen", "reference_rejected", "beta", "loss"),
+    [
+        (-2.0, -3.0, -2.0, -3.0, 0.1, LN2),  # π is π_ref: σ(0) = ½
+        (-1.5, -3.5, -2.0, -3.0, 0.1, math.log(1 + math.exp(-0.1))),  # log-ratios +½ and −½: 0.6444
+        (-2.5, -2.5, -2.0, -3.0, 0.1, math.log(1 + math.exp(0.1))),  # −½ and +½
+        (-1.0, -3.0, -2.0, -3.0, math.log(3), math.log(4 / 3)),  # σ(ln 3) = ¾
+        (-1.0, -9.0, -1.0, -8.0, math.log(3), math.log(4 / 3)),  # the rejected one less likely does as well
+        (-2.0, -2.0, -2.0, -3.0, math.log(3), LN4),  # σ(−ln 3) = ¼
+    ],
+)
+def test_equation_4_by_hand(chosen, rejected, reference_chosen, reference_rejected, beta, loss):
+    got, margin = dpo(chosen, rejected, reference_chosen, reference_rejected, beta=beta)
+    assert got == pytest.approx(loss)
+    assert margin == pytest.approx(-math.log(math.expm1(loss)), abs=1e-6)
+
+
+def test_equation_5_sums_over_actions_and_no_observation():
+    """Chosen: tokens at ½ and ¼ of two actions, what is between them is read. Rejected: one token at ¾.
+
+    Under π_ref each token is at ½: log-ratios −ln 2 and ln 3/2, margin at β = 1 −ln 3, loss ln 4.
+    """
+    logits = torch.tensor([[EVEN, EVEN, QUARTER, EVEN], [QUARTER, EVEN, EVEN, EVEN]])
+    labels = torch.tensor([[_, 0, _, 0], [_, 1, _, _]])
+    chosen, rejected = sequence_logp(logits, labels).split(1)
+    loss, margin = dpo_loss(chosen, rejected, torch.tensor([-2 * LN2]), torch.tensor([-LN2]), beta=1.0)
+    assert margin.item() == pytest.approx(-math.log(3))
+    assert loss.item() == pytest.approx(LN4)
+
+
+def test_its_gradient_is_that_of_the_paper():
+    """−β σ(−margin) to the chosen, the opposite to the rejected: wrong pairs pull more."""
+    chosen = torch.tensor([-1.0, -5.0], requires_grad=True)
+    rejected = torch.tensor([-5.0, -1.0], requires_grad=True)
+    reference = torch.tensor([-3.0, -3.0])
+    dpo_loss(chosen, rejected, reference, reference, beta=0.5).loss.sum().backward()
+    pulls = [0.5 / (1 + math.exp(2.0)), 0.5 / (1 + math.exp(-2.0))]
+    assert chosen.grad.tolist() == pytest.approx([-p for p in pulls])
+    assert rejected.grad.tolist() == pytest.approx(pulls)
+
+
+logp = st.floats(-200.0, 0.0)
+
+
+@given(logp, logp, logp, logp, st.floats(0.01, 1.0))
+def test_what_holds_for_any_pair(chosen, rejected, reference_chosen, reference_rejected, beta):
+    loss, margin = dpo(chosen, rejected, reference_chosen, reference_rejected, beta=beta)
+    back, other = dpo(rejected, chosen, reference_rejected, reference_chosen, beta=beta)
+    assert margin == pytest.approx(-other, abs=1e-4)
+    assert loss - back == pytest.approx(-margin, abs=1e-3)  # log σ(x) − log σ(−x) = x
+    assert (loss < LN2) == (margin > 0) or margin == pytest.approx(0, abs=1e-6)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eefcore.errors import MaskError, PolicyError
-from eefcore.formats import AGENTLITE, COMPACT, Chat, Turns, format_named
+from eefcore.formats import AGENTLITE, COMPACT, Chat, Turns, conditioned, format_named
 from eefcore.losses import sft_loss
 from eefcore.masking import IGNORE, Renderer, fitted, row, show_mask
 from eefcore.types import Example, History, Step, Trajectory
@@ -43,8 +43,8 @@ def history(
     return History("t", last, steps)
 
 
-def example(h: History, first: int = 0) -> Example:
-    return Example(Trajectory(history=h, reward=1.0), first)
+def example(h: History, first: int = 0, until: int | None = None, phrase: str = "") -> Example:
+    return Example(Trajectory(history=h, reward=1.0), first, until, phrase)
 
 
 def renderers() -> dict[str, Renderer]:
@@ -87,6 +87,29 @@ def test_the_mask_starts_at_the_important_state(first, shown):
     renderer = Renderer(byte_tokenizer(), PLAIN)
     h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
     assert show_mask(*row(example(h, first), renderer), renderer.tokenizer.decode) == shown
+
+
+@pytest.mark.parametrize(
+    ("first", "until", "shown"),
+    [
+        (0, 1, "o0|«a0.»"),
+        (0, 2, "o0|«a0.»o1|«a1.»"),
+        (1, 2, "o0|a0.o1|«a1.»"),
+        (1, 3, "o0|a0.o1|«a1.»o2|«a2.»"),
+    ],
+)
+def test_what_follows_the_last_trained_action_is_left_out(first, until, shown):
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
+    assert show_mask(*row(example(h, first, until), renderer), renderer.tokenizer.decode) == shown
+
+
+def test_a_phrase_stands_after_the_task_and_is_read_only():
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    h = history(("o0", "a0"), ("o1", "a1"))
+    labelled = row(example(h, 1, phrase="Good:"), renderer)
+    assert show_mask(*labelled, renderer.tokenizer.decode) == "o0\nGood:|a0.o1|«a1.»"
+    assert conditioned(h, "") is h
 
 
 @pytest.mark.parametrize(
@@ -150,6 +173,29 @@ def test_trained_tokens_are_the_spans_and_say_the_actions(renderer, turns, data)
     assert [renderer.action(labels[start:stop]) for start, stop in spans] == list(h.actions[first:])
     assert all(label in (IGNORE, token) for token, label in zip(tokens, labels, strict=True))
     assert labels[0] == IGNORE and labels[-1] != IGNORE
+
+
+@every_renderer
+@given(turns, words, st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_row_that_ends_early_is_the_beginning_of_the_whole_one(renderer, turns, phrase, data):
+    h = history(*turns)
+    until = data.draw(st.integers(1, len(h)))
+    first = data.draw(st.integers(0, until - 1))
+    part, whole = (row(example(h, first, end, phrase), renderer) for end in (until, None))
+    assert [whole.tokens[: len(part.tokens)], whole.labels[: len(part.labels)]] == list(part)
+    assert len(part.tokens) == renderer.encode(conditioned(h, phrase)).spans[until - 1][1]
+
+
+@every_renderer
+@given(turns, words, words, st.integers(0, 4))
+@settings(max_examples=25, deadline=None)
+def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, last, phrase, t):
+    """A policy that acts on `conditioned` histories reads its training rows' beginnings."""
+    h = history(*turns, last=last)
+    t = min(t, len(h) - 1)
+    read = renderer.encode(conditioned(h.at(t), phrase)).tokens
+    assert row(example(h, t, phrase=phrase), renderer).tokens[: len(read)] == read
 
 
 @every_renderer

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from eefcore.batches import Batches, collate
 from eefcore.errors import MaskError, ParamsError, PolicyError
 from eefcore.losses import sft_loss
 from eefcore.masking import IGNORE, Row
 from eefcore.models import load_model, save_model, with_adapter
-from eefcore.training import Batches, collate, last_checkpoint, train_sft
+from eefcore.trainer import last_checkpoint
+from eefcore.training import train_sft
 
 VOCABULARY = 257
 

@@ -1,11 +1,13 @@
 """The nouns: what a state, a history, a trajectory, an example and a card are, and refuse to be."""
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.types import Card, Example, History, Mark, State, Step, Stop, Trajectory
+from eefcore.types import Card, Example, History, Mark, Preference, State, Step, Stop, Trajectory
 
 texts = st.text(max_size=8)
 moves = st.lists(st.tuples(texts, texts), max_size=6)
@@ -133,6 +135,67 @@ def test_an_example_trains_on_an_action_that_is_there():
     for first in (-1, 3):
         with pytest.raises(ValueError, match=f"t: no action {first} to train on in a trajectory of 3"):
             Example(episode(), first)
+
+
+def test_an_example_may_end_before_its_trajectory_does():
+    t = episode()
+    assert [list(e.trained) for e in (Example(t), Example(t, 1), Example(t, 0, 1), Example(t, 1, 3))] == [
+        [0, 1, 2], [1, 2], [0], [1, 2],
+    ]  # fmt: skip
+    for first, until in ((0, 0), (1, 1), (2, 1), (0, 4)):
+        with pytest.raises(ValueError, match=f"from a_{first} until a_{until} of 3 actions; until lies in"):
+            Example(t, first, until)
+
+
+def test_examples_as_they_were_written_before_they_could_end_are_still_read():
+    written = msgspec.json.encode({"trajectory": episode(), "first": 0})
+    assert msgspec.json.decode(written, type=Example) == Example(episode())
+    full = Example(episode(), 1, 2, "Good:")
+    assert msgspec.json.decode(msgspec.json.encode(full), type=Example) == full
+    assert {"until", "phrase"}.isdisjoint(msgspec.json.decode(msgspec.json.encode(Example(episode()))))
+
+
+def pair(**rest):
+    """After a: b rather than B."""
+    better, worse = history(), history((("a", "o1"), ("B", "x")))
+    sides = {
+        "chosen": Example(Trajectory(history=better, reward=1.0), 1, 2),
+        "rejected": Example(Trajectory(history=worse, reward=0.0), 1),
+    }
+    return Preference(**{**sides, "margin": 1.0, **rest})
+
+
+def test_a_preference_survives_the_disk():
+    scored = pair(reason="won", chosen_logps=(-0.5, -1.0), rejected_logps=(0.0,))
+    for p in (pair(), scored):
+        assert msgspec.json.decode(msgspec.json.encode(p), type=Preference) == p
+    assert b"logps" not in msgspec.json.encode(pair())
+
+
+def other(actions, task="t", first=1, **rest):
+    steps = tuple((a, "x") for a in actions)
+    return Example(Trajectory(history=history(steps, task), reward=0.0), first, **rest)
+
+
+@pytest.mark.parametrize(
+    "rest, said",
+    [
+        ({"rejected": other("aB", task="u")}, "from one state"),
+        ({"rejected": other("AB")}, "from one state"),
+        ({"rejected": other("aB", first=0)}, "from one state"),
+        ({"rejected": other("ab")}, "do the same"),
+        ({"rejected": other("aB", phrase="bad")}, "two prompts, '' and 'bad'"),
+        ({"margin": 0.0}, "must be better, got a margin of 0.0"),
+        ({"margin": float("nan")}, "must be better"),
+        ({"chosen_logps": (-1.0,)}, "of both sides or of none"),
+        ({"rejected": other("aBC"), "chosen_logps": (-1.0,), "rejected_logps": (-1.0,)}, "for 2 actions"),
+        ({"chosen_logps": (0.1,), "rejected_logps": (-1.0,)}, r"1 log-likelihoods in \[0.1, 0.1\]"),
+        ({"chosen_logps": (-math.inf,), "rejected_logps": (-1.0,)}, "expected a finite one"),
+    ],
+)
+def test_what_is_no_preference(rest, said):
+    with pytest.raises(ValueError, match=said):
+        pair(**rest)
 
 
 FACTS = st.dictionaries(texts, st.one_of(texts, st.integers(-9, 9), st.booleans()), max_size=4)

@@ -1,0 +1,119 @@
+"""Preference pairs in ids, with log π_ref of what they train: stored with the data, so that no second model is loaded.
+
+referenced    preferences, and what the reference thinks of each trained token      (Agent Q §5.2)
+pairs         the same as a trainer reads them
+gate          that the trainer computes what was stored, before it learns from it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from eefcore.errors import MaskError
+from eefcore.masking import Renderer, Row, row, show_mask
+from eefcore.scoring import Drift, refuse_drift, token_logps
+from eefcore.types import Preference
+
+_SAMPLE = 64  # pairs that the gate looks at, at least, where there are as many
+_GATE_TOKENS = 4096  # of one of its forward passes
+
+
+class Pair(NamedTuple):
+    """A preference in ids, and log π_ref of each trained token of both sides."""
+
+    chosen: Row
+    rejected: Row
+    chosen_logps: tuple[float, ...]
+    rejected_logps: tuple[float, ...]
+
+
+class Referenced(NamedTuple):
+    """Preferences with their reference log-likelihoods, and how many were refused because a side is too long."""
+
+    preferences: list[Preference]
+    refused: int
+
+
+def referenced(
+    preferences: Sequence[Preference],
+    model: Any,
+    renderer: Renderer,
+    *,
+    context: int,
+    batch_tokens: int,
+    bf16: bool,
+    on_rows: Callable[[int], None] = lambda n: None,
+) -> Referenced:
+    """The preferences with log π_ref of every trained token, `model` being π_ref.
+
+    Args:
+        context: pairs of which a side is longer are refused and counted, never cut.
+        batch_tokens: tokens of one forward pass (`scoring.token_logps`).
+        bf16: as the trainer that will read them computes.
+        on_rows: hears how many rows are done, two a pair.
+    """
+    sides = [(row(p.chosen, renderer), row(p.rejected, renderer)) for p in preferences]
+    fits = [max(len(c.tokens), len(r.tokens)) <= context for c, r in sides]
+    kept = [side for pair, fit in zip(sides, fits, strict=True) if fit for side in pair]
+    logps = token_logps(
+        model, kept, pad_id=_pad(renderer), batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
+    )
+    fitting = [p for p, fit in zip(preferences, fits, strict=True) if fit]
+    scored = [
+        msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected)
+        for p, chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
+    ]
+    return Referenced(scored, len(preferences) - len(scored))
+
+
+def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
+    """The preferences as the trainer reads them.
+
+    Raises:
+        MaskError: a preference has no reference log-likelihoods, or those of another number of tokens.
+    """
+    out = []
+    for p in preferences:
+        pair = Pair(row(p.chosen, renderer), row(p.rejected, renderer), p.chosen_logps, p.rejected_logps)
+        expected = (pair.chosen.n_trained, pair.rejected.n_trained)
+        got = (len(pair.chosen_logps), len(pair.rejected_logps))
+        if got != expected:
+            raise MaskError(
+                f"{p.chosen.trajectory.task_id}: preference at s_{p.chosen.first}: {expected} tokens are trained, "
+                f"{got} reference log-likelihoods are stored; compute them with this tokenizer and format "
+                "(notebook 08_preferences)"
+            )
+        out.append(pair)
+    return out
+
+
+def gate(model: Any, pairs: Sequence[Pair], *, pad_id: int, bf16: bool, at_most: float) -> Drift:
+    """By how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs.
+
+    Before a model learns from pairs that it made itself the two are one, and a drift is an error of precision,
+    tokens or files. Off-policy pairs are judged by the same bound, which then says how far the policy may be.
+
+    Raises:
+        DriftError: by more than `at_most` a token, on average.
+    """
+    some = pairs[:: max(1, len(pairs) // _SAMPLE)]
+    stored = [logps for p in some for logps in (p.chosen_logps, p.rejected_logps)]
+    rows = [side for p in some for side in (p.chosen, p.rejected)]
+    again = token_logps(model, rows, pad_id=pad_id, batch_tokens=_GATE_TOKENS, bf16=bf16)
+    return refuse_drift(stored, again, at_most=at_most)
+
+
+def shown(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> str:
+    """The shortest pair with what is trained of it in «guillemets», to read before it is trained."""
+    if not pairs:
+        return "no pair: the policy learns nothing in this round"
+    pair = min(pairs, key=lambda p: len(p.chosen.tokens) + len(p.rejected.tokens))
+    chosen, rejected = (show_mask(*side, decode) for side in (pair.chosen, pair.rejected))
+    return f"{chosen}\n\nrather than\n\n{rejected}"
+
+
+def _pad(renderer: Renderer) -> int:
+    return renderer.tokenizer.pad_token_id or 0
