@@ -1,7 +1,7 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
 # make test   the tests; with CI=true the slow ones and the notebooks as well
 # make lab    JupyterLab on the notebooks
-# make base   the committed tiny base model anew, half an hour; then remove the results of earlier runs, which know it by name
+# make base   the committed tiny bases anew, an hour; stages that stand on them are known by their content
 # make check  ruff
 # make lock   requirements.lock anew, from what is installed
 # Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
@@ -30,8 +30,9 @@ lab: setup
 	$(BIN)/jupyter lab notebooks
 
 base: setup
-	cd notebooks && ../$(BIN)/papermill -f ../params/notebooks/01_base.yaml 01_base.ipynb ../results/01_base.ipynb
-	cp results/base/base-*/model/* eefcore/policies/base/
+	cd notebooks && for base in base base_qwen; do \
+		../$(BIN)/papermill -f ../params/notebooks/01_$$base.yaml 01_base.ipynb ../results/01_$$base.ipynb || exit 1; \
+		cp ../results/$$base/base-*/model/* ../eefcore/policies/$$base/; done
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,4 +1,8 @@
-"""How far every stage of a run is: a live table in a terminal, a line a change anywhere else."""
+"""How far every stage of a run is: a live table in a terminal, a line a change anywhere else.
+
+Of a suite the table shows how much of each seed is there, of the seeds at work how much of each params
+file, and the stages at work; hundreds of others it only counts.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eefcore import store
-from eefcore.plan import Node, methods
+from eefcore.plan import Node, methods, told
 
 
 class Is(StrEnum):
@@ -49,7 +53,8 @@ class Board:
         self._is: dict[Node, Is] = dict.fromkeys(nodes, Is.WAITING)
         self._began: dict[Node, float] = {}
         self._seconds: dict[Node, float] = {}
-        self._several = len({n.run for n in nodes}) > 1
+        self._seconds_of: dict[str, list[float]] = defaultdict(list)  # of each kind, of earlier runs too
+        self._runs = list(dict.fromkeys(n.run for n in nodes))
         self._console = console or Console(markup=False, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
 
@@ -70,20 +75,33 @@ class Board:
     def set(self, node: Node, state: Is) -> None:
         """`node` is now `state`."""
         self._is[node] = state
-        if state is Is.RUNNING:
+        if state is Is.THERE and node.finished:
+            self._seconds_of[node.notebook.name].append(store.record(node.folder).seconds)
+        elif state is Is.RUNNING:
             self._began[node] = monotonic()
         elif node in self._began:
             self._seconds[node] = monotonic() - self._began[node]
+            if state is Is.DONE:
+                self._seconds_of[node.notebook.name].append(self._seconds[node])
         if not self._live and state not in (Is.THERE, Is.WAITING):
             seconds = self._seconds.get(node)
             took = "" if seconds is None else f" after {clock(seconds)}"
-            self._console.print(f"{state.value:>8}  {self._name(node)}{took}", soft_wrap=True)
+            done = (
+                [self._count(self._nodes), self._left()] if len(self._runs) > 1 and state is Is.DONE else []
+            )
+            count = "".join(f" · {part}" for part in done if part)
+            self._console.print(f"{state.value:>8}  {self._name(node)}{took}{count}", soft_wrap=True)
 
     def refresh(self, *, last: bool = False) -> None:
         """Draw the table again."""
         if self._live:
-            rows = self._nodes if last else self._visible(self._console.height - 5)
-            self._live.update(Group(self._table(rows), self._counts()), refresh=True)
+            room = self._console.height - 5
+            if len(self._runs) > 1:
+                lively = [n for n in self._nodes if self._is[n] in (Is.RUNNING, Is.FAILED)]
+                parts = [self._totals(room - len(lively) - 2), self._table(lively[: max(1, room // 2)])]
+            else:
+                parts = [self._table(self._nodes if last else self._visible(room))]
+            self._live.update(Group(*parts, self._counts()), refresh=True)
 
     def _visible(self, rows: int) -> Sequence[Node]:
         """All stages if they fit; else those at work and around them."""
@@ -95,6 +113,31 @@ class Board:
         window = set(range(first, first + max(1, rows - len(lively))))
         return [self._nodes[i] for i in sorted(window | set(lively))][: max(1, rows)]
 
+    def _totals(self, rows: int) -> Table:
+        """A row a run, and if there is room one for each params file of the runs at work."""
+        table = Table(box=None, pad_edge=False)
+        for heading in ("run", "", "stages", "failed"):
+            table.add_column(heading, no_wrap=True)
+        groups: list[tuple[str, list[Node]]] = []
+        for run in self._runs:
+            nodes = [n for n in self._nodes if n.run == run]
+            groups.append((run, nodes))
+            if any(self._is[n] is Is.RUNNING for n in nodes):
+                files: dict[str, list[Node]] = defaultdict(list)
+                for node in nodes:
+                    for file in {f"  {name.split('/')[1]}" for name in self._serves[node]}:
+                        files[file].append(node)
+                groups += files.items()
+        for name, nodes in groups if len(groups) <= rows else [g for g in groups if g[0] in self._runs]:
+            ended = sum(self._is[n] in (Is.THERE, Is.DONE) for n in nodes)
+            failed = sum(self._is[n] in (Is.FAILED, Is.BLOCKED) for n in nodes)
+            bar = ProgressBar(len(nodes), ended, width=24)
+            table.add_row(name, bar, self._count(nodes), Text(str(failed or ""), STYLES[Is.FAILED]))
+        return table
+
+    def _count(self, nodes: Sequence[Node]) -> str:
+        return f"{sum(self._is[n] in (Is.THERE, Is.DONE) for n in nodes)}/{len(nodes)}"
+
     def _table(self, nodes: Sequence[Node]) -> Table:
         table = Table(box=None, pad_edge=False)
         for heading in ("stage", "for", "", "", "time", "left"):
@@ -102,7 +145,7 @@ class Board:
             table.add_column(heading, justify=side, no_wrap=True)
         for node in nodes:
             state = self._is[node]
-            name, serves = Text(self._name(node), STYLES[state]), ", ".join(self._serves[node])
+            name, serves = Text(self._name(node), STYLES[state]), told(self._serves[node])
             table.add_row(name, serves, Text(state.value, STYLES[state]), *self._cells(node))
         return table
 
@@ -120,11 +163,12 @@ class Board:
         return bar, clock(seconds), left
 
     def _left(self) -> str:
-        """A guess at the time to the end, once a stage of each kind that is left has been seen."""
-        took = defaultdict(list)
-        for node, seconds in self._seconds.items():
-            took[node.notebook.name].append(seconds)
-        left = [n for n in self._nodes if self._is[n] in (Is.WAITING, Is.RUNNING)]
+        """A guess at the time to the end, once a stage of each kind that is left has been seen.
+
+        Not of the report, which comes last and only once.
+        """
+        took = self._seconds_of
+        left = [n for n in self._nodes[:-1] if self._is[n] in (Is.WAITING, Is.RUNNING)]
         if not left or not all(took[n.notebook.name] for n in left):
             return ""
         elapsed = {n: monotonic() - self._began[n] for n in left if self._is[n] is Is.RUNNING}
@@ -139,7 +183,7 @@ class Board:
         return Text(" · ").join([Text(f"{len(self._nodes)} stages"), *(Text(t, style) for t, style in parts)])
 
     def _name(self, node: Node) -> str:
-        return f"{node.run}/{node.folder.name}" if self._several else node.folder.name
+        return f"{node.run}/{node.folder.name}" if len(self._runs) > 1 else node.folder.name
 
 
 def clock(seconds: float) -> str:

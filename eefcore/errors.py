@@ -30,6 +30,10 @@ class StoreError(EefError, RuntimeError):
     """A record of ours can't be read or written: torn, of another schema, no space, no permission."""
 
 
+class SimulatorError(EefError, RuntimeError):
+    """A simulator in another process can't be started, or has stopped answering."""
+
+
 class CardMismatch(EefError, ValueError):
     """Records of different environment cards were about to be mixed."""
 
@@ -40,6 +44,10 @@ class LeakageError(EefError, ValueError):
 
 class MaskError(EefError, ValueError):
     """A training row would train nothing, or something that is not its action."""
+
+
+class DriftError(EefError, ValueError):
+    """Log-likelihoods stored with the data are not those that the trainer computes."""
 
 
 class ParamsError(EefError, ValueError):

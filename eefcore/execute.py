@@ -19,14 +19,17 @@ from papermill.exceptions import PapermillExecutionError
 
 from eefcore.disk import told, write_whole
 from eefcore.errors import StageFailed
+from eefcore.kernels import Forked, Kernels
 from eefcore.notebook import Notebook, Value
 
 SHOWN_LINES = 6  # of an error's message
 WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others
 
 
-def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path) -> None:
+def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels: Kernels) -> None:
     """Run `notebook` top to bottom with `values` in place of its parameters; `copy` is what it looked like.
+
+    Its kernel comes from `kernels` if they have a server at hand, else it starts from nothing.
 
     Raises:
         StageFailed: a cell raised, or the kernel died; says which and shows the first lines. `copy` is
@@ -44,7 +47,7 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path) -> None
                 progress_bar=False,
                 start_timeout=WAIT_SECONDS,
                 resources={"metadata": {"path": str(notebook.path.parent)}},  # as JupyterLab does
-                kernel_manager_class=type("Kernel", (_Kernel,), {"said": said.fileno()}),
+                kernel_manager_class=type("Kernel", (_Kernel,), {"said": said.fileno(), "kernels": kernels}),
             )
         except PapermillExecutionError as error:
             lines = error.evalue.strip().splitlines() or [""]
@@ -65,21 +68,31 @@ def kill_kernels() -> None:
         process.kill()  # of one that has ended: nothing
 
 
-_started: list[Popen] = []
+_started: list[Popen[bytes] | Forked] = []
 
 
 class _Kernel(AsyncKernelManager):
-    """Starts `eefcore.kernel`; what it says outside of cells goes to `said` and not over a progress table."""
+    """An `eefcore.kernel`; what it says outside of cells goes to `said` and not over a progress table."""
 
     said: int
+    kernels: Kernels
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         arguments = ["-f", os.path.realpath(self.connection_file), *(extra_arguments or [])]
-        return [sys.executable, "-m", "eefcore.kernel", *arguments]
+        return [*_COMMAND, *arguments]
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
-        await super()._async_launch_kernel(kernel_cmd, **kw, stdout=self.said, stderr=self.said)
-        _started.append(self.provisioner.process)
+        arguments, local = kernel_cmd[len(_COMMAND) :], self.provisioner
+        forked = self.kernels.fork(arguments, cwd=kw["cwd"], env=kw["env"], said=self.said)
+        if forked:
+            local.process, local.pid, local.pgid = forked, forked.pid, forked.pid  # a session of its own
+            self._reconcile_connection_info(local.connection_info)
+        else:
+            await super()._async_launch_kernel(kernel_cmd, **kw, stdout=self.said, stderr=self.said)
+        _started.append(local.process)
+
+
+_COMMAND = (sys.executable, "-m", "eefcore.kernel")
 
 
 def _forget_paths(copy: Path) -> None:

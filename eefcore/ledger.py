@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import add
 
@@ -39,6 +39,12 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
 def total(costs: Iterable[Cost]) -> Cost:
     """The sum of `costs`; of none, nothing."""
     return reduce(add, costs, Cost())
+
+
+def mean(costs: Sequence[Cost]) -> Cost:
+    """What one of `costs` is on average; numbers of things stay whole."""
+    shares = ((value, value / len(costs)) for value in _values(total(costs)))
+    return Cost(*(round(share) if isinstance(value, int) else share for value, share in shares))
 
 
 def rollout_cost(trajectories: Iterable[Trajectory], length: Callable[[History], int]) -> Cost:

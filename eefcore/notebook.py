@@ -16,6 +16,7 @@ import io
 import json
 import tokenize
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,6 +102,21 @@ def read_notebook(path: Path) -> Notebook:
     source = "".join(tagged[0]["source"]) if tagged else ""
     parameters = [_parameter(path, source, line) for line in _lines(path, source)]
     return Notebook(path, {p.name: p for p in parameters})
+
+
+def modules(notebook: Notebook) -> set[str]:
+    """What its cells import: of `from a import b` both `a` and `a.b`, which may be a module."""
+    cells = json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]
+    found: set[str] = set()
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            with suppress(SyntaxError):  # a cell with a magic in it
+                for node in ast.walk(ast.parse("".join(cell["source"]))):
+                    if isinstance(node, ast.Import):
+                        found |= {alias.name for alias in node.names}
+                    elif isinstance(node, ast.ImportFrom) and node.module:
+                        found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def _lines(path: Path, source: str) -> list[ast.stmt]:

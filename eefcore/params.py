@@ -8,8 +8,10 @@
     methods:
       RFT×6: {iterations: 3, explore: {samples: 6, M: 0}}
       EEF:   {iterations: 3, explore: {samples: 1, M: 5}}
+      ETO:   {iterations: 4, learn: dpo, explore: {M: 0}}
 
-What a method says is all that methods differ in. The nearest entry wins: method, then stages, then
+What a method says is all that methods differ in. `learn` is how it learns from its second iteration on: `sft`
+on selected solutions, if it does not say, or `dpo` on preferences. The nearest entry wins: method, then stages, then
 shared, then the notebook's default. Papermill would only warn of an unknown name and never looks at
 types; here both raise ParamsError, which names the file, the key, what is allowed and the closest match.
 
@@ -22,7 +24,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,17 +41,21 @@ PLANNED = frozenset({"iteration", "split", "version"})
 """Parameters that belong to the identity and that a params file may not set: i and the panel come from
 the algorithm, the version from the notebook, which raises it when a change in it changes results."""
 
-STAGES = ("expert", "select", "train", "explore", "evaluate", "report")
-"""The stages of Algorithm 1, each a notebook."""
+STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", "report")
+"""The stages of the algorithms, each a notebook."""
+
+LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "dpo")}
+"""How a method may learn, and the stages that only such a method has."""
 
 Values = Mapping[str, Value]
 
 
 class Method(NamedTuple):
-    """One of the methods compared: I, and what it sets differently."""
+    """One of the methods compared: I, how it learns, and what it sets differently."""
 
     name: str
     iterations: int
+    learn: str
     stages: Mapping[str, Values]
 
 
@@ -179,11 +185,19 @@ class _Reader:
             raise self.error("methods", f"a method's name is text without '/', got {name!r}")
         given = self.mapping(where, entry)
         for key in given:
-            choose(self.path, f"{where}: key", key, ("iterations", *STAGES))
+            choose(self.path, f"{where}: key", key, ("iterations", "learn", *STAGES))
         iterations = given.pop("iterations", None)
         if type(iterations) is not int or iterations < 1:
             raise self.error(f"{where}.iterations", f"must be a whole number from 1 on, got {iterations!r}")
-        return Method(name, iterations, self.stages(where, given))
+        learn = choose(self.path, f"{where}.learn:", given.pop("learn", "sft"), LEARN)
+        if iterations == 1 and LEARN[learn]:
+            raise self.error(
+                f"{where}.iterations", f"learn: {learn} begins with the second iteration; give it 2 or more"
+            )
+        others = [stage for how, own in LEARN.items() if how != learn for stage in own if stage in given]
+        if others:
+            raise self.error(f"{where}.{others[0]}", f"a method with learn: {learn} has no such stage")
+        return Method(name, iterations, learn, self.stages(where, given))
 
     def stages(self, where: str, given: dict[str, object]) -> dict[str, dict[str, Value]]:
         return {str(key): self.stage(where, str(key), entry) for key, entry in given.items()}

@@ -15,17 +15,21 @@ and `split: str` (`dev` or `test`, for evaluate). Its first call is
 The identity of a stage is the hash of the notebook's name, of every parameter but run, label and inputs,
 and of its inputs' identities. Names of inputs:
 
-    select     experts, simulations1, simulations2, …
+    select     experts, simulations1, simulations2, …, and the model that explored last
     train      examples, and model from the second iteration on
     explore    model, experts
+    preferences  experts, simulations, and the model that explored them
+    dpo        preferences, model
     evaluate   model; for the test panel model1, dev1, model2, dev2, …
     report     per method: <method>/experts, /select1, /model1, /dev1, /simulations1, …, /test
+    suite      the same per seed and run: seed0/mini_methods/EEF/experts, …
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,9 +37,10 @@ from typing import Any
 from eefcore import store
 from eefcore.errors import ParamsError, StoreError
 from eefcore.notebook import Notebook, Value, read_notebook, read_notebooks
-from eefcore.params import RESERVED, checked, expand, read_params
+from eefcore.params import RESERVED, checked, expand, read_params, read_yaml
 from eefcore.plan import Node, plan, upstream
-from eefcore.suite import read_suite
+from eefcore.suite import NOTEBOOK as SUITE
+from eefcore.suite import Partial, finished_part, plan_suite, read_suite
 from eefcore.tracking import Stage
 
 SMOKE = "smoke.yaml"  # the params file whose stages feed a notebook that is opened by hand
@@ -47,10 +52,23 @@ def planned(path: Path) -> list[Node]:
     return plan(read_params(path, notebooks), notebooks)
 
 
-def planned_suite(path: Path) -> list[Node]:
-    """The stages of all runs of the suite at `path`."""
+def planned_suite(path: Path, *, fast: bool = False, seeds: Sequence[int] = ()) -> list[Node]:
+    """The stages of the suite at `path`: of what `fast` keeps, of these `seeds` of it alone if there are any."""
     notebooks = read_notebooks(_folder())
-    return [node for params in read_suite(path, notebooks) for node in plan(params, notebooks)]
+    return plan_suite(read_suite(path, notebooks, fast=fast, seeds=seeds), notebooks)
+
+
+def reported(run: str) -> Partial:
+    """The report stage of `run`, to be built once more; of a suite, over what is finished of it by now.
+
+    Raises:
+        StoreError: there is nothing to report.
+    """
+    for path in sorted((store.workspace() / "params" / "suites").glob("*.yaml")):
+        if read_yaml(path).get("suite") == run:
+            notebooks = read_notebooks(_folder())
+            return finished_part(read_suite(path, notebooks), notebooks)
+    return Partial(recorded_report(run), {})
 
 
 def recorded_report(run: str) -> Node:
@@ -127,6 +145,10 @@ def _example(notebook: Notebook) -> Node | None:
     """The last stage of this kind in the smoke run, all that it reads being there; None if it has none."""
     nodes = planned(store.workspace() / "params" / SMOKE)
     example = next((n for n in reversed(nodes) if n.notebook.name == notebook.name), None)
+    if notebook.stage == SUITE:  # one of a single run and seed
+        *_, report = nodes
+        inputs = {f"seed0/{Path(SMOKE).stem}/{name}": node for name, node in report.inputs.items()}
+        example = replace(report, label=SUITE, inputs=inputs)
     if example and not all(n.finished for n in example.inputs.values()):
         from eefcore.runner import run  # papermill takes a second to load
 

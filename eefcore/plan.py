@@ -1,7 +1,9 @@
-"""The stages that a params file asks for: a DAG, each method EEF Algorithm 1.
+"""The stages that a params file asks for: a DAG, each method EEF Algorithm 1 or rounds of preference learning.
 
     expert ─ select.1 ─ train.1 ┬ explore.1 ─ select.2 ─ train.2 ┬ …      evaluate.test ─ report
                                 └ evaluate.1 (dev)               └ evaluate.2 (dev)
+
+    learn: dpo                    explore.1 ─ preferences.2 ─ dpo.2 ─ …
 
 A stage is known by what it computes: the hash of its notebook, its parameters (the version it declares
 among them) and its inputs' identities. Methods that begin alike therefore share their beginnings, and
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from eefcore import store
+from eefcore.identity import identity
 from eefcore.notebook import Notebook, Value
 from eefcore.params import Method, Params
 
@@ -72,7 +75,8 @@ def algorithm_1(iterations: int, stage: Stage) -> dict[str, Node]:
         if before:
             explored = stage("explore", f"{i - 1}", {"model": before, "experts": experts})  # lines 3–9
             simulations[f"simulations{i - 1}"] = explored
-        examples = stage("select", f"{i}", {"experts": experts, **simulations})  # lines 10–13
+        explorer = {"model": before} if before else {}  # whose simulations these are
+        examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
         trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
         models[f"model{i}"] = model = stage("train", f"{i}", trained_on)  # line 14
         panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
@@ -82,26 +86,74 @@ def algorithm_1(iterations: int, stage: Stage) -> dict[str, Node]:
     return {**made, **simulations, **models, **panels}
 
 
+def preference_rounds(iterations: int, stage: Stage) -> dict[str, Node]:
+    """ETO: behaviour cloning, then rounds of exploration and DPO; left behind as by `algorithm_1`, and the pairs.
+
+    A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
+    learnt from again, since what failed then is not what fails now.
+    """
+    experts = stage("expert", "", {})
+    examples = stage("select", "1", {"experts": experts})
+    made = {"experts": experts, "select1": examples}
+    models = {"model1": stage("train", "1", {"examples": examples})}
+    panels = {"dev1": stage("evaluate", "1", {"model": models["model1"]}, split="dev")}
+    for i in range(2, iterations + 1):
+        before = models[f"model{i - 1}"]
+        explored = stage("explore", f"{i - 1}", {"model": before, "experts": experts})
+        pairs = stage("preferences", f"{i}", {"model": before, "experts": experts, "simulations": explored})
+        models[f"model{i}"] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
+        panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
+        made.update({f"simulations{i - 1}": explored, f"preferences{i}": pairs})
+    made["test"] = stage("evaluate", "test", {**models, **panels}, split="test")
+    return {**made, **models, **panels}
+
+
+LATER = frozenset({"choose"})
+"""Parameters of select that cloning does not read: methods that differ in them alone begin alike."""
+
+ALGORITHMS = {"sft": algorithm_1, "dpo": preference_rounds}
+"""By how a method learns from its second iteration on."""
+
+
 def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
     """Every stage of `params`, each once, what a stage reads before it; last the report over all methods."""
     nodes: dict[str, Node] = {}
+    report = notebooks["report"]
+    inputs = stages_of(params, notebooks, nodes)
+    add(nodes, params.run, "report", report, params.values(report, None), inputs)
+    return list(nodes.values())
 
-    def add(method: Method | None, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
+
+def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str, Node]) -> dict[str, Node]:
+    """The stages of every method of `params`, as `<method>/<stage>`; those not yet in `nodes` are added there."""
+
+    def stage(method: Method, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
         notebook = notebooks[name]
         values = params.values(notebook, method)
         planned: dict[str, Value] = {"iteration": int(which) if which.isdecimal() else 0, "split": split}
+        if (name, which) == ("select", "1"):
+            planned |= {k: p.default for k, p in notebook.parameters.items() if k in LATER}
         values.update({k: v for k, v in planned.items() if k in notebook.parameters})
-        identity = store.identity(notebook.name, values, {k: n.identity for k, n in inputs.items()})
-        label = f"{name}.{which}" if which else name
-        return nodes.setdefault(identity, Node(params.run, label, notebook, values, dict(inputs), identity))
+        return add(nodes, params.run, f"{name}.{which}" if which else name, notebook, values, inputs)
 
-    compared = {
+    return {
         f"{method.name}/{name}": node
         for method in params.methods
-        for name, node in algorithm_1(method.iterations, partial(add, method)).items()
+        for name, node in ALGORITHMS[method.learn](method.iterations, partial(stage, method)).items()
     }
-    add(None, "report", "", compared)
-    return list(nodes.values())
+
+
+def add(
+    nodes: dict[str, Node],
+    run: str,
+    label: str,
+    notebook: Notebook,
+    values: Mapping[str, Value],
+    inputs: Inputs,
+) -> Node:
+    """The stage of `notebook` with `values`: found in `nodes`, a plan by identity, or added to it."""
+    known = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()})
+    return nodes.setdefault(known, Node(run, label, notebook, values, dict(inputs), known))
 
 
 def upstream(node: Node) -> list[Node]:
@@ -116,6 +168,13 @@ def upstream(node: Node) -> list[Node]:
 
     visit(node)
     return list(found)
+
+
+def told(methods: Iterable[str], most: int = 4) -> str:
+    """The names of `methods` without the seed and the run of a suite before them, `most` of them."""
+    names = list(dict.fromkeys(method.rpartition("/")[2] for method in methods))
+    rest = len(names) - most
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
 
 
 def methods(inputs: Iterable[Mapping[str, K]]) -> dict[K, list[str]]:

@@ -13,14 +13,19 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from eefcore import store
+from eefcore import segments, store
 from eefcore.board import Board, Is
 from eefcore.errors import EefError, StageFailed
 from eefcore.execute import execute, kill_kernels
+from eefcore.kernels import Kernels, gpu
+from eefcore.notebook import modules
 from eefcore.plan import Node
 
 COPY = "notebook.ipynb"  # the executed notebook, in its stage's folder
 TICK_SECONDS = 0.5
+
+LATER = {"eefcore.policies": ("eefcore.policies.hf",)}
+"""What a module that a notebook imports imports only when it is used, and nearly every stage does."""
 
 
 def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
@@ -38,7 +43,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
     waiting = _most_urgent_first([n for n in nodes if not n.finished])
     failures: dict[Node, EefError] = {}
     running: dict[Future[None], Node] = {}
-    with Board(nodes, jobs) as board, ThreadPoolExecutor(jobs) as pool:
+    with Board(nodes, jobs) as board, _kernels(waiting, jobs) as kernels, ThreadPoolExecutor(jobs) as pool:
         try:
             for node in set(nodes) - set(waiting):
                 _keep_copy(node)
@@ -49,7 +54,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                 for node in ready[: jobs - len(running)]:
                     waiting.remove(node)
                     board.set(node, Is.RUNNING)
-                    running[pool.submit(_run, node)] = node
+                    running[pool.submit(_run, node, kernels)] = node
                 if not running:
                     break
                 for future in wait(running, TICK_SECONDS, FIRST_COMPLETED).done:
@@ -74,12 +79,12 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
 def run_again(node: Node) -> None:
     """The notebook of the finished stage `node` executed once more: its record stays, what it shows is new."""
     try:
-        _run(node)
+        _run(node, Kernels(()))
     except EefError as error:
         raise StageFailed(_report({node: error}, blocked=0, resume="the same command")) from error
 
 
-def _run(node: Node) -> None:
+def _run(node: Node, kernels: Kernels) -> None:
     given = {
         "run": node.run,
         "label": node.label,
@@ -89,7 +94,7 @@ def _run(node: Node) -> None:
         ),
     }
     try:
-        execute(node.notebook, {**node.params, **given}, _copy(node))
+        execute(node.notebook, {**node.params, **given}, _copy(node), kernels)
     finally:
         _keep_copy(node)
     if not node.finished:
@@ -116,16 +121,25 @@ def _keep_copy(node: Node) -> None:
 
 
 def _most_urgent_first(nodes: Sequence[Node]) -> list[Node]:
-    """By how long a chain of stages waits for each: exploring goes before evaluating."""
+    """Run by run, in a run by how long a chain of stages waits for each: exploring goes before evaluating."""
+    runs = {run: i for i, run in enumerate(dict.fromkeys(n.run for n in nodes))}
     waiting = dict.fromkeys(nodes, 0)
     for node in reversed(nodes):
         for read in node.inputs.values():
             waiting[read] = max(waiting.get(read, 0), waiting[node] + 1)
-    return sorted(nodes, key=lambda n: -waiting[n])
+    return sorted(nodes, key=lambda n: (runs[n.run], -waiting[n]))
+
+
+def _kernels(waiting: Sequence[Node], jobs: int) -> Kernels:
+    """With what the notebooks import; without a server where every kernel starts before it would be ready."""
+    notebooks = {n.notebook.name: n.notebook for n in waiting} if len(waiting) > jobs else {}
+    named = {module for notebook in notebooks.values() for module in modules(notebook)}
+    later = {late for module in named for late in LATER.get(module, ())}
+    return Kernels(sorted(named | later | set(segments.modules() if named else ())))
 
 
 def _default_jobs() -> int:
-    if any(Path("/dev").glob("nvidia[0-9]*")):
+    if gpu():
         return 1
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 

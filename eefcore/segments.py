@@ -114,7 +114,7 @@ class Segment:
         self._run = None
 
     def _start(self, run: str, label: str, notebook: str, config: Mapping[str, Any], mode: str) -> None:
-        _keep_home(self._root)
+        keep_home(self._root)
         import wandb
 
         folder = self._root / run
@@ -151,7 +151,7 @@ class Segment:
             )
 
 
-def _keep_home(root: Path) -> None:
+def keep_home(root: Path) -> None:
     """What W&B would leave in the user's home is kept under the results."""
     home = root / ".wandb-home"  # `.wandb` would make W&B look for its runs there
     for what in ("DATA", "CACHE", "CONFIG", "ARTIFACT"):
@@ -180,6 +180,11 @@ def _settings(notebook: str) -> Any:
         x_disable_machine_info=True,
         x_save_requirements=False,
     )
+
+
+def modules() -> tuple[str, ...]:
+    """What a segment imports sooner or later, W&B of its own accord; a second of work."""
+    return () if mode() == "disabled" else ("wandb", "wandb.sdk.launch", "pandas")
 
 
 def mode() -> str:
@@ -213,7 +218,7 @@ class SyncReport(NamedTuple):
 
 
 def sync(root: Path, runs: Iterable[str], *, dry_run: bool = False) -> SyncReport:
-    """Upload the complete offline segments of `runs`, each once; with `dry_run` only say which.
+    """Upload the complete offline segments of `runs`, of a suite its seeds' as well; with `dry_run` only say which.
 
     Raises:
         TrackingError: there is no key.
@@ -225,7 +230,7 @@ def sync(root: Path, runs: Iterable[str], *, dry_run: bool = False) -> SyncRepor
         )
     report = SyncReport([], [], [], [])
     for run in runs:
-        for folder in sorted((root / run).glob("wandb/offline-run-*")):
+        for folder in sorted((root / run).glob("**/wandb/offline-run-*")):
             name = folder.relative_to(root).as_posix()
             if _synced(folder):
                 report.already.append(name)
@@ -244,7 +249,7 @@ def _synced(folder: Path) -> bool:
 
 
 def _upload(root: Path, folder: Path) -> bool:
-    _keep_home(root)
+    keep_home(root)
     subprocess.run(
         [sys.executable, "-m", "wandb", "sync", str(folder)],
         stdin=subprocess.DEVNULL,

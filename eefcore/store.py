@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from eefcore.contents import folder_content
 from eefcore.disk import Lines, read, sync_folder, told, write_whole
 from eefcore.errors import ParamsError, StoreError
 from eefcore.ledger import Cost
@@ -177,17 +178,12 @@ def input_identity(folder: Path) -> str:
     """The identity of what a stage reads: a finished stage's own, or the hash of a committed folder's files."""
     if (folder / "stage.json").is_file():
         return record(folder).identity
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    if not files:
+    if not any(p.is_file() for p in folder.rglob("*")):
         raise StoreError(
             f"{folder}: no finished stage and no files; run the stage that makes it first, or check the name"
         )
-    content = hashlib.sha256()
-    for path in files:
-        with told("read", path), open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-        content.update(msgspec.json.encode([path.relative_to(folder).as_posix(), digest]))
-    return content.hexdigest()
+    with told("read", folder):
+        return folder_content(folder)
 
 
 def progress(folder: Path) -> Progress | None:

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from eefcore import segments, store
 from eefcore.disk import read, told, write_whole
 from eefcore.errors import ParamsError, StoreError
+from eefcore.identity import identity
 from eefcore.journal import Journal
 from eefcore.ledger import Cost
 from eefcore.logbook import Logbook
@@ -65,7 +66,7 @@ class Stage:
     ) -> None:
         self.run, self.label, self.notebook = run, label, notebook
         self.params, self.inputs, self.identities = params, inputs, identities
-        self.identity = store.identity(notebook, params, identities)
+        self.identity = identity(notebook, params, identities)
         self._final, self._claim = store.stage_folder(run, label, self.identity), claim
         if store.recorded(self._final):
             store.publish(self._final)
@@ -99,7 +100,7 @@ class Stage:
         """
         check_portable(params)
         identities = {name: store.input_identity(path) for name, path in inputs.items()}
-        final = store.stage_folder(run, label, store.identity(notebook, params, identities))
+        final = store.stage_folder(run, label, identity(notebook, params, identities))
         if final in _open:
             _open[final].abandon()
         claim = store.Claim(final)
@@ -158,12 +159,12 @@ class Stage:
         self.beat()
 
     def figure(self, name: str, figure: Figure) -> None:
-        """`figures/<name>.png` and `.svg`."""
+        """`figures/<name>.png` and `.svg`, and of a `Plot` the numbers it draws, `.csv`."""
+        from eefcore.plots import files  # matplotlib is there: someone made the figure
+
         path = self._partial / "figures" / name
-        for ending, metadata in (("png", None), ("svg", {"Date": None})):
-            picture = io.BytesIO()
-            figure.savefig(picture, format=ending, metadata=metadata, bbox_inches="tight")
-            write_whole(path.with_name(f"{name}.{ending}"), picture.getvalue())
+        for ending, content in files(figure).items():
+            write_whole(path.with_name(f"{name}.{ending}"), content)
         self._segment.image(name, path.with_name(f"{name}.png"))
         self.beat()
 
@@ -337,6 +338,12 @@ class Bar:
         self._bar.update(n)
         if time.monotonic() - self._told >= _BEAT / 2 or self._done >= self._total:
             self._tell()
+
+    def more(self, n: int) -> None:
+        """`n` more are to be done than was said."""
+        self._total += n
+        self._bar.total = self._total
+        self._bar.refresh()
 
     def __enter__(self) -> Bar:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -76,6 +77,18 @@ def test_the_time_to_the_end_is_guessed_once_every_kind_of_stage_was_seen(demo, 
         shown.refresh()
         left = len(nodes) - len(seen)
         assert last_frame(console)[-1].endswith(f"about {clock(10 * left / 2)} left")
+
+
+def test_earlier_runs_and_the_report_do_not_hold_the_guess_back(demo, now, monkeypatch):
+    *stages, report = nodes = planned(write_params(demo.parents[1], "run: a\nmethods: {x: {iterations: 1}}"))
+    monkeypatch.setattr(board.Node, "finished", property(lambda node: node is not report))
+    monkeypatch.setattr(store, "record", lambda folder: Mock(seconds=30.0))
+    console = screen(60)
+    with Board(nodes, 1, console) as shown:
+        for node in stages[:-1]:
+            shown.set(node, Is.THERE)
+        shown.refresh()
+        assert last_frame(console)[-1].endswith("about 30 s left")
 
 
 def test_a_low_terminal_shows_what_is_at_work(demo, now):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.ledger import Cost, rollout_cost, total
+from eefcore.ledger import Cost, mean, rollout_cost, total
 from eefcore.types import History, Step, Trajectory
 
 whole = st.integers(0, 1000)
@@ -70,3 +70,12 @@ def test_an_experts_sampled_tokens_are_not_written_by_the_policy():
     t = Trajectory(history=History("t", "end", steps), reward=0.0, n_expert=1)
     told = rollout_cost([t], lambda _: 10)
     assert (told.tokens_written, told.tokens_read) == (1, 9)
+
+
+def test_the_mean_of_costs_keeps_whole_things_whole():
+    costs = [
+        Cost(episodes=3, tokens_read=7, seconds=1.0, money=0.5),
+        Cost(episodes=5, tokens_read=8, seconds=2.0),
+    ]
+    assert mean(costs) == Cost(episodes=4, tokens_read=8, seconds=1.5, money=0.25)
+    assert mean(costs[:1]) == costs[0]

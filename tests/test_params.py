@@ -1,4 +1,4 @@
-"""Parameters cells, params files, suites: what fits is read, what does not is refused with a way out."""
+"""Parameters cells and params files: what fits is read, what does not is refused with a way out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from workspaces import DEMO, KNOBS, RESERVED, notebook, write_notebook, write_pa
 from eefcore.errors import ParamsError
 from eefcore.notebook import Parameter, read_notebook, read_notebooks
 from eefcore.params import expand, read_params
-from eefcore.suite import read_suite
 
 
 @pytest.fixture
@@ -245,49 +244,3 @@ def test_environment_variables_are_checked_now_and_expanded_later(folder, monkey
     assert value == "${EEF_TEST_DATA}/x"
     assert expand(value) == "/there/x"
     assert expand(3) == 3
-
-
-# ---------------------------------------------------------------------------------- suites
-
-
-def suite(folder: Path, text: str):
-    path = folder / "params" / "suites" / "s.yaml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return read_suite(path, read_notebooks(folder / "notebooks"))
-
-
-def test_a_suite_is_runs_times_seeds(folder):
-    write_params(folder, DEMO, "a")
-    write_params(folder, DEMO.replace("run: demo", "run: other"), "b")
-    runs = suite(folder, "suite: s\nruns: [a, b]\nseeds: [0, 7]")
-    assert [(p.run, p.shared["seed"]) for p in runs] == [
-        ("s/demo/seed0", 0),
-        ("s/other/seed0", 0),
-        ("s/demo/seed7", 7),
-        ("s/other/seed7", 7),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("suite: s\nruns: [aa]\nseeds: [0]", "runs: params file 'aa' is unknown; did you mean 'a'?"),
-        ("suite: s\nruns: []\nseeds: [0]", "runs: must list params files"),
-        ("suite: s\nruns: [a]\nseeds: [x]", "seeds: must list whole numbers"),
-        ("suite: s\nruns: [a, a]\nseeds: [0]", "runs: one is listed twice"),
-        ("suite: s\nruns: [a]\nseeds: [1, 1]", "seeds: one is listed twice"),
-        ("suite: s\nruns: [a]\nseed: [0]", "key 'seed' is unknown; did you mean 'seeds'?"),
-        ("runs: [a]\nseeds: [0]", "suite: must be a name"),
-        (
-            "suite: s\nruns: [fixed]\nseeds: [0]",
-            "stages.train.seed: a file of a suite leaves the seed to the suite",
-        ),
-    ],
-)
-def test_a_suite_that_does_not_fit_is_refused(folder, text, says):
-    write_params(folder, DEMO, "a")
-    write_params(folder, DEMO.replace("epochs: 2", "seed: 2"), "fixed")
-    with pytest.raises(ParamsError) as error:
-        suite(folder, text)
-    assert says in str(error.value)

@@ -17,7 +17,7 @@ from workspaces import write_notebook, write_params
 
 from eefcore import runner, store
 from eefcore.errors import ParamsError, StageFailed
-from eefcore.pipeline import open_stage, planned, planned_suite
+from eefcore.pipeline import open_stage, planned
 from eefcore.plan import Node, methods, upstream
 
 EEF = Path(sys.executable).with_name("eef")
@@ -47,11 +47,11 @@ def test_a_method_is_algorithm_1(demo):
         ("train.1", "examples=select.1"),
         ("evaluate.1", "model=train.1"),
         ("explore.1", "model=train.1 experts=expert"),
-        ("select.2", "experts=expert simulations1=explore.1"),
+        ("select.2", "experts=expert simulations1=explore.1 model=train.1"),
         ("train.2", "examples=select.2 model=train.1"),
         ("evaluate.2", "model=train.2"),
         ("explore.2", "model=train.2 experts=expert"),
-        ("select.3", "experts=expert simulations1=explore.1 simulations2=explore.2"),
+        ("select.3", "experts=expert simulations1=explore.1 simulations2=explore.2 model=train.2"),
         ("train.3", "examples=select.3 model=train.2"),
         ("evaluate.3", "model=train.3"),
         (
@@ -94,6 +94,25 @@ def test_methods_share_what_they_begin_with(demo):
         "report": 1,
     }
     assert len({n.identity for n in nodes}) == len(nodes)
+
+
+def test_what_cloning_does_not_read_keeps_no_methods_apart(demo):
+    knobs = """iteration: int = 1  # i\nchoose: str = "a"  # of several\ncloning: str = "b"  # what"""
+    write_notebook(demo.parents[1], "03_select", parameters=knobs)
+    lines = (
+        "one: {iterations: 2}",
+        "other: {iterations: 2, select: {choose: z}}",
+        "third: {iterations: 2, select: {cloning: z}}",
+    )
+    write_params(demo.parents[1], "run: a\nmethods:\n" + "".join(f"  {line}\n" for line in lines))
+    selects = [n for n in planned(demo) if n.notebook.stage == "select"]
+    assert [(n.label, n.params["choose"], n.params["cloning"]) for n in selects] == [
+        ("select.1", "a", "b"),
+        ("select.2", "a", "b"),
+        ("select.2", "z", "b"),
+        ("select.1", "a", "z"),
+        ("select.2", "a", "z"),
+    ]
 
 
 def test_a_change_reaches_what_is_below_it_and_nothing_else(demo):
@@ -238,16 +257,6 @@ def test_stages_that_do_not_read_each_other_run_side_by_side(demo):
     runner.run([*upstream(trained[0]), *trained], resume="", jobs=2)
     first, second = (store.record(n.folder) for n in trained)
     assert first.started < second.finished and second.started < first.finished
-
-
-def test_a_suite_is_all_its_runs(demo):
-    plain(demo)
-    path = demo.parent / "suites" / "two.yaml"
-    path.parent.mkdir()
-    path.write_text("suite: two\nruns: [demo]\nseeds: [0, 1]")
-    nodes = planned_suite(path)
-    assert len({n.folder for n in nodes}) == len(nodes) == 12
-    assert {n.params["seed"] for n in nodes if n.label == "train.1"} == {0, 1}
 
 
 # ---------------------------------------------------------------------------------- opened by hand

@@ -95,6 +95,15 @@ def test_a_figure_is_kept_as_picture_and_as_drawing():
         stage.figure("curve", figure)
     assert (stage.folder / "figures/curve.png").read_bytes().startswith(b"\x89PNG")
     assert b"</svg>" in (stage.folder / "figures/curve.svg").read_bytes()
+    assert not (stage.folder / "figures/curve.csv").exists()  # what it draws is not known
+
+
+def test_a_plot_is_kept_with_the_numbers_it_draws():
+    from eefcore.figures import losses
+
+    with opened() as stage:
+        stage.figure("loss", losses([2.0, 1.0]))
+    assert (stage.folder / "figures/loss.csv").read_text() == "step,loss\n0,2.0\n1,1.0\n"
 
 
 def test_no_record_holds_a_path_of_this_machine(root):
@@ -240,6 +249,18 @@ def test_progress_is_seen_from_outside(capsys):
     assert "simulations: 100%" in capsys.readouterr().err
     stage.finish()
     assert not (stage.folder / "progress.json").exists()
+
+
+def test_a_bar_grows_with_what_turns_out_to_be_more_work(capsys):
+    stage = opened()
+    with stage.progress(0, "episodes") as bar:
+        for n in (3, 2):
+            bar.more(n)
+            bar(n)
+    seen = store.progress(store.stage_folder("smoke", "explore#1", stage.identity))
+    assert (seen.done, seen.total) == (5, 5)
+    assert "5/5" in capsys.readouterr().err
+    stage.abandon()
 
 
 LOSS, RATE = "train/loss", "explore/win_rate"

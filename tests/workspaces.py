@@ -20,6 +20,8 @@ KNOBS = {
     "05_explore": "samples: int = 1  # rollouts a state\nM: int = 1  # states simulated\nseed: int = 0  # of every draw",
     "06_evaluate": "split: str = 'dev'  # panel\ngreedy: bool = True  # or sampled",
     "07_report": "title: str = 'a run'  # heading",
+    "08_preferences": "pairs: str = 'trajectory'  # what is compared",
+    "09_dpo": "beta: float = 0.1  # how near to stay",
 }
 
 PLAY = """
@@ -95,7 +97,7 @@ def write_params(folder: Path, text: str, name: str = "demo") -> Path:
 
 
 def write_workspace(folder: Path) -> Path:
-    """Six stages that add up what they read, and the params of three methods."""
+    """Eight stages that add up what they read, and the params of three methods."""
     for name, knobs in KNOBS.items():
         write_notebook(folder, name, OPEN.format(name=name), WORK, FINISH, parameters=f"{knobs}{PLAY}")
     return write_params(folder, DEMO)
