@@ -67,6 +67,7 @@ class Case(NamedTuple):
     worse: Trajectory
     expert: Trajectory | None  # tried the skill, and lost
     rule: str  # what the case satisfies, in words, and why no stronger rule was met
+    strength: int  # of the rule, by its number in `find_cases`: 1 is the strongest
 
 
 def divergence(a: Trajectory, b: Trajectory) -> Parting | None:
@@ -156,15 +157,15 @@ def _strongest(
     lost = f"the other loses without {skill}"
     if with_expert:
         rule = f"wins using {skill}; {lost}; the expert tried it and lost"
-        return [Case(skill, b, w, tried[b.task_id], rule) for b, w in with_expert]
+        return [Case(skill, b, w, tried[b.task_id], rule, 1) for b, w in with_expert]
     if without:
         rule = f"wins using {skill}; {lost} (on none of these tasks did an expert try it and lose)"
-        return [Case(skill, b, w, None, rule) for b, w in without]
+        return [Case(skill, b, w, None, rule, 2) for b, w in without]
     if by_skill:
         rule = f"wins using {skill}; the other loses though it used it too (no task where {lost})"
-        return [Case(skill, b, w, None, rule) for b, w in by_skill]
+        return [Case(skill, b, w, None, rule, 3) for b, w in by_skill]
     rule = f"wins where the other loses (no such task was won using {skill})"
-    return [Case(None, b, w, None, rule) for b, w in pairs]
+    return [Case(None, b, w, None, rule, 4) for b, w in pairs]
 
 
 def outcomes_along(expert: Trajectory, solved: Mapping[State, bool]) -> dict[int, bool]:

@@ -68,11 +68,22 @@ def suite(
     ],
     jobs: Jobs = None,
     dry_run: DryRun = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Only what its file keeps under `fast`.")] = False,
+    seeds: Annotated[str, typer.Option(help="Only these of its seeds, as 0,1.", show_default="all")] = "",
 ) -> None:
-    """Run params files times seeds, side by side; continues like `run`."""
+    """Run params files times seeds, seed by seed; continues like `run`. `eef report` shows it half done."""
     from eefcore.pipeline import planned_suite
 
-    _run(planned_suite(suite), jobs, dry_run, f"eef suite {suite}")
+    try:
+        chosen = [int(seed) for seed in seeds.split(",")] if seeds else []
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"whole numbers and commas, as 0,1; got {seeds!r}", param_hint="--seeds"
+        ) from error
+    command = " ".join(
+        ["eef suite", str(suite), *(["--fast"] if fast else []), *([f"--seeds {seeds}"] if seeds else [])]
+    )
+    _run(planned_suite(suite, fast=fast, seeds=chosen), jobs, dry_run, command)
 
 
 @app.command()
@@ -86,14 +97,31 @@ def show(
 
 
 @app.command()
-def report(runs: Runs) -> None:
-    """Build the HTML reports of finished runs once more, from their records."""
-    from eefcore.pipeline import recorded_report
+def report(
+    runs: Runs,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Write it as a W&B Report as well, which `eef sync` publishes.")
+    ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Copy its text, tables and figures to results/published/.")
+    ] = False,
+) -> None:
+    """Build the HTML reports of finished runs once more, from their records; of a suite, over what is finished."""
+    from eefcore import published, wandb_report
+    from eefcore.pipeline import reported
     from eefcore.runner import run_again
 
-    for node in [recorded_report(run) for run in runs]:
-        run_again(node)
-        _say_report(node.run)
+    for found in [reported(run) for run in runs]:
+        for method, todo in found.missing.items():
+            typer.echo(f"not finished: {method}, {todo} stages to do")
+        run_again(found.report)
+        _say_report(found.report.run)
+        if wandb:
+            path = wandb_report.of_run(found.report.run)
+            typer.echo(f"W&B Report: {os.path.relpath(path)}, published by `eef sync`")
+        if publish:
+            folder = published.publish(found.report.run, found.report.folder)
+            typer.echo(f"Published: {os.path.relpath(folder)}")
 
 
 @app.command()
@@ -101,7 +129,8 @@ def sync(
     runs: Runs,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
 ) -> None:
-    """Upload to Weights & Biases what was recorded offline, each finished stage once."""
+    """Upload to Weights & Biases what was recorded offline, each finished stage once, and reports made for it."""
+    from eefcore import store, wandb_report
     from eefcore.tracking import sync
 
     report = sync(runs, dry_run=dry_run)
@@ -109,6 +138,10 @@ def sync(
         for segment in segments:
             typer.echo(f"{what:>10}  {segment}")
     typer.echo(", ".join(f"{len(segments)} {what}" for what, segments in report._asdict().items()))
+    for path in (store.run_folder(run) / wandb_report.FILE for run in runs):
+        if path.exists():
+            where = "when there is a W&B key" if dry_run else wandb_report.publish(path)
+            typer.echo(f"{'report':>10}  {os.path.relpath(path)}: {where}")
     if report.failed:
         raise typer.Exit(1)
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore import ledger, masking, metrics, store
+from eefcore.chapters import segments
+from eefcore.document import Segment
 from eefcore.errors import StoreError
 from eefcore.experts import collect
 from eefcore.ledger import Cost
 from eefcore.metrics import Evaluation
-from eefcore.report import Segment, segments
 from eefcore.stats import Estimate
-from eefcore.types import Card, Example, Trajectory
+from eefcore.types import Card, Example, Preference, Trajectory
 
 Stages = Mapping[str, Path]
 """Folders of a run's stages by `<method>/<name>`."""
@@ -47,10 +48,10 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
         CardMismatch: a stage was made in another environment.
     """
     methods = list(dict.fromkeys(name.partition("/")[0] for name in runs[0] if "/" in name))
-    tested = [Evaluation(m, card, tuple(_panel(run[f"{m}/test"], card) for run in runs)) for m in methods]
-    shown = [_panel(run[f"{methods[0]}/experts"], card) for run in runs]
+    tested = [Evaluation(m, card, tuple(panel(run[f"{m}/test"], card) for run in runs)) for m in methods]
+    shown = [panel(run[f"{methods[0]}/experts"], card) for run in runs]
     experts = [
-        Evaluation(f"expert: {name}", card, tuple(collect.by(panel, name) for panel in shown))
+        Evaluation(f"expert: {name}", card, tuple(collect.by(played, name) for played in shown))
         for name in collect.sources(shown[0])
     ]
     others = [e for e in tested[:-1] if e.runs]
@@ -58,10 +59,10 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
     return Evidence(
         evaluations=[*experts, *tested],
         baseline=best.method if best else None,
-        costs={m: ledger.total(_cost(run, m) for run in runs) for m in methods},
-        curves={m: _curve(runs, m, card) for m in methods},
+        costs={m: ledger.total(cost(run, m) for run in runs) for m in methods},
+        curves={m: curve(runs, m, card) for m in methods},
         experts=shown[0],
-        dialogue=_dialogue(runs[0], methods[-1], card, format),
+        dialogue=dialogue(runs[0], methods[-1], card, format),
         command=command,
         versions=store.record(runs[0][f"{methods[-1]}/test"]).packages,
     )
@@ -80,39 +81,48 @@ def best_on_dev(inputs: Stages) -> Path:
     return inputs[f"model{best}"]
 
 
-def _panel(folder: Path, card: Card) -> list[Trajectory]:
+def panel(folder: Path, card: Card) -> list[Trajectory]:
+    """The evaluated trajectories of a stage."""
     return store.read_records(folder / "panel.jsonl", Trajectory, card=card).list
 
 
-def _numbered(run: Stages, method: str, name: str) -> dict[int, Path]:
+def numbered(run: Stages, method: str, name: str) -> dict[int, Path]:
     """`dev1`, `dev2`, … of a method, by number."""
     prefix = f"{method}/{name}"
     found = {key.removeprefix(prefix): folder for key, folder in run.items() if key.startswith(prefix)}
     return {int(i): found[i] for i in sorted(found, key=int)}
 
 
-def _cost(run: Stages, method: str) -> Cost:
-    """What the method cost up to its last model: expert data, simulations, training. Evaluations are not its own."""
-    parts = [run[f"{method}/experts"]]
-    for name in ("select", "simulations", "model"):
-        parts += _numbered(run, method, name).values()
+def cost(run: Stages, method: str) -> Cost:
+    """What the method cost up to its last model: all its stages but the evaluations, which are not its own."""
+    parts = {
+        folder: None
+        for name, folder in run.items()
+        if name.startswith(f"{method}/") and not name.removeprefix(f"{method}/").startswith(("dev", "test"))
+    }
     return ledger.total(store.record(folder).cost for folder in parts)
 
 
-def _curve(runs: Sequence[Stages], method: str, card: Card) -> dict[int, Estimate]:
+def curve(runs: Sequence[Stages], method: str, card: Card) -> dict[int, Estimate]:
+    """Win rate on the dev panel by iteration; 0 is behaviour cloning."""
     return {
-        i - 1: metrics.win_rate(*(_panel(run[f"{method}/dev{i}"], card) for run in runs))
-        for i in _numbered(runs[0], method, "dev")
+        i - 1: metrics.win_rate(*(panel(run[f"{method}/dev{i}"], card) for run in runs))
+        for i in numbered(runs[0], method, "dev")
     }
 
 
-def _dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]:
-    """One training row of the method: a recovery if there is one, else the solution with most of an expert's actions."""
+def dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]:
+    """One training row of the method: a recovery if there is one, else the solution with most of an expert's actions.
+
+    Of a method that learns from preferences, what its last round preferred.
+    """
     from eefcore.models import load_tokenizer  # transformers takes seconds to load
 
-    last = max(_numbered(run, method, "select").items())[1]
-    examples = store.read_records(last / "examples.jsonl", Example, card=card).list
+    selected = max(numbered(run, method, "select").items())[1] / "examples.jsonl"
+    preferred = [folder / "preferences.jsonl" for folder in numbered(run, method, "preferences").values()]
+    pairs = [p for file in preferred[-1:] for p in store.read_records(file, Preference, card=card).list]
+    examples = [p.chosen for p in pairs] or store.read_records(selected, Example, card=card).list
     shown = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
-    tokenizer = load_tokenizer(max(_numbered(run, method, "model").items())[1] / "model")
+    tokenizer = load_tokenizer(max(numbered(run, method, "model").items())[1] / "model")
     row = masking.row(shown, masking.renderer(tokenizer, format))
     return segments(row.tokens, row.labels, tokenizer.decode)

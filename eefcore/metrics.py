@@ -35,6 +35,7 @@ class Evaluation(NamedTuple):
     method: str
     card: Card
     runs: tuple[Run, ...]
+    seeds: tuple[int, ...] = ()  # which they are, where methods may have different ones
 
 
 class Skill(NamedTuple):
@@ -143,6 +144,8 @@ def summary(run: Run, skills: Mapping[str, str]) -> dict[str, float | int]:
 def compare(a: Evaluation, b: Evaluation) -> Comparison:
     """a - b: win rate (McNemar's exact p for one seed, paired bootstrap for more) and reward (paired bootstrap).
 
+    Where both say which seeds they have, those are compared that both have.
+
     Raises:
         CardMismatch: they were measured in different environments.
         ValueError: they played different tasks, or numbers of seeds that can't be paired.
@@ -152,6 +155,7 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
             f"{a.method} was measured under the card {a.card.key}, {b.method} under {b.card.key}: "
             f"{', '.join(_differences(a.card, b.card))} differ; evaluate both in one environment"
         )
+    a, b = _common(a, b)
     panel = _panel(a.runs)
     if set(panel) != set(_panel(b.runs)):
         raise ValueError(
@@ -167,6 +171,17 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
         stats.difference(scores(a.runs, _reward, panel), scores(b.runs, _reward, panel)),
         stats.needed_n(wins.value, discordant) if wins.n else None,
     )
+
+
+def times(a: Evaluation, b: Evaluation, skill: str) -> Estimate:
+    """How many times as many tasks a wins by using `skill`, a regular expression, as b does; as `compare` pairs them."""
+    a, b = _common(a, b)
+    panel = _panel(a.runs)
+
+    def won(runs: Sequence[Run]) -> Array:
+        return scores(runs, lambda t: float(t.win and uses(t, skill)), panel)
+
+    return stats.ratio(won(a.runs), won(b.runs))
 
 
 def scores(
@@ -185,6 +200,21 @@ def scores(
             if not t.stop.infrastructure:
                 values[place[t.task_id]] = score(t)
     return out
+
+
+def _common(a: Evaluation, b: Evaluation) -> tuple[Evaluation, Evaluation]:
+    if not a.seeds or not b.seeds:
+        return a, b
+    seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
+    if not seeds:
+        raise ValueError(
+            f"{a.method} has the seeds {a.seeds}, {b.method} {b.seeds}, none in common; run one more of either"
+        )
+    of_a, of_b = (dict(zip(e.seeds, e.runs, strict=True)) for e in (a, b))
+    return (
+        a._replace(runs=tuple(of_a[s] for s in seeds), seeds=seeds),
+        b._replace(runs=tuple(of_b[s] for s in seeds), seeds=seeds),
+    )
 
 
 def _panel(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -1,94 +1,41 @@
-"""A run's evidence as one self-contained HTML file: tables, figures, case studies, what was trained on.
+"""A run's evidence: tables, figures, case studies, what was trained on.
 
     from_results    evaluations, costs, curves … -> Report, every sentence and p computed
-    build           Report -> the file
+    document        Report -> what it says, to be rendered (`page`, `markdown`, `wandb_report`)
 
-The file asks for nothing outside itself (its content policy forbids it), follows the reader's light or dark
-theme, and prints. All text of environments and models is escaped. Rows of different cards are in different
-tables, and only rows of one table are compared.
+Rows of different cards are in different tables, and only rows of one table are compared.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
-from markupsafe import Markup
-
-from eefcore import figures, metrics, stats, wording
-from eefcore.cases import Case, Move, SideBySide, find_cases, moves, side_by_side
-from eefcore.figures import Plot
+from eefcore import chapters, comparison, figures
+from eefcore.cells import Table
+from eefcore.comparison import ResultTable, by_card, compared
+from eefcore.document import Document, Prose, Section, Segment, Story, picture
 from eefcore.ledger import Cost
-from eefcore.metrics import Comparison, Evaluation, Skill
+from eefcore.metrics import Evaluation
+from eefcore.plots import Plot
 from eefcore.stats import Estimate
-from eefcore.types import Card, Stop, Trajectory
-from eefcore.wording import compact, p_value, percent, signed, span
-
-TOLD = 0.05  # p below which a gap is told from chance
-
-
-class Segment(NamedTuple):
-    """A stretch of a training row: its text, whether it carries the loss, and how many tokens it is."""
-
-    text: str
-    trained: bool
-    tokens: int
-
-
-class MethodRow(NamedTuple):
-    """One method's line of the main table. `against` compares it with the table's baseline; `holm` is its p of wins, corrected."""
-
-    method: str
-    win_rate: Estimate
-    reward: Estimate
-    skills: dict[str, Skill]
-    cost: Cost | None
-    outcomes: Counter[str]
-    against: Comparison | None
-    holm: float
-
-    @property
-    def needs(self) -> int | None:
-        """The number of tasks that would tell a win gap of this size, where this panel can't."""
-        told = self.against is None or self.against.wins.p < TOLD
-        return None if told else self.against.needed_n
-
-
-class ResultTable(NamedTuple):
-    """Methods measured under one card, and the name of the one they are held against."""
-
-    card: Card
-    rows: tuple[MethodRow, ...]
-    baseline: str | None
-
-
-class CaseStudy(NamedTuple):
-    """A case, its trajectories aligned, and what both methods are called."""
-
-    task: str
-    case: Case
-    better: str
-    worse: str
-    aligned: SideBySide
+from eefcore.studies import Seed, studied
+from eefcore.types import Trajectory
+from eefcore.wording import compact, percent
 
 
 class Figure(NamedTuple):
-    """A plot, under which heading it belongs, and what to see in it."""
+    """A plot, the name of its files, under which heading it belongs, and what to see in it."""
 
+    name: str
     section: str
     caption: str
     plot: Plot
 
 
 class Report(NamedTuple):
-    """All that the page says. `headline` and `details` are sentences computed from the data."""
+    """All that a run's report says. `headline` and `details` are sentences computed from the data."""
 
     title: str
     headline: str
@@ -96,10 +43,9 @@ class Report(NamedTuple):
     ours: str
     tables: tuple[ResultTable, ...]
     figures: tuple[Figure, ...]
-    cases: tuple[CaseStudy, ...]
+    cases: tuple[Story, ...]
     no_cases: str  # why there are none, when there are none
     dialogue: tuple[Segment, ...]
-    skills: Mapping[str, str]
     command: str
     versions: Mapping[str, str]
 
@@ -137,200 +83,98 @@ def from_results(
         if asked is not None and asked not in names:
             raise ValueError(f"no method {asked!r} to report; there are {', '.join(names)}")
     ours = names[-1] if ours is None else ours
-    groups: dict[str, list[Evaluation]] = {}
-    for e in evaluations:
-        groups.setdefault(e.card.key, []).append(e)
-    tables = tuple(_table(group, ours, baseline, skills, costs or {}) for group in groups.values())
-    main = next(t for t in tables if ours in [r.method for r in t.rows])
-    studies, no_cases = _studies(groups[main.card.key], main, ours, experts, skills)
+    groups = by_card(evaluations)
+    tables = [compared(g, skills, ours=ours, baseline=baseline, costs=costs) for g in groups]
+    main, group = next((t, g) for t, g in zip(tables, groups, strict=True) if ours in [e.method for e in g])
+    stories, no_cases = _stories(group, main, ours, experts, skills)
     return Report(
         title=title,
-        headline=headline(main, ours),
+        headline=chapters.headline(main, ours),
         details=_details(main, ours),
         ours=ours,
-        tables=tables,
+        tables=tuple(tables),
         figures=_figures(main, curves or {}),
-        cases=studies,
+        cases=stories,
         no_cases=no_cases,
         dialogue=tuple(dialogue),
-        skills=skills,
         command=command,
         versions=versions,
     )
 
 
-def segments(
-    tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[int]], str]
-) -> list[Segment]:
-    """A training row (`masking.Row`) cut where the loss begins and ends."""
-    pairs = zip(tokens, labels, strict=True)
-    runs = (
-        (trained, [t for t, _ in run]) for trained, run in groupby(pairs, lambda pair: pair[0] == pair[1])
+def document(content: Report) -> Document:
+    """What the report says, section by section."""
+    pictures = {
+        section: [picture(f.name, f.caption, f.plot) for f in group]
+        for section, group in groupby(content.figures, key=lambda f: f.section)
+    }
+    shown = (
+        Section("results", "Results", (*_tables(content), *pictures["results"])),
+        *(
+            Section(id, heading, tuple(pictures[id]))
+            for id, heading in (("navigation", "Navigation"), ("curve", "Over iterations"))
+            if id in pictures
+        ),
+        Section("cases", "Case studies", (Prose(chapters.HOW_FOUND), *content.cases) if content.cases else (Prose(content.no_cases),)),
+        *([chapters.trained(content.ours, content.dialogue)] if content.dialogue else []),
+        chapters.ended(content.tables, content.ours),
+        chapters.environment([t.card for t in content.tables]),
+        chapters.WORDS,
+        chapters.again(content.command, content.versions),
+    )  # fmt: skip
+    return Document(content.title, content.headline, content.details, shown)
+
+
+def _tables(content: Report) -> list[Prose | Table]:
+    many = len(content.tables) > 1
+    several = (
+        f"These methods were measured in {len(content.tables)} different environments. Numbers of different tables "
+        "can't be compared."
     )
-    return [Segment(decode(run), trained, len(run)) for trained, run in runs]
-
-
-def rows(content: Report) -> list[dict[str, object]]:
-    """The main table as plain rows, for a notebook, a CSV file and W&B."""
     return [
-        {
-            "method": row.method,
-            "n": row.win_rate.n,
-            "seeds": row.win_rate.seeds,
-            "win rate": percent(row.win_rate.value),
-            "95 %": span(row.win_rate),
-            "reward": f"{row.reward.value:.3f}",
-            **{
-                f"{name} {what}": percent(getattr(skill, what).value)
-                for name, skill in row.skills.items()
-                for what in ("success", "attempt")
-            },
-            "simulations": row.cost.episodes if row.cost else "",
-            "env steps": row.cost.env_steps if row.cost else "",
-            "tokens trained": row.cost.tokens_trained if row.cost else "",
-            "seconds": round(row.cost.seconds) if row.cost else "",
-            f"against {table.baseline}": p_value(row.against.wins.p) if row.against else "",
-            "card": table.card.key,
-        }
-        for table in content.tables
-        for row in table.rows
+        *([Prose(several)] if many else []),
+        *(
+            comparison.table(
+                "methods" if not i else f"methods{i + 1}",
+                result,
+                [
+                    *comparison.named_by(),
+                    *comparison.scores(),
+                    *comparison.gaps(result),
+                    *comparison.skills(result),
+                    *comparison.costs(),
+                ],
+                title=f"{result.card.name}, card {result.card.key}" if many else "",
+                ours=content.ours,
+            )
+            for i, result in enumerate(content.tables)
+        ),
     ]
 
 
-def headline(table: ResultTable, ours: str) -> str:
-    """What the table says of `ours`, in one sentence that claims no more than p allows."""
-    rows = {r.method: r for r in table.rows}
-    row = rows[ours]
-    n = f"{row.win_rate.n:,} tasks" + (
-        f" in each of {row.win_rate.seeds} seeds" if row.win_rate.seeds > 1 else ""
-    )
-    if not row.win_rate.n:
-        return f"No episode of {ours} could be judged: the infrastructure failed in all of them."
-    wins = f"{ours} wins {percent(row.win_rate.value)} of {n}"
-    if row.against is None or not row.against.wins.n:
-        return f"{wins} (95 % interval {span(row.win_rate)})."
-    gap, other = row.against.wins, rows[table.baseline]
-    most = not any(r.win_rate.value > other.win_rate.value for r in table.rows if r.method != ours)
-    name = f"{other.method}, the best of the others" if most and len(rows) > 2 else other.method
-    test = f"{p_value(gap.p)}, {'McNemar’s exact test' if gap.seeds == 1 else 'paired bootstrap over seeds and tasks'}"
-    if gap.p < TOLD:
-        points = f"{100 * abs(gap.value):.1f} points {'more' if gap.value > 0 else 'fewer'} than {name}"
-        return f"{wins}, {points} (95 % interval {signed(gap.low)} to {signed(gap.high)}; {test})."
-    needed = row.against.needed_n
-    alone = " in one seed" if gap.seeds > 1 else ""
-    more = f"; a gap of this size needs n ≥ {needed:,} to be told{alone}" if needed else ""
-    return (
-        f"{wins} and {name} {percent(other.win_rate.value)}: this panel can't tell them apart ({test}{more})."
-    )
-
-
-def build(path: Path, content: Report) -> Path:
-    """The page at `path`, written beside it first and renamed when whole."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("eefcore"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {name: getattr(wording, name) for name in wording.__all__}
-    environment.globals |= {
-        "moves": moves,
-        "isnan": math.isnan,
-        "skills_of": lambda move: _skills_of(move, content.skills),
-        "svg": lambda figure: Markup(figures.inline_svg(figure.plot, f"f{content.figures.index(figure)}")),
-        "figures_of": lambda section: [f for f in content.figures if f.section == section],
-    }
-    page = environment.get_template("report.html.jinja").render(
-        content._asdict(), TOLD=TOLD, outcomes=_OUTCOMES
-    )
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    # Observations hold anything, half of a surrogate pair included.
-    unfinished.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
-    os.replace(unfinished, path)
-    return path
-
-
-_OUTCOMES = ("win", "loss", *(stop.value for stop in Stop if stop is not Stop.DONE))
-
-
-def _table(
-    group: Sequence[Evaluation],
-    ours: str,
-    baseline: str | None,
-    skills: Mapping[str, str],
-    costs: Mapping[str, Cost],
-) -> ResultTable:
-    rates = {e.method: metrics.win_rate(*e.runs) for e in group}
-    if len(rates) < len(group):
-        raise ValueError(
-            f"two evaluations share a name: {', '.join(e.method for e in group)}; name each once"
-        )
-    others = [m for m in rates if m != ours and not math.isnan(rates[m].value)]
-    held = baseline if baseline in rates else max(others, key=lambda m: rates[m].value, default=None)
-    reference = next((e for e in group if e.method == held), None)
-    against = [None if reference in (None, e) else metrics.compare(e, reference) for e in group]
-    corrected = stats.holm([math.nan if c is None else c.wins.p for c in against])
-    rows = (
-        MethodRow(
-            method=e.method,
-            win_rate=rates[e.method],
-            reward=metrics.mean_reward(*e.runs),
-            skills=metrics.navigation(skills, *e.runs),
-            cost=costs.get(e.method),
-            outcomes=metrics.outcomes(*e.runs),
-            against=comparison,
-            holm=p,
-        )
-        for e, comparison, p in zip(group, against, corrected, strict=True)
-    )
-    return ResultTable(group[0].card, tuple(rows), held)
-
-
-def _studies(
+def _stories(
     group: Sequence[Evaluation],
     table: ResultTable,
     ours: str,
-    experts: Iterable[Trajectory],
+    experts: Sequence[Trajectory],
     skills: Mapping[str, str],
-) -> tuple[tuple[CaseStudy, ...], str]:
+) -> tuple[tuple[Story, ...], str]:
     runs = {e.method: e.runs[0] for e in group}
     if table.baseline in (None, ours):
         return (), f"There is no other method to hold {ours} against."
-    found = find_cases(runs[ours], runs[table.baseline], experts, skills)
-    if not found:
-        return (), f"{ours} won no task that {table.baseline} lost, in the first seed."
-    return tuple(
-        CaseStudy(_first_line(c.better), c, ours, table.baseline, side_by_side(c.better, c.worse))
-        for c in found
-    ), ""
+    seed = Seed("", runs[ours], runs[table.baseline], experts)
+    found = studied([seed], ours, table.baseline, skills)
+    return found, "" if found else f"{ours} won no task that {table.baseline} lost, in the first seed."
 
 
 def _figures(table: ResultTable, curves: Mapping[str, Mapping[int, Estimate]]) -> tuple[Figure, ...]:
-    out = [
-        Figure(
-            "results",
-            "Win rate with 95 % intervals.",
-            figures.win_rates({r.method: r.win_rate for r in table.rows}),
-        )
-    ]
+    rates = figures.win_rates({r.method: r.win_rate for r in table.rows})
+    out = [Figure("win_rates", "results", "Win rate with 95 % intervals.", rates)]
     if table.rows[0].skills:
-        out.append(
-            Figure(
-                "navigation",
-                "Full bars: tasks won by a trajectory that uses the skill, with 95 % intervals. Outlines: tasks where it "
-                "was used at all. What lies between was tried in vain.",
-                figures.navigation({r.method: r.skills for r in table.rows}),
-            )
-        )
+        plot = figures.navigation({r.method: r.skills for r in table.rows})
+        out.append(Figure("navigation", "navigation", chapters.NAVIGATION, plot))
     if curves:
-        out.append(
-            Figure(
-                "curve",
-                "Win rate on the dev panel, by which the iteration was chosen; the table is of the test panel.",
-                figures.curve(curves),
-            )
-        )
+        out.append(Figure("curve", "curve", chapters.CURVE, figures.curve(curves)))
     return tuple(out)
 
 
@@ -350,11 +194,3 @@ def _details(table: ResultTable, ours: str) -> tuple[str, ...]:
             f"against {compact(other.cost.episodes)} and {compact(other.cost.tokens_trained)}."
         )
     return tuple(out)
-
-
-def _first_line(trajectory: Trajectory) -> str:
-    return trajectory.history.at(0).observation.strip().removeprefix("Task:").split("\n", 1)[0]
-
-
-def _skills_of(move: Move, skills: Mapping[str, str]) -> list[str]:
-    return [name for name, pattern in skills.items() if re.search(pattern, move.action)]

@@ -3,6 +3,7 @@
     wilson             a share of n
     rate, mean         over seeds × tasks, values [R, T]
     difference         paired on the same tasks, with p
+    ratio              paired likewise: how many times as often
     mcnemar, holm      exact for one seed; many comparisons
     needed_n           the panel that would tell a gap
 
@@ -97,6 +98,28 @@ def difference(a: Array, b: Array) -> Difference:
         tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
         p = min(1.0, 2 * float(tail + 1) / (len(drawn) + 1))
     return Difference(float(np.nanmean(gaps)), *_percentiles(drawn), p, n, len(gaps))
+
+
+def ratio(a: Array, b: Array) -> Estimate:
+    """Mean of a over mean of b where both are judged, and the percentiles of the paired bootstrap.
+
+    Where b is never more than 0 it is infinite, and not a number where a is neither; an end of the interval
+    may be infinite as well.
+    """
+    missing = np.isnan(a) | np.isnan(b)
+    kept = [np.where(missing, np.nan, x) for x in (a, b)]
+    n = int((~missing).any(axis=0).sum())
+    if not n:
+        return Estimate(math.nan, math.nan, math.nan, 0, len(a))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.divide(*(np.nanmean(x) for x in kept))
+        drawn = np.divide(*(bootstrap(x) for x in kept))
+    told = drawn[~np.isnan(drawn)]
+    if not len(told):
+        return Estimate(math.nan, math.nan, math.nan, n, len(a))
+    # Between a finite ratio and an infinite one there is no middle.
+    low, high = np.percentile(told, (2.5, 97.5), method="nearest")
+    return Estimate(float(value), float(low), float(high), n, len(a))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

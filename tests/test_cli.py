@@ -132,6 +132,36 @@ def test_a_report_is_built_again_from_the_records(demo):
     assert store.stages("a") == records
 
 
+def test_a_report_is_written_for_wandb_and_published(demo):
+    write_notebook(
+        demo.parents[1],
+        "07_report",
+        OPEN.format(name="07_report"),
+        """
+        from eefcore import document
+        from eefcore.store import run_folder
+        document.write(run_folder(run) / document.FILE, document.Document(title, "a headline", (), ()))
+        (stage.folder / "report.md").write_text("a headline")
+        stage.finish()
+        """.replace("        ", ""),
+        parameters=KNOBS["07_report"],
+    )
+    text = "run: a\nmethods: {EEF: {iterations: 1}}"
+    done = eef("run", write_params(demo.parents[1], text))
+    assert done.returncode == 0, done.stderr
+
+    done = eef("report", "a", "--wandb", "--publish")
+    assert done.returncode == 0, done.stderr
+    assert "W&B Report: results/a/report.wandb.json, published by `eef sync`\n" in done.stdout
+    assert done.stdout.endswith("Published: results/published/a\n")
+    results = demo.parents[1] / "results"
+    assert "a headline" in (results / "a" / "report.wandb.json").read_text()
+    assert (results / "published" / "a" / "report.md").read_text() == "a headline"
+
+    done = eef("sync", "a", "--dry-run")
+    assert "results/a/report.wandb.json: when there is a W&B key\n" in done.stdout
+
+
 def test_a_run_without_a_report_has_none_to_build(demo):
     done = eef("report", "nosuch")
     assert done.returncode == 1 and "no report was made; finish the run" in done.stderr
@@ -142,16 +172,6 @@ def test_a_run_that_is_not_there(demo):
     assert (
         done.returncode == 1 and "no finished stage; runs are named as in their params files" in done.stderr
     )
-
-
-def test_a_suite_dry(demo):
-    path = demo.parent / "suites" / "s.yaml"
-    path.parent.mkdir()
-    path.write_text("suite: s\nruns: [demo]\nseeds: [0, 1]")
-    done = eef("suite", path, "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "results/s/demo/seed0/" in done.stdout and "results/s/demo/seed1/" in done.stdout
-    assert "40 stages, 40 to do" in done.stdout
 
 
 def test_data_is_generated_in_the_official_format(tmp_path):

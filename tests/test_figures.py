@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 from episodes import SKILLS, by_back, by_next, naive
 
-from eefcore import figures
+from eefcore import figures, plots, suite_figures
 from eefcore.metrics import Skill, navigation, win_rate
 from eefcore.stats import Estimate
 
@@ -37,6 +37,15 @@ PLOTS = {
     ),
     "nothing judged": lambda: figures.win_rates({"EEF": NOTHING}),
     "no skill used": lambda: figures.navigation({"EEF": {"Next": Skill(NOTHING, e(0.2))}}),
+    "models": lambda: suite_figures.models(
+        {"EEF": {"tiny": e(0.5), "qwen": e(0.4)}, "RFT": {"tiny": e(0.3)}}
+    ),
+    "finders": lambda: suite_figures.finders({"fixed": (e(5.0), e(0.5)), "binary": (e(2.5), e(0.4))}),
+    "by_difficulty": lambda: suite_figures.by_difficulty(
+        {"EEF": {1: e(0.9), 3: e(0.2)}, "RFT": {1: e(0.9)}}, "page"
+    ),
+    "origins": lambda: suite_figures.origins({"EEF": {"alone": 0.5, "helped": 0.25}, "RFT": {"alone": 0.5}}),
+    "shares": lambda: suite_figures.shares({"EEF": e(0.1), "RFT": Estimate(0.0, 0.0, 0.0, 1)}, "mistakes"),
     "one point": lambda: figures.curve({"EEF": {0: e(0.4)}}),
     "an expert of one action": lambda: figures.state_line(by_next("a", 1.0), {}),
 }
@@ -44,7 +53,7 @@ PLOTS = {
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_figure_is_three_files_that_repeat(name, tmp_path):
-    first, second = (figures.save(PLOTS[name](), tmp_path / which) for which in ("a.b", "c"))
+    first, second = (plots.save(PLOTS[name](), tmp_path / which) for which in ("a.b", "c"))
     assert [p.name for p in first] == ["a.b.png", "a.b.svg", "a.b.csv"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -58,8 +67,8 @@ def test_a_figure_is_three_files_that_repeat(name, tmp_path):
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_inline_figures_take_the_ink_of_the_page_and_share_no_id(name):
-    one, other = (figures.inline_svg(PLOTS[name](), prefix) for prefix in ("f1", "f2"))
-    assert figures.INK not in one
+    one, other = (plots.inline_svg(PLOTS[name](), prefix) for prefix in ("f1", "f2"))
+    assert plots.INK not in one
     assert "currentColor" in one
     ids = [re.findall(r'\bid="([^"]+)"', svg) for svg in (one, other)]
     assert len(set(ids[0])) == len(ids[0])
@@ -105,3 +114,14 @@ def test_points_stand_where_the_numbers_are():
     x, y = line.lines[0].get_data()
     assert list(y) == pytest.approx([38, 40])
     assert list(x) == pytest.approx([1, 11], abs=0.1)
+
+
+def test_more_methods_than_colours_are_told_apart():
+    lines = [c.lines[0] for c in figures.curve({f"m{i}": {0: e(0.4)} for i in range(12)}).axes[0].containers]
+    assert len({(line.get_color(), line.get_linestyle(), line.get_markerfacecolor()) for line in lines}) == 12
+
+
+def test_a_bar_of_origins_is_as_long_as_what_was_solved():
+    (axes,) = PLOTS["origins"]().axes
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches[:4]]
+    assert ends == pytest.approx([50, 75, 50, 50])

@@ -18,6 +18,7 @@ from eefcore.metrics import (
     navigation,
     outcomes,
     scores,
+    times,
     win_rate,
     win_rate_by,
 )
@@ -196,6 +197,39 @@ def test_an_expert_that_played_once_is_held_against_each_seed():
     assert stats.difference(np.ones((3, 20)), np.zeros((1, 20))).value == 1.0
 
 
+def test_a_ratio_is_of_means_and_holds_the_truth_between_its_ends():
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(60):
+        skill = rng.random(300)  # the same tasks are easy for both
+        a, b = ((skill < share).astype(float)[None] for share in (0.6, 0.2))
+        flip = rng.random((2, 300)) < 0.1
+        a, b = np.where(flip[0], rng.random(300) < 0.6, a), np.where(flip[1], rng.random(300) < 0.2, b)
+        found = stats.ratio(a, b)
+        assert found.value == pytest.approx(a.mean() / b.mean())
+        assert found.low <= found.value <= found.high
+        held += found.low <= 3 <= found.high
+    assert held >= 52  # 95 % of 60 are 57
+
+
+@pytest.mark.parametrize(
+    "a, b, value",
+    [
+        ([1, 1, 0, 0], [1, 0, 0, 0], 2.0),
+        ([1, 0, NAN, 1], [1, 0, 1, NAN], 1.0),  # only where both are judged
+        ([1, 1], [0, 0], math.inf),
+        ([0, 0], [1, 1], 0.0),
+    ],
+)
+def test_a_ratio_by_hand(a, b, value):
+    assert stats.ratio(np.array([a], float), np.array([b], float)).value == value
+
+
+@pytest.mark.parametrize("a, b", [([0, 0], [0, 0]), ([NAN, 1], [1, NAN])])
+def test_nothing_over_nothing_is_no_ratio(a, b):
+    assert all(map(math.isnan, stats.ratio(np.array([a], float), np.array([b], float))[:3]))
+
+
 def test_what_can_not_be_paired_is_refused():
     with pytest.raises(ValueError, match="can't be paired"):
         stats.difference(np.ones((3, 20)), np.zeros((2, 20)))
@@ -304,6 +338,29 @@ def test_compare_pairs_by_task():
     assert found.wins.p == pytest.approx(stats.mcnemar(8, 2))
     assert found.reward.value == pytest.approx(0.6)
     assert found.needed_n == stats.needed_n(found.wins.value, 1.0)
+
+
+def test_methods_are_compared_over_the_seeds_that_both_have():
+    def e(method, *wins, seeds):
+        runs = tuple([naive(f"t{i}", 1.0 if i < n else 0.5) for i in range(10)] for n in wins)
+        return Evaluation(method, CARD, runs, seeds)
+
+    a, b = e("a", 9, 6, 4, seeds=(0, 1, 2)), e("b", 1, 3, 0, seeds=(2, 1, 5))
+    assert compare(a, b).wins.value == pytest.approx(((6 - 3) + (4 - 1)) / 20)
+    assert compare(a, b).wins.seeds == 2
+    with pytest.raises(ValueError, match=r"a has the seeds \(0, 1, 2\), c \(7,\), none in common"):
+        compare(a, e("c", 3, seeds=(7,)))
+    # Where one does not say which it has, they are taken in order, as ever.
+    with pytest.raises(ValueError, match="can't be paired"):
+        compare(a, b._replace(seeds=(), runs=b.runs[:2]))
+
+
+def test_how_many_times_as_many_by_a_skill():
+    a = Evaluation("a", CARD, ([by_next(f"t{i}", float(i < 6)) for i in range(10)],))
+    b = Evaluation("b", CARD, ([by_next(f"t{i}", float(i < 2)) for i in range(9)] + [spoilt("t9")],))
+    assert times(a, b, SKILLS["Next"]).value == pytest.approx(3.0)
+    assert times(a, b, SKILLS["Next"]).n == 9  # where both could play
+    assert math.isnan(times(a, b, SKILLS["Back"]).value)
 
 
 def test_compare_refuses_other_cards_and_other_tasks():

@@ -6,11 +6,13 @@ from html.parser import HTMLParser
 import pytest
 from episodes import CARD, NEXT, SKILLS, by_next, episode, naive, spoilt
 
-from eefcore import report, stats
+from eefcore import page, stats
+from eefcore.chapters import segments
+from eefcore.document import Segment
 from eefcore.ledger import Cost
 from eefcore.masking import IGNORE
 from eefcore.metrics import Evaluation
-from eefcore.report import build, from_results, segments
+from eefcore.report import document, from_results
 from eefcore.stats import Estimate
 from eefcore.types import Card
 
@@ -56,7 +58,7 @@ class Page(HTMLParser):
 
 
 def page_of(content, tmp_path):
-    return Page(build(tmp_path / "report.html", content).read_text(encoding="utf-8"))
+    return Page(page.build(tmp_path / "report.html", document(content)).read_text(encoding="utf-8"))
 
 
 def full(**rest):
@@ -134,20 +136,20 @@ def test_p_is_corrected_for_the_comparisons_made():
 
 
 def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
-    page = page_of(full(), tmp_path)
+    shown = page_of(full(), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html"]
-    names = {tag for tag, _ in page.tags}
+    names = {tag for tag, _ in shown.tags}
     assert {"svg", "table", "mark", "figure"} <= names
     assert not {"script", "link", "iframe", "img", "object"} & names
-    for _, attributes in page.tags:
+    for _, attributes in shown.tags:
         for name in ("src", "href", "xlink:href", "srcset"):
             assert attributes.get(name, "#").startswith("#")
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
-    ids = [a["id"] for _, a in page.tags if "id" in a]
+    ids = [a["id"] for _, a in shown.tags if "id" in a]
     assert len(set(ids)) == len(ids)
-    assert {a["href"][1:] for tag, a in page.tags if tag == "a"} <= set(ids)
+    assert {a["href"][1:] for tag, a in shown.tags if tag == "a"} <= set(ids)
 
 
 def test_the_table_shows_every_number(tmp_path):
@@ -180,7 +182,7 @@ def test_a_gap_that_can_not_be_told_says_what_it_needs(tmp_path):
 def test_the_marked_dialogue(tmp_path):
     content = full()
     assert content.dialogue == (("a", False, 1), ("b", True, 1), ("c", False, 1))
-    build(tmp_path / "r.html", content)
+    page.build(tmp_path / "r.html", document(content))
     assert "<pre>a<mark>b</mark>c</pre>" in (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "1 of 3" in page_of(content, tmp_path).text
 
@@ -188,8 +190,8 @@ def test_the_marked_dialogue(tmp_path):
 def test_a_case_study_is_aligned_where_they_part(tmp_path):
     content = full()
     next_case = content.cases[0]
-    assert next_case.case.better.task_id == "t25"  # the first that the expert tried as well
-    html = build(tmp_path / "r.html", content).read_text(encoding="utf-8")
+    assert next_case.task == "t25"  # the first that the expert tried as well
+    html = page.build(tmp_path / "r.html", document(content)).read_text(encoding="utf-8")
     study = html[html.index('<article class="case">') : html.index("</article>")]
     before, after = study.split("here they part")
     assert before.count('data-side="both"') == 2  # a thought and a search, alike
@@ -232,15 +234,15 @@ def test_any_text_is_only_text(tmp_path):
         skills={"<i>": "Next"},
         command=EVIL,
         versions={EVIL: EVIL},
-        dialogue=[report.Segment(EVIL, True, 3)],
+        dialogue=[Segment(EVIL, True, 3)],
     )
-    page = page_of(content, tmp_path)
-    assert not {"script", "b>", "i"} & {tag for tag, _ in page.tags}
-    assert page.text.count('<script>alert("x")</script>') > 20
+    shown = page_of(content, tmp_path)
+    assert not {"script", "b>", "i"} & {tag for tag, _ in shown.tags}
+    assert shown.text.count('<script>alert("x")</script>') > 20
 
 
 def test_a_page_is_made_again_to_the_byte(tmp_path):
-    one, other = (build(tmp_path / name, full()).read_bytes() for name in ("a.html", "b.html"))
+    one, other = (page.build(tmp_path / name, document(full())).read_bytes() for name in ("a.html", "b.html"))
     assert one == other
 
 

@@ -1,0 +1,24 @@
+"""What a README cites: a report's text, tables and figures, copied out of its stage to be committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eefcore import store
+from eefcore.disk import read, write_whole
+
+KEPT = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv")
+"""Of the report stage's files those that are small: drawings (SVG) stay there."""
+
+
+def publish(run: str, stage: Path) -> Path:
+    """The small files of the finished report stage in results/published/<run>; what was there before is replaced."""
+    out = store.results_root() / "published" / run
+    there = {path.relative_to(stage) for pattern in KEPT for path in stage.glob(pattern)}
+    for pattern in KEPT:
+        for old in out.glob(pattern):
+            if old.relative_to(out) not in there:
+                old.unlink()
+    for path in sorted(there):
+        write_whole(out / path, read(stage / path))
+    return out

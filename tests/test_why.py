@@ -1,0 +1,269 @@
+"""What was trained on, which tasks are hard, and who solved what first."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from episodes import BACK, CARD, NAIVE, NEXT, SKILLS, by_back, by_next, naive
+from episodes import episode as played
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore import store, why
+from eefcore.errors import CardMismatch
+from eefcore.experts import collect, shop
+from eefcore.exploration import expert_starts
+from eefcore.metrics import Evaluation
+from eefcore.policies.scripted import Scripted
+from eefcore.rollout import rollout
+from eefcore.selection import Repository, cloning_set, training_set
+from eefcore.types import Card, Example, History, Mark, Step, Stop, Trajectory
+from eefcore.why import ALONE, DEMONSTRATED, Credit, Difficulty, First, Growth, Learnt
+
+
+def episode(actions, n_expert=0, reward=1.0, task="t", **rest):
+    steps = tuple(Step(f"o{i}", a) for i, a in enumerate(actions))
+    return Trajectory(history=History(task, "end", steps), reward=reward, n_expert=n_expert, **rest)
+
+
+def expert(actions, reward=0.0, task="t", source="strong", **rest):
+    return episode(actions, len(actions), reward, task, source=source, **rest)
+
+
+# What was trained on ------------------------------------------------------------------------------------
+
+SLIP = (Mark(2, "give_up"), Mark(2, "overlook"), Mark(3, "give_up"))
+WON, LOST = expert("abcd", 1.0), expert("abcdef", 0.0, "u", marks=SLIP)
+
+
+def values(row):
+    return [getattr(row, name).value for name in ("actions", "expert", "mistakes", "lost")]
+
+
+@pytest.mark.parametrize(
+    "examples, told",
+    [
+        # SFT ALL, SFT POS and NAT; a slip is an action, not a mark
+        (cloning_set([WON, LOST], "all"), [10, 1.0, 2 / 10, 6 / 10]),
+        (cloning_set([WON, LOST], "positive"), [4, 1.0, 0.0, 0.0]),
+        (cloning_set([WON, LOST], "conditioned", win="w", loss="l"), [10, 1.0, 2 / 10, 6 / 10]),
+        # EEF, from s_3 on and from s_4 on
+        ([Example(episode("abcdXY", 4, task="u", marks=SLIP), 3)], [3, 1 / 3, 1 / 3, 0.0]),
+        ([Example(episode("abcdXY", 4, task="u", marks=SLIP), 4)], [2, 0.0, 0.0, 0.0]),
+        ([Example(LOST, 0, until=3)], [3, 1.0, 1 / 3, 1.0]),
+        ([], [0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_what_a_method_was_trained_on(examples, told):
+    (row,) = why.trained_on("m", [Learnt([], [], [examples])])
+    assert (row.method, row.iteration) == ("m", 1) and values(row) == pytest.approx(told)
+    assert [row.mistakes.low, row.mistakes.high] == pytest.approx([told[2]] * 2)  # known whole
+
+
+def test_a_row_an_iteration_over_all_seeds():
+    one = Learnt([], [], [[Example(WON)], [Example(LOST)]])
+    two = Learnt([], [], [[Example(LOST)], [Example(WON), Example(LOST)]])
+    first, second = why.trained_on("m", [one, two])
+    assert (first.iteration, second.iteration) == (1, 2)
+    assert values(first) == pytest.approx([5, 1.0, 1 / 6, 1 / 2])
+    assert values(second) == pytest.approx([8, 1.0, (2 / 6 + 2 / 10) / 2, (1 + 0.6) / 2])
+    assert (
+        first.mistakes.seeds == 2
+        and first.mistakes.low == 0.0
+        and first.mistakes.high == pytest.approx(2 / 6)
+    )
+
+
+def test_seeds_of_unequal_length_are_not_one_method():
+    with pytest.raises(ValueError, match="zip"):
+        why.trained_on("m", [Learnt([], [], [[]]), Learnt([], [], [[], []])])
+
+
+def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
+    """On a real shop: a simulation keeps the slips before its start and has none of its own."""
+    experts = collect.demonstrations(mini, ["weak"], "train", seed=0)
+    policy = Scripted(shop.shopper(mini, "perfect").act, name="perfect")
+    sims = rollout(policy, mini.make, expert_starts(experts, 4, 0.0, seed=0), max_turns=mini.max_turns)
+    slipped = {t.task_id: {m.step for m in t.marks} for t in experts}
+    for t in sims:
+        assert {m.step for m in t.marks} == {i for i in slipped[t.task_id] if i < t.n_expert}
+    tasks = mini.tasks("train")
+    chosen = training_set(tasks, experts, sims, Repository([*experts, *sims]))
+    (eef,) = why.trained_on("EEF", [Learnt(experts, [sims], [chosen.examples])])
+    (every,) = why.trained_on("SFT ALL", [Learnt(experts, [], [cloning_set(experts, "all")])])
+    (won,) = why.trained_on("SFT POS", [Learnt(experts, [], [cloning_set(experts, "positive")])])
+    assert eef.mistakes.value < every.mistakes.value > won.mistakes.value
+    assert 0 < eef.expert.value < every.expert.value == 1.0 and eef.lost.value == won.lost.value == 0.0
+
+
+# How hard a task is -------------------------------------------------------------------------------------
+
+
+def test_difficulty_by_page_and_deeds():
+    twice = played("far", [*NEXT[:4], *NEXT[3:]], 1.0)  # Next, Next
+    after = played("after", [*BACK[:6], *NEXT[1:4], *NEXT[4:]], 1.0)  # Back, then Next
+    before = played("before", [*NEXT[:5], *BACK[4:]], 1.0)  # Next, then Back: page one of the new search
+    shown = [naive("lost"), naive("plain", 1.0), by_next("next"), by_back("back"), twice, after, before]
+    assert why.difficulty(shown, SKILLS) == {
+        "plain": Difficulty(1, len(NAIVE) - 2),
+        "next": Difficulty(2, len(NEXT) - 3),
+        "back": Difficulty(1, len(BACK) - 3),
+        "far": Difficulty(3, 6),
+        "after": Difficulty(2, 8),
+        "before": Difficulty(1, 7),
+    }
+
+
+def test_without_skills_everything_is_on_page_one():
+    assert why.difficulty([by_next("t")], {})["t"].page == 1
+
+
+def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
+    shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
+    pages = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
+    kinds = shop.kinds(mini)
+    hard = why.difficulty(shown, mini.skills)
+    assert {task: d.page for task, d in hard.items()} == {task: pages[kinds[task]] for task in hard}
+    assert set(hard) == set(mini.tasks("train"))
+
+
+def test_win_rate_by_difficulty_over_seeds():
+    good = [[episode("x", task=t) for t in "abcd"]] * 2
+    runs = [[episode("x", reward=float(t in wins), task=t) for t in "abcd"] for wins in ("ab", "a")]
+    told = why.won_by(
+        {"a": 1, "b": 1, "c": 2},
+        [Evaluation("good", CARD, tuple(good)), Evaluation("bad", CARD, tuple(runs))],
+    )
+    assert {m: {k: (e.value, e.n, e.seeds) for k, e in rates.items()} for m, rates in told.items()} == {
+        "good": {1: (1.0, 2, 2), 2: (1.0, 1, 2)},
+        "bad": {1: (0.75, 2, 2), 2: (0.0, 1, 2)},
+    }
+
+
+# Who solved what first ----------------------------------------------------------------------------------
+
+A, B = expert("abcd"), expert("abX", source="weak")
+HISTORY = Learnt(
+    experts=[A, B, expert("pq", 1.0, "shown")],
+    simulations=[
+        [episode("y", reward=0.0), episode("abZ", 2), episode("o", task="own"), episode("abcZZ", 3)],
+        [episode("z"), episode("abcZ", 3, task="late", source="tiny"), episode("o", task="shown")],
+    ],
+    examples=[],
+)
+
+
+def test_the_first_success_and_where_it_came_from():
+    assert why.first_solved(["t", "shown", "own", "never", "late"], HISTORY) == {
+        "t": First(1, "strong+weak", 2, 3),  # both acted so; fewer of their actions than abcZZ
+        "shown": First(0, DEMONSTRATED, 2, 2),
+        "own": First(1, ALONE, 0, 1),
+        "never": None,
+        "late": First(2, "", 3, 4),  # of an expert that is not in D_e
+    }
+
+
+def test_an_iteration_alone_comes_before_the_next():
+    fewer_later = Learnt([A], [[episode("abcZ", 3)], [episode("z")]], [])
+    assert why.first_solved(["t"], fewer_later) == {"t": First(1, "strong", 3, 4)}
+
+
+def test_how_the_solved_tasks_grew():
+    firsts = {
+        "a": First(1, ALONE, 0, 5),
+        "b": First(0, DEMONSTRATED, 4, 4),
+        "c": First(1, "weak", 4, 6),
+        "d": None,
+        "e": First(1, "weak", 1, 3),
+        "f": First(2, ALONE, 0, 3),
+    }
+    assert why.growth(firsts) == [
+        Growth(0, DEMONSTRATED, 1, 4.0),
+        Growth(1, ALONE, 1, 0.0),
+        Growth(1, "weak", 2, 2.5),
+        Growth(2, ALONE, 1, 0.0),
+    ]
+    assert why.growth({"d": None}) == why.growth({}) == []
+
+
+def test_who_was_first():
+    early, late = First(1, "strong", 2, 4), First(2, ALONE, 0, 3)
+    told = why.credits(
+        {
+            "EEF": {"a": early, "b": early, "c": late, "d": None},
+            "RFT": {"a": late, "b": First(1, ALONE, 0, 3), "c": None, "d": None},
+        }
+    )
+    assert told == {
+        "a": Credit(1, {"EEF": early}),
+        "b": Credit(1, {"EEF": early, "RFT": First(1, ALONE, 0, 3)}),
+        "c": Credit(2, {"EEF": late}),
+        "d": None,
+    }
+    assert why.credits({}) == {}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("tu"),
+            st.text("ab", min_size=1, max_size=4),
+            st.integers(0, 4),
+            st.sampled_from([0.0, 1.0]),
+        ),
+        max_size=9,
+    ),
+    st.integers(1, 3),
+)
+def test_a_task_is_solved_when_a_success_of_it_was_found(drawn, rounds):
+    sims = [episode(a, min(n, len(a) - 1), r, t) for t, a, n, r in drawn]
+    parts = [sims[i::rounds] for i in range(rounds)]
+    firsts = why.first_solved("tu", Learnt([], parts, []))
+    for task, first in firsts.items():
+        won = [i for i, part in enumerate(parts, 1) if any(t.win and t.task_id == task for t in part)]
+        assert (first.iteration if first else None) == (won[0] if won else None)
+    assert sum(g.tasks for g in why.growth(firsts)) == sum(f is not None for f in firsts.values())
+
+
+def test_a_failure_of_the_infrastructure_solves_nothing():
+    spoilt = Learnt([], [[episode("ab", stop=Stop.MODEL_FAILURE)]], [])
+    assert why.first_solved(["t"], spoilt) == {"t": None}
+
+
+# From a run's stages ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stages(tmp_path):
+    """Folders as a report knows them, of one method with two iterations."""
+    wanted = {
+        "EEF/experts": ("experts", [A, B]),
+        "EEF/simulations1": ("simulations", [episode("z")]),
+        "EEF/select1": ("examples", [Example(A)]),
+        "EEF/select2": ("examples", [Example(B), Example(A, 1)]),
+        "EEF/select10": ("examples", []),
+        "EEF 2/select3": ("examples", [Example(A)]),  # another method's
+    }
+    folders = {}
+    for name, (kind, records) in wanted.items():
+        folders[name] = tmp_path / name.replace("/", "-")
+        folders[name].mkdir()
+        store.write_records(folders[name] / f"{kind}.jsonl", records, kind=kind, card=CARD)
+    return folders
+
+
+def test_a_method_is_read_in_the_order_of_its_iterations(stages):
+    assert why.learnt(stages, "EEF", CARD) == Learnt(
+        [A, B], [[episode("z")]], [[Example(A)], [Example(B), Example(A, 1)], []]
+    )
+
+
+def test_another_environment_is_refused(stages):
+    with pytest.raises(CardMismatch):
+        why.learnt(stages, "EEF", Card("elsewhere", {}))
+
+
+def test_no_share_of_nothing_is_unknown():
+    (row,) = why.trained_on("m", [Learnt([], [], [[]])])
+    assert not any(math.isnan(v) for v in values(row))
