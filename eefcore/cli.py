@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ import typer
 from eefcore.errors import EefError
 
 if TYPE_CHECKING:
-    from eefcore.plan import Node
+    from eefcore.runs.plan import Node
 
 REPORT = "report.html"  # in a run's folder, written by the report stage
 
@@ -91,7 +92,7 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run: a folder under results/.")],
 ) -> None:
     """Print the stages of a run, what they cost and what they measured."""
-    from eefcore.tables import show_run
+    from eefcore.runs.tables import show_run
 
     show_run(run)
 
@@ -107,14 +108,15 @@ def report(
     ] = False,
 ) -> None:
     """Build the HTML reports of finished runs once more, from their records; of a suite, over what is finished."""
-    from eefcore import published, wandb_report
     from eefcore.pipeline import reported
-    from eefcore.runner import run_again
+    from eefcore.reports import published, wandb_report
+    from eefcore.runs.runner import run_again
 
     for found in [reported(run) for run in runs]:
-        for method, todo in found.missing.items():
-            typer.echo(f"not finished: {method}, {todo} stages to do")
         run_again(found.report)
+        for part, methods in groupby(found.missing, key=lambda name: name.rpartition("/")[0]):
+            left = {name.rpartition("/")[2]: found.missing[name] for name in methods}
+            typer.echo(f"not finished: {part}, {sum(left.values())} stages of {', '.join(left)}")
         _say_report(found.report.run)
         if wandb:
             path = wandb_report.of_run(found.report.run)
@@ -130,7 +132,8 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
 ) -> None:
     """Upload to Weights & Biases what was recorded offline, each finished stage once, and reports made for it."""
-    from eefcore import store, wandb_report
+    from eefcore import store
+    from eefcore.reports import wandb_report
     from eefcore.tracking import sync
 
     report = sync(runs, dry_run=dry_run)
@@ -209,11 +212,11 @@ def export(
 
 def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -> None:
     if dry_run:
-        from eefcore.tables import show_plan
+        from eefcore.runs.tables import show_plan
 
         show_plan(nodes)
         return
-    from eefcore.runner import run
+    from eefcore.runs.runner import run
 
     try:
         run(nodes, resume=command, jobs=jobs)

@@ -36,11 +36,11 @@ from typing import Any
 
 from eefcore import store
 from eefcore.errors import ParamsError, StoreError
-from eefcore.notebook import Notebook, Value, read_notebook, read_notebooks
-from eefcore.params import RESERVED, checked, expand, read_params, read_yaml
-from eefcore.plan import Node, plan, upstream
-from eefcore.suite import NOTEBOOK as SUITE
-from eefcore.suite import Partial, finished_part, plan_suite, read_suite
+from eefcore.runs.notebook import Notebook, Value, read_notebook, read_notebooks
+from eefcore.runs.params import RESERVED, checked, expand, read_params, read_yaml
+from eefcore.runs.plan import Node, plan, upstream
+from eefcore.runs.suite import NOTEBOOK as SUITE
+from eefcore.runs.suite import Partial, finished_part, plan_suite, read_suite
 from eefcore.tracking import Stage
 
 SMOKE = "smoke.yaml"  # the params file whose stages feed a notebook that is opened by hand
@@ -150,7 +150,7 @@ def _example(notebook: Notebook) -> Node | None:
         inputs = {f"seed0/{Path(SMOKE).stem}/{name}": node for name, node in report.inputs.items()}
         example = replace(report, label=SUITE, inputs=inputs)
     if example and not all(n.finished for n in example.inputs.values()):
-        from eefcore.runner import run  # papermill takes a second to load
+        from eefcore.runs.runner import run  # papermill takes a second to load
 
         print(f"{notebook.name} reads what stages before it make; these come first, as params/{SMOKE} says:")
         run(upstream(example), resume="run this cell again")

@@ -26,11 +26,11 @@ from tqdm.auto import tqdm
 from eefcore import segments, store
 from eefcore.disk import read, told, write_whole
 from eefcore.errors import ParamsError, StoreError
-from eefcore.identity import identity
 from eefcore.journal import Journal
 from eefcore.ledger import Cost
 from eefcore.logbook import Logbook
 from eefcore.provenance import check_portable, packages
+from eefcore.runs.identity import identity
 from eefcore.segments import Segment, SyncReport
 from eefcore.store import Progress, StageRecord
 from eefcore.types import Card, Trajectory
@@ -160,7 +160,7 @@ class Stage:
 
     def figure(self, name: str, figure: Figure) -> None:
         """`figures/<name>.png` and `.svg`, and of a `Plot` the numbers it draws, `.csv`."""
-        from eefcore.plots import files  # matplotlib is there: someone made the figure
+        from eefcore.reports.plots import files  # matplotlib is there: someone made the figure
 
         path = self._partial / "figures" / name
         for ending, content in files(figure).items():

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 from workspaces import write_params
 
-from eefcore import board, store
-from eefcore.board import Board, Is, clock
+from eefcore import store
 from eefcore.pipeline import planned
+from eefcore.runs import board
+from eefcore.runs.board import Board, Is, clock
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from episodes import BACK, NAIVE, NEXT, SKILLS, by_back, by_next, click, episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.cases import divergence, find_cases, kept, moves, outcomes_along, side_by_side
 from eefcore.metrics import is_thought
+from eefcore.reports.cases import divergence, find_cases, kept, moves, outcomes_along, side_by_side
 from eefcore.selection import solved
 from eefcore.types import Example, Stop
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore import cells
-from eefcore.cells import BLANK, Cell, Column, Table, markdown_table, numbers
+from eefcore.reports import cells
+from eefcore.reports.cells import BLANK, Cell, Column, Table, markdown_table, numbers
 from eefcore.stats import Difference, Estimate
 
 NOTHING = Estimate(math.nan, math.nan, math.nan, 0)

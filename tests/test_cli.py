@@ -138,7 +138,7 @@ def test_a_report_is_written_for_wandb_and_published(demo):
         "07_report",
         OPEN.format(name="07_report"),
         """
-        from eefcore import document
+        from eefcore.reports import document
         from eefcore.store import run_folder
         document.write(run_folder(run) / document.FILE, document.Document(title, "a headline", (), ()))
         (stage.folder / "report.md").write_text("a headline")

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore import cells, document, markdown
-from eefcore.cells import Column, Table
-from eefcore.document import (
+from eefcore.errors import StoreError
+from eefcore.reports import cells, document, markdown
+from eefcore.reports.cells import Column, Table
+from eefcore.reports.document import (
     Abreast,
     Dialogue,
     Document,
@@ -21,7 +22,6 @@ from eefcore.document import (
     Story,
     Turn,
 )
-from eefcore.errors import StoreError
 
 ANY = st.text(st.characters(), max_size=30)  # half a surrogate pair included
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from eefcore import estimate
-from eefcore.estimate import Episode, Memory, Shape, Work
 from eefcore.pipeline import planned
-from eefcore.plan import Node
-from eefcore.shapes import shape
+from eefcore.runs import estimate
+from eefcore.runs.estimate import Episode, Memory, Shape, Work
+from eefcore.runs.plan import Node
+from eefcore.runs.shapes import shape
 
 ROOT = Path(__file__).parents[1]
 TINY = Shape(parameters=1000, adapter=10, hidden=8, layers=2, key_values=4, intermediate=16, vocabulary=100)

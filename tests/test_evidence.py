@@ -6,12 +6,13 @@ from functools import partial
 import pytest
 from episodes import CARD, by_back, by_next, naive
 
-from eefcore import report, store
+from eefcore import store
 from eefcore.errors import CardMismatch, StoreError
-from eefcore.evidence import best_on_dev, compared
 from eefcore.ledger import Cost
 from eefcore.masking import renderer, row, show_mask
 from eefcore.policies.tiny import make_tokenizer
+from eefcore.reports import report
+from eefcore.reports.evidence import best_on_dev, compared
 from eefcore.types import Card, Example
 
 ELSEWHERE = Card("tiny shop", {**CARD.facts, "products": 601})

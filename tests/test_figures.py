@@ -10,8 +10,8 @@ import matplotlib as mpl
 import pytest
 from episodes import SKILLS, by_back, by_next, naive
 
-from eefcore import figures, plots, suite_figures
 from eefcore.metrics import Skill, navigation, win_rate
+from eefcore.reports import figures, plots, suite_figures
 from eefcore.stats import Estimate
 
 RUNS = {

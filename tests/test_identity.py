@@ -9,8 +9,8 @@ from workspaces import KNOBS, PLAY, write_notebook, write_params
 
 from eefcore import contents, policies, store
 from eefcore.contents import file_content, folder_content
-from eefcore.identity import identity
 from eefcore.pipeline import planned
+from eefcore.runs.identity import identity
 from eefcore.tracking import Stage
 
 
@@ -90,7 +90,7 @@ def test_a_base_that_cannot_be_read_is_told(demo, base, monkeypatch):
     def refuse(folder: Path) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("eefcore.identity.folder_content", refuse)
+    monkeypatch.setattr("eefcore.runs.identity.folder_content", refuse)
     with pytest.raises(store.StoreError, match=r"package.base: can't read: Permission denied"):
         planned(demo)
 

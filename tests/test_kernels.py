@@ -14,10 +14,11 @@ import psutil
 import pytest
 from workspaces import write_params
 
-from eefcore import kernels, runner, store
-from eefcore.kernels import Forked, Kernels
-from eefcore.notebook import modules, read_notebook
+from eefcore import store
 from eefcore.pipeline import planned
+from eefcore.runs import kernels, runner
+from eefcore.runs.kernels import Forked, Kernels
+from eefcore.runs.notebook import modules, read_notebook
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or kernels.gpu(), reason="kernels are forked on Linux without a GPU"
@@ -98,7 +99,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_kernels import forked
-from eefcore.kernels import Kernels
+from eefcore.runs.kernels import Kernels
 import psutil
 with Kernels(["json"]) as server:
     kernel = forked(server, Path({str(tmp_path)!r}))
@@ -153,7 +154,7 @@ def test_what_a_notebook_imports(tmp_path):
 
     cells = [
         "import os, json.decoder",
-        "from eefcore import figures\nfrom .here import it",
+        "from eefcore.reports import figures\nfrom .here import it",
         "%matplotlib inline\nimport lost",
         "if True:\n    from pathlib import Path as P",
     ]
@@ -163,8 +164,8 @@ def test_what_a_notebook_imports(tmp_path):
     assert modules(read_notebook(tmp_path / "01_x.ipynb")) == {
         "os",
         "json.decoder",
-        "eefcore",
-        "eefcore.figures",
+        "eefcore.reports",
+        "eefcore.reports.figures",
         "here",
         "here.it",
         "pathlib",

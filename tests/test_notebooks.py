@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from eefcore.notebook import read_notebook
-from eefcore.params import RESERVED, STAGES
 from eefcore.pipeline import planned, planned_suite
+from eefcore.runs.notebook import read_notebook
+from eefcore.runs.params import RESERVED, STAGES
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

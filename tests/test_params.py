@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from workspaces import DEMO, KNOBS, RESERVED, notebook, write_notebook, write_params
 
 from eefcore.errors import ParamsError
-from eefcore.notebook import Parameter, read_notebook, read_notebooks
-from eefcore.params import expand, read_params
+from eefcore.runs.notebook import Parameter, read_notebook, read_notebooks
+from eefcore.runs.params import expand, read_params
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ import psutil
 import pytest
 from workspaces import write_notebook, write_params
 
-from eefcore import runner, store
+from eefcore import store
 from eefcore.errors import ParamsError, StageFailed
 from eefcore.pipeline import open_stage, planned
-from eefcore.plan import Node, methods, upstream
+from eefcore.runs import runner
+from eefcore.runs.plan import Node, methods, upstream
 
 EEF = Path(sys.executable).with_name("eef")
 
@@ -264,7 +265,7 @@ def test_stages_that_do_not_read_each_other_run_side_by_side(demo):
 
 def scope(demo: Path, name: str, **changed: object) -> dict[str, object]:
     """The globals of a notebook whose parameters cell was run."""
-    from eefcore.notebook import read_notebook
+    from eefcore.runs.notebook import read_notebook
 
     parameters = read_notebook(demo.parents[1] / "notebooks" / f"{name}.ipynb").parameters
     return {p.name: p.default for p in parameters.values()} | changed
@@ -335,14 +336,20 @@ def kernels(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
         info = process.info
-        if "eefcore.kernel" in (info["cmdline"] or ()) and (info["cwd"] or "").startswith(str(folder)):
+        if "eefcore.runs.kernel" in (info["cmdline"] or ()) and (info["cwd"] or "").startswith(str(folder)):
             found += [process.pid] if info["status"] != psutil.STATUS_ZOMBIE else []
     return found
 
 
 def started(params: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [EEF, "run", params, "--jobs", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [EEF, "run", params, "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell's background job ignores it
     )
 
 

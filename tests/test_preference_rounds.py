@@ -10,12 +10,14 @@ from test_evidence import Folders
 from test_glossary import undocumented
 from workspaces import write_params
 
-from eefcore import evidence, plots, preference_figures, runner, store
+from eefcore import store
 from eefcore.errors import ParamsError
 from eefcore.ledger import Cost
 from eefcore.masking import renderer, row
 from eefcore.pipeline import planned
-from eefcore.plan import methods
+from eefcore.reports import evidence, plots, preference_figures
+from eefcore.runs import runner
+from eefcore.runs.plan import methods
 from eefcore.types import Example, Preference
 
 ROOT = Path(__file__).parents[1]

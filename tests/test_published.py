@@ -1,6 +1,6 @@
 """What is published: the small files of a report's stage, and nothing of an earlier one."""
 
-from eefcore.published import publish
+from eefcore.reports.published import publish
 
 FILES = (
     "report.md",

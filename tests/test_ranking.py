@@ -3,9 +3,10 @@
 import pytest
 from episodes import CARD, naive
 
-from eefcore import ranking, stats
-from eefcore.cells import numbers
+from eefcore import stats
 from eefcore.metrics import Evaluation
+from eefcore.reports import ranking
+from eefcore.reports.cells import numbers
 
 N = 60
 

@@ -6,13 +6,14 @@ from html.parser import HTMLParser
 import pytest
 from episodes import CARD, NEXT, SKILLS, by_next, episode, naive, spoilt
 
-from eefcore import page, stats
-from eefcore.chapters import segments
-from eefcore.document import Segment
+from eefcore import stats
 from eefcore.ledger import Cost
 from eefcore.masking import IGNORE
 from eefcore.metrics import Evaluation
-from eefcore.report import document, from_results
+from eefcore.reports import page
+from eefcore.reports.chapters import segments
+from eefcore.reports.document import Segment
+from eefcore.reports.report import document, from_results
 from eefcore.stats import Estimate
 from eefcore.types import Card
 

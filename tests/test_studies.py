@@ -2,7 +2,7 @@
 
 from episodes import SKILLS, by_back, by_next, naive
 
-from eefcore.studies import Seed, studied
+from eefcore.reports.studies import Seed, studied
 
 
 def seed(name, better, worse, experts=()):

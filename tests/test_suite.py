@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 from workspaces import DEMO, OPEN, write_notebook, write_params
 
-from eefcore import runner, store
-from eefcore.board import Board, Is
+from eefcore import store
 from eefcore.errors import ParamsError, StageFailed, StoreError
-from eefcore.notebook import read_notebooks
 from eefcore.pipeline import planned_suite, reported
-from eefcore.plan import Node, methods
-from eefcore.suite import read_suite
+from eefcore.runs import runner
+from eefcore.runs.board import Board, Is
+from eefcore.runs.notebook import read_notebooks
+from eefcore.runs.plan import Node, methods
+from eefcore.runs.suite import read_suite
 
 FIRST = "run: first\nmethods:\n  SFT POS: {iterations: 1}\n  EEF: {iterations: 2, explore: {M: 5}}\n"
 SECOND = "run: second\nmethods:\n  EEF: {iterations: 2, explore: {M: 1}}\n  bad: {iterations: 1, train: {epochs: 3}}\n"
@@ -231,7 +232,7 @@ def test_a_failing_method_stops_what_reads_it_and_the_rest_can_be_reported(path)
     }
     done = eef("report", "s")
     assert done.returncode == 0, done.stderr
-    assert "not finished: seed0/second/bad, 3 stages to do" in done.stdout
+    assert "not finished: seed0/second, 3 stages of bad" in done.stdout
     assert done.stdout.endswith("Report: results/s/report.html\n")
     assert "seed0/second/EEF/test" in (store.run_folder("s") / "report.html").read_text()
 

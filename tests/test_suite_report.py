@@ -9,10 +9,10 @@ import pytest
 from episodes import CARD, SKILLS, by_back, by_next, naive
 from suites import KINDS, Spec, Suite, kind, whole
 
-from eefcore import document, suite_evidence, suite_report
-from eefcore.cells import Table, numbers
-from eefcore.document import Story
 from eefcore.errors import CardMismatch, ParamsError, StoreError
+from eefcore.reports import document, suite_evidence, suite_report
+from eefcore.reports.cells import Table, numbers
+from eefcore.reports.document import Story
 from eefcore.types import Card
 
 ORDER = "EEF both > EEF > RFT×6 > RFT > SFT POS > SFT ALL"

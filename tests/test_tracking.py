@@ -99,7 +99,7 @@ def test_a_figure_is_kept_as_picture_and_as_drawing():
 
 
 def test_a_plot_is_kept_with_the_numbers_it_draws():
-    from eefcore.figures import losses
+    from eefcore.reports.figures import losses
 
     with opened() as stage:
         stage.figure("loss", losses([2.0, 1.0]))

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from test_document import whole
 
-from eefcore import document, wandb_report
-from eefcore.cells import Column, Table, words
-from eefcore.document import Document, Section
 from eefcore.errors import StoreError, TrackingError
+from eefcore.reports import document, wandb_report
+from eefcore.reports.cells import Column, Table, words
+from eefcore.reports.document import Document, Section
 
 
 @pytest.fixture

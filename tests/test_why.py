@@ -10,16 +10,17 @@ from episodes import episode as played
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore import store, why
+from eefcore import store
 from eefcore.errors import CardMismatch
 from eefcore.experts import collect, shop
 from eefcore.exploration import expert_starts
 from eefcore.metrics import Evaluation
 from eefcore.policies.scripted import Scripted
+from eefcore.reports import why
+from eefcore.reports.why import ALONE, DEMONSTRATED, Credit, Difficulty, First, Growth, Learnt
 from eefcore.rollout import rollout
 from eefcore.selection import Repository, cloning_set, training_set
 from eefcore.types import Card, Example, History, Mark, Step, Stop, Trajectory
-from eefcore.why import ALONE, DEMONSTRATED, Credit, Difficulty, First, Growth, Learnt
 
 
 def episode(actions, n_expert=0, reward=1.0, task="t", **rest):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eefcore import wording
+from eefcore.reports import wording
 from eefcore.stats import Estimate
 
 

@@ -1,0 +1,128 @@
+"""From the stages of one or several runs to what a report is made of.
+
+A run's last stage reads everything its methods left: `<method>/experts`, `/select1`, `/simulations1`,
+`/model1`, `/dev1`, …, `/test` (see `plan.algorithm_1`). Several runs of one params file that differ in
+their seeds are one report with several seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from eefcore import ledger, masking, metrics, store
+from eefcore.errors import StoreError
+from eefcore.experts import collect
+from eefcore.ledger import Cost
+from eefcore.metrics import Evaluation
+from eefcore.reports.chapters import segments
+from eefcore.reports.document import Segment
+from eefcore.stats import Estimate
+from eefcore.types import Card, Example, Preference, Trajectory
+
+Stages = Mapping[str, Path]
+"""Folders of a run's stages by `<method>/<name>`."""
+
+
+class Evidence(NamedTuple):
+    """The arguments of `report.from_results`."""
+
+    evaluations: list[Evaluation]
+    baseline: str | None
+    costs: dict[str, Cost]
+    curves: dict[str, dict[int, Estimate]]
+    experts: list[Trajectory]
+    dialogue: list[Segment]
+    command: str
+    versions: dict[str, str]
+
+
+def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -> Evidence:
+    """Every method of `runs`, a run a seed, and the experts, on the test panel of `card`.
+
+    The last method is the one the others are held against: `baseline` is the best of them, on the test
+    panel, since it is named after the fact whatever panel it is chosen on.
+
+    Raises:
+        CardMismatch: a stage was made in another environment.
+    """
+    methods = list(dict.fromkeys(name.partition("/")[0] for name in runs[0] if "/" in name))
+    tested = [Evaluation(m, card, tuple(panel(run[f"{m}/test"], card) for run in runs)) for m in methods]
+    shown = [panel(run[f"{methods[0]}/experts"], card) for run in runs]
+    experts = [
+        Evaluation(f"expert: {name}", card, tuple(collect.by(played, name) for played in shown))
+        for name in collect.sources(shown[0])
+    ]
+    others = [e for e in tested[:-1] if e.runs]
+    best = max(others, key=lambda e: metrics.win_rate(*e.runs).value, default=None)
+    return Evidence(
+        evaluations=[*experts, *tested],
+        baseline=best.method if best else None,
+        costs={m: ledger.total(cost(run, m) for run in runs) for m in methods},
+        curves={m: curve(runs, m, card) for m in methods},
+        experts=shown[0],
+        dialogue=dialogue(runs[0], methods[-1], card, format),
+        command=command,
+        versions=store.record(runs[0][f"{methods[-1]}/test"]).packages,
+    )
+
+
+def best_on_dev(inputs: Stages) -> Path:
+    """The model to evaluate: the only one, or the one that won most on the dev panel; the earliest of equals."""
+    if "model" in inputs:
+        return inputs["model"]
+    iterations = sorted(int(name.removeprefix("model")) for name in inputs if name.startswith("model"))
+    if not iterations:
+        raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
+    rates = {i: store.record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
+    # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
+    best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
+    return inputs[f"model{best}"]
+
+
+def panel(folder: Path, card: Card) -> list[Trajectory]:
+    """The evaluated trajectories of a stage."""
+    return store.read_records(folder / "panel.jsonl", Trajectory, card=card).list
+
+
+def numbered(run: Stages, method: str, name: str) -> dict[int, Path]:
+    """`dev1`, `dev2`, … of a method, by number."""
+    prefix = f"{method}/{name}"
+    found = {key.removeprefix(prefix): folder for key, folder in run.items() if key.startswith(prefix)}
+    return {int(i): found[i] for i in sorted(found, key=int)}
+
+
+def cost(run: Stages, method: str) -> Cost:
+    """What the method cost up to its last model: all its stages but the evaluations, which are not its own."""
+    parts = {
+        folder: None
+        for name, folder in run.items()
+        if name.startswith(f"{method}/") and not name.removeprefix(f"{method}/").startswith(("dev", "test"))
+    }
+    return ledger.total(store.record(folder).cost for folder in parts)
+
+
+def curve(runs: Sequence[Stages], method: str, card: Card) -> dict[int, Estimate]:
+    """Win rate on the dev panel by iteration; 0 is behaviour cloning."""
+    return {
+        i - 1: metrics.win_rate(*(panel(run[f"{method}/dev{i}"], card) for run in runs))
+        for i in numbered(runs[0], method, "dev")
+    }
+
+
+def dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]:
+    """One training row of the method: a recovery if there is one, else the solution with most of an expert's actions.
+
+    Of a method that learns from preferences, what its last round preferred.
+    """
+    from eefcore.models import load_tokenizer  # transformers takes seconds to load
+
+    selected = max(numbered(run, method, "select").items())[1] / "examples.jsonl"
+    preferred = [folder / "preferences.jsonl" for folder in numbered(run, method, "preferences").values()]
+    pairs = [p for file in preferred[-1:] for p in store.read_records(file, Preference, card=card).list]
+    examples = [p.chosen for p in pairs] or store.read_records(selected, Example, card=card).list
+    shown = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
+    tokenizer = load_tokenizer(max(numbered(run, method, "model").items())[1] / "model")
+    row = masking.row(shown, masking.renderer(tokenizer, format))
+    return segments(row.tokens, row.labels, tokenizer.decode)

@@ -1,0 +1,99 @@
+"""The sections of a suite's report beside its main table: budgets, other models, finders, variants.
+
+Each takes the runs of its section, methods over seeds by the params file's stem; one without runs is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from eefcore import metrics, stats
+from eefcore.reports import comparison, figures, suite_figures, suite_finders
+from eefcore.reports import suite_tables as tables
+from eefcore.reports.chapters import Chapter, Drawn, chapter
+from eefcore.reports.document import Block
+from eefcore.reports.suite_evidence import Method
+from eefcore.stats import Estimate
+
+
+def budgets(runs: Mapping[str, Sequence[Method]], baseline: str) -> list[Chapter]:
+    """Figure 3: win rate against what one iteration simulates, as a figure and a table."""
+    methods = [m for run in runs.values() for m in run]
+    if not methods:
+        return []
+    result = tables.held(methods, {}, ours="", baseline=baseline)
+    lines: dict[str, dict[float, Estimate]] = {}
+    for m, row in zip(methods, result.rows, strict=True):
+        lines.setdefault(tables.series(m), {})[round(m.simulated.value, 2)] = row.win_rate
+    caption = "Win rate against the simulations of a task in one iteration: N of RFT × N, and 1 + M of each expert’s."
+    drawn = Drawn("budget", caption, figures.budget(lines))
+    return [chapter("budget", "Simulation budget", drawn, tables.budgets(result, methods))]
+
+
+def models(
+    others: Mapping[str, Sequence[Method]],
+    methods: Sequence[Method],
+    skills: Mapping[str, str],
+    ours: str,
+    baseline: str,
+) -> list[Chapter]:
+    """Other models than the first run's, and its methods of the same names."""
+    if not others:
+        return []
+    named = {m.name for run in others.values() for m in run}
+    runs = {"": [m for m in methods if m.name in named], **others}
+    rates: dict[str, dict[str, Estimate]] = {}
+    shown = []
+    for stem, run in ((stem, run) for stem, run in runs.items() if run):
+        model = run[0].recipe.base
+        if stem:
+            result = tables.held(run, skills, ours=ours, baseline=baseline)
+            shown.append(tables.results(result, run, name=f"models_{stem}", title=model, ours=ours))
+        for m in run:
+            of = rates.setdefault(m.name, {})
+            of[f"{model} ({stem})" if model in of else model] = metrics.win_rate(*m.evaluation.runs)
+    caption = "The same methods from the same expert data, on several models."
+    drawn = Drawn("models", caption, suite_figures.models(rates))
+    return [chapter("models", "Different models", drawn, *shown)]
+
+
+def finders(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
+    """Finders of beneficial segments, each against the first of its run."""
+    blocks: list[Block | Drawn] = []
+    caption = "What each finder simulated from expert states, and the share it solved of the tasks that no expert won."
+    for stem, methods in runs.items():
+        found = suite_finders.read(methods)
+        points = {f.method: (stats.mean(f.spent), stats.rate(f.newly)) for f in found}
+        blocks += [
+            Drawn(f"finders_{stem}", caption, suite_figures.finders(points)),
+            suite_finders.table(f"finders_{stem}", found),
+        ]
+    return [chapter("finders", "Finding beneficial segments", *blocks)] if blocks else []
+
+
+def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, str]) -> list[Chapter]:
+    """Variants against the first of their run."""
+    blocks: list[Block | Drawn] = []
+    for stem, methods in runs.items():
+        first = methods[0].name
+        result = tables.held(methods, skills, ours="", baseline=first)
+        rates = figures.win_rates({r.method: r.win_rate for r in result.rows})
+        blocks += [
+            comparison.table(
+                f"ablation_{stem}",
+                result,
+                [
+                    *comparison.named_by("Variant"),
+                    *comparison.scores(),
+                    *comparison.gaps(result),
+                    *comparison.skills(result),
+                    *comparison.costs(),
+                ],
+                title=f"{stem}: against {first}",
+                ours=first,
+            ),
+            Drawn(
+                f"ablation_{stem}", f"Win rate of variants, with 95 % intervals; {first} is the first.", rates
+            ),
+        ]
+    return [chapter("ablation", "Variants", *blocks)] if blocks else []

@@ -1,0 +1,195 @@
+"""How far every stage of a run is: a live table in a terminal, a line a change anywhere else.
+
+Of a suite the table shows how much of each seed is there, of the seeds at work how much of each params
+file, and the stages at work; hundreds of others it only counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from statistics import fmean
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from eefcore import store
+from eefcore.runs.plan import Node, methods, told
+
+
+class Is(StrEnum):
+    """What a stage is doing."""
+
+    THERE = "there"  # already, from an earlier run: skipped
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    BLOCKED = "blocked"  # something that it reads has failed
+
+
+STYLES: Mapping[Is, str] = {
+    Is.THERE: "dim",
+    Is.WAITING: "",
+    Is.RUNNING: "bold cyan",
+    Is.DONE: "green",
+    Is.FAILED: "bold red",
+    Is.BLOCKED: "red",
+}
+
+
+class Board:
+    """The stages of `nodes` and how each stands. `set` what changes; `refresh` now and then."""
+
+    def __init__(self, nodes: Sequence[Node], jobs: int, console: Console | None = None) -> None:
+        self._nodes, self._jobs, self._serves = nodes, jobs, methods(n.inputs for n in nodes)
+        self._is: dict[Node, Is] = dict.fromkeys(nodes, Is.WAITING)
+        self._began: dict[Node, float] = {}
+        self._seconds: dict[Node, float] = {}
+        self._seconds_of: dict[str, list[float]] = defaultdict(list)  # of each kind, of earlier runs too
+        self._runs = list(dict.fromkeys(n.run for n in nodes))
+        self._console = console or Console(markup=False, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.refresh(last=True)
+        if self._live:
+            self._live.stop()
+        else:
+            self._console.print(self._counts(), soft_wrap=True)
+
+    def set(self, node: Node, state: Is) -> None:
+        """`node` is now `state`."""
+        self._is[node] = state
+        if state is Is.THERE and node.finished:
+            self._seconds_of[node.notebook.name].append(store.record(node.folder).seconds)
+        elif state is Is.RUNNING:
+            self._began[node] = monotonic()
+        elif node in self._began:
+            self._seconds[node] = monotonic() - self._began[node]
+            if state is Is.DONE:
+                self._seconds_of[node.notebook.name].append(self._seconds[node])
+        if not self._live and state not in (Is.THERE, Is.WAITING):
+            seconds = self._seconds.get(node)
+            took = "" if seconds is None else f" after {clock(seconds)}"
+            done = (
+                [self._count(self._nodes), self._left()] if len(self._runs) > 1 and state is Is.DONE else []
+            )
+            count = "".join(f" · {part}" for part in done if part)
+            self._console.print(f"{state.value:>8}  {self._name(node)}{took}{count}", soft_wrap=True)
+
+    def refresh(self, *, last: bool = False) -> None:
+        """Draw the table again."""
+        if self._live:
+            room = self._console.height - 5
+            if len(self._runs) > 1:
+                lively = [n for n in self._nodes if self._is[n] in (Is.RUNNING, Is.FAILED)]
+                parts = [self._totals(room - len(lively) - 2), self._table(lively[: max(1, room // 2)])]
+            else:
+                parts = [self._table(self._nodes if last else self._visible(room))]
+            self._live.update(Group(*parts, self._counts()), refresh=True)
+
+    def _visible(self, rows: int) -> Sequence[Node]:
+        """All stages if they fit; else those at work and around them."""
+        if len(self._nodes) <= rows:
+            return self._nodes
+        dull = (Is.THERE, Is.DONE, Is.WAITING, Is.BLOCKED)
+        lively = [i for i, n in enumerate(self._nodes) if self._is[n] not in dull]
+        first = max(0, min((lively or [len(self._nodes)])[0], len(self._nodes) - rows))
+        window = set(range(first, first + max(1, rows - len(lively))))
+        return [self._nodes[i] for i in sorted(window | set(lively))][: max(1, rows)]
+
+    def _totals(self, rows: int) -> Table:
+        """A row a run, and if there is room one for each params file of the runs at work."""
+        table = Table(box=None, pad_edge=False)
+        for heading in ("run", "", "stages", "failed"):
+            table.add_column(heading, no_wrap=True)
+        groups: list[tuple[str, list[Node]]] = []
+        for run in self._runs:
+            nodes = [n for n in self._nodes if n.run == run]
+            groups.append((run, nodes))
+            if any(self._is[n] is Is.RUNNING for n in nodes):
+                files: dict[str, list[Node]] = defaultdict(list)
+                for node in nodes:
+                    for file in {f"  {name.split('/')[1]}" for name in self._serves[node]}:
+                        files[file].append(node)
+                groups += files.items()
+        for name, nodes in groups if len(groups) <= rows else [g for g in groups if g[0] in self._runs]:
+            ended = sum(self._is[n] in (Is.THERE, Is.DONE) for n in nodes)
+            failed = sum(self._is[n] in (Is.FAILED, Is.BLOCKED) for n in nodes)
+            bar = ProgressBar(len(nodes), ended, width=24)
+            table.add_row(name, bar, self._count(nodes), Text(str(failed or ""), STYLES[Is.FAILED]))
+        return table
+
+    def _count(self, nodes: Sequence[Node]) -> str:
+        return f"{sum(self._is[n] in (Is.THERE, Is.DONE) for n in nodes)}/{len(nodes)}"
+
+    def _table(self, nodes: Sequence[Node]) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("stage", "for", "", "", "time", "left"):
+            side = "right" if heading in ("time", "left") else "left"
+            table.add_column(heading, justify=side, no_wrap=True)
+        for node in nodes:
+            state = self._is[node]
+            name, serves = Text(self._name(node), STYLES[state]), told(self._serves[node])
+            table.add_row(name, serves, Text(state.value, STYLES[state]), *self._cells(node))
+        return table
+
+    def _cells(self, node: Node) -> tuple[RenderableType, str, str]:
+        """Bar, time, time left."""
+        if self._is[node] is not Is.RUNNING:
+            seconds = self._seconds.get(node)
+            return "", "" if seconds is None else clock(seconds), ""
+        seconds, told = monotonic() - self._began[node], store.progress(node.folder)
+        if told is None or not told.total:
+            return "", clock(seconds), ""
+        left = clock(told.seconds / told.done * (told.total - told.done)) if told.done else ""
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(told.total, told.done, width=24), f"{told.what} {told.done}/{told.total}")
+        return bar, clock(seconds), left
+
+    def _left(self) -> str:
+        """A guess at the time to the end, once a stage of each kind that is left has been seen.
+
+        Not of the report, which comes last and only once.
+        """
+        took = self._seconds_of
+        left = [n for n in self._nodes[:-1] if self._is[n] in (Is.WAITING, Is.RUNNING)]
+        if not left or not all(took[n.notebook.name] for n in left):
+            return ""
+        elapsed = {n: monotonic() - self._began[n] for n in left if self._is[n] is Is.RUNNING}
+        guesses = (max(0.0, fmean(took[n.notebook.name]) - elapsed.get(n, 0.0)) for n in left)
+        return f"about {clock(sum(guesses) / self._jobs)} left"
+
+    def _counts(self) -> Text:
+        counts = Counter(self._is.values())
+        parts = [(f"{counts[state]} {state.value}", STYLES[state]) for state in Is if counts[state]]
+        if left := self._left():
+            parts.append((left, ""))
+        return Text(" · ").join([Text(f"{len(self._nodes)} stages"), *(Text(t, style) for t, style in parts)])
+
+    def _name(self, node: Node) -> str:
+        return f"{node.run}/{node.folder.name}" if len(self._runs) > 1 else node.folder.name
+
+
+def clock(seconds: float) -> str:
+    """`4 s`, `3:05`, `2:03:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"

@@ -1,0 +1,223 @@
+"""What a plan asks for, before anything starts: simulations, steps, tokens, optimiser steps, memory.
+
+    work               of one stage; `total` of several
+    training_memory    weights, gradients, AdamW's two moments, activations as they are or recomputed
+    rollout_memory     weights, and the key-value cache of all episodes played at a time
+    memory             both, of every kind of training and playing in a plan
+
+Arithmetic on parameters alone. How many simulations win, and so become training rows, nobody knows before:
+rows, optimiser steps and trained tokens are at most. Tokens and steps of an episode are given twice, as
+those of a TYPICAL one and as what the turn limit, the longest action and the context allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import ceil
+from typing import NamedTuple
+
+from eefcore.runs.plan import Node, upstream
+
+TURNS = 20
+"""Actions of an episode at most, as the AgentLite interface plays (`eefcore.envs.webshop.agentlite`)."""
+
+
+class Episode(NamedTuple):
+    """What episodes take: actions that the environment answers, tokens that a policy writes and reads."""
+
+    steps: int
+    written: int
+    read: int
+
+    def times(self, n: int) -> Episode:
+        """Of `n` such."""
+        return Episode(*(n * part for part in self))
+
+
+TYPICAL = {
+    "compact": Episode(9, 80, 160),  # measured in `make run`
+    "agentlite": Episode(9, 180, 1060),  # of an expert on the official products, at 3.5 characters a token
+    "chat": Episode(9, 180, 1060),
+}
+"""An episode of WebShop by the format that its dialogue is written in, each token read once."""
+
+
+class Work(NamedTuple):
+    """What stages do.
+
+    Attributes:
+        simulations: episodes that explore, at most.
+        evaluated: episodes on a panel.
+        typical: of all these episodes, if they are TYPICAL.
+        most: of all these episodes, at most.
+        rows: training examples at most; of a preference pair, two.
+        optimiser_steps: at most.
+        tokens_trained: with a loss, times epochs, if every row is TYPICAL.
+    """
+
+    simulations: int = 0
+    evaluated: int = 0
+    typical: Episode = Episode(0, 0, 0)
+    most: Episode = Episode(0, 0, 0)
+    rows: int = 0
+    optimiser_steps: int = 0
+    tokens_trained: int = 0
+
+
+def work(node: Node) -> Work:
+    """Of one stage; of one that plays and trains nothing, none."""
+    kind, given = node.notebook.stage, node.params
+    if kind == "explore" and "sizes" in given:
+        n = tasks(node, "train") * int(given["samples"])
+        explored = experts(node.inputs["experts"], str(given["explore_from"]))
+        n += explored * int(given["M"]) * int(given["repeats"])
+        return Work(simulations=n, **_episodes(node, n))
+    if kind == "evaluate" and "sizes" in given:
+        n = tasks(node, str(given["split"]))
+        return Work(evaluated=n, **_episodes(node, n))
+    if kind in ("train", "dpo") and "format" in given:
+        examples = rows(node)
+        epochs, batch = int(given["epochs"]), int(given["batch_size"])
+        written = TYPICAL[str(given["format"])].written
+        sides = 2 if kind == "dpo" else 1
+        return Work(
+            rows=sides * examples,
+            optimiser_steps=ceil(examples / batch) * epochs,
+            tokens_trained=sides * examples * epochs * written,
+        )
+    return Work()
+
+
+def total(works: Iterable[Work]) -> Work:
+    """All of `works` together."""
+    out = Work()
+    for one in works:
+        sums = {k: a + b for k, a, b in zip(Work._fields, out, one, strict=True) if isinstance(a, int)}
+        episodes = {
+            k: Episode(*(a + b for a, b in zip(getattr(out, k), getattr(one, k), strict=True)))
+            for k in ("typical", "most")
+        }
+        out = Work(**sums, **episodes)
+    return out
+
+
+def tasks(node: Node, split: str) -> int:
+    """Of a split, as `sizes` says."""
+    return int(str(node.params["sizes"]).split("/")[("train", "dev", "test").index(split)])
+
+
+def experts(node: Node, source: str = "") -> int:
+    """Expert trajectories of an expert stage, of all its experts or of `source`, at most: of each one a task.
+
+    Of a file of trajectories, one a task is assumed.
+    """
+    names = str(node.params["file"] or node.params["expert"]).split("+")
+    return tasks(node, "train") * (1 if source else len(names))
+
+
+def rows(node: Node) -> int:
+    """Training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); or preference pairs, one an expert's."""
+    chosen = node.inputs["preferences" if node.notebook.stage == "dpo" else "examples"]
+    given = chosen.inputs["experts"]
+    explored = [read for name, read in chosen.inputs.items() if name.startswith("simulations")]
+    if not explored or node.notebook.stage == "dpo":
+        return experts(given, str(chosen.params.get("clone_from", "")))
+    latest = explored[-1].params
+    recoveries = experts(given, str(latest["explore_from"])) if latest["M"] else 0
+    return tasks(given, "train") + recoveries
+
+
+def _episodes(node: Node, n: int) -> dict[str, Episode]:
+    given = node.params
+    context = int(given["context"])
+    most = Episode(TURNS, min(TURNS * int(given["max_new_tokens"]), context), context)
+    return {"typical": TYPICAL[str(given["format"])].times(n), "most": most.times(n)}
+
+
+class Shape(NamedTuple):
+    """What a causal LM's memory follows from.
+
+    Attributes:
+        parameters: of the whole model.
+        adapter: of a LoRA adapter of rank 1 on all linear layers.
+        key_values: key heads times their width.
+    """
+
+    parameters: int
+    adapter: int
+    hidden: int
+    layers: int
+    key_values: int
+    intermediate: int
+    vocabulary: int
+
+
+class Memory(NamedTuple):
+    """Bytes on one device; of activations those kept as they are, or `recomputed` in the backward pass."""
+
+    weights: int
+    gradients: int = 0
+    optimiser: int = 0
+    activations: int = 0
+    recomputed: int = 0
+    cache: int = 0
+
+    def total(self, *, recompute: bool) -> int:
+        """All of it."""
+        kept = self.recomputed if recompute else self.activations
+        return self.weights + self.gradients + self.optimiser + kept + self.cache
+
+
+def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int, bf16: bool) -> Memory:
+    """Of one forward and backward pass over `examples` of `context` tokens, and AdamW's step.
+
+    Parameters, gradients and moments are float32. A layer keeps for its backward pass what its linear maps
+    and norms read, the keys, queries and values, and four widths of a gated feed-forward; attention scores
+    are never kept. Logits are there in float32 with their softmax and gradient. Kernels' workspaces and
+    what the allocator wastes come on top, a tenth or so.
+    """
+    trained = lora_r * shape.adapter if lora_r else shape.parameters
+    tokens, wide = examples * context, 2 if bf16 else 4
+    layer = tokens * wide * (6 * shape.hidden + 2 * shape.key_values + 4 * shape.intermediate)
+    logits = 12 * tokens * shape.vocabulary
+    copies = 2 * trained if bf16 and not lora_r else 0  # that autocast keeps of what is trained
+    return Memory(
+        weights=4 * shape.parameters + (4 * trained if lora_r else 0) + copies,
+        gradients=4 * trained,
+        optimiser=8 * trained,
+        activations=shape.layers * layer + logits,
+        recomputed=shape.layers * tokens * 4 * shape.hidden + layer + logits,
+    )
+
+
+def rollout_memory(shape: Shape, *, slots: int, context: int) -> Memory:
+    """Of `slots` episodes of `context` tokens in bfloat16, as on a GPU; on a CPU, in float32, it is twice that."""
+    cache = 2 * 2 * slots * context * shape.layers * shape.key_values
+    return Memory(2 * shape.parameters, cache=cache)
+
+
+def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[str, Memory | None]:
+    """Of every kind of training and playing that `nodes` do, in words; None where a base's shape is not known."""
+    out: dict[str, Memory | None] = {}
+    for node in nodes:
+        kind, given = node.notebook.stage, node.params
+        trained = next((n for n in (node, *reversed(upstream(node))) if "base" in n.params), None)
+        if trained is None or kind not in ("train", "dpo", "explore", "evaluate"):
+            continue
+        base = str(trained.params["base"])
+        known = shape(base)
+        if kind in ("explore", "evaluate"):
+            slots, context = int(given["slots"]), int(given["context"])
+            name = f"{base}: playing {slots} episodes of {context:,} tokens at a time"
+            out[name] = known and rollout_memory(known, slots=slots, context=context)
+        else:
+            # a pair is two rows, as long as its stage of preferences lets them be
+            sides, limits = (2, node.inputs["preferences"].params) if kind == "dpo" else (1, given)
+            examples = sides * (int(given["micro_batch"]) or int(given["batch_size"]))
+            context, r = int(limits["context"]), int(trained.params["lora_r"])
+            what = f"an adapter of rank {r}" if r else "all weights"
+            name = f"{base}: training {what} on {examples} row{'s' * (examples > 1)} of {context:,} tokens at a time"
+            out[name] = known and training_memory(
+                known, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])
+            )
+    return out

@@ -1,0 +1,104 @@
+"""One notebook, run by papermill in a kernel of its own that does not outlive us."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
+from papermill.exceptions import PapermillExecutionError
+
+from eefcore.disk import told, write_whole
+from eefcore.errors import StageFailed
+from eefcore.runs.kernels import Forked, Kernels
+from eefcore.runs.notebook import Notebook, Value
+
+SHOWN_LINES = 6  # of an error's message
+WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others
+
+
+def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels: Kernels) -> None:
+    """Run `notebook` top to bottom with `values` in place of its parameters; `copy` is what it looked like.
+
+    Its kernel comes from `kernels` if they have a server at hand, else it starts from nothing.
+
+    Raises:
+        StageFailed: a cell raised, or the kernel died; says which and shows the first lines. `copy` is
+            written all the same.
+    """
+    # jupyter_core makes an event loop for this thread and leaves it open
+    with tempfile.TemporaryFile() as said, closing(ensure_event_loop()), told("write", copy):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            papermill.execute_notebook(
+                notebook.path,
+                copy,
+                dict(values),
+                kernel_name="python3",
+                progress_bar=False,
+                start_timeout=WAIT_SECONDS,
+                resources={"metadata": {"path": str(notebook.path.parent)}},  # as JupyterLab does
+                kernel_manager_class=type("Kernel", (_Kernel,), {"said": said.fileno(), "kernels": kernels}),
+            )
+        except PapermillExecutionError as error:
+            lines = error.evalue.strip().splitlines() or [""]
+            shown = "\n    ".join([*lines[:SHOWN_LINES], *(["…"] if len(lines) > SHOWN_LINES else [])])
+            where = error.source.strip().splitlines()[0] if error.source.strip() else ""
+            raise StageFailed(f"cell [{error.exec_count}] `{where}`\n    {error.ename}: {shown}") from error
+        except RuntimeError as error:  # nbclient's word for a kernel that died, or never answered
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+            raise StageFailed("\n    ".join([f"its kernel died ({error}); out of memory?", *last])) from error
+        finally:
+            _forget_paths(copy)
+
+
+def kill_kernels() -> None:
+    """End every kernel of ours at once; the threads that wait for them fail within a second or so."""
+    for process in list(_started):
+        process.kill()  # of one that has ended: nothing
+
+
+_started: list[Popen[bytes] | Forked] = []
+
+
+class _Kernel(AsyncKernelManager):
+    """An `eefcore.runs.kernel`; what it says outside of cells goes to `said` and not over a progress table."""
+
+    said: int
+    kernels: Kernels
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        arguments = ["-f", os.path.realpath(self.connection_file), *(extra_arguments or [])]
+        return [*_COMMAND, *arguments]
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        arguments, local = kernel_cmd[len(_COMMAND) :], self.provisioner
+        forked = self.kernels.fork(arguments, cwd=kw["cwd"], env=kw["env"], said=self.said)
+        if forked:
+            local.process, local.pid, local.pgid = forked, forked.pid, forked.pid  # a session of its own
+            self._reconcile_connection_info(local.connection_info)
+        else:
+            await super()._async_launch_kernel(kernel_cmd, **kw, stdout=self.said, stderr=self.said)
+        _started.append(local.process)
+
+
+_COMMAND = (sys.executable, "-m", "eefcore.runs.kernel")
+
+
+def _forget_paths(copy: Path) -> None:
+    """Papermill notes the absolute paths of both notebooks in the copy."""
+    with suppress(FileNotFoundError, ValueError):  # nothing written, or torn by a full disk
+        content = json.loads(copy.read_bytes())
+        for key in ("input_path", "output_path"):
+            content["metadata"].get("papermill", {}).pop(key, None)
+        write_whole(copy, json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n", sync=False)

@@ -1,0 +1,232 @@
+"""A params file, read and held against the notebooks before anything starts.
+
+    run: quickstart                 results/quickstart/
+    shared:                         given to every stage whose notebook has a parameter of that name
+      seed: 0
+    stages:                         a notebook's name without the number, for all methods
+      train: {epochs: 6, learning_rate: 1.0e-3}
+    methods:
+      RFT×6: {iterations: 3, explore: {samples: 6, M: 0}}
+      EEF:   {iterations: 3, explore: {samples: 1, M: 5}}
+      ETO:   {iterations: 4, learn: dpo, explore: {M: 0}}
+
+What a method says is all that methods differ in. `learn` is how it learns from its second iteration on: `sft`
+on selected solutions, if it does not say, or `dpo` on preferences. The nearest entry wins: method, then stages, then
+shared, then the notebook's default. Papermill would only warn of an unknown name and never looks at
+types; here both raise ParamsError, which names the file, the key, what is allowed and the closest match.
+
+`${NAME}` in a text value stands for an environment variable: checked here, expanded only where a stage
+runs, so that files and records keep the name and never a path of this machine.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from eefcore import store
+from eefcore.errors import ParamsError
+from eefcore.runs.notebook import Notebook, Parameter, Value
+
+RESERVED = frozenset({"run", "label", "inputs"})
+"""Parameters that say where a stage stands and not what it computes: filled by the pipeline, part of no identity."""
+
+PLANNED = frozenset({"iteration", "split", "version"})
+"""Parameters that belong to the identity and that a params file may not set: i and the panel come from
+the algorithm, the version from the notebook, which raises it when a change in it changes results."""
+
+STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", "report")
+"""The stages of the algorithms, each a notebook."""
+
+LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "dpo")}
+"""How a method may learn, and the stages that only such a method has."""
+
+Values = Mapping[str, Value]
+
+
+class Method(NamedTuple):
+    """One of the methods compared: I, how it learns, and what it sets differently."""
+
+    name: str
+    iterations: int
+    learn: str
+    stages: Mapping[str, Values]
+
+
+class Params(NamedTuple):
+    """A params file that fits its notebooks."""
+
+    path: Path
+    run: str
+    shared: Values
+    stages: Mapping[str, Values]
+    methods: tuple[Method, ...]
+
+    def values(self, notebook: Notebook, method: Method | None) -> dict[str, Value]:
+        """Every parameter of `notebook` but the reserved ones, as `method` wants it; None: as all want it."""
+        shared = {k: v for k, v in self.shared.items() if k in notebook.parameters}
+        own = method.stages.get(notebook.stage, {}) if method else {}
+        defaults = {p.name: p.default for p in notebook.parameters.values()}
+        merged = {**defaults, **shared, **self.stages.get(notebook.stage, {}), **own}
+        return {k: notebook.parameters[k].read(v) for k, v in merged.items() if k not in RESERVED}
+
+
+def read_params(path: Path, notebooks: Mapping[str, Notebook]) -> Params:
+    """The params file at `path`, every key and value of it checked."""
+    return _Reader(path, notebooks).params(read_yaml(path))
+
+
+def read_yaml(path: Path) -> dict[str, object]:
+    """A YAML file that is one mapping; a key given twice is an error and not the last one's."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Unique)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path}: must be a mapping of keys, got {type(content).__name__}")
+    return content
+
+
+def expand(value: Value) -> Value:
+    """`value` with each `${NAME}` replaced by that environment variable."""
+    return _VARIABLE.sub(lambda m: os.environ[m[1]], value) if isinstance(value, str) else value
+
+
+def checked(where: str, parameter: Parameter, value: object) -> Value:
+    """`value` as `parameter` takes it, the variables that it names being set; else ParamsError at `where`."""
+    try:
+        known = parameter.read(value)
+    except TypeError as error:
+        raise ParamsError(f"{where}: {error} ({parameter.help})") from error
+    names = _VARIABLE.findall(known) if isinstance(known, str) else []
+    if missing := next((name for name in names if name not in os.environ), None):
+        raise ParamsError(
+            f"{where}: set the environment variable {missing} first: {parameter.help} (export {missing}=…)"
+        )
+    return known
+
+
+def settable(notebook: Notebook) -> list[str]:
+    """The parameters of `notebook` that a params file may set."""
+    return [name for name in notebook.parameters if name not in RESERVED | PLANNED]
+
+
+def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
+    """`key` if it is one of `allowed`; else ParamsError with the closest of them."""
+    known = list(allowed)
+    if key in known:
+        return str(key)
+    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    raise ParamsError(f"{path}: {where} {key!r} is unknown{guess} Allowed: {', '.join(known) or 'none'}")
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class _Unique(yaml.SafeLoader):
+    """YAML's safe loader lets a second key of the same name win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := {k for k in keys if keys.count(k) > 1}:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+class _Reader:
+    """Reads one params file; holds what every message needs."""
+
+    def __init__(self, path: Path, notebooks: Mapping[str, Notebook]) -> None:
+        self.path, self.notebooks = path, notebooks
+
+    def params(self, content: dict[str, object]) -> Params:
+        for key in content:
+            choose(self.path, "key", key, ("run", "shared", "stages", "methods"))
+        run = content.get("run")
+        if not isinstance(run, str):
+            raise self.error("run", f"must be text, got {run!r}")
+        try:
+            store.run_folder(run)
+        except ParamsError as error:
+            raise self.error("run", str(error)) from error
+        methods = self.mapping("methods", content.get("methods"))
+        if not methods:
+            raise self.error("methods", "must name at least one, as in `SFT POS: {iterations: 1}`")
+        return Params(
+            path=self.path,
+            run=run,
+            shared=self.shared(self.mapping("shared", content.get("shared"))),
+            stages=self.stages("stages", self.mapping("stages", content.get("stages"))),
+            methods=tuple(self.method(name, entry) for name, entry in methods.items()),
+        )
+
+    def shared(self, given: dict[str, object]) -> dict[str, Value]:
+        stages = [self.notebook(stage) for stage in STAGES]
+        known = sorted({name for notebook in stages for name in settable(notebook)})
+        for key, value in given.items():
+            choose(self.path, "shared: a parameter of no stage,", key, known)
+            for notebook in stages:
+                if key in notebook.parameters:
+                    self.value(f"shared.{key}", notebook.parameters[key], value)
+        return dict(given)
+
+    def method(self, name: object, entry: object) -> Method:
+        where = f"methods.{name}"
+        if not isinstance(name, str) or not name or "/" in name:
+            raise self.error("methods", f"a method's name is text without '/', got {name!r}")
+        given = self.mapping(where, entry)
+        for key in given:
+            choose(self.path, f"{where}: key", key, ("iterations", "learn", *STAGES))
+        iterations = given.pop("iterations", None)
+        if type(iterations) is not int or iterations < 1:
+            raise self.error(f"{where}.iterations", f"must be a whole number from 1 on, got {iterations!r}")
+        learn = choose(self.path, f"{where}.learn:", given.pop("learn", "sft"), LEARN)
+        if iterations == 1 and LEARN[learn]:
+            raise self.error(
+                f"{where}.iterations", f"learn: {learn} begins with the second iteration; give it 2 or more"
+            )
+        others = [stage for how, own in LEARN.items() if how != learn for stage in own if stage in given]
+        if others:
+            raise self.error(f"{where}.{others[0]}", f"a method with learn: {learn} has no such stage")
+        return Method(name, iterations, learn, self.stages(where, given))
+
+    def stages(self, where: str, given: dict[str, object]) -> dict[str, dict[str, Value]]:
+        return {str(key): self.stage(where, str(key), entry) for key, entry in given.items()}
+
+    def stage(self, where: str, key: str, entry: object) -> dict[str, Value]:
+        notebook = self.notebook(choose(self.path, f"{where}: notebook", key, STAGES))
+        out = {}
+        for name, value in self.mapping(f"{where}.{key}", entry).items():
+            known = choose(self.path, f"{where}: {notebook.name}'s parameter", name, settable(notebook))
+            out[known] = self.value(f"{where}.{key}.{known}", notebook.parameters[known], value)
+        return out
+
+    def notebook(self, stage: str) -> Notebook:
+        if stage not in self.notebooks:
+            raise self.error(stage, f"there is no such notebook; there are {', '.join(self.notebooks)}")
+        notebook = self.notebooks[stage]
+        if missing := sorted(RESERVED - set(notebook.parameters)):
+            raise ParamsError(
+                f"{notebook.path}: the parameters cell of a stage must declare {', '.join(missing)}"
+            )
+        return notebook
+
+    def value(self, where: str, parameter: Parameter, value: object) -> Value:
+        return checked(f"{self.path}: {where}", parameter, value)
+
+    def mapping(self, where: str, value: object) -> dict[str, object]:
+        if not isinstance(value, dict | None):
+            raise self.error(where, f"must be a mapping, got {type(value).__name__} {value!r}")
+        return dict(value or {})
+
+    def error(self, where: str, what: str) -> ParamsError:
+        return ParamsError(f"{self.path}: {where}: {what}")

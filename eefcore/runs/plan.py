@@ -1,0 +1,188 @@
+"""The stages that a params file asks for: a DAG, each method EEF Algorithm 1 or rounds of preference learning.
+
+    expert ─ select.1 ─ train.1 ┬ explore.1 ─ select.2 ─ train.2 ┬ …      evaluate.test ─ report
+                                └ evaluate.1 (dev)               └ evaluate.2 (dev)
+
+    learn: dpo                    explore.1 ─ preferences.2 ─ dpo.2 ─ …
+
+A stage is known by what it computes: the hash of its notebook, its parameters (the version it declares
+among them) and its inputs' identities. Methods that begin alike therefore share their beginnings, and
+what a results folder already holds under that identity is not computed again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from eefcore import store
+from eefcore.runs.identity import identity
+from eefcore.runs.notebook import Notebook, Value
+from eefcore.runs.params import Method, Params
+
+K = TypeVar("K")
+Inputs = Mapping[str, "Node"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A stage to be: `inputs` are the stages that it reads, by the names it knows them by.
+
+    A plan holds each stage once, so a node equals only itself.
+    """
+
+    run: str
+    label: str
+    notebook: Notebook
+    params: Mapping[str, Value]
+    inputs: Inputs
+    identity: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it is, once finished."""
+        return store.stage_folder(self.run, self.label, self.identity)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is there."""
+        return store.finished(self.folder)
+
+
+class Stage(Protocol):
+    """Adds one stage of a method to the plan, or finds it there."""
+
+    def __call__(self, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
+        """Stage `name`, the `which`-th of its kind: `explore.2`."""
+
+
+def algorithm_1(iterations: int, stage: Stage) -> dict[str, Node]:
+    """EEF §3.2, Algorithm 1, and what a method leaves behind: its stages under the names a report reads.
+
+    What differs between methods is in the parameters: M = 0 is RFT, one iteration behaviour cloning.
+    """
+    experts = stage("expert", "", {})
+    simulations: dict[str, Node] = {}  # of all iterations so far: D⁺ grows
+    models: dict[str, Node] = {}
+    panels: dict[str, Node] = {}
+    made = {"experts": experts}
+    for i in range(1, iterations + 1):
+        before = models.get(f"model{i - 1}")  # none before behaviour cloning: the base
+        if before:
+            explored = stage("explore", f"{i - 1}", {"model": before, "experts": experts})  # lines 3–9
+            simulations[f"simulations{i - 1}"] = explored
+        explorer = {"model": before} if before else {}  # whose simulations these are
+        examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
+        trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
+        models[f"model{i}"] = model = stage("train", f"{i}", trained_on)  # line 14
+        panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
+        made[f"select{i}"] = examples
+    # "we select the best model from all iterations": on the dev panel, and only then is the test panel seen
+    made["test"] = stage("evaluate", "test", {**models, **panels}, split="test")
+    return {**made, **simulations, **models, **panels}
+
+
+def preference_rounds(iterations: int, stage: Stage) -> dict[str, Node]:
+    """ETO: behaviour cloning, then rounds of exploration and DPO; left behind as by `algorithm_1`, and the pairs.
+
+    A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
+    learnt from again, since what failed then is not what fails now.
+    """
+    experts = stage("expert", "", {})
+    examples = stage("select", "1", {"experts": experts})
+    made = {"experts": experts, "select1": examples}
+    models = {"model1": stage("train", "1", {"examples": examples})}
+    panels = {"dev1": stage("evaluate", "1", {"model": models["model1"]}, split="dev")}
+    for i in range(2, iterations + 1):
+        before = models[f"model{i - 1}"]
+        explored = stage("explore", f"{i - 1}", {"model": before, "experts": experts})
+        pairs = stage("preferences", f"{i}", {"model": before, "experts": experts, "simulations": explored})
+        models[f"model{i}"] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
+        panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
+        made.update({f"simulations{i - 1}": explored, f"preferences{i}": pairs})
+    made["test"] = stage("evaluate", "test", {**models, **panels}, split="test")
+    return {**made, **models, **panels}
+
+
+LATER = frozenset({"choose"})
+"""Parameters of select that cloning does not read: methods that differ in them alone begin alike."""
+
+ALGORITHMS = {"sft": algorithm_1, "dpo": preference_rounds}
+"""By how a method learns from its second iteration on."""
+
+
+def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
+    """Every stage of `params`, each once, what a stage reads before it; last the report over all methods."""
+    nodes: dict[str, Node] = {}
+    report = notebooks["report"]
+    inputs = stages_of(params, notebooks, nodes)
+    add(nodes, params.run, "report", report, params.values(report, None), inputs)
+    return list(nodes.values())
+
+
+def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str, Node]) -> dict[str, Node]:
+    """The stages of every method of `params`, as `<method>/<stage>`; those not yet in `nodes` are added there."""
+
+    def stage(method: Method, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
+        notebook = notebooks[name]
+        values = params.values(notebook, method)
+        planned: dict[str, Value] = {"iteration": int(which) if which.isdecimal() else 0, "split": split}
+        if (name, which) == ("select", "1"):
+            planned |= {k: p.default for k, p in notebook.parameters.items() if k in LATER}
+        values.update({k: v for k, v in planned.items() if k in notebook.parameters})
+        return add(nodes, params.run, f"{name}.{which}" if which else name, notebook, values, inputs)
+
+    return {
+        f"{method.name}/{name}": node
+        for method in params.methods
+        for name, node in ALGORITHMS[method.learn](method.iterations, partial(stage, method)).items()
+    }
+
+
+def add(
+    nodes: dict[str, Node],
+    run: str,
+    label: str,
+    notebook: Notebook,
+    values: Mapping[str, Value],
+    inputs: Inputs,
+) -> Node:
+    """The stage of `notebook` with `values`: found in `nodes`, a plan by identity, or added to it."""
+    known = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()})
+    return nodes.setdefault(known, Node(run, label, notebook, values, dict(inputs), known))
+
+
+def upstream(node: Node) -> list[Node]:
+    """What `node` stands on, directly or not, each once and what it reads before it."""
+    found: dict[Node, None] = {}
+
+    def visit(reader: Node) -> None:
+        for read in reader.inputs.values():
+            if read not in found:
+                visit(read)
+                found[read] = None
+
+    visit(node)
+    return list(found)
+
+
+def told(methods: Iterable[str], most: int = 4) -> str:
+    """The names of `methods` without the seed and the run of a suite before them, `most` of them."""
+    names = list(dict.fromkeys(method.rpartition("/")[2] for method in methods))
+    rest = len(names) - most
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
+
+
+def methods(inputs: Iterable[Mapping[str, K]]) -> dict[K, list[str]]:
+    """The methods that each stage serves, as the inputs of a report, `<method>/<stage>`, tell."""
+    serves: dict[K, dict[str, None]] = defaultdict(dict)
+    for reads in inputs:
+        for name, stage in reads.items():
+            method, slash, _ = name.rpartition("/")
+            if slash:
+                serves[stage][method] = None
+    return defaultdict(list, {stage: list(names) for stage, names in serves.items()})

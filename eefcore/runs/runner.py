@@ -1,0 +1,153 @@
+"""From a plan to finished stages: several notebooks side by side, a kernel each.
+
+A stage that is there is left as it is; one that fails stops what reads it and nothing else. Interrupted
+or killed at any instant, no kernel is left behind, and the same call goes on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from eefcore import segments, store
+from eefcore.errors import EefError, StageFailed
+from eefcore.runs.board import Board, Is
+from eefcore.runs.execute import execute, kill_kernels
+from eefcore.runs.kernels import Kernels, gpu
+from eefcore.runs.notebook import modules
+from eefcore.runs.plan import Node
+
+COPY = "notebook.ipynb"  # the executed notebook, in its stage's folder
+TICK_SECONDS = 0.5
+
+LATER = {"eefcore.policies": ("eefcore.policies.hf",)}
+"""What a module that a notebook imports imports only when it is used, and nearly every stage does."""
+
+
+def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
+    """Every stage of `nodes` finished, `jobs` at a time.
+
+    Args:
+        nodes: what a stage reads comes before it.
+        resume: how to go on after a failure, as a command or in words.
+        jobs: None: one a core, but one alone where they would share a GPU.
+
+    Raises:
+        StageFailed: which stages failed, in which cell, where the executed copies are, how to go on.
+    """
+    jobs = jobs or _default_jobs()
+    waiting = _most_urgent_first([n for n in nodes if not n.finished])
+    failures: dict[Node, EefError] = {}
+    running: dict[Future[None], Node] = {}
+    with Board(nodes, jobs) as board, _kernels(waiting, jobs) as kernels, ThreadPoolExecutor(jobs) as pool:
+        try:
+            for node in set(nodes) - set(waiting):
+                _keep_copy(node)
+                board.set(node, Is.THERE)
+            while True:
+                busy = set(running.values())
+                ready = [n for n in waiting if all(i.finished and i not in busy for i in n.inputs.values())]
+                for node in ready[: jobs - len(running)]:
+                    waiting.remove(node)
+                    board.set(node, Is.RUNNING)
+                    running[pool.submit(_run, node, kernels)] = node
+                if not running:
+                    break
+                for future in wait(running, TICK_SECONDS, FIRST_COMPLETED).done:
+                    node, error = running.pop(future), future.exception()
+                    if isinstance(error, EefError):
+                        failures[node] = error
+                    elif error:
+                        raise error
+                    board.set(node, Is.FAILED if error else Is.DONE)
+                board.refresh()
+            for node in waiting:
+                board.set(node, Is.BLOCKED)
+        except BaseException:
+            while not all(future.done() for future in running):
+                kill_kernels()  # again and again: a thread may be about to start one
+                wait(running, TICK_SECONDS)
+            raise
+    if failures:
+        raise StageFailed(_report(failures, blocked=len(waiting), resume=resume))
+
+
+def run_again(node: Node) -> None:
+    """The notebook of the finished stage `node` executed once more: its record stays, what it shows is new."""
+    try:
+        _run(node, Kernels(()))
+    except EefError as error:
+        raise StageFailed(_report({node: error}, blocked=0, resume="the same command")) from error
+
+
+def _run(node: Node, kernels: Kernels) -> None:
+    given = {
+        "run": node.run,
+        "label": node.label,
+        "inputs": json.dumps(
+            {k: n.folder.relative_to(store.results_root()).as_posix() for k, n in node.inputs.items()},
+            ensure_ascii=False,
+        ),
+    }
+    try:
+        execute(node.notebook, {**node.params, **given}, _copy(node), kernels)
+    finally:
+        _keep_copy(node)
+    if not node.finished:
+        raise StageFailed(
+            f"it ran to its end, but {node.folder} is not there; does the notebook open the stage with "
+            "`open_stage` and close it, and was it left unedited meanwhile?"
+        )
+
+
+def _copy(node: Node) -> Path:
+    """Where papermill writes; the stage's folder takes its name only when the stage is finished."""
+    return node.folder.with_name(f".{node.folder.name}.ipynb")
+
+
+def _kept(node: Node) -> Path:
+    return (node.folder if node.finished else store.partial_folder(node.folder)) / COPY
+
+
+def _keep_copy(node: Node) -> None:
+    """Move the executed notebook, also one that a killed run left behind, to the stage it belongs to."""
+    if _copy(node).exists():
+        _kept(node).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(_copy(node), _kept(node))
+
+
+def _most_urgent_first(nodes: Sequence[Node]) -> list[Node]:
+    """Run by run, in a run by how long a chain of stages waits for each: exploring goes before evaluating."""
+    runs = {run: i for i, run in enumerate(dict.fromkeys(n.run for n in nodes))}
+    waiting = dict.fromkeys(nodes, 0)
+    for node in reversed(nodes):
+        for read in node.inputs.values():
+            waiting[read] = max(waiting.get(read, 0), waiting[node] + 1)
+    return sorted(nodes, key=lambda n: (runs[n.run], -waiting[n]))
+
+
+def _kernels(waiting: Sequence[Node], jobs: int) -> Kernels:
+    """With what the notebooks import; without a server where every kernel starts before it would be ready."""
+    notebooks = {n.notebook.name: n.notebook for n in waiting} if len(waiting) > jobs else {}
+    named = {module for notebook in notebooks.values() for module in modules(notebook)}
+    later = {late for module in named for late in LATER.get(module, ())}
+    return Kernels(sorted(named | later | set(segments.modules() if named else ())))
+
+
+def _default_jobs() -> int:
+    if gpu():
+        return 1
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _report(failures: dict[Node, EefError], *, blocked: int, resume: str) -> str:
+    told = [
+        f"{n.run}: {n.label} ({n.notebook.name}): {e}\n    executed copy: {_kept(n)}"
+        for n, e in failures.items()
+    ]
+    wait = f" ({blocked} more wait for {'it' if len(failures) == 1 else 'them'})" if blocked else ""
+    return "\n".join([*told, f"Mend it and go on{wait} with: {resume}"])

@@ -1,0 +1,207 @@
+"""A suite: params files times seeds, the runs of a seed in one folder, and one report over all of them.
+
+    suite: eef_webshop_mini            results/eef_webshop_mini/seed<n>/ holds the stages of that seed
+    seeds: [0, 1, 2, 3, 4]             each in place of the files' shared seed
+    runs:                              params/<stem>.yaml -> the section of the suite's report that it feeds
+      mini_methods: methods
+      mini_budgets: budget
+    fast: {seeds: [0, 1], runs: [mini_methods]}     what --fast keeps
+    report: {baseline: RFT×6}          parameters of 10_suite, if others than its own
+
+A stage that several methods of a seed ask for, in whichever file (expert data, behaviour cloning, …), is
+there once. The last stage, `suite` in results/<suite>/, is of the notebook 10_suite and reads them all:
+
+    inputs      seed<n>/<run stem>/<method>/<stage>, as in seed0/mini_methods/EEF/test; the names of
+                stages are those of `plan.algorithm_1`. A method of a seed is there whole or, in a suite
+                that is reported before its end, not at all: seeds may have different methods
+    suite       its name
+    sections    JSON: run stem -> section, in the order of the file, of the runs that are there
+    others      (benchmark, data, sizes, world_seed, format …) as `report` sets them, or the files in
+                `shared`; these agree
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from eefcore import store
+from eefcore.errors import ParamsError, StoreError
+from eefcore.runs.notebook import Notebook, Value
+from eefcore.runs.params import Params, Values, checked, choose, read_params, read_yaml, settable
+from eefcore.runs.plan import Inputs, Node, add, stages_of
+
+NOTEBOOK = "suite"  # 10_suite, by the name without the number
+
+
+class Run(NamedTuple):
+    """One params file of a suite, and the section of the report that it feeds."""
+
+    stem: str
+    section: str
+    params: Params
+
+
+class Suite(NamedTuple):
+    """A suite file that fits its params files."""
+
+    path: Path
+    name: str
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
+    report: Values
+
+
+def read_suite(
+    path: Path, notebooks: Mapping[str, Notebook], *, fast: bool = False, seeds: Sequence[int] = ()
+) -> Suite:
+    """The suite at `path`, its params files checked as well; with `fast` what it keeps then.
+
+    Args:
+        seeds: those of the suite's seeds to keep; none: all.
+    """
+    content = read_yaml(path)
+    for key in content:
+        choose(path, "key", key, ("suite", "seeds", "runs", "fast", "report"))
+    name, runs = content.get("suite"), content.get("runs")
+    if not isinstance(name, str):
+        raise ParamsError(f"{path}: suite: must be a name, got {name!r}")
+    if not isinstance(runs, dict) or not runs:
+        raise ParamsError(
+            f"{path}: runs: must name params files and sections, as in `quickstart: methods`, got {runs!r}"
+        )
+    listed = _seeds(path, "seeds", content.get("seeds"))
+    if fast:
+        listed, runs = _reduced(path, content.get("fast"), listed, runs)
+    for seed in seeds:
+        choose(path, "seeds: --seeds", str(seed), map(str, listed))
+    files = {file.stem: file for file in (store.workspace() / "params").glob("*.yaml")}
+    found = []
+    for stem, section in runs.items():
+        if not isinstance(section, str) or not section:
+            raise ParamsError(f"{path}: runs.{stem}: must name a section of the report, got {section!r}")
+        file = files[choose(path, "runs: params file", stem, sorted(files))]
+        found.append(Run(file.stem, section, _unseeded(read_params(file, notebooks))))
+    report = _settings(path, content.get("report"), notebooks)
+    return Suite(path, name, tuple(seeds) or listed, tuple(found), report)
+
+
+def plan_suite(suite: Suite, notebooks: Mapping[str, Notebook]) -> list[Node]:
+    """Every stage of `suite`, each once, what a stage reads before it; seed by seed, last the report over all.
+
+    A suite that is stopped early has whole comparisons of fewer seeds.
+    """
+    nodes: dict[str, Node] = {}
+    inputs = {
+        f"seed{seed}/{run.stem}/{name}": node
+        for seed in suite.seeds
+        for run in suite.runs
+        for name, node in stages_of(_seeded(run.params, suite.name, seed), notebooks, nodes).items()
+    }
+    _report(suite, notebooks, inputs, nodes)
+    return list(nodes.values())
+
+
+class Partial(NamedTuple):
+    """A report over what is there, and how many stages each method that is not there still needs."""
+
+    report: Node
+    missing: dict[str, int]
+
+
+def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> Partial:
+    """The report of `suite` over the methods of each seed that are finished; others as `seed1/mini_methods/EEF`.
+
+    Raises:
+        StoreError: no method is.
+    """
+    *_, whole = plan_suite(suite, notebooks)
+    methods: dict[str, dict[str, Node]] = {}
+    for name, node in whole.inputs.items():
+        methods.setdefault(name.rpartition("/")[0], {})[name] = node
+    missing, there = {}, {}
+    for method, stages in methods.items():
+        if todo := sum(not node.finished for node in stages.values()):
+            missing[method] = todo
+        else:
+            there.update(stages)
+    if not there:
+        raise StoreError(
+            f"{store.run_folder(suite.name)}: no method is finished; go on with `eef suite {os.path.relpath(suite.path)}`"
+        )
+    return Partial(_report(suite, notebooks, there, {}), missing)
+
+
+def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nodes: dict[str, Node]) -> Node:
+    notebook = notebooks[NOTEBOOK]
+    there = {name.split("/")[1] for name in inputs}
+    sections = {run.stem: run.section for run in suite.runs if run.stem in there}
+    planned: dict[str, Value] = {"suite": suite.name, "sections": json.dumps(sections, ensure_ascii=False)}
+    values = {**_agreed(suite, notebook), **suite.report, **planned}
+    return add(nodes, suite.name, NOTEBOOK, notebook, values, inputs)
+
+
+def _agreed(suite: Suite, notebook: Notebook) -> dict[str, Value]:
+    """The parameters of `notebook` as all runs of the suite want them."""
+    first, *others = suite.runs
+    wanted = first.params.values(notebook, None)
+    for other in others:
+        for name, value in other.params.values(notebook, None).items():
+            if value != wanted[name] and name not in suite.report:
+                raise ParamsError(
+                    f"{suite.path}: runs: {first.stem} has {name}: {wanted[name]!r} and {other.stem} {value!r}; "
+                    "one report is over one of them: make two suites"
+                )
+    return wanted
+
+
+def _settings(path: Path, given: object, notebooks: Mapping[str, Notebook]) -> dict[str, Value]:
+    if NOTEBOOK not in notebooks:
+        raise ParamsError(f"{path}: there is no notebook 10_{NOTEBOOK}; there are {', '.join(notebooks)}")
+    if not isinstance(given, dict | None):
+        raise ParamsError(f"{path}: report: must be a mapping, got {given!r}")
+    notebook = notebooks[NOTEBOOK]
+    known = [name for name in settable(notebook) if name not in ("suite", "sections")]
+    for name in given or {}:
+        choose(path, f"report: {notebook.name}'s parameter", name, known)
+    return {k: checked(f"{path}: report.{k}", notebook.parameters[k], v) for k, v in (given or {}).items()}
+
+
+def _seeds(path: Path, where: str, seeds: object) -> tuple[int, ...]:
+    if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
+        raise ParamsError(f"{path}: {where}: must list whole numbers, as in [0, 1, 2], got {seeds!r}")
+    if len(set(seeds)) < len(seeds):
+        raise ParamsError(f"{path}: {where}: one is listed twice: {seeds!r}")
+    return tuple(seeds)
+
+
+def _reduced(
+    path: Path, fast: object, seeds: Sequence[int], runs: Mapping[str, object]
+) -> tuple[tuple[int, ...], dict[str, object]]:
+    if not isinstance(fast, dict) or set(fast) != {"seeds", "runs"} or not isinstance(fast["runs"], list):
+        raise ParamsError(
+            f"{path}: fast: --fast needs it, as in {{seeds: [0, 1], runs: [{next(iter(runs))}]}}, got {fast!r}"
+        )
+    kept = [choose(path, "fast.runs: run", run, [str(r) for r in runs]) for run in fast["runs"]]
+    if not kept:
+        raise ParamsError(f"{path}: fast.runs: must keep one run at least")
+    for seed in (fewer := _seeds(path, "fast.seeds", fast["seeds"])):
+        choose(path, "fast.seeds: seed", str(seed), map(str, seeds))
+    return fewer, {run: runs[run] for run in runs if run in kept}
+
+
+def _unseeded(params: Params) -> Params:
+    for where, stages in (("stages", params.stages), *((m.name, m.stages) for m in params.methods)):
+        if owner := next((stage for stage, values in stages.items() if "seed" in values), None):
+            raise ParamsError(
+                f"{params.path}: {where}.{owner}.seed: a file of a suite leaves the seed to the suite; "
+                "move it to `shared`"
+            )
+    return params
+
+
+def _seeded(params: Params, suite: str, seed: int) -> Params:
+    return params._replace(run=f"{suite}/seed{seed}", shared={**params.shared, "seed": seed})

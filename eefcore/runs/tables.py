@@ -1,0 +1,163 @@
+"""Tables for a terminal: a plan that is not run yet, and a run from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+
+from eefcore import store
+from eefcore.errors import StoreError
+from eefcore.runs import estimate
+from eefcore.runs.plan import Node, methods, told
+from eefcore.store import Metric, StageRecord
+
+
+def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
+    """Print each stage: its folder, the methods it serves, what it reads, what differs from its notebook.
+
+    Of the runs of a suite, which are alike, the first; of the others how much there is to do.
+    """
+    console = console or Console(markup=False, highlight=False)
+    serves, shown = methods(n.inputs for n in nodes), set()
+    for run, group in groupby(nodes, key=lambda n: n.run):
+        stages = list(group)
+        alike = tuple(n.label for n in stages)
+        if alike in shown:
+            todo = sum(not n.finished for n in stages)
+            console.print(f"results/{run}/: the same {len(stages)} stages, {todo} to do")
+            continue
+        shown.add(alike)
+        table = _table(f"results/{run}/", "stage", "", "for", "reads", "differs from its notebook")
+        for node in stages:
+            table.add_row(
+                node.folder.name,
+                "finished" if node.finished else "to do",
+                told(serves[node]) or "all",
+                ", ".join(n.label for n in node.inputs.values()) if serves[node] else "",
+                ", ".join(_changes(node)),
+            )
+        console.print(table)
+    todo = sum(not n.finished for n in nodes)
+    console.print(f"{len(nodes)} stages, {todo} to do. Nothing was started.")
+    if estimate.total(map(estimate.work, nodes)) != estimate.Work():
+        _show_work(nodes, serves, console)
+        _show_memory(nodes, console)
+
+
+def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console: Console) -> None:
+    """What each method asks for, finished or not; of a suite, the methods of its first seed, and all of it."""
+    table = _table(
+        "estimated work: simulations, rows and optimiser steps at most; the rest by typical episodes",
+        *("method", "simulations", "by iteration", "evaluated", "env steps", "tokens written", "tokens read"),
+        *("rows", "optimiser steps", "tokens trained"),
+    )
+    first = [node for node in nodes if node.run == nodes[0].run]
+    for method in dict.fromkeys(name.rpartition("/")[0] for name in nodes[-1].inputs):
+        own = [node for node in first if method in serves[node]]
+        if own:
+            parts = [f"{estimate.work(n).simulations:,}" for n in own if n.notebook.stage == "explore"]
+            worked = _worked(estimate.total(map(estimate.work, own)), " + ".join(parts))
+            table.add_row(method.partition("/")[2] or method, *worked)
+    whole = estimate.total(map(estimate.work, nodes))
+    table.add_row("all, each stage once", *_worked(whole, ""))
+    table.add_row(
+        "… episodes as long as they may be", "", "", "", *(f"{n:,}" for n in whole.most), "", "", ""
+    )
+    console.print(table)
+
+
+def _worked(work: estimate.Work, explored: str) -> list[str]:
+    cells = (work.evaluated, *work.typical, work.rows, work.optimiser_steps, work.tokens_trained)
+    return [f"{work.simulations:,}", explored, *(f"{n:,}" for n in cells)]
+
+
+def _show_memory(nodes: Sequence[Node], console: Console) -> None:
+    """What each kind of training and playing takes, all of it on one device."""
+    from eefcore.runs.shapes import shape  # torch and transformers take seconds to load
+
+    table = _table(
+        "estimated memory on one device, GB; playing in bfloat16 (on a CPU twice that)",
+        *(
+            "",
+            "weights",
+            "gradients",
+            "AdamW",
+            "activations",
+            "(recomputed)",
+            "cache",
+            "in all",
+            "(recomputed)",
+        ),
+    )
+    unknown: list[str] = []
+    for what, memory in estimate.memory(nodes, cache(shape)).items():
+        if memory is None:
+            unknown.append(what)
+            continue
+        recomputed = memory.total(recompute=True) if memory.activations else 0
+        parts = (*memory, memory.total(recompute=False), recomputed)
+        table.add_row(what, *(f"{n / 1e9:,.{0 if n >= 1e10 else 2}f}" if n else "" for n in parts))
+    console.print(table)
+    for what in unknown:
+        console.print(f"{what}: no estimate, the base's config.json is not on this machine")
+
+
+def show_run(run: str, console: Console | None = None) -> None:
+    """Print the finished stages of `run`, what each took, and what each notebook's stages measured.
+
+    Raises:
+        StoreError: there is no such run.
+    """
+    console = console or Console(markup=False, highlight=False)
+    records = store.stages(run)
+    if not records:
+        raise StoreError(
+            f"{store.run_folder(run)}: no finished stage; runs are named as in their params files"
+        )
+    serves = methods(r.inputs for r in records)
+    table = _table(
+        f"results/{run}/", "stage", "for", "seconds", "attempts", "env steps", "tokens trained", "$"
+    )
+    for r in records:
+        spent = (r.cost.env_steps, r.cost.tokens_trained, round(r.cost.money, 2))
+        costs = (f"{n:,}" if n else "" for n in spent)
+        table.add_row(_name(r), ", ".join(serves[r.identity]), f"{r.seconds:.0f}", str(r.attempts), *costs)
+    console.print(table)
+    for notebook, group in groupby(sorted(records, key=lambda r: r.notebook), key=lambda r: r.notebook):
+        _show_metrics(notebook, list(group), console)
+
+
+def _show_metrics(notebook: str, records: Sequence[StageRecord], console: Console) -> None:
+    keys = sorted({key for r in records for key in r.metrics if not key.startswith("cost/")})
+    if not keys:
+        return
+    table = _table(notebook, "", *(_name(r) for r in records))
+    for key in keys:
+        table.add_row(key, *(_cell(r.metrics.get(key)) for r in records))
+    console.print(table)
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(*headings, title=title, title_justify="left", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _name(record: StageRecord) -> str:
+    return f"{record.label}-{record.identity[:8]}"
+
+
+def _cell(value: Metric) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _changes(node: Node) -> Iterable[str]:
+    for name, value in node.params.items():
+        if value != node.notebook.parameters[name].default:
+            yield f"{name}={value}"
