@@ -8,7 +8,7 @@ import pytest
 
 from eefcore.pipeline import planned
 from eefcore.runs import estimate
-from eefcore.runs.estimate import Episode, Memory, Shape, Work
+from eefcore.runs.estimate import Episode, Memory, Shape, Use, Work
 from eefcore.runs.plan import Node
 from eefcore.runs.shapes import shape
 
@@ -131,17 +131,17 @@ def test_the_memory_of_a_plan_names_each_kind_once(nodes):
         "{train: {micro_batch: 4}}",
     )
     found = estimate.memory(plan, lambda base: TINY if base == "tiny" else None)
-    playing = "playing 7 episodes of 500 tokens at a time"
+    play = "play 7 × 500 tokens"
     assert found == {
-        "tiny: training all weights on 4 rows of 500 tokens at a time": estimate.training_memory(
+        Use("tiny", "train all on 4 × 500 tokens"): estimate.training_memory(
             TINY, examples=4, context=500, lora_r=0, bf16=True
         ),
-        f"tiny: {playing}": estimate.rollout_memory(TINY, slots=7, context=500),
-        "tiny: training all weights on 6 rows of 500 tokens at a time": estimate.training_memory(
+        Use("tiny", play): estimate.rollout_memory(TINY, slots=7, context=500),
+        Use("tiny", "train all on 6 × 500 tokens"): estimate.training_memory(
             TINY, examples=6, context=500, lora_r=0, bf16=True
         ),
-        "someone/big: training an adapter of rank 8 on 1 row of 500 tokens at a time": None,
-        f"someone/big: {playing}": None,
+        Use("someone/big", "train rank 8 on 1 × 500 tokens"): None,
+        Use("someone/big", play): None,
     }
 
 

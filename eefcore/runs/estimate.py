@@ -196,9 +196,16 @@ def rollout_memory(shape: Shape, *, slots: int, context: int) -> Memory:
     return Memory(2 * shape.parameters, cache=cache)
 
 
-def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[str, Memory | None]:
-    """Of every kind of training and playing that `nodes` do, in words; None where a base's shape is not known."""
-    out: dict[str, Memory | None] = {}
+class Use(NamedTuple):
+    """What a model is held in memory for."""
+
+    base: str
+    what: str  # in words, with how many tokens at a time
+
+
+def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[Use, Memory | None]:
+    """Of every kind of training and playing that `nodes` do; None where a base's shape is not known."""
+    out: dict[Use, Memory | None] = {}
     for node in nodes:
         kind, given = node.notebook.stage, node.params
         trained = next((n for n in (node, *reversed(upstream(node))) if "base" in n.params), None)
@@ -208,16 +215,16 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
         known = shape(base)
         if kind in ("explore", "evaluate"):
             slots, context = int(given["slots"]), int(given["context"])
-            name = f"{base}: playing {slots} episodes of {context:,} tokens at a time"
-            out[name] = known and rollout_memory(known, slots=slots, context=context)
+            out[Use(base, f"play {slots} × {context:,} tokens")] = known and rollout_memory(
+                known, slots=slots, context=context
+            )
         else:
             # a pair is two rows, as long as its stage of preferences lets them be
             sides, limits = (2, node.inputs["preferences"].params) if kind == "dpo" else (1, given)
             examples = sides * (int(given["micro_batch"]) or int(given["batch_size"]))
             context, r = int(limits["context"]), int(trained.params["lora_r"])
-            what = f"an adapter of rank {r}" if r else "all weights"
-            name = f"{base}: training {what} on {examples} row{'s' * (examples > 1)} of {context:,} tokens at a time"
-            out[name] = known and training_memory(
+            what = f"train {f'rank {r}' if r else 'all'} on {examples} × {context:,} tokens"
+            out[Use(base, what)] = known and training_memory(
                 known, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])
             )
     return out

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from eefcore import store
 from eefcore.errors import StoreError
+from eefcore.reports.wording import compact
 from eefcore.runs import estimate
 from eefcore.runs.plan import Node, methods, told
 from eefcore.store import Metric, StageRecord
@@ -52,58 +53,59 @@ def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console:
     """What each method asks for, finished or not; of a suite, the methods of its first seed, and all of it."""
     table = _table(
         "estimated work: simulations, rows and optimiser steps at most; the rest by typical episodes",
-        *("method", "simulations", "by iteration", "evaluated", "env steps", "tokens written", "tokens read"),
-        *("rows", "optimiser steps", "tokens trained"),
+        *("method", "simulations", "evaluated", "env steps", "written", "read"),
+        *("rows", "updates", "trained on"),
     )
     first = [node for node in nodes if node.run == nodes[0].run]
     for method in dict.fromkeys(name.rpartition("/")[0] for name in nodes[-1].inputs):
         own = [node for node in first if method in serves[node]]
         if own:
-            parts = [f"{estimate.work(n).simulations:,}" for n in own if n.notebook.stage == "explore"]
-            worked = _worked(estimate.total(map(estimate.work, own)), " + ".join(parts))
-            table.add_row(method.partition("/")[2] or method, *worked)
+            name = method.partition("/")[2] or method
+            table.add_row(name, _explored(own), *_worked(estimate.total(map(estimate.work, own))))
     whole = estimate.total(map(estimate.work, nodes))
-    table.add_row("all, each stage once", *_worked(whole, ""))
-    table.add_row(
-        "… episodes as long as they may be", "", "", "", *(f"{n:,}" for n in whole.most), "", "", ""
-    )
+    table.add_row("all, each stage once", f"{whole.simulations:,}", *_worked(whole))
+    table.add_row("… at most", "", "", *map(compact, whole.most))
     console.print(table)
+    console.print("written, read, trained on: tokens; at most: every episode as long as it may be")
 
 
-def _worked(work: estimate.Work, explored: str) -> list[str]:
-    cells = (work.evaluated, *work.typical, work.rows, work.optimiser_steps, work.tokens_trained)
-    return [f"{work.simulations:,}", explored, *(f"{n:,}" for n in cells)]
+def _explored(nodes: Sequence[Node]) -> str:
+    """Simulations, iteration by iteration: `3 × 2,835` where they are alike."""
+    explored = [estimate.work(n).simulations for n in nodes if n.notebook.stage == "explore"]
+    alike = ((n, len(list(group))) for n, group in groupby(explored))
+    return " + ".join(f"{times} × {n:,}" if times > 1 else f"{n:,}" for n, times in alike) or "0"
+
+
+def _worked(work: estimate.Work) -> list[str]:
+    amounts = (*work.typical, work.rows, work.optimiser_steps, work.tokens_trained)
+    return [f"{work.evaluated:,}", *map(compact, amounts)]
 
 
 def _show_memory(nodes: Sequence[Node], console: Console) -> None:
     """What each kind of training and playing takes, all of it on one device."""
     from eefcore.runs.shapes import shape  # torch and transformers take seconds to load
 
-    table = _table(
-        "estimated memory on one device, GB; playing in bfloat16 (on a CPU twice that)",
-        *(
-            "",
-            "weights",
-            "gradients",
-            "AdamW",
-            "activations",
-            "(recomputed)",
-            "cache",
-            "in all",
-            "(recomputed)",
-        ),
-    )
-    unknown: list[str] = []
-    for what, memory in estimate.memory(nodes, cache(shape)).items():
-        if memory is None:
-            unknown.append(what)
+    found = estimate.memory(nodes, cache(shape))
+    for base in dict.fromkeys(use.base for use in found):
+        uses = {use.what: memory for use, memory in found.items() if use.base == base}
+        if None in uses.values():
+            console.print(f"{base}: no estimate of its memory, its config.json is not on this machine")
             continue
-        recomputed = memory.total(recompute=True) if memory.activations else 0
-        parts = (*memory, memory.total(recompute=False), recomputed)
-        table.add_row(what, *(f"{n / 1e9:,.{0 if n >= 1e10 else 2}f}" if n else "" for n in parts))
-    console.print(table)
-    for what in unknown:
-        console.print(f"{what}: no estimate, the base's config.json is not on this machine")
+        title = f"{base}: estimated memory on one device, GB; playing in bfloat16 (on a CPU twice that)"
+        table = _table(
+            title, "", "weights", "gradients", "AdamW", "activations", "cache", "in all", "or, recomputed"
+        )
+        for what, memory in uses.items():
+            table.add_row(what, *_gigabytes(memory or estimate.Memory(0)))
+        console.print(table)
+
+
+def _gigabytes(memory: estimate.Memory) -> Iterable[str]:
+    """Its parts and their sum; last the sum where activations are computed again in the backward pass."""
+    weights, gradients, optimiser, activations, _, cached = memory
+    again = memory.total(recompute=True) if activations else 0
+    for n in (weights, gradients, optimiser, activations, cached, memory.total(recompute=False), again):
+        yield f"{n / 1e9:,.{0 if n >= 1e10 else 2}f}" if n else ""
 
 
 def show_run(run: str, console: Console | None = None) -> None:
