@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -249,6 +250,14 @@ def test_a_wrong_value_is_refused_before_anything_starts(demo):
     with pytest.raises(ParamsError, match=r"stages.expert.pause: must be float, got str 'x'"):
         run(plain(demo, pause="x"))
     assert not (demo.parents[1] / "results").exists()
+
+
+def test_no_thread_moves_the_others_to_another_folder(demo, monkeypatch):
+    moves: list[str] = []
+    with monkeypatch.context() as patch:  # the demo's own move is undone after
+        patch.setattr(os, "chdir", moves.append)
+        run(plain(demo))
+    assert moves == []
 
 
 def test_stages_that_do_not_read_each_other_run_side_by_side(demo):

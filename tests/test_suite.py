@@ -162,16 +162,16 @@ def test_a_seed_that_is_not_in_the_suite_is_refused(path):
 # ---------------------------------------------------------------------------------- running it
 
 
-def run(nodes: list[Node]) -> None:
-    runner.run(nodes, resume="eef suite it", jobs=2)
+def run(nodes: list[Node], jobs: int = 2) -> None:
+    runner.run(nodes, resume="eef suite it", jobs=jobs)
 
 
 def test_seed_by_seed_and_a_second_time_nothing(path, capsys):
     nodes = planned_suite(path)
-    run(nodes)
-    seeds = [[store.record(n.folder) for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)]
+    run(nodes, jobs=1)  # with more, a seed that waits for its expert lets the next one begin
+    seeds = [[store.record(n.folder).started for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)]
     assert all(n.finished for n in nodes)
-    assert sorted(r.started for r in seeds[0])[-1] <= sorted(r.started for r in seeds[1])[2]
+    assert max(seeds[0]) < min(seeds[1])
     said = (store.run_folder("s") / "report.html").read_text().splitlines()
     assert said[:3] == ["s", '{"first": "methods", "second": "budget"}', "mini"]
     assert said[3:] == sorted(nodes[-1].inputs)

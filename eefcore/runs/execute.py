@@ -16,6 +16,7 @@ import papermill
 from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import papermill_io
 
 from eefcore.disk import told, write_whole
 from eefcore.errors import StageFailed
@@ -24,6 +25,9 @@ from eefcore.runs.notebook import Notebook, Value
 
 SHOWN_LINES = 6  # of an error's message
 WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others
+
+# Papermill would change the working folder around each read and write: of the whole process, under all of our threads
+papermill_io.get_handler("local").cwd = lambda _: None
 
 
 def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels: Kernels) -> None:
