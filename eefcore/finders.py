@@ -104,8 +104,8 @@ class Binary(_Grid):
 
     A hunt tries everything before it gives up, so where outcomes repeat it solves every task that `Fixed`
     solves. Bisecting supposes that wins follow losses (or losses wins, behind a mistake) once: where they
-    alternate, a shorter segment or an earlier fall can be missed. A hunt prefers the later of two, where
-    more of the work is done; a bisection the earlier, which leaves less to be missed.
+    alternate, a shorter segment or an earlier fall can be missed. Of two states in the middle the later is
+    tried, where more of the work is done.
     """
 
     def ask(self, seen: Sequence[Trajectory]) -> list[Probe]:
@@ -161,12 +161,12 @@ def _hunt(steps: Sequence[int], tried: Iterable[int]) -> int | None:
         else:
             stretches[-1].append(i)
     longest = max(reversed(stretches), key=len)
-    return longest[len(longest) // 2] if longest else None
+    return _middle(longest)
 
 
 def _middle(steps: Sequence[int]) -> int | None:
-    """The middle one; of two the earlier."""
-    return steps[(len(steps) - 1) // 2] if steps else None
+    """The middle one; of two the later."""
+    return steps[len(steps) // 2] if steps else None
 
 
 class Bandit:

@@ -28,6 +28,9 @@ I = TypeVar("I")
 WHOLE = "whole.json"
 """Written last into a checkpoint: one without it was torn, and is not resumed from."""
 
+SAVE_STEPS = 500
+"""From one checkpoint to the next, unless an epoch is shorter: minutes, for the models that need so many."""
+
 OnStep = Callable[[int, int, float], None]
 """Hears (optimiser steps done, steps in all, loss of the step)."""
 
@@ -105,7 +108,8 @@ def minimise(
         gradient_checkpointing=settings.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=settings.seed,
-        save_strategy="epoch" if settings.resumable else "no",
+        save_strategy="steps" if settings.resumable else "no",
+        save_steps=min(SAVE_STEPS, steps(len(items), 1, settings.batch_size)),
         save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,

@@ -76,7 +76,7 @@ def train_sft(
         grouped: batches that are dealt out of one pool sorted by length. 1 deals every batch at random; 50
             saves most of the padding where batches are small and rows many, as in pretraining.
         out: where checkpoints go; nothing is written elsewhere.
-        resumable: write a checkpoint after each epoch, and go on from the last whole one in `out`.
+        resumable: write a checkpoint after each epoch, or `trainer.SAVE_STEPS`, and go on from the last whole one in `out`.
 
     Raises:
         MaskError: there is no row, or a row trains nothing.

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from eefcore import trainer
 from eefcore.batches import Batches, collate
 from eefcore.errors import MaskError, ParamsError, PolicyError
 from eefcore.losses import sft_loss
@@ -165,9 +166,10 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("at", [1, 4, 6])
-def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path, at):
-    """Nine steps of three an epoch; killed in the first epoch, in the second, and as the second ends."""
+@pytest.mark.parametrize(("at", "every"), [(1, 500), (4, 500), (6, 500), (6, 2), (9, 2)])
+def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path, monkeypatch, at, every):
+    """Nine steps of three an epoch; killed in an epoch and as one ends, with checkpoints between and inside of them."""
+    monkeypatch.setattr(trainer, "SAVE_STEPS", every)
     rows, whole, resumed = some_rows(20), tiny(), tiny()
     expected = run(whole, rows, tmp_path / "whole", epochs=3, resumable=True)
 
@@ -182,7 +184,7 @@ def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path, at):
     got = run(
         resumed, rows, tmp_path / "out", epochs=3, resumable=True, on_step=lambda done, *_: heard.append(done)
     )
-    assert heard[0] == (at - 1) // 3 * 3 + 1
+    assert heard[0] == (at - 1) // min(3, every) * min(3, every) + 1
     assert got.losses == expected.losses
     assert got.cost.tokens_trained == expected.cost.tokens_trained
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
