@@ -30,11 +30,11 @@ lab: setup
 	$(BIN)/jupyter lab notebooks
 
 base: setup
-	cd notebooks && for base in base base_qwen; do \
-		for half in $$base $${base}_again; do \
-			EEF_START=$$(echo ../results/$$base/base-*/model) ../$(BIN)/papermill \
-				-f ../params/notebooks/01_$$half.yaml 01_base.ipynb ../results/01_$$half.ipynb || exit 1; done; \
-		cp ../results/$${base}_again/base-*/model/* ../eefcore/policies/$$base/; done
+	cd notebooks && for half in base base_again base_qwen; do \
+		EEF_START=$$(echo ../results/base/base-*/model) ../$(BIN)/papermill \
+			-f ../params/notebooks/01_$$half.yaml 01_base.ipynb ../results/01_$$half.ipynb || exit 1; done
+	cp results/base_again/base-*/model/* eefcore/policies/base/
+	cp results/base_qwen/base-*/model/* eefcore/policies/base_qwen/
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
