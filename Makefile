@@ -30,11 +30,12 @@ lab: setup
 	$(BIN)/jupyter lab notebooks
 
 base: setup
-	cd notebooks && for half in base base_again base_qwen; do \
+	cd notebooks && for half in base base_again base_qwen base_sciworld; do \
 		EEF_START=$$(echo ../results/base/base-*/model) ../$(BIN)/papermill \
 			-f ../params/notebooks/01_$$half.yaml 01_base.ipynb ../results/01_$$half.ipynb || exit 1; done
 	cp results/base_again/base-*/model/* eefcore/policies/base/
 	cp results/base_qwen/base-*/model/* eefcore/policies/base_qwen/
+	mkdir -p eefcore/policies/base_sciworld && cp results/base_sciworld/base-*/model/* eefcore/policies/base_sciworld/
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eefcore.data_cli import data
 from eefcore.errors import EefError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Generate a catalogue, import and export trajectories.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 Jobs = Annotated[
@@ -147,67 +147,6 @@ def sync(
             typer.echo(f"{'report':>10}  {os.path.relpath(path)}: {where}")
     if report.failed:
         raise typer.Exit(1)
-
-
-@data.command()
-def generate(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the official files are written.")],
-    products: Annotated[int, typer.Option(help="Products of the catalogue, at least 10 a task.")] = 1000,
-    tasks: Annotated[int, typer.Option(help="Tasks, one instruction each.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
-) -> None:
-    """Write a WebShop catalogue and its tasks in the official file format."""
-    from eefcore.envs.webshop.generate import write_catalogue
-
-    written = write_catalogue(folder, products=products, tasks=tasks, seed=seed)
-    kinds = ", ".join(f"{n} {kind}" for kind, n in written.kinds.items())
-    typer.echo(f"{folder}: {written.products:,} products, {written.tasks:,} tasks ({kinds})")
-
-
-@data.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A foreign file, or a folder of an ETO run.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
-    format: Annotated[
-        str, typer.Option(help="react, agentgym, eto, openai or agentlite; auto looks.")
-    ] = "auto",
-    rewards: Annotated[Path | None, typer.Option(help="A file of rewards, where FILE has none.")] = None,
-    win: Annotated[float, typer.Option(help="What FILE calls a win: 1, or 100.")] = 1.0,
-    source: Annotated[str, typer.Option(help="Who acted, if FILE does not say.")] = "",
-    money: Annotated[float, typer.Option(help="Dollars an episode cost.")] = 0.0,
-    preamble: Annotated[
-        int | None, typer.Option(help="Messages before the task, if FILE has examples.")
-    ] = None,
-) -> None:
-    """Read trajectories of others: ReAct logs, AgentGym and ShareGPT, ETO, OpenAI chats, AgentLite."""
-    from eefcore.experts.importers import read_foreign, rewards_from
-    from eefcore.records import write_records
-
-    given = rewards_from(rewards) if rewards else None
-    trajectories = read_foreign(
-        file, format, rewards=given, win=win, source=source, money=money, preamble=preamble
-    )
-    write_records(out, trajectories, kind="trajectories", card=None)
-    wins = sum(t.win for t in trajectories)
-    typer.echo(
-        f"{out}: {len(trajectories):,} trajectories, {wins:,} wins. They have no environment card yet,"
-    )
-    typer.echo("so they serve for imitation and statistics; to explore from them, replay them first.")
-
-
-@data.command()
-def export(
-    file: Annotated[Path, typer.Argument(metavar="EXAMPLES.jsonl", help="What a select stage wrote.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="OpenAI's fine-tuning format.")],
-) -> None:
-    """Write training examples as OpenAI chats, with weight 0 on what is not trained."""
-    from eefcore.experts.exporters import export_openai
-    from eefcore.records import read_records
-    from eefcore.types import Example
-
-    examples = read_records(file, Example).list
-    export_openai(examples, out)
-    typer.echo(f"{out}: {len(examples):,} examples")
 
 
 def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -> None:

@@ -1,10 +1,13 @@
-"""What every environment must do, the other half of `eefcore.protocols.Environment`.
+"""What every environment and its benchmark must do, the other half of `eefcore.protocols`.
 
 Subclass, give `make`, `task` and `script`; pytest does the rest:
 
     class TestToyShop(EnvironmentContract):
         task, script = "lamp", ("click[Next]", "click[D]", "buy")
         make = ToyShop
+
+    class TestToyShops(BenchmarkContract):
+        load = ToyShops
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from __future__ import annotations
 import pytest
 
 from eefcore.errors import EpisodeOver, UnknownTask
-from eefcore.protocols import Environment
-from eefcore.types import State, Transition
+from eefcore.protocols import Benchmark, Environment
+from eefcore.types import History, State, Transition
+
+SPLITS = ("train", "dev", "test")
 
 NONSENSE = (
     "",
@@ -124,3 +129,45 @@ class EnvironmentContract:
     def play(self, env: Environment) -> list[tuple]:
         """(o_0,), and what each action of the script was answered."""
         return [(env.reset(self.task),), *(env.step(action) for action in self.script)]
+
+
+class BenchmarkContract:
+    """The rules of what is around an environment, of `eefcore.protocols.Benchmark`. A subclass loads one."""
+
+    def load(self) -> Benchmark:
+        """A benchmark with tasks in every split, the same each time."""
+        raise NotImplementedError
+
+    def test_a_task_is_in_one_split_and_once(self):
+        told = self.load()
+        ids = [task for split in SPLITS for task in told.tasks(split)]
+        assert all(told.tasks(split) for split in SPLITS) and len(set(ids)) == len(ids)
+
+    def test_loaded_again_it_is_the_same(self):
+        one, other = self.load(), self.load()
+        assert one.card == other.card and one.card.key == other.card.key
+        assert [one.tasks(split) for split in SPLITS] == [other.tasks(split) for split in SPLITS]
+        task = one.tasks("test")[0]
+        assert one.instruction(task) == other.instruction(task)
+        assert one.make().reset(task) == other.make().reset(task)
+
+    def test_every_task_can_be_started_and_says_what_it_asks_for(self):
+        told = self.load()
+        env = told.make()
+        for task in (task for split in SPLITS for task in told.tasks(split)):
+            assert env.reset(task) and told.instruction(task)
+            assert env.snapshot() == State(task)
+
+    def test_an_episode_is_limited(self):
+        assert isinstance(self.load().max_turns, int) and self.load().max_turns > 0
+
+    def test_skills_name_actions_of_the_history_each_once_and_in_order(self):
+        told = self.load()
+        env, task = told.make(), told.tasks("train")[0]
+        history = History(task, env.reset(task))
+        for action in NONSENSE[: told.max_turns]:
+            history = history.then(action, env.step(action).observation)
+        for name, skill in told.skills.items():
+            assert name and not [*skill(history.at(0))]
+            found = [*skill(history)]
+            assert found == sorted({*found} & {*range(len(history))})

@@ -126,3 +126,70 @@ def test_the_hard_split_holds_products_out(cache):
     assert [len(world.tasks(split)) for split in ("dev", "test")] == [100, 250]
     assert not sold["train"] & (sold["dev"] | sold["test"])
     assert max(sold["test"].values()) <= 2
+
+
+# A benchmark of one's own ---------------------------------------------------------------------------------
+
+
+def test_turns_are_told_without_loading(mini, cache):
+    assert envs.turns("webshop_mini", data="", sizes="9/9/9", seed=0) == mini.max_turns
+    assert not cache.exists()
+
+
+def test_turns_of_what_is_not_loaded_here_are_as_the_interfaces_say():
+    from eefcore.envs.sciworld.benchmark import NAMED
+    from eefcore.envs.webshop.agentlite import AgentLite
+
+    shops = {name: AgentLite.max_turns for name in envs.NAMES if name.startswith("webshop")}
+    assert {**shops, **{name: terms.max_turns for name, terms in NAMED.items()}} == envs.TURNS
+
+
+OWN = """
+def load(*, data, sizes, seed):
+    return (data, sizes, seed)
+def narrow(sizes):
+    return sizes
+world = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of one's own on Python's path, under a name that no other test uses."""
+    name = f"own_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def test_a_function_of_ones_own_is_given_what_params_say(own):
+    assert envs.load(f"{own}:load", data="there", sizes="1/2/3", seed=4) == ("there", "1/2/3", 4)
+
+
+@pytest.mark.parametrize(
+    "rest, message",
+    [
+        (":", "expected my_package.my_module:function"),
+        (":laod", "has no function 'laod'; it has load, narrow"),
+        (":world", "has no function 'world'"),
+        (":narrow", "it is called with data, sizes, seed, each by name"),
+        (".inner:load", "there is no module own_.*inner; `pip install` its package, or put the folder"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told(own, rest, message):
+    with pytest.raises(ParamsError, match=message):
+        envs.load(f"{own}{rest}")
+
+
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        ("import nowhere_to_be_found", "imports nowhere_to_be_found, which is not installed"),
+        ("from eefcore import nothing_of_the_kind", "can't be imported: cannot import name"),
+        ("def load(", "can't be imported"),
+    ],
+)
+def test_a_module_that_can_not_be_imported_is_told(own, tmp_path, code, message):
+    (tmp_path / f"{own}.py").write_text(code)
+    with pytest.raises(ParamsError, match=message):
+        envs.load(f"{own}:load")

@@ -1,0 +1,225 @@
+"""A Java process that answers calls, is as deterministic as it can be made, and never outlives this process.
+
+    hash codes   every object's identity hash is 1 (`-XX:hashCode=2`): the simulator keeps objects in hash sets, and
+                 their order is what an agent reads. Checked at each start; without it nothing is started
+    memory       256 MB of heap hold some two hundred worlds; with the rest of Java that is about 350 MB
+    its end      it reads our pipe and exits when that closes, however we end: return, exception, SIGKILL. It is in a
+                 session of its own, so that Ctrl-C interrupts us and not it. A forked child gives its end of the
+                 pipe back, and starts a process of its own when it needs one
+
+One call at a time (`calling`): from several threads at once the simulator's global state is corrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import Any, NamedTuple
+
+from eefcore.errors import SimulatorError
+
+PACKAGE = "scienceworld"
+FLAGS = (
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:+UnlockExperimentalVMOptions",
+    "-XX:hashCode=2",
+    "--add-opens=java.base/java.util=ALL-UNNAMED",  # to read the state of `Random`: each world has its own
+)
+PATIENCE = 300.0  # seconds for one call; the longest, a gold path on a busy machine, takes about twenty
+
+
+def missing() -> str:
+    """What this machine lacks to run the simulator, and how to get it; empty if nothing."""
+    if find_spec(PACKAGE) is None or find_spec("py4j") is None:
+        return f"no {PACKAGE} package here; `make setup`, or `pip install {PACKAGE} py4j`"
+    if _java() is None:
+        return "no Java here; `apt-get install default-jre-headless`, or see .ci/run"
+    return ""
+
+
+def simulator_version() -> str:
+    """The version of the installed package.
+
+    Raises:
+        SimulatorError: there is none, or no Java.
+    """
+    if lack := missing():
+        raise SimulatorError(lack)
+    return version(PACKAGE)
+
+
+class JavaError(Exception):
+    """An exception of the simulator's own, in its words."""
+
+
+class Jvm:
+    """One Java process with the simulator's classes.
+
+    Attributes:
+        pid: of the Java process.
+        classes: packages and classes by name, as py4j gives them.
+
+    Raises:
+        SimulatorError: it did not start, or would not be deterministic.
+    """
+
+    def __init__(self, flags: tuple[str, ...] = FLAGS) -> None:
+        if lack := missing():
+            raise SimulatorError(lack)
+        from py4j.java_gateway import GatewayParameters, JavaGateway
+
+        started = _start(flags)
+        self.pid = started.process.pid
+        self._process, self._lock = started.process, threading.RLock()
+        self._end = weakref.finalize(self, _end, started.process, os.getpid())
+        # Objects are forgotten by `release` alone: py4j's collector would send messages at any time, from any thread.
+        self._gateway: Any = JavaGateway(
+            gateway_parameters=GatewayParameters(
+                port=started.port,
+                auth_token=started.token,
+                enable_memory_management=False,
+                read_timeout=PATIENCE,
+            )
+        )
+        self.classes: Any = self._gateway.jvm
+        _running.add(self)
+        with self.calling():
+            self._check(flags)
+            # The simulator prints a page a step, and nobody reads it.
+            io = self.classes.java.io
+            self.classes.java.lang.System.setOut(io.PrintStream(io.OutputStream.nullOutputStream()))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be called."""
+        return self in _running and self._process.poll() is None
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """The right to call it, alone.
+
+        Calls and answers are matched by their order, so whatever breaks one off, Ctrl-C too, ends the process.
+
+        Raises:
+            SimulatorError: it has ended, or stopped answering.
+            JavaError: what was called has failed, over there.
+        """
+        from py4j.protocol import Py4JError, Py4JJavaError
+
+        with self._lock:
+            if not self.alive:
+                raise SimulatorError(f"the simulator {self.pid} has ended; load the task anew")
+            try:
+                yield
+            except Py4JJavaError as error:
+                raise JavaError(error.java_exception.toString()) from None
+            except JavaError:
+                raise
+            except (Py4JError, OSError) as error:
+                self.close()
+                raise SimulatorError(f"the simulator {self.pid} stopped answering: {error}") from error
+            except BaseException:
+                self.close()
+                raise
+
+    def release(self, reference: Any) -> None:
+        """Forget an object over there, if it is still there."""
+        with suppress(SimulatorError), self.calling():
+            self._gateway.detach(reference)
+
+    def close(self) -> None:
+        """End the process, if it has not ended. What it held is gone."""
+        with self._lock:
+            _running.discard(self)
+            self._gateway.close()
+            self._end()
+
+    def _check(self, flags: tuple[str, ...]) -> None:
+        java = self.classes.java.lang
+        codes = [java.System.identityHashCode(java.Object()) for _ in range(2)]
+        if codes != [1, 1]:
+            raise SimulatorError(
+                f"identity hash codes are {codes}, expected [1, 1]: this Java does not heed -XX:hashCode=2, and "
+                f"episodes would not repeat; started with {' '.join(flags)}; unset _JAVA_OPTIONS, or use OpenJDK 17"
+            )
+
+    def _abandon(self) -> None:
+        """In a forked child, where the process is our parent's: say nothing to it, and let go of its pipe."""
+        self._lock = threading.RLock()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+
+class _Started(NamedTuple):
+    process: subprocess.Popen[bytes]
+    port: int
+    token: str
+
+
+def _start(flags: tuple[str, ...]) -> _Started:
+    from py4j.java_gateway import find_jar_path
+
+    spec = find_spec(PACKAGE)
+    assert spec is not None and spec.origin is not None  # `missing` looked
+    # py4j's own first: the simulator's file holds an older copy of it.
+    jars = [find_jar_path(), str(Path(spec.origin).with_name(f"{PACKAGE}.jar"))]
+    command = [str(_java()), *flags, "-cp", os.pathsep.join(jars), "py4j.GatewayServer"]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [*command, "--die-on-broken-pipe", "--enable-auth", "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=os.path.abspath(os.sep),  # nothing of ours is read there, and no folder is held
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:  # a Java may have something to say before the port
+            said.append(line.decode(errors="replace").strip())
+            if said[-1].isdecimal():
+                return _Started(process, int(said[-1]), process.stdout.readline().decode().strip())
+        _end(process, os.getpid())
+        errors.seek(0)
+        said += errors.read().decode(errors="replace").splitlines()
+    raise SimulatorError(
+        f"{' '.join(command)} did not start: {' '.join(said)[-500:]!r}; it needs Java 11 or newer"
+    )
+
+
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    if os.getpid() != owner:  # a forked child that ends
+        return
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if pipe is not None:
+                pipe.close()
+
+
+def _java() -> str | None:
+    home = os.environ.get("JAVA_HOME")
+    return which("java", path=str(Path(home) / "bin")) if home else which("java")
+
+
+_running: weakref.WeakSet[Jvm] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for jvm in list(_running):
+        jvm._abandon()
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)

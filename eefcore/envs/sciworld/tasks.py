@@ -1,0 +1,146 @@
+"""What there is to do in ScienceWorld: thirty kinds of task in variations, and which of them is trained on.
+
+The simulator splits each kind's variations in the order of their numbers, 50 / 25 / 25, so that what is tested on
+has other substances, animals or rooms than what is trained on. These splits are kept: a panel is drawn from the
+simulator's own `dev` or `test`, never from another.
+
+    SCIWORLD    22 kinds: AgentTraj-L's (the demonstrations of EEF §4.1), AgentGym's less the one it has none of
+    MINI        12 kinds whose gold paths take at most about twenty actions
+    AGENTGYM    23 kinds in the order of AgentGym's `data_idx`
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from itertools import chain, zip_longest
+from typing import NamedTuple
+
+from eefcore.errors import DataError, UnknownTask
+
+SPLITS = ("train", "dev", "test")
+
+VARIATIONS: Mapping[str, int] = {
+    "boil": 30,
+    "melt": 30,
+    "freeze": 30,
+    "change-the-state-of-matter-of": 30,
+    "use-thermometer": 540,
+    "measure-melting-point-known-substance": 436,
+    "measure-melting-point-unknown-substance": 300,
+    "power-component": 20,
+    "power-component-renewable-vs-nonrenewable-energy": 20,
+    "test-conductivity": 900,
+    "test-conductivity-of-unknown-substances": 600,
+    "find-living-thing": 300,
+    "find-non-living-thing": 300,
+    "find-plant": 300,
+    "find-animal": 300,
+    "grow-plant": 126,
+    "grow-fruit": 126,
+    "chemistry-mix": 32,
+    "chemistry-mix-paint-secondary-color": 36,
+    "chemistry-mix-paint-tertiary-color": 36,
+    "lifespan-longest-lived": 125,
+    "lifespan-shortest-lived": 125,
+    "lifespan-longest-lived-then-shortest-lived": 125,
+    "identify-life-stages-1": 14,
+    "identify-life-stages-2": 10,
+    "inclined-plane-determine-angle": 168,
+    "inclined-plane-friction-named-surfaces": 1386,
+    "inclined-plane-friction-unnamed-surfaces": 162,
+    "mendelian-genetics-known-plant": 120,
+    "mendelian-genetics-unknown-plant": 480,
+}
+"""Kinds of task in the simulator's order, and how many variations each has."""
+
+_LONG = ("grow-", "inclined-plane-", "mendelian-genetics-")
+AGENTGYM = tuple(kind for kind in VARIATIONS if not kind.startswith(_LONG))
+SCIWORLD = tuple(kind for kind in AGENTGYM if kind != "measure-melting-point-unknown-substance")
+MINI = (
+    "use-thermometer",
+    "power-component",
+    "power-component-renewable-vs-nonrenewable-energy",
+    "find-living-thing",
+    "find-non-living-thing",
+    "find-plant",
+    "find-animal",
+    "chemistry-mix-paint-secondary-color",
+    "lifespan-longest-lived",
+    "lifespan-shortest-lived",
+    "lifespan-longest-lived-then-shortest-lived",
+    "identify-life-stages-2",
+)
+
+
+class Task(NamedTuple):
+    """A kind of task in one of its variations, which fixes the world and what is asked for."""
+
+    kind: str
+    variation: int
+
+    @property
+    def split(self) -> str:
+        """Where the simulator puts it: `train`, `dev` or `test`."""
+        quarter = VARIATIONS[self.kind] // 4
+        return SPLITS[max(0, min(self.variation // quarter, 3) - 1)]
+
+
+class Sizes(NamedTuple):
+    """How many tasks to train on, select models on and test on; 0 is all there are."""
+
+    train: int = 0
+    dev: int = 0
+    test: int = 0
+
+
+def task_id(task: Task, version: str) -> str:
+    """A hash of what the task is: its kind, its variation, and the version of the simulator that makes a world of it."""
+    return hashlib.sha256(f"scienceworld {version}\n{task.kind}\n{task.variation}".encode()).hexdigest()[:12]
+
+
+def every(kinds: Iterable[str]) -> list[Task]:
+    """All variations of some kinds, in the simulator's order."""
+    return [Task(kind, variation) for kind in kinds for variation in range(VARIATIONS[kind])]
+
+
+def of_agentgym(data_idx: int) -> Task:
+    """The task that AgentGym (its server, its AgentTraj-L and AgentEval files) knows as `data_idx`.
+
+    Raises:
+        UnknownTask: AgentGym has none of that number.
+    """
+    first = 0
+    for kind in AGENTGYM:
+        if first <= data_idx < first + VARIATIONS[kind]:
+            return Task(kind, data_idx - first)
+        first += VARIATIONS[kind]
+    raise UnknownTask(f"AgentGym numbers its ScienceWorld tasks 0 to {first - 1}; got {data_idx}")
+
+
+def splits(kinds: Iterable[str], sizes: Sizes, *, version: str, seed: int) -> dict[str, tuple[str, ...]]:
+    """Task ids of `train`, `dev` and `test`.
+
+    A panel smaller than all has as many tasks of each kind as can be, so that the kinds with hundreds of variations
+    do not fill it: kinds take turns, each in an order by the hash of seed and id.
+
+    Raises:
+        DataError: more tasks are asked for than a split has.
+    """
+    out = {}
+    for split, size in zip(SPLITS, sizes, strict=True):
+        decks = [
+            _shuffled([task_id(t, version) for t in every([kind]) if t.split == split], seed)
+            for kind in kinds
+        ]
+        dealt = [i for i in chain.from_iterable(zip_longest(*decks)) if i is not None]
+        if size > len(dealt):
+            raise DataError(
+                f"{size} {split} tasks are asked for; the simulator's {split} split holds {len(dealt)} of these kinds"
+            )
+        out[split] = tuple(dealt[: size or len(dealt)])
+    return out
+
+
+def _shuffled(ids: Iterable[str], seed: int) -> list[str]:
+    return sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).hexdigest())

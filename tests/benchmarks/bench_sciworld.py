@@ -1,0 +1,223 @@
+"""ScienceWorld at work: start-up, memory, steps and restores, beside the package's own environment in the same run.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_sciworld.py --out sciworld.json
+
+The episodes are those of `tests/golden/sciworld_gold.jsonl`. What is measured:
+
+    start-up          until a new Java process shows its first o_0
+    loads             worlds made; `load` is what one takes
+    steps             actions in warm Java processes; the package's `env.step`, which lists all valid actions too
+    restore           to a state 20 actions in that nobody remembers: a new world, replayed and compared
+    restore, known    to a state 20 actions in that was seen on the way elsewhere, and one new action there
+    memory            of the Java process, after all of it, with 128 worlds standing
+
+Rates and milliseconds count the processor's seconds of this process and of Java, its compiler and collector included,
+so that other work on the machine disturbs little; wall figures stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from scienceworld import ScienceWorldEnv
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from sciworld_gold import GOLDEN, Gold, read
+
+from eefcore.envs.sciworld.simulator import Simulator
+from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
+
+DEPTH = 20
+WORLDS = 128  # that stand in one process, by default
+MB = 1e6
+
+
+class Row(NamedTuple):
+    """A line of the table: what, how much by CPU and by wall, the package's figure, and what is asked for."""
+
+    what: str
+    value: float
+    unit: str
+    wall: float | None = None
+    package: float | None = None
+    asked: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times better than the package: more of a rate, less of anything else."""
+        if self.package is None:
+            return None
+        return self.value / self.package if self.unit == "/s" else self.package / self.value
+
+
+class Took(NamedTuple):
+    """Seconds of the processor and of the wall."""
+
+    cpu: float
+    wall: float
+
+
+def main() -> None:
+    """Measures, prints the table, and writes it as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="times that the episodes are played")
+    parser.add_argument("--package-steps", type=int, default=100, help="steps that the package is given")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    args = parser.parse_args()
+    episodes = list(read(GOLDEN))
+    rows = [*ours(episodes, args.rounds)]
+    start, steps, memory = packages(episodes, args.package_steps)
+    package = {"start-up": start, "steps": steps, "memory": memory}
+    rows = [row._replace(package=package.get(row.what)) for row in rows]
+    show(rows)
+    if args.out:
+        args.out.write_text(
+            json.dumps([row._asdict() | {"ratio": row.ratio} for row in rows], indent=1) + "\n"
+        )
+
+
+def ours(episodes: Sequence[Gold], rounds: int) -> list[Row]:
+    """All rows, in Java processes of ours."""
+    asked = time.perf_counter()
+    simulator = Simulator()
+    simulator.load(*episodes[0].task)
+    start = time.perf_counter() - asked
+    process = psutil.Process(simulator.jvm.pid)
+    play(simulator, episodes)  # its code is compiled while it runs
+    worlds = []
+    loads = timed(
+        process, lambda: worlds.extend(simulator.load(*e.task) for _ in range(rounds) for e in episodes)
+    )
+    for world in worlds:
+        simulator.forget(world)
+    played = [timed(process, lambda: play(simulator, episodes)) for _ in range(rounds)]
+    steps = Took(sum(t.cpu for t in played), sum(t.wall for t in played))
+    n = rounds * sum(len(e.actions) for e in episodes)
+    simulator.close()
+
+    long = [e for e in episodes if len(e.actions) > DEPTH]
+    places = [Place(e.task, tuple(e.actions[:DEPTH])) for e in long]
+    empty, process = warmed(Worlds(warm=0), episodes, Memory())
+    new = [timed(process, lambda p=p: empty.look(p, Memory())) for _ in range(rounds) for p in places]
+    empty.close()
+
+    memory = Memory()
+    full, process = warmed(Worlds(), episodes, memory)
+    known = [timed(process, lambda p=p: on(full, p, memory)) for p in places]
+    everywhere = [Place(e.task, tuple(e.actions[:i])) for e in episodes for i in range(len(e.actions))]
+    each(lambda place: full.look(place, Memory()), everywhere[-2 * WORLDS :])
+    resident = process.memory_info().rss / MB
+    full.close()
+    return [
+        Row("start-up", start, "s"),
+        Row("loads", len(worlds) / loads.cpu, "/s", len(worlds) / loads.wall),
+        Row("load", 1e3 * loads.cpu / len(worlds), "ms", 1e3 * loads.wall / len(worlds)),
+        Row("steps", n / steps.cpu, "/s", n / steps.wall, asked=">= 10x"),
+        milliseconds("restore, mean", new, mean, "<= 200 ms"),
+        milliseconds("restore, p95", new, p95),
+        milliseconds("restore, known", known, mean),
+        Row("memory", resident, "MB", asked="<= 400 MB"),
+    ]
+
+
+def packages(episodes: Sequence[Gold], n: int) -> tuple[float, float, float]:
+    """Of the package's own environment: seconds to the first o_0, steps a CPU second, megabytes."""
+    asked = time.perf_counter()
+    env = ScienceWorldEnv("", envStepLimit=10**6)
+    env.load(*episodes[0].task, "")
+    env.reset()
+    start = time.perf_counter() - asked
+    process = psutil.Process(env._gateway.java_process.pid)
+    actions = [(e.task, a) for e in episodes for a in [None, *e.actions]]
+
+    def play(some: Sequence[tuple]) -> None:
+        for task, action in some:
+            if action is None:
+                env.load(*task, "")
+            else:
+                env.step(action)
+
+    play(actions[:n])
+    steps = timed(process, lambda: play(actions[:n]))
+    done = sum(action is not None for _, action in actions[:n])
+    resident = process.memory_info().rss / MB
+    env.close()
+    return start, done / steps.cpu, resident
+
+
+def play(simulator: Simulator, episodes: Sequence[Gold]) -> None:
+    """Every action of every episode, with the answers that are on file."""
+    for episode in episodes:
+        world = simulator.load(*episode.task)
+        answers = [simulator.step(world, action) for action in episode.actions]
+        simulator.forget(world)
+        if [a.observation for a in answers] != episode.observations:
+            raise RuntimeError(f"{episode.task}: not what is in {GOLDEN.name}")
+
+
+def warmed(worlds: Worlds, episodes: Sequence[Gold], memory: Memory) -> tuple[Worlds, psutil.Process]:
+    """`worlds` that have seen all the episodes, and their Java process."""
+    each(lambda e: worlds.look(Place(e.task, tuple(e.actions)), memory), episodes)
+    return worlds, psutil.Process(worlds.pids[0])
+
+
+def on(worlds: Worlds, place: Place, memory: Memory) -> None:
+    """At a place that is remembered, and one action on."""
+    worlds.look(place, memory)
+    worlds.look(Place(place.task, (*place.commands, "look around")), memory)
+
+
+def timed(process: psutil.Process, work: Callable[[], object]) -> Took:
+    """What `work` took here and in `process`."""
+    before, wall = spent(process), time.perf_counter()
+    work()
+    return Took(spent(process) - before, time.perf_counter() - wall)
+
+
+def spent(process: psutil.Process) -> float:
+    there = process.cpu_times()
+    return time.process_time() + there.user + there.system
+
+
+def each(function: Callable, items: Sequence) -> None:
+    """Calls `function` on every item."""
+    for item in items:
+        function(item)
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def p95(values: Sequence[float]) -> float:
+    return sorted(values)[int(0.95 * len(values))]
+
+
+def milliseconds(
+    what: str, took: Sequence[Took], of: Callable[[Sequence[float]], float], asked: str = ""
+) -> Row:
+    """One figure of many times."""
+    return Row(what, 1e3 * of([t.cpu for t in took]), "ms", 1e3 * of([t.wall for t in took]), asked=asked)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Prints the table."""
+    print(f"{'':18}{'here':>14}{'wall':>10}{'package':>10}{'ratio':>9}  asked")
+    for row in rows:
+        wall = f"{row.wall:,.1f}" if row.wall is not None else ""
+        package = f"{row.package:,.1f}" if row.package is not None else ""
+        ratio = f"{row.ratio:,.1f}x" if row.ratio is not None else ""
+        print(f"{row.what:18}{row.value:>11,.1f} {row.unit:2}{wall:>10}{package:>10}{ratio:>9}  {row.asked}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The house's own experts, imperfect and perfect: what `eefcore.experts.scripted` asks for, and nothing more.
+
+An expert is a function of the history alone, so that it can start anywhere. What it does wrong on purpose it marks.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+from eefcore.experts import scripted
+from eefcore.experts.allocation import Offer
+from eefcore.experts.players import hired
+from eefcore.experts.scripted import Measure, Scripts
+from eefcore.protocols import Benchmark
+from eefcore.types import History, Mark, Trajectory
+
+HASTE = {"strong": 0.35, "weak": 0.6, "perfect": 0.0}
+"""Who there is, and how often each takes what lies in a room, whatever it is."""
+
+
+class Fetcher:
+    """Goes from room to room until the thing is there; in haste it takes another."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name, self._seed = name, seed
+
+    def act(self, history: History) -> str:
+        return self._decide(history)[0]
+
+    def marks(self, history: History) -> tuple[Mark, ...]:
+        return (Mark(len(history), "haste"),) if self._decide(history)[1] else ()
+
+    def _decide(self, history: History) -> tuple[str, bool]:
+        """a_t, and whether it is a mistake."""
+        asked = re.match(r"Fetch the (\w+)\.", history.at(0).observation)[1]
+        room, here, doors = re.search(r"In the (\w+): (.+)\. Doors: (.+)\.", history.observation).groups()
+        if room == "hall":
+            return next(
+                f"go {door}" for door in doors.split(", ") if f"go {door}" not in history.actions
+            ), False
+        first, *_ = things = here.split(", ")
+        if asked in things:
+            return f"take {asked}", False
+        draw = random.Random(f"{self.name} {self._seed} {history.task_id} {len(history)}").random()
+        return (f"take {first}", True) if draw < HASTE[self.name] else ("go hall", False)
+
+
+def offer(benchmark: Benchmark, strength: str, *, seed: int) -> Offer:
+    return hired(benchmark, Fetcher(strength, seed), dollars=0.01)
+
+
+def entered(solution: Trajectory) -> int:
+    return sum(a.startswith("go ") and a != "go hall" for a in solution.actions)
+
+
+ROOMS = Measure(
+    "rooms", "rooms of a solution", "the rooms that a solution enters", "the rooms entered", entered
+)
+
+
+def register() -> None:
+    """Let benchmarks whose card is called `house` find what is scripted for them."""
+    scripted.register("house", Scripts(tuple(HASTE), offer, measures=(ROOMS,)))

@@ -1,0 +1,123 @@
+"""What ScienceWorld's tiny base is shown: the words of the house, and no strategy."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from eefcore import envs, skills
+from eefcore.envs.sciworld.env import command
+from eefcore.experts import scripted
+from eefcore.experts.sciworld import lab
+from eefcore.experts.sciworld.scene import HOUSE, scene
+from eefcore.experts.sciworld.skills import SHARES, show
+from eefcore.experts.sciworld.thoughts import nav
+from eefcore.policies import tiny
+from eefcore.rollout import replayed
+
+pytestmark = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("worlds")]
+
+N = 120
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EEF_CACHE", str(tmp_path_factory.mktemp("golds")))
+        yield envs.load("sciworld_mini", sizes="6/1/1")
+
+
+@pytest.fixture(scope="module")
+def shown(world):
+    return scripted.skills(world, world.tasks("train"), n=N, seed=0)
+
+
+def of(shown, name):
+    found = [s.example for s in shown if s.name == name]
+    assert found
+    return found
+
+
+def trained(example):
+    return [command(a) for a in example.trajectory.actions[example.first :]]
+
+
+def test_skills_come_in_their_shares(shown):
+    assert len(shown) == N and sum(SHARES.values()) == pytest.approx(1)
+    told = Counter(s.name for s in shown)
+    for name, share in SHARES.items():
+        assert told[name] / N == pytest.approx(share, abs=0.12)
+
+
+def test_equal_seeds_show_equal_skills(world, shown):
+    naive = lab.scientist(world, "naive")
+    tasks = world.tasks("train")
+    assert list(show(world, naive, tasks, n=20, seed=0)) == shown[:20]
+    assert list(show(world, naive, tasks, n=20, seed=1)) != shown[:20]
+
+
+def test_every_skill_is_really_played_and_trains_something(world, shown):
+    assert {s.example.trajectory.task_id for s in shown} == set(world.tasks("train"))
+    for s in shown:
+        told = s.example.trajectory
+        assert replayed(world.make(), told) is told
+        assert trained(s.example) and told.n_expert == s.example.first
+
+
+def test_what_is_no_strategy_is_trained(world, shown):
+    """No navigation skill is used in what is trained, but where `stated` does what was announced.
+
+    One that must be: after a focus that was nonsense, or asked for a number, the one that takes.
+    """
+    for s in shown:
+        if s.name != "stated":
+            used = skills.used(s.example.trajectory.history, world.skills)[s.example.first :]
+            allowed = {"refused": {"Refocus"}, "asked": {"Refocus"}}.get(s.name, set())
+            assert set().union(*used) <= allowed, (s.name, trained(s.example), used)
+            assert not [t for t in trained(s.example) if t.startswith("open ") and not nav(t)]
+
+
+def test_doors_are_never_those_that_were_come_by(shown):
+    for example in of(shown, "door"):
+        history = example.trajectory.history
+        rooms = [scene(history.at(i)).room for i in range(len(history) + 1)]
+        for before, told in zip(rooms[example.first :], trained(example), strict=False):
+            if nav(told):
+                assert nav(told) in HOUSE[before] and nav(told) not in rooms[: rooms.index(before)]
+
+
+def test_what_is_said_to_be_here_is_listed(shown):
+    said = Counter()
+    for example in of(shown, "find"):
+        history = example.trajectory.history
+        for i in range(example.first, len(history)):
+            for verdict, thing in re.findall(r"There is (a|no) (.+?)\.", history.actions[i]):
+                assert (thing in scene(history.at(i)).things) == (verdict == "a")
+                said[verdict] += 1
+    assert said["a"] == said["no"] > 0
+
+
+def test_what_was_announced_is_done(shown):
+    for example in of(shown, "stated"):
+        announced = re.search(r"I will (.+) next\.", example.trajectory.actions[example.first - 1])
+        assert trained(example) == [announced[1]]
+
+
+def test_a_question_is_answered_with_a_number(shown):
+    asked = [e for e in of(shown, "asked") if scene(e.trajectory.history.at(e.first)).asked]
+    assert all(trained(example) == ["0"] for example in asked)
+
+
+def test_after_nonsense_it_goes_on(shown):
+    for example in of(shown, "refused"):
+        assert scene(example.trajectory.history.at(example.first)).refused
+
+
+def test_phrases_make_dialogues_short(shown):
+    texts = [*tiny.texts(s.example.trajectory.history for s in shown)]
+    short, long = (tiny.make_tokenizer(texts, vocabulary=2048, phrases=p) for p in (lab.PHRASES, ()))
+    count = [sum(len(t.encode(text)) for text in texts) for t in (short, long)]
+    assert count[0] < 0.5 * count[1]
+    assert [short.decode(short.encode(text)) for text in texts] == texts
