@@ -1,0 +1,55 @@
+"""The replay buffer of Agent Q (§5.2): pairs from what a stage tried, each side as likely as when it was written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+from eefcore import store
+from eefcore.errors import ParamsError
+from eefcore.search import pairs
+from eefcore.search.tree import Tree
+from eefcore.types import Card, Preference, Trajectory
+
+
+def drawn(
+    folder: Path,
+    card: Card | None,
+    *,
+    kind: str,
+    theta: float,
+    min_visits: int,
+    alpha: float | None,
+    most: int,
+    seed: int,
+) -> list[Preference]:
+    """The pairs of `kind` that the stage of `folder` left, `most` of a task at most (0: all).
+
+    `node` reads its trees (`pairs.node_pairs`), and of those of a task too many keeps the ones of the widest margins;
+    `trajectory` its simulations, of a search or of an exploration (`pairs.outcome_pairs`).
+
+    Raises:
+        ParamsError: there is no such kind.
+        StoreError: the stage grew no trees.
+    """
+    if kind == "trajectory":
+        simulations = store.read_records(folder / "simulations.jsonl", Trajectory, card=card).list
+        return pairs.outcome_pairs(simulations, most=most or len(simulations) ** 2, seed=seed)
+    if kind != "node":
+        raise ParamsError(f"12_pairs: kind {kind!r}; choose node or trajectory")
+    trees = store.read_records(folder / "trees.jsonl", Tree, card=card).list
+    found = pairs.node_pairs(trees, theta=theta, min_visits=min_visits, alpha=alpha)
+    return widest(found, most, seed=seed) if most else found
+
+
+def widest(found: list[Preference], most: int, *, seed: int) -> list[Preference]:
+    """At most so many pairs of a task, those of the widest margins, ties drawn, in their own order."""
+    of_task: dict[str, list[int]] = defaultdict(list)
+    for i, p in enumerate(found):
+        of_task[p.chosen.trajectory.task_id].append(i)
+    kept = set()
+    for task, places in of_task.items():
+        rng = Random(f"{seed} {task}")
+        kept.update(sorted(places, key=lambda i: (-found[i].margin, rng.random()))[:most])
+    return [p for i, p in enumerate(found) if i in kept]

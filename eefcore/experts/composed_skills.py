@@ -1,0 +1,205 @@
+"""Shopping skills for a base whose actions are composite and which is its own critic (Agent Q §5.1.1, Appendix A).
+
+    shop, page, open, again, refused    one action of the naive shopper's, where `experts.skills` leads
+    options    of values, which the opened product comes in
+    rank       of actions that may be taken, the one that helps most, and why
+    verdict    whether an episode that is over solved its task, as far as its actions tell
+
+Each is one action after its h_t. The first five teach no navigation as a choice. `rank` does judge it: that to turn the
+page or to go back is better than what does not fit. So the base is a better critic than it is an agent, as large models
+are said to be, and how much AI feedback is worth follows from that; the experiments without it say how much.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from eefcore.composite import COMMAND, EXPLANATION, PLAN, THOUGHT, Parts, written
+from eefcore.envs.composite import CompositeBenchmark
+from eefcore.envs.webshop.words import OPTION_VALUES
+from eefcore.experts import shop, skills
+from eefcore.experts.composed import composed, parted
+from eefcore.experts.scripted import Shown
+from eefcore.experts.shopper import Judge
+from eefcore.experts.view import BACK, View, call, view
+from eefcore.questions import BEST, OVER, SOLVED, VERDICTS, question
+from eefcore.types import Example, History, Stop, Trajectory
+
+SHARES = {"act": 0.5, "rank": 0.25, "options": 0.17, "verdict": 0.08}
+ACTING = {"shop": 0.3, "page": 0.25, "open": 0.15, "again": 0.2, "refused": 0.1}
+
+ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number alone."
+
+_AFTER = "\nAnswer with its number alone.\n> "
+PHRASES = (
+    *(f"\n{label}" for label in (THOUGHT, COMMAND, EXPLANATION)),
+    *(f'"}}]\n{EXPLANATION}{said}' for said in ("Searched.", "Clicked.", "Bought.", "Went back.")),
+    f'"}}]\n{EXPLANATION}Turned the page.',
+    f"{PLAN}search, judge, open, choose, buy.\n{THOUGHT}",
+    THOUGHT,
+    "\n\n",
+    "\nWhich one helps the user's task most?" + _AFTER,
+    "\"}]\nWhich one helps the user's task most?" + _AFTER,
+    *("\n" + text.partition("{options}")[0] + "1. " for text in (BEST, ASKED)),
+    f"{OVER}\n{SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}" + _AFTER,
+    _AFTER,
+    '"}]\n2. click[{"button": "',
+    '"}]\n3. click[{"button": "',
+    '"}]\n4. click[{"button": "',
+    '"}]\n5. click[{"button": "',
+)
+"""What these dialogues repeat beside a shop's own (`experts.view.PHRASES`)."""
+
+
+_VALUES = [value for values in OPTION_VALUES.values() for value in values]
+TOP = 3
+
+
+class Judged(NamedTuple):
+    """An action that may be taken: how much it helps, and why."""
+
+    action: str
+    worth: int
+    why: str
+
+
+class Page(NamedTuple):
+    """What is to be said of a page, and what may be done there."""
+
+    said: list[str]
+    actions: list[Judged]
+
+
+def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: int) -> Iterator[Shown]:
+    """`n` skills on random ones of `tasks`, in the proportions of `SHARES`."""
+    rng = random.Random(f"composed skills {seed}")
+    naive = shop.shopper(benchmark.inner, "naive")
+    acted = skills.show(benchmark.inner, naive, tasks, n=50 * n, seed=seed, shares=ACTING)
+    asking = _Asking(benchmark, naive.wanted, rng)
+    made = 0
+    while made < n:
+        name = rng.choices(list(SHARES), list(SHARES.values()))[0]
+        shown = next(acted)
+        if example := _one(shown.example, rng) if name == "act" else asking.example(name, shown.example):
+            made += 1
+            yield Shown(shown.name if name == "act" else name, example)
+
+
+def _one(shown: Example, rng: random.Random) -> Example | None:
+    """One of the actions that the example trains, as a composite one; those with a judgement rather than others."""
+    t = shown.trajectory
+    history = composed(t.history)
+    before = len(composed(t.history.at(shown.first)))
+    if before == len(history):
+        return None
+    at = range(before, len(history))
+    telling = [3 if "I should" in history.actions[i] and i else 1 for i in at]
+    i = rng.choices(at, telling)[0]
+    return Example(
+        Trajectory(history=history, reward=t.reward, n_expert=i, source=t.source, stop=t.stop), i, i + 1
+    )
+
+
+class _Asking:
+    """Questions about where the naive shopper, or whoever led it there, stands."""
+
+    def __init__(
+        self, benchmark: CompositeBenchmark, wanted: Callable[[str], Sequence[str]], rng: random.Random
+    ) -> None:
+        self._judge = shop.judge(benchmark.inner)
+        self._wanted, self._rng = wanted, rng
+
+    def example(self, name: str, shown: Example) -> Example | None:
+        """A question of that kind at a state of the example, and its answer; None where there is none to ask."""
+        t = shown.trajectory
+        if name == "verdict":
+            return self._verdict(t)
+        history = composed(t.history)
+        after = len(composed(t.history.at(shown.first)))
+        states = [history.at(i) for i in range(max(1, after), len(history))]
+        if not states:
+            return None
+        at = self._rng.choice(states)
+        return self._options(at) if name == "options" else self._ranked(at)
+
+    def _ranked(self, history: History) -> Example | None:
+        page = judged(history.task_id, view(parted(history)), self._judge, self._wanted(history.task_id))
+        if len(page.actions) < 2:
+            return None
+        k = min(len(page.actions), self._rng.choice((2, 3, 3, 4, 4, 5)))
+        some = self._rng.sample(page.actions, k)
+        best = max(some, key=lambda j: j.worth)
+        until = some.index(best) + 1 if best.worth == TOP else len(some)
+        said = [*page.said, *(f"{i} {j.why}." for i, j in enumerate(some[:until], start=1))]
+        return _answered(history, [j.action for j in some], BEST, " ".join(said), some.index(best))
+
+    def _options(self, history: History) -> Example | None:
+        offered = view(parted(history)).page.values
+        if not offered or "[Buy Now]" not in history.observation:
+            return None
+        right = self._rng.choice(offered)
+        others = [v for v in self._rng.sample(_VALUES, 8) if v not in offered]
+        asked = [right, *others][: self._rng.choice((2, 3, 4))]
+        self._rng.shuffle(asked)
+        at = asked.index(right)
+        said = (f"I need {v}, there is {v if i == at else f'no {v}'}." for i, v in enumerate(asked[: at + 1]))
+        return _answered(history, asked, ASKED, " ".join(said), at)
+
+    def _verdict(self, t: Trajectory) -> Example | None:
+        if t.stop is not Stop.DONE:
+            return None
+        history = composed(t.history)
+        told = " ".join(history.actions)
+        lacks = "there is no " in told.rpartition("Page")[2] or "closest" in told
+        if lacks == t.win:
+            return None
+        over = History(t.task_id, OVER, history.steps)
+        return _answered(
+            over, VERDICTS, SOLVED, "Something was missing." if lacks else "It fits.", int(not t.win)
+        )
+
+
+def judged(task: str, v: View, judge: Judge, wanted: Sequence[str]) -> Page:
+    """What may be done on a page, and how much it helps: TOP is right, 0 is wrong."""
+    if v.page.kind == "results":
+        return Page([], [*_on_results(task, v, judge)])
+    if v.page.kind == "item":
+        missing = [value for value in wanted if value not in v.page.values]
+        wrong = judge(task, v.asin) or (f"without {missing[0]}" if missing else "")
+        return Page([f"It is {wrong or 'right'}."], [*_on_item(v, wrong, wanted)])
+    return Page([], [])
+
+
+def _on_results(task: str, v: View, judge: Judge) -> Iterator[Judged]:
+    for listing in v.page.listings:
+        reason = "was seen" if listing.asin in v.opened else judge(task, listing.asin)
+        why = "fits" if reason is None else reason if reason == "was seen" else f"is {reason}"
+        yield Judged(call("click", listing.asin), TOP if reason is None else 0, why)
+    if v.page.next_button:
+        yield Judged(call("click", v.page.next_button), 2, "turns the page")
+    yield Judged(call("click", BACK), 1, "goes back")
+
+
+def _on_item(v: View, wrong: str, wanted: Sequence[str]) -> Iterator[Judged]:
+    left = [value for value in wanted if value in v.page.values and value not in v.chosen]
+    for value in v.page.values:
+        needed = value in left and not wrong
+        yield Judged(call("click", value), TOP if needed else 0, "is needed" if needed else "is no help")
+    if wrong:
+        yield Judged(call("click", "Buy Now"), 0, "buys the wrong one")
+        yield Judged(call("click", BACK), TOP, "goes back")
+    else:
+        buys = f"forgets {left[0]}" if left else "buys it"
+        yield Judged(call("click", "Buy Now"), 1 if left else TOP, buys)
+        yield Judged(call("click", BACK), 0, "leaves it")
+
+
+def _answered(history: History, options: Sequence[str], prompt: str, said: str, best: int) -> Example:
+    """The question at `history`, and the answer that names `best`."""
+    asked = question(history, options, prompt)
+    answer = written(Parts(said, str(best + 1), ""))
+    after = asked.then(answer, "")
+    i = len(history)
+    return Example(Trajectory(history=after, reward=0.0, n_expert=i, source="critic"), i, i + 1)

@@ -1,0 +1,150 @@
+"""What is learnt from trees: preferences at nodes (Agent Q §5.2, eq. 4) and of trajectories (eq. 5), wins (RFT), pass@k.
+
+    node_pairs         explored siblings whose Q (eq. 9) differ by at least θ
+    trajectory_pairs   a task's wins against its losses; `outcome_pairs` of trajectories that no tree holds
+    wins               a task's winning trajectories
+    pass_at            how many tasks a search solves within k simulations
+
+Pairs carry log π of every trained token as it was when the token was sampled, under the policy that grew the tree:
+the paper's off-policy replay buffer, for which no reference model is loaded. Trees that were grown without rewards
+are refused (`Tree.trajectory`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import combinations, product
+from random import Random
+
+from eefcore.search import mcts
+from eefcore.search.tree import Edge, Place, Simulation, Tree
+from eefcore.types import Example, Preference, Trajectory
+
+
+def node_pairs(
+    trees: Iterable[Tree], *, theta: float, min_visits: int = 1, alpha: float | None = None
+) -> list[Preference]:
+    """(h, a^w, a^l): of every two siblings that were explored the one of higher Q, if by θ at least.
+
+    The margin is their difference. Only the action is trained; the trajectory it stands in is a simulation that
+    passed through it, of the chosen one the best, of the rejected one the worst, to be read.
+
+    Args:
+        theta: θ_threshold; two that tie are no pair whatever it is.
+        min_visits: of both, to count as explored.
+        alpha: of eq. 9; None takes each tree's own.
+    """
+    found = []
+    for tree in trees:
+        mix = tree.settings.alpha if alpha is None else alpha
+        passing = _passing(tree)
+        for k, node in enumerate(tree.nodes):
+            explored = [(i, e) for i, e in enumerate(node.edges) if e.N and min_visits <= e.N]
+            for one, other in combinations(explored, 2):
+                (i, worse), (j, better) = sorted((one, other), key=lambda side: mcts.mixed(side[1], mix))
+                margin = mcts.mixed(better, mix) - mcts.mixed(worse, mix)
+                if margin > 0.0 and margin >= theta:
+                    chosen = max(passing[Place(k, j)], key=lambda s: s.value)
+                    rejected = min(passing[Place(k, i)], key=lambda s: s.value)
+                    found.append(
+                        _preference(
+                            _at_node(tree, k, chosen),
+                            _at_node(tree, k, rejected),
+                            margin,
+                            f"{_told(better, mix)} against {_told(worse, mix)}",
+                        )
+                    )
+    return found
+
+
+def trajectory_pairs(trees: Iterable[Tree], *, most: int = 8, seed: int = 0) -> list[Preference]:
+    """τ^w, τ^l: from one root, a win against a loss; at most `most` of a task, drawn without replacement.
+
+    Equal trajectories count once, whichever trees of the task they are in. The margin is the difference of rewards.
+    """
+    return outcome_pairs(_ended(trees), most=most, seed=seed)
+
+
+def outcome_pairs(trajectories: Iterable[Trajectory], *, most: int = 8, seed: int = 0) -> list[Preference]:
+    """The same of trajectories: a win against a loss from the state in which the policy took over."""
+    wins, losses = (_by_root(trajectories := [*trajectories], win=win) for win in (True, False))
+    found = []
+    for root, won in wins.items():
+        both = [*product(won, losses.get(root, ()))]
+        # Drawn for each task by itself, so that other tasks do not move it.
+        for w, l in Random(f"{seed} {root}").sample(both, min(most, len(both))):
+            chosen, rejected = Example(w, w.n_expert), Example(l, l.n_expert)
+            reason = f"{w.outcome} {w.reward:.2f}, {l.outcome} {l.reward:.2f}"
+            found.append(_preference(chosen, rejected, w.reward - l.reward, reason))
+    return found
+
+
+def wins(trees: Iterable[Tree]) -> list[Trajectory]:
+    """Every winning trajectory, equal ones once: what RFT trains on."""
+    return [t for won in _by_root(_ended(trees), win=True).values() for t in won]
+
+
+def pass_at(trees: Sequence[Tree], k: int) -> float:
+    """pass@k: the share of trees of whose first k simulations one is a win.
+
+    Those that the infrastructure spoilt are none of the k. The unbiased estimator of independent samples does not
+    apply: a tree's later simulations follow from its earlier ones.
+    """
+    solved = [any(_won(tree, s) for s in tree.simulations[:k]) for tree in trees]
+    return sum(solved) / len(solved) if solved else 0.0
+
+
+def _won(tree: Tree, simulation: Simulation) -> bool:
+    return tree.trajectory(simulation).win
+
+
+def _passing(tree: Tree) -> dict[Place, list[Simulation]]:
+    """The simulations through each edge."""
+    out: dict[Place, list[Simulation]] = defaultdict(list)
+    for simulation in tree.simulations:
+        for place in tree.path(simulation.node):
+            out[place].append(simulation)
+    return out
+
+
+def _ended(trees: Iterable[Tree]) -> list[Trajectory]:
+    """What every simulation came to."""
+    return [tree.trajectory(simulation) for tree in trees for simulation in tree.simulations]
+
+
+def _by_root(trajectories: Iterable[Trajectory], *, win: bool) -> dict[str, list[Trajectory]]:
+    """Won, or lost, trajectories that hold an action of the policy's, by the state it began in; equal ones once."""
+    out: dict[str, dict[tuple[str, ...], Trajectory]] = defaultdict(dict)
+    for t in trajectories:
+        if t.win is win and len(t) > t.n_expert and not t.stop.infrastructure:
+            out[repr(t.state(t.n_expert))].setdefault(t.actions, t)
+    return {root: list(found.values()) for root, found in out.items()}
+
+
+def _at_node(tree: Tree, node: int, simulation: Simulation) -> Example:
+    t = len(tree.root) + len(tree.path(node))
+    return Example(tree.trajectory(simulation), t, t + 1)
+
+
+def _preference(chosen: Example, rejected: Example, margin: float, reason: str) -> Preference:
+    sides = [_logps(chosen), _logps(rejected)]
+    chosen_logps, rejected_logps = sides if all(sides) else ((), ())
+    return Preference(
+        chosen=chosen,
+        rejected=rejected,
+        margin=margin,
+        reason=reason,
+        chosen_logps=chosen_logps,
+        rejected_logps=rejected_logps,
+    )
+
+
+def _logps(example: Example) -> tuple[float, ...]:
+    """log π of each trained token as it was sampled; none if some of the actions were not."""
+    steps = [example.trajectory.history.steps[i] for i in example.trained]
+    return tuple(p for s in steps for p in s.logps) if all(s.logps for s in steps) else ()
+
+
+def _told(edge: Edge, alpha: float) -> str:
+    return f"Q {mcts.mixed(edge, alpha):.2f} (Q̃ {mcts.mean_return(edge):.2f} of {edge.N}, Q̂ {edge.q_hat:.2f})"

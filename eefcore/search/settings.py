@@ -1,0 +1,64 @@
+"""How a tree is grown, and what its search may know."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from eefcore.errors import ParamsError
+
+
+class Signal(StrEnum):
+    """What a search may know of how an episode ended. Results of the two never share a column (DESIGN 4.5)."""
+
+    REWARD = "reward"  # the environment's R(τ)
+    CRITIC = "critic"  # the critic's opinion of the last page; no reward enters the tree
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tree is grown. The paper prints none of these numbers; the defaults are ours.
+
+    Attributes:
+        max_turns: actions after which an episode is cut short, the root's among them; its return is then 0.
+        K: actions proposed at a node.
+        c_exp: of eq. 6.
+        alpha: of eq. 9, in selection as well; 1 is the outcome alone.
+        discount: of a return for each action between an edge and the end; the paper has none.
+        depth: actions below the root after which a node is not expanded any more but rolled out from again and
+            again; None is up to `max_turns`.
+        wave: simulations of one tree at a time; see `mcts.select`.
+        temperature: proposals are drawn at.
+        rollout_temperature: rollouts are.
+        by: `win`, R = 1 if the task is solved and 0 otherwise, as in the paper; or `reward`, the graded one.
+        seed: of all draws. A draw depends on it and on where in the tree it is made, never on when.
+    """
+
+    max_turns: int
+    K: int = 5
+    c_exp: float = 1.0
+    alpha: float = 0.5
+    discount: float = 1.0
+    depth: int | None = None
+    wave: int = 1
+    temperature: float = 1.0
+    rollout_temperature: float = 1.0
+    by: str = "win"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name} {getattr(self, name)!r}, expected {expected}"
+            for name, expected, right in (
+                ("K", "at least 1", self.K >= 1),
+                ("c_exp", "at least 0", self.c_exp >= 0.0),
+                ("alpha", "0 to 1", 0.0 <= self.alpha <= 1.0),
+                ("discount", "above 0, at most 1", 0.0 < self.discount <= 1.0),
+                ("depth", "none, or at least 1", self.depth is None or self.depth >= 1),
+                ("wave", "at least 1", self.wave >= 1),
+                ("by", "win or reward", self.by in ("win", "reward")),
+            )
+            if not right
+        ]
+        if wrong:
+            raise ParamsError(f"search settings: {'; '.join(wrong)}")

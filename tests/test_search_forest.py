@@ -1,0 +1,204 @@
+"""The trees of a stage, search on a panel, pairs from what was tried, and the critic held against outcomes."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from byte_tokenizer import byte_tokenizer
+from search_toys import CRITIC, HAT, Dice, grown, roots, settings
+from test_training import tiny
+from toy_shop import TASKS, ToyShop
+
+from eefcore import buffer, deciding, forest, references, store
+from eefcore.errors import ParamsError
+from eefcore.formats import Turns
+from eefcore.masking import Renderer
+from eefcore.search import calibration, mcts, pairs
+from eefcore.search.calibration import Point
+from eefcore.search.settings import Signal
+from eefcore.search.tree import Tree
+from eefcore.types import Card, Example, History, Preference, Trajectory
+
+CARD = Card("toys", {"seed": 0})
+TOYS = SimpleNamespace(
+    make=ToyShop, tasks=lambda split: TASKS, max_turns=8, card=CARD, skills={}, instruction=str
+)
+
+
+def played(task: str, *actions: str) -> Trajectory:
+    env, reward = ToyShop(), 0.0
+    h = History(task, env.reset(task))
+    for action in actions:
+        seen, reward, _ = env.step(action)
+        h = h.then(action, seen)
+    return Trajectory(history=h, reward=reward, n_expert=len(h), source="expert")
+
+
+def growing(to, some):
+    return grown(list(some), to)
+
+
+# ------------------------------------------------------------------------------ where trees are rooted
+
+
+def test_a_failed_expert_is_the_main_branch_within_the_same_budget():
+    lost = played(HAT, "next", "back", "next", "buy blue hat")
+    won = played(TASKS[0], f"buy {TASKS[0]}")
+    planted = forest.roots(TOYS, [HAT, TASKS[0]], [lost, won], settings(), M=2, source="dice")
+    assert [(t.task_id, len(t.root)) for t in planted] == [(HAT, 0), (TASKS[0], 0), (HAT, 1), (HAT, 2)]
+    trees = forest.grown(planted, 10, growing)
+    assert [t.attempts for t in trees] == [4, 10, 3, 3]
+    assert [t.root.actions for t in trees] == [t.root.actions for t in planted]
+    assert {s.n_expert for s in forest.trajectories(trees) if s.task_id == HAT} == {0, 1, 2}
+    alone = forest.roots(TOYS, [HAT], [lost], settings(), M=0, source="dice")
+    assert [t.attempts for t in forest.grown(alone, 10, growing)] == [10]
+
+
+def test_what_trees_came_to():
+    trees = grown(roots(TASKS[:3], K=4), 6)
+    told = forest.counted(trees, 0.5)
+    won = [[s.reward == 1.0 for s in t.simulations] for t in trees]
+    assert (told.trees, told.simulations, told.agreement) == (3, 18, 0.5)
+    assert told.solved == sum(map(any, won)) / 3 and told.first == sum(w[0] for w in won) / 3
+    assert told.depth == sum(max(len(t.path(k)) for k in range(len(t.nodes))) for t in trees) / 3
+    curve = forest.solved_within(trees, range(1, 7))
+    assert curve[1] == told.first and curve[6] == told.solved and sorted(curve.values()) == [*curve.values()]
+    assert curve[4] == pairs.pass_at(trees, 4)
+    assert forest.telling(trees) in trees
+
+
+# ------------------------------------------------------------------------------ search on a panel
+
+
+def search(how="mcts", signal=Signal.CRITIC, n=12, **changes):
+    return deciding.Search(
+        how=how, signal=signal, simulations=n, by="visits", settings=settings(K=8, **changes), slots=8
+    )
+
+
+class Measured(Dice):
+    def length(self, history):
+        return len(history)
+
+
+@pytest.mark.parametrize("how", ["mcts", "best_of"])
+@pytest.mark.parametrize("signal", Signal)
+def test_search_wins_more_than_dice(how, signal):
+    heard = []
+    done = deciding.decided(
+        TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept=1, told=heard.append
+    )
+    assert sum(d.trajectory.win for d in done) >= 2 and heard == [3]
+    assert [d.tree is not None for d in done] == [how == "mcts", False, False]
+    assert all(d.cost.episodes >= 40 and d.cost.env_steps > 40 for d in done)
+    assert [msgspec.json.decode(msgspec.json.encode(d), type=deciding.Decided) for d in done] == done
+
+
+def test_numbers_that_saw_the_reward_are_under_another_card():
+    assert deciding.seen(CARD, Signal.CRITIC) == CARD
+    assert deciding.seen(CARD, Signal.REWARD).key != CARD.key
+
+
+@pytest.mark.parametrize("how, says", [("beams", "choose beam, best_of or mcts"), ("beam", "has none")])
+def test_what_can_not_be_searched_is_refused(how, says):
+    with pytest.raises(ParamsError, match=says):
+        deciding.decided(TOYS, TASKS[:1], Measured(), CRITIC, search(how), kept=0)
+
+
+def test_best_of_by_the_critic_needs_one():
+    with pytest.raises(ParamsError, match="needs one"):
+        deciding.decided(TOYS, TASKS[:1], Measured(), None, search("best_of"), kept=0)
+
+
+# ------------------------------------------------------------------------------ pairs
+
+
+@pytest.fixture
+def left(tmp_path):
+    """What a stage of search leaves."""
+    trees = grown(roots(TASKS, K=5), 20)
+    store.write_records(tmp_path / "trees.jsonl", trees, kind="trees", card=CARD)
+    store.write_records(
+        tmp_path / "simulations.jsonl", forest.trajectories(trees), kind="trajectories", card=CARD
+    )
+    return tmp_path, trees
+
+
+def drawn(folder, kind, most, theta=0.0):
+    return buffer.drawn(folder, CARD, kind=kind, theta=theta, min_visits=1, alpha=None, most=most, seed=0)
+
+
+def test_the_buffer_draws_what_trees_and_simulations_hold(left):
+    folder, trees = left
+    assert drawn(folder, "node", 0) == pairs.node_pairs(trees, theta=0.0)
+    assert drawn(folder, "trajectory", 3) == pairs.trajectory_pairs(trees, most=3)
+    with pytest.raises(ParamsError, match="choose node or trajectory"):
+        drawn(folder, "beneficial", 0)
+
+
+def test_of_too_many_pairs_of_a_task_the_widest_are_kept(left):
+    folder, _ = left
+    every, some = drawn(folder, "node", 0), drawn(folder, "node", 2)
+    assert len(some) < len(every) and [p for p in every if p in some] == some
+    for task in {p.chosen.trajectory.task_id for p in every}:
+        mine, kept = ([p.margin for p in of if p.chosen.trajectory.task_id == task] for of in (every, some))
+        assert sorted(kept) == sorted(mine)[-2:]
+
+
+def test_sampled_sides_keep_the_likelihoods_they_were_written_with_and_others_are_scored():
+    renderer = Renderer(byte_tokenizer(), Turns("plain", prompt="", first="{}|", then="{}|", end="."))
+    start = History("t", "o")
+
+    def of(*actions, logps):
+        def side(action):
+            ids = renderer.ids(action + ".")
+            step = (ids, (-0.25,) * len(ids)) if logps else ((), ())
+            return Trajectory(history=start.then(action, "p", *step), reward=1.0)
+
+        one, other = map(side, actions)
+        told = {}
+        if logps:
+            told = {
+                "chosen_logps": one.history.steps[0].logps,
+                "rejected_logps": other.history.steps[0].logps,
+            }
+        return Preference(chosen=Example(one), rejected=Example(other), margin=1.0, **told)
+
+    sampled, written = of("run", "nap", logps=True), of("fly", "sit", logps=False)
+    kept, refused = references.completed(
+        [written, sampled], tiny(), renderer, context=99, batch_tokens=99, bf16=False
+    )
+    assert (kept[0], refused) == (sampled, 0)
+    assert len(kept[1].chosen_logps) == 4 and kept[1].chosen == written.chosen
+    kept, refused = references.completed(
+        [written, sampled], tiny(), renderer, context=3, batch_tokens=99, bf16=False
+    )
+    assert (kept, refused) == ([], 2)
+
+
+# ------------------------------------------------------------------------------ the critic against what was found
+
+
+def test_rank_correlation_and_reliability_by_hand():
+    found = [Point(0.0, 0.1, 1), Point(0.5, 0.2, 1), Point(1.0, 0.9, 3), Point(1.0, 0.5, 1)]
+    assert calibration.agreement(found[:3]) == pytest.approx(1.0)
+    assert math.isnan(calibration.agreement(found[:2])) and math.isnan(calibration.agreement(found[2:] * 2))
+    assert calibration.reliability(found, bins=2) == [
+        (0.0, 0.1, 1),
+        (pytest.approx(2.5 / 3), pytest.approx((0.2 + 2.7 + 0.5) / 5), 3),
+    ]
+
+
+def test_a_critic_is_taught_what_search_found_out():
+    trees: list[Tree] = grown(roots([HAT], K=8), 60)
+    (lesson, *_) = calibration.lessons(trees, min_visits=2, gap=0.25)
+    asked = lesson.trajectory.history.at(lesson.first)
+    named = int(lesson.trajectory.actions[-1])
+    offered = [line.partition(". ")[2] for line in asked.observation.splitlines() if line[:1].isdigit()]
+    node = next(n for n in trees[0].nodes if n.observation in asked.observation and len(n.edges) > 1)
+    best = max((e for e in node.edges if e.N > 1), key=mcts.mean_return)
+    assert offered[named - 1] == best.reply.action
+    assert calibration.lessons(trees, gap=1.01) == []
