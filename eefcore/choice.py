@@ -14,6 +14,7 @@ from eefcore import masking, orders
 from eefcore.errors import ParamsError
 from eefcore.ledger import Cost
 from eefcore.orders import Order
+from eefcore.plugins import plugin
 from eefcore.types import Example, State, Trajectory
 
 NAMES = ("fewest_expert", "shortest", "repeated", "likeliest")
@@ -36,7 +37,7 @@ def choice(
     format: str,
     context: int,
 ) -> Choice:
-    """The order called `name`.
+    """The order called `name`; one of your own is `my_module:function`, an `orders.Order`.
 
     Args:
         rivals: the solutions of which a choice is to be made (`selection.rivals`); those that `likeliest` scores.
@@ -49,8 +50,12 @@ def choice(
     Raises:
         ParamsError: there is no such order.
     """
+    if ":" in name:
+        return Choice(plugin(name, "03_select: choose", takes=("success", "state")), Cost())
     if name not in NAMES:
-        raise ParamsError(f"03_select: choose {name!r}; choose one of {', '.join(NAMES)}")
+        raise ParamsError(
+            f"03_select: choose {name!r}; choose one of {', '.join(NAMES)} or one of your own, my_module:function"
+        )
     if name == "repeated":
         return Choice(orders.repeated(simulations), Cost())
     if name != "likeliest":
@@ -81,17 +86,21 @@ def scored(
     from eefcore.scoring import token_logps
 
     whole = {t.history.state: t for t in successes}
-    rows = {state: masking.row(Example(t), renderer) for state, t in whole.items()}
-    rows = {state: row for state, row in rows.items() if len(row.tokens) <= context}
-    told = token_logps(model, list(rows.values()), pad_id=0, batch_tokens=_BATCH_TOKENS)
+    rows = {state: masking.rows(Example(t), renderer) for state, t in whole.items()}
+    rows = {state: own for state, own in rows.items() if all(len(r.tokens) <= context for r in own)}
+    every = [row for own in rows.values() for row in own]
+    told = iter(token_logps(model, every, pad_id=0, batch_tokens=_BATCH_TOKENS))
     logps = {
-        state: _by_action(own, renderer.encode(whole[state].history).spans)
-        for state, own in zip(rows, told, strict=True)
+        state: _by_action(
+            tuple(p for _ in own for p in next(told)),
+            [len(renderer.said(step)) for step in whole[state].history.steps],
+        )
+        for state, own in rows.items()
     }
-    return Scored(logps, sum(len(row.tokens) for row in rows.values()))
+    return Scored(logps, sum(len(row.tokens) for row in every))
 
 
-def _by_action(logps: tuple[float, ...], spans: Sequence[tuple[int, int]]) -> list[tuple[float, ...]]:
-    """The log-likelihoods of a row, cut into those of its actions."""
-    ends = list(accumulate(stop - start for start, stop in spans))
+def _by_action(logps: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float, ...]]:
+    """The log-likelihoods of a trajectory, cut into those of its actions, of so many tokens each."""
+    ends = list(accumulate(lengths))
     return [logps[start:stop] for start, stop in zip((0, *ends), ends, strict=False)]

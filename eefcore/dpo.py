@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from eefcore import scoring
 from eefcore.batches import collate
 from eefcore.ledger import Cost
 from eefcore.losses import dpo_loss
-from eefcore.references import Pair
-from eefcore.scoring import Batch, n_trained
+from eefcore.references import Pair, n_trained
+from eefcore.scoring import Batch
 from eefcore.trainer import Forward, Objective, OnStep, Settings, Summed, minimise
 
 
@@ -114,12 +115,12 @@ def train_dpo(
     )
     objective = Objective[Pair](
         collate=lambda batch: _collated(batch, pad_id),
-        length=lambda pair: max(len(pair.chosen.tokens), len(pair.rejected.tokens)),
+        length=lambda pair: max(len(r.tokens) for side in (pair.chosen, pair.rejected) for r in side),
         weight=lambda batch: torch.tensor(len(batch["reference"])),
         loss=lambda forward, batch: _loss(forward, batch, beta, sft_weight),
     )
     ran = minimise(objective, model, pairs, settings, on_step)
-    tokens = sum(p.chosen.n_trained + p.rejected.n_trained for p in pairs)
+    tokens = sum(n_trained(p.chosen) + n_trained(p.rejected) for p in pairs)
     return Trained(
         Curves(*([step[name] for step in ran.steps] for name in Curves._fields)),
         Cost(tokens_trained=tokens * epochs, seconds=ran.seconds),
@@ -127,22 +128,24 @@ def train_dpo(
 
 
 def _collated(pairs: Sequence[Pair], pad_id: int) -> dict[str, torch.Tensor]:
-    """The rows of B pairs, chosen before rejected, [2B, L]; `reference`, log π_ref of each, [B, 2]."""
-    rows = collate([side for pair in pairs for side in (pair.chosen, pair.rejected)], pad_id)
+    """The R rows of B pairs, chosen before rejected, [R, L]; `side`, whose of the 2B each is; log π_ref of each, [B, 2]."""
+    sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    rows = collate([r for side in sides for r in side], pad_id)
     reference = [[sum(p.chosen_logps), sum(p.rejected_logps)] for p in pairs]
-    return {**rows, "reference": torch.tensor(reference)}
+    whose = [i for i, side in enumerate(sides) for _ in side]
+    return {**rows, "side": torch.tensor(whose), "reference": torch.tensor(reference)}
 
 
 def _loss(forward: Forward, batch: Batch, beta: float, sft_weight: float) -> Summed:
     """Σ L_DPO over the pairs of a forward pass."""
-    counts = n_trained(batch["labels"])
-    rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-    scores = forward(batch)
-    logps = torch.zeros(len(counts), device=scores.device).index_add(0, rows, scores).view(-1, 2)
-    reference = batch["reference"]
+    counts = scoring.n_trained(batch["labels"])
+    sides = batch["side"].repeat_interleave(counts)
+    scores, reference = forward(batch), batch["reference"]
+    logps = torch.zeros(reference.numel(), device=scores.device).index_add(0, sides, scores).view(-1, 2)
     loss, margin = dpo_loss(*logps.T, *reference.T, beta=beta)
     if sft_weight:
-        loss = loss - sft_weight * logps[:, 0] / counts.view(-1, 2)[:, 0]
+        tokens = torch.zeros_like(reference.flatten()).index_add(0, batch["side"], counts.to(reference.dtype))
+        loss = loss - sft_weight * logps[:, 0] / tokens.view(-1, 2)[:, 0]
     better, worse = (beta * (logps - reference)).T
     logged = {"accuracy": (margin > 0).float(), "margin": margin, "chosen": better, "rejected": worse}
     return Summed(loss.sum(), {name: values.sum() for name, values in logged.items()})

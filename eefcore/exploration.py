@@ -18,7 +18,8 @@ from typing import NamedTuple
 import msgspec
 
 from eefcore.errors import EefError, ReplayMismatch
-from eefcore.finders import Finder, Fixed, Probe
+from eefcore.finders import Fixed
+from eefcore.probes import Finder, Probe
 from eefcore.protocols import Benchmark, Sampling
 from eefcore.rollout import Start, replayed
 from eefcore.types import History, Trajectory

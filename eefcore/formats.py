@@ -1,11 +1,15 @@
 """How a history is written for a language model: h_t as pieces of text, a_t marked.
 
-    agentlite   one growing prompt, `Action:…` / `Observation: …`, as both papers ran their experts
-    chat        the same turns through a tokenizer's own chat template, for instruct models
-    compact     the same turns with no prompt text, for the tiny model, which knows the rules
+    agentlite   one growing prompt, `Action:…` / `Observation: …`, as both papers ran their experts in a shop
+    chat        the same turns and prompt through a tokenizer's own chat template, for instruct models
+    agentgym    the turns of ScienceWorld for instruct models, its rules a turn of their own, as in AgentGym
+    compact     turns with no prompt text, for tiny models of any environment, which know the rules
+    composite   Agent Q's h_t (Appendix A): the task, the actions so far and the present page; and the same as
+                composite_chat, through a chat template, and as composite_compact, with no prompt text
 
-One renderer serves rollout, training and evaluation (`eefcore.masking.Renderer`). The pieces of h_t
-are a prefix of the pieces of h_{t+1}, so nothing that was read is ever read anew.
+One renderer serves rollout, training and evaluation (`eefcore.masking.Renderer`). Of those above composite the pieces
+of h_t are a prefix of the pieces of h_{t+1} (`Format.grows`), so nothing that was read is ever read anew. Composite
+ones drop earlier pages, and are read anew from the last action on.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from eefcore import prompts
 from eefcore.errors import PolicyError
+from eefcore.plugins import plugin
 from eefcore.types import Example, History, Step
 
 
@@ -31,6 +37,8 @@ class Format(Protocol):
     name: str
     end: str
     """What closes an action. The policy writes it, and training teaches it."""
+    grows: bool
+    """Whether h_t is a prefix of h_{t+1}, so that one training row holds all actions of a trajectory."""
 
     def pieces(self, history: History) -> list[Piece]:
         """h_t, ending where the policy must write a_t. Action pieces come without `end`."""
@@ -59,6 +67,8 @@ def dialogue(example: Example) -> History:
 class Turns:
     """Prompt, o_0, a_0, o_1, a_1, …, each between fixed words."""
 
+    grows = True
+
     def __init__(self, name: str, *, prompt: str, first: str, then: str, end: str) -> None:
         self.name, self.end = name, end
         self._first, self._then = prompt + first, then
@@ -80,10 +90,13 @@ class Chat:
             not be a prefix of h_{t+1}.
     """
 
-    name = "chat"
+    grows = True
 
-    def __init__(self, tokenizer: Any, *, prompt: str) -> None:
-        self._tokenizer, self._prompt = tokenizer, prompt
+    def __init__(self, tokenizer: Any, *, prompt: str, agreed: str = "", name: str = "chat") -> None:
+        """What says `prompt` before o_0: in the same turn, or in one of its own that is answered by `agreed`."""
+        self.name, self._tokenizer = name, tokenizer
+        self._before = [("user", prompt), ("assistant", agreed)] if agreed else []
+        self._prompt = "" if agreed else prompt
         opened = self._render([("user", "o"), ("assistant", "a")], generate=False)
         asked = self._render([("user", "o")], generate=True)
         if not opened.startswith(asked + "a"):
@@ -97,7 +110,7 @@ class Chat:
     def pieces(self, history: History) -> list[Piece]:
         """h_t, each piece what the template adds for one turn."""
         observations = [*(s.observation for s in history.steps), history.observation]
-        turns = [("user", self._prompt + observations[0])]
+        turns = [*self._before, ("user", self._prompt + observations[0])]
         text = self._render(turns, generate=True)
         out = [Piece(text)]
         for i, step in enumerate(history.steps):
@@ -118,53 +131,90 @@ class Chat:
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
 
 
-SHOP_PROMPT = """\
-You are an agent who shops on a website for a user. You see the website as text and act by calling one action a turn.
+class Remembered:
+    """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
 
-[Role]
-Find the product that meets every requirement of the task, choose its options, and buy it.
+    o_0 is the task, so it stays; h_0 is o_0 alone. `page` opens o_t and closes with what the policy goes on from.
+    """
 
-[Constraint]
-Write one action and nothing else. Think before you decide; a thought is an action too.
-A button can only be clicked when it is shown between square brackets. Buying ends the task.
+    grows = False
 
-[Action_Doc]
-search[{{"product": words}}] looks for products by words; only on the page that has [Search].
-click[{{"button": name}}] clicks a button, a product id or an option of the page.
-Think[{{"response": words}}] says what you see and what you plan.
-Finish[{{"response": words}}] ends the task.
+    def __init__(self, name: str, *, prompt: str, task: str, page: str, ask: str, end: str) -> None:
+        self.name, self.end = name, end
+        self._task, self._page, self._ask = prompt + task, page, ask
 
-[Example]
-Task:i need a small white cotton towel, and price lower than 20.00 dollars
-Action:Think[{{"response": "I should first search for a small white cotton towel."}}]
-Observation: OK
-Action:search[{{"product": "small white cotton towel"}}]
-Observation: WEB PAGE: {{\\n[Back to Search] \\nPage 1 (Total results: 15) \\n[Next >] \\n[B000000001] \\nBath Towel, Cotton \\n$12.0 }}
-Action:Think[{{"response": "The first product is a cotton towel for 12 dollars, so I should open it."}}]
-Observation: OK
-Action:click[{{"button": "B000000001"}}]
-Observation: WEB PAGE: {{\\n[Back to Search] \\n[< Prev] \\nsize [small][large]\\ncolor [white][blue]\\nBath Towel, Cotton \\nPrice: $12.0 \\n[Buy Now] }}
-Action:click[{{"button": "small"}}]
-Observation: WEB PAGE: {{You have clicked small.}}
-Action:click[{{"button": "white"}}]
-Observation: WEB PAGE: {{You have clicked white.}}
-Action:click[{{"button": "Buy Now"}}]
-Observation: shopping is finished.
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t, its actions as they were written."""
+        if not history.steps:
+            return [Piece(self._task.format(history.observation) + self._ask)]
+        return [
+            Piece(self._task.format(history.steps[0].observation)),
+            *(Piece(step.action, i) for i, step in enumerate(history.steps)),
+            Piece(self._page.format(history.observation) + self._ask),
+        ]
 
-[Execution]
-"""
+
+class RememberedChat:
+    """`Remembered` as the only user's turn of a chat template; the assistant's is a_t."""
+
+    name = "composite_chat"
+    grows = False
+
+    def __init__(self, tokenizer: Any, *, prompt: str) -> None:
+        chat = Chat(tokenizer, prompt="")
+        self.end = chat.end
+        before, _, after = chat.pieces(History("", _MARK))[0].text.partition(_MARK)
+        if not after:
+            raise PolicyError(
+                f"the chat template of {tokenizer.name_or_path} rewrites what a user says; use format: composite"
+            )
+        opened = before.replace("{", "{{").replace("}", "}}")
+        self._words = Remembered(
+            self.name, prompt=opened, task=prompt + _TASK, page=_PAGE, ask=after, end=self.end
+        )
+
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t, its actions as they were written, each with the mark that closed it."""
+        return self._words.pieces(history)
+
+
+_MARK = "what the user says"
+_TASK, _PAGE = "USER QUERY:\n{}\n\nEXECUTION HISTORY:\n", "\nCURRENT OBSERVATION:\n{}\n"
 
 AGENTLITE = Turns(
-    "agentlite", prompt=SHOP_PROMPT, first="Task:{}\nAction:", then="Observation: {}\nAction:", end="\n"
+    "agentlite", prompt=prompts.SHOP, first="Task:{}\nAction:", then="Observation: {}\nAction:", end="\n"
 )
 COMPACT = Turns("compact", prompt="", first="{}\n> ", then="{}\n> ", end="\n")
+COMPOSITE = Remembered(
+    "composite", prompt=prompts.COMPOSITE_SHOP, task=_TASK, page=_PAGE, ask="\nNEXT ACTION:\n", end="\n\n"
+)
+COMPOSITE_COMPACT = Remembered(
+    "composite_compact", prompt="", task="{}\n\n", page="{}\n", ask="> ", end="\n\n"
+)
 
 
 def format_named(name: str, tokenizer: Any = None) -> Format:
-    """The format of that name; `chat` needs the tokenizer whose template it speaks."""
-    known = {"agentlite": AGENTLITE, "compact": COMPACT}
+    """The format of that name; `chat` needs the tokenizer whose template it speaks.
+
+    `my_package.my_module:format` is what that function makes of the tokenizer: an environment of your own has
+    its own prompt, as in `Turns("mine", prompt=…)` or `Chat(tokenizer, prompt=…)`.
+
+    Raises:
+        PolicyError: no such format.
+        ParamsError: no such function.
+    """
+    if ":" in name:
+        return plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
+    known = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
+    if name == RememberedChat.name:
+        return RememberedChat(tokenizer, prompt=prompts.COMPOSITE_SHOP)
     if name == "chat":
-        return Chat(tokenizer, prompt=SHOP_PROMPT.replace("{{", "{").replace("}}", "}") + "Task:")
+        return Chat(tokenizer, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:")
+    if name == "agentgym":
+        return Chat(tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name)
     if name not in known:
-        raise PolicyError(f"no format {name!r}; choose one of {', '.join((*known, 'chat'))}")
+        raise PolicyError(
+            f"no format {name!r}; choose one of {', '.join((*known, 'chat', 'agentgym', RememberedChat.name))}, or "
+            "my_package.my_module:format"
+        )
     return known[name]

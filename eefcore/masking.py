@@ -5,7 +5,8 @@
     first=1    0 …     0 …  0      0 …     1 …  1
 
 Spans are recorded while rendering, never searched for afterwards; sampled ids are used as they were
-sampled, never decoded and encoded again.
+sampled, never decoded and encoded again. Where h_t does not grow (`Format.grows`), each trained action has a row
+of its own, after the h_t that it was written in.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eefcore.errors import MaskError
-from eefcore.formats import Format, dialogue, format_named
-from eefcore.types import Example, History
+from eefcore.formats import Format, conditioned, dialogue, format_named
+from eefcore.types import Example, History, Step
 
 IGNORE = -100  # torch.nn.functional.cross_entropy's ignore_index
 
@@ -60,10 +61,28 @@ class Renderer:
                 ids = self.ids(text)
                 tokens += ids[1:] if not spans and self._head and ids[:1] == self._head else ids
             else:
-                ids = history.steps[action].tokens or self.ids(text + self.format.end)
+                ids = self.said(history.steps[action])
                 spans.append((len(tokens), len(tokens) + len(ids)))
                 tokens += ids
         return Encoded(tokens, spans)
+
+    def said(self, step: Step) -> tuple[int, ...]:
+        """The ids of a_t, its end mark included: as they were sampled, if they were."""
+        return step.tokens or self.ids(step.action + self.format.end)
+
+    def length(self, history: History) -> int:
+        """Tokens read and written on the way to h_t: all of it where h_t grows.
+
+        Where it does not, a policy that keeps what it read reads each page once, and each action once more.
+        """
+        if self.format.grows:
+            return len(self.encode(history).tokens)
+        read = len(self.encode(history.at(0)).tokens)
+        for i in range(1, len(history) + 1):
+            tokens, spans = self.encode(history.at(i))
+            start, stop = spans[-1]
+            read += len(tokens) - start + stop - start
+        return read
 
     def action(self, tokens: Sequence[int]) -> str:
         """The action that sampled `tokens` say, its end mark, or the model's own end of text, cut off."""
@@ -79,14 +98,29 @@ def renderer(tokenizer: Any, format: str) -> Renderer:
     return Renderer(tokenizer, format_named(format, tokenizer))
 
 
+def rows(example: Example, renderer: Renderer) -> list[Row]:
+    """The training rows of τ: one where h_t grows, else one for each trained action, after its own h_t.
+
+    Raises:
+        MaskError: see `row`.
+    """
+    if renderer.format.grows:
+        return [row(example, renderer)]
+    return [_alone(example, i, renderer) for i in example.trained]
+
+
 def row(example: Example, renderer: Renderer) -> Row:
     """Ids and labels of τ, trained on a_first, …, a_{until-1} alone, after the example's phrase if it has one.
 
     What follows the last trained action is left out: no loss looks at it.
 
     Raises:
-        MaskError: nothing would be trained, or a trained span does not say its action.
+        MaskError: nothing would be trained, a trained span does not say its action, or h_t does not grow.
     """
+    if not renderer.format.grows:
+        raise MaskError(
+            f"format {renderer.format.name} has a row an action, not one a trajectory; ask for `rows`"
+        )
     history = dialogue(example)
     tokens, spans = renderer.encode(history)
     tokens = tokens[: spans[-1][1]]
@@ -94,21 +128,37 @@ def row(example: Example, renderer: Renderer) -> Row:
     for i, (start, stop) in enumerate(spans):
         step, trained = history.steps[i], i in example.trained
         # Ids that only stand there to be read must be this tokenizer's as well.
-        if (trained or step.tokens) and (said := renderer.action(tokens[start:stop])) != step.action:
-            reason = (
-                f"the action holds {renderer.format.end!r}, which ends actions in this format; use format: chat"
-                if renderer.format.end in step.action
-                else "were they sampled with another tokenizer?"
-            )
-            raise MaskError(
-                f"{history.task_id}: a_{i} is {step.action!r} but its tokens say {said!r}; {reason}"
-            )
+        if trained or step.tokens:
+            _check(history, i, tokens[start:stop], renderer)
         if not trained:
             continue
         labels[start:stop] = tokens[start:stop]
     if all(label == IGNORE for label in labels):
         raise MaskError(f"{history.task_id}: no token of a_{example.first} … is trained")
     return Row(tokens, labels)
+
+
+def _alone(example: Example, i: int, renderer: Renderer) -> Row:
+    """h_i, and a_i trained."""
+    whole = conditioned(example.trajectory.history.at(i + 1), example.phrase)
+    read, own = renderer.encode(whole.at(i)), renderer.said(whole.steps[i])
+    _check(whole, i, own, renderer)
+    for k, (start, stop) in enumerate(read.spans):
+        if whole.steps[k].tokens:
+            _check(whole, k, read.tokens[start:stop], renderer)
+    return Row([*read.tokens, *own], [*[IGNORE] * len(read.tokens), *own])
+
+
+def _check(history: History, i: int, tokens: Sequence[int], renderer: Renderer) -> None:
+    action = history.steps[i].action
+    if (said := renderer.action(tokens)) == action:
+        return
+    reason = (
+        f"the action holds {renderer.format.end!r}, which ends actions in this format; use format: chat"
+        if renderer.format.end in action
+        else "were they sampled with another tokenizer?"
+    )
+    raise MaskError(f"{history.task_id}: a_{i} is {action!r} but its tokens say {said!r}; {reason}")
 
 
 class Fitted(NamedTuple):
@@ -120,9 +170,9 @@ class Fitted(NamedTuple):
 
 def fitted(examples: Sequence[Example], renderer: Renderer, *, context: int) -> Fitted:
     """The rows of `examples` of at most `context` tokens; longer ones are refused and counted, never cut."""
-    rows = [row(e, renderer) for e in examples]
-    kept = [r for r in rows if len(r.tokens) <= context]
-    return Fitted(kept, len(rows) - len(kept))
+    made = [r for e in examples for r in rows(e, renderer)]
+    kept = [r for r in made if len(r.tokens) <= context]
+    return Fitted(kept, len(made) - len(kept))
 
 
 def show_mask(tokens: Sequence[int], labels: Sequence[int], decode: Any) -> str:

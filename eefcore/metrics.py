@@ -21,6 +21,7 @@ import numpy as np
 
 from eefcore import stats
 from eefcore.errors import CardMismatch
+from eefcore.protocols import Skill
 from eefcore.stats import Array, Difference, Estimate
 from eefcore.types import Card, Trajectory
 
@@ -38,7 +39,7 @@ class Evaluation(NamedTuple):
     seeds: tuple[int, ...] = ()  # which they are, where methods may have different ones
 
 
-class Skill(NamedTuple):
+class Navigation(NamedTuple):
     """How a navigation skill fares: tasks won by a trajectory that uses it, and tasks where it was used."""
 
     success: Estimate
@@ -63,13 +64,13 @@ def mean_reward(*runs: Run) -> Estimate:
     return stats.mean(scores(runs, _reward))
 
 
-def navigation(skills: Mapping[str, str], *runs: Run) -> dict[str, Skill]:
+def navigation(skills: Mapping[str, Skill], *runs: Run) -> dict[str, Navigation]:
     """Success and attempt rate of each skill, named by the environment (`protocols.Benchmark.skills`).
 
-    Only what the method itself did counts: a_{n_expert} on. In an expert's own trajectory all of it does.
+    Only what the method itself did counts (`uses`).
     """
     return {
-        name: Skill(
+        name: Navigation(
             stats.rate(scores(runs, lambda t, skill=skill: float(t.win and uses(t, skill)))),
             stats.rate(scores(runs, lambda t, skill=skill: float(uses(t, skill)))),
         )
@@ -77,15 +78,10 @@ def navigation(skills: Mapping[str, str], *runs: Run) -> dict[str, Skill]:
     }
 
 
-def uses(trajectory: Trajectory, skill: str) -> bool:
-    """Whether who is measured takes an action that `skill`, a regular expression, is found in."""
-    return any(re.search(skill, action) for action in own_actions(trajectory))
-
-
-def own_actions(trajectory: Trajectory) -> tuple[str, ...]:
-    """The policy's part of τ; all of it when an expert acted to the end."""
-    by_expert = trajectory.n_expert == len(trajectory)
-    return trajectory.actions if by_expert else trajectory.actions[trajectory.n_expert :]
+def uses(trajectory: Trajectory, skill: Skill) -> bool:
+    """Whether who is measured uses `skill`: the policy, in a_{n_expert} on; an expert that acted to the end, anywhere."""
+    own = 0 if trajectory.n_expert == len(trajectory) else trajectory.n_expert
+    return any(i >= own for i in skill(trajectory.history))
 
 
 def is_thought(action: str) -> bool:
@@ -123,7 +119,7 @@ def win_rate_by_step(simulations: Run) -> dict[int, Estimate]:
     }
 
 
-def summary(run: Run, skills: Mapping[str, str]) -> dict[str, float | int]:
+def summary(run: Run, skills: Mapping[str, Skill]) -> dict[str, float | int]:
     """A panel in the keys that evaluations log (results/README.md): Tables 3 and 4."""
     wins, reward = win_rate(run), mean_reward(run)
     told = {
@@ -136,8 +132,9 @@ def summary(run: Run, skills: Mapping[str, str]) -> dict[str, float | int]:
         "eval/steps": sum(map(len, run)) / len(run),
     }
     for name, skill in navigation(skills, run).items():
-        told[f"nav/{name.lower()}_success"] = skill.success.value
-        told[f"nav/{name.lower()}_attempt"] = skill.attempt.value
+        key = "_".join(name.lower().split())
+        told[f"nav/{key}_success"] = skill.success.value
+        told[f"nav/{key}_attempt"] = skill.attempt.value
     return told
 
 
@@ -173,8 +170,8 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     )
 
 
-def times(a: Evaluation, b: Evaluation, skill: str) -> Estimate:
-    """How many times as many tasks a wins by using `skill`, a regular expression, as b does; as `compare` pairs them."""
+def times(a: Evaluation, b: Evaluation, skill: Skill) -> Estimate:
+    """How many times as many tasks a wins by using `skill` as b does; as `compare` pairs them."""
     a, b = _common(a, b)
     panel = _panel(a.runs)
 

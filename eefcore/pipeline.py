@@ -21,6 +21,7 @@ and of its inputs' identities. Names of inputs:
     preferences  experts, simulations, and the model that explored them
     dpo        preferences, model
     evaluate   model; for the test panel model1, dev1, model2, dev2, …
+    search, pairs, decide   as explore, preferences and evaluate
     report     per method: <method>/experts, /select1, /model1, /dev1, /simulations1, …, /test
     suite      the same per seed and run: seed0/mini_methods/EEF/experts, …
 """

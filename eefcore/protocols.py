@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from eefcore.types import Card, History, State, Stop, Transition
+
+Skill = Callable[[History], Sequence[int]]
+"""A navigation skill: of a history those i whose action a_i uses it, in order. It may look at what was seen, too."""
 
 
 class Environment(Protocol):
@@ -30,9 +33,8 @@ class Environment(Protocol):
 class Benchmark(Protocol):
     """A set of tasks, their splits, and the environments that play them: a world as a stage sees it."""
 
-    skills: Mapping[str, str]
-    """Navigation skills to count: a name (`Next`, `Back`) and a regular expression that `re.search`
-    finds in an action text that uses the skill."""
+    skills: Mapping[str, Skill]
+    """Navigation skills to count, by name: in a shop `Next` and `Back`; `eefcore.skills.matching` makes simple ones."""
 
     max_turns: int
     """Actions after which an episode is cut short, thoughts included."""
@@ -49,6 +51,14 @@ class Benchmark(Protocol):
 
     def instruction(self, task_id: str) -> str:
         """What the user asks for, in words."""
+
+
+@runtime_checkable
+class Irreversible(Protocol):
+    """A benchmark some of whose actions can't be undone outside a simulation, as a purchase or a booking."""
+
+    def irreversible(self, action: str) -> bool:
+        """Whether `action` is one of them."""
 
 
 class Sampling(NamedTuple):
@@ -90,10 +100,3 @@ class Policy(Protocol):
 
     def close(self, episode: Hashable) -> None:
         """The episode is over; forget what was kept for it."""
-
-
-class Critic(Protocol):
-    """The process supervision of Agent Q §5.1.1."""
-
-    def rank(self, history: History, actions: Sequence[str]) -> list[float]:
-        """Q̂(h, a) in [0, 1] for each action, the best ranked at 1."""

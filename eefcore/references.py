@@ -1,6 +1,7 @@
 """Preference pairs in ids, with log π_ref of what they train: stored with the data, so that no second model is loaded.
 
 referenced    preferences, and what the reference thinks of each trained token      (Agent Q §5.2)
+completed     the same of those that were not sampled; the others know it already     (the off-policy replay buffer)
 pairs         the same as a trainer reads them
 gate          that the trainer computes what was stored, before it learns from it
 """
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from eefcore.errors import MaskError
-from eefcore.masking import Renderer, Row, row, show_mask
+from eefcore.masking import Renderer, Row, rows, show_mask
 from eefcore.scoring import Drift, refuse_drift, token_logps
 from eefcore.types import Preference
 
@@ -22,10 +23,13 @@ _GATE_TOKENS = 4096  # of one of its forward passes
 
 
 class Pair(NamedTuple):
-    """A preference in ids, and log π_ref of each trained token of both sides."""
+    """A preference in ids, and log π_ref of each trained token of both sides.
 
-    chosen: Row
-    rejected: Row
+    A side has one row, or one an action where h_t does not grow (`masking.rows`); its log π is the sum over them.
+    """
+
+    chosen: tuple[Row, ...]
+    rejected: tuple[Row, ...]
     chosen_logps: tuple[float, ...]
     rejected_logps: tuple[float, ...]
 
@@ -53,20 +57,45 @@ def referenced(
         context: pairs of which a side is longer are refused and counted, never cut.
         batch_tokens: tokens of one forward pass (`scoring.token_logps`).
         bf16: as the trainer that will read them computes.
-        on_rows: hears how many rows are done, two a pair.
+        on_rows: hears how many rows are done; two a pair, or one an action where h_t does not grow.
     """
-    sides = [(row(p.chosen, renderer), row(p.rejected, renderer)) for p in preferences]
-    fits = [max(len(c.tokens), len(r.tokens)) <= context for c, r in sides]
+    sides = [(rows(p.chosen, renderer), rows(p.rejected, renderer)) for p in preferences]
+    fits = [all(len(r.tokens) <= context for side in pair for r in side) for pair in sides]
     kept = [side for pair, fit in zip(sides, fits, strict=True) if fit for side in pair]
-    logps = token_logps(
-        model, kept, pad_id=_pad(renderer), batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
-    )
+    logps = _logps(model, kept, _pad(renderer), batch_tokens, bf16, on_rows)
     fitting = [p for p, fit in zip(preferences, fits, strict=True) if fit]
     scored = [
         msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected)
         for p, chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
     ]
     return Referenced(scored, len(preferences) - len(scored))
+
+
+def completed(
+    preferences: Sequence[Preference],
+    model: Any,
+    renderer: Renderer,
+    *,
+    context: int,
+    batch_tokens: int,
+    bf16: bool,
+    on_rows: Callable[[int], None] = lambda n: None,
+) -> Referenced:
+    """The preferences with the likelihoods they were sampled with, the others with `model`'s, as `referenced`.
+
+    What a policy wrote carries log π of each token from when it was written: Agent Q's off-policy replay buffer, which
+    knows the reference density of each tuple whoever generated it. Only what nobody sampled, as an expert's action, is
+    scored.
+    """
+    unknown = [p for p in preferences if not p.chosen_logps]
+    scored = referenced(
+        unknown, model, renderer, context=context, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
+    )
+    known = [p for p in preferences if p.chosen_logps]
+    sides = [[*rows(p.chosen, renderer), *rows(p.rejected, renderer)] for p in known]
+    fits = [all(len(r.tokens) <= context for r in side) for side in sides]
+    kept = [p for p, fit in zip(known, fits, strict=True) if fit]
+    return Referenced([*kept, *scored.preferences], len(preferences) - len(kept) - len(scored.preferences))
 
 
 def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
@@ -77,8 +106,9 @@ def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
     """
     out = []
     for p in preferences:
-        pair = Pair(row(p.chosen, renderer), row(p.rejected, renderer), p.chosen_logps, p.rejected_logps)
-        expected = (pair.chosen.n_trained, pair.rejected.n_trained)
+        sides = tuple(rows(p.chosen, renderer)), tuple(rows(p.rejected, renderer))
+        pair = Pair(*sides, p.chosen_logps, p.rejected_logps)
+        expected = (n_trained(pair.chosen), n_trained(pair.rejected))
         got = (len(pair.chosen_logps), len(pair.rejected_logps))
         if got != expected:
             raise MaskError(
@@ -101,8 +131,8 @@ def gate(model: Any, pairs: Sequence[Pair], *, pad_id: int, bf16: bool, at_most:
     """
     some = pairs[:: max(1, len(pairs) // _SAMPLE)]
     stored = [logps for p in some for logps in (p.chosen_logps, p.rejected_logps)]
-    rows = [side for p in some for side in (p.chosen, p.rejected)]
-    again = token_logps(model, rows, pad_id=pad_id, batch_tokens=_GATE_TOKENS, bf16=bf16)
+    sides = [side for p in some for side in (p.chosen, p.rejected)]
+    again = _logps(model, sides, pad_id, _GATE_TOKENS, bf16)
     return refuse_drift(stored, again, at_most=at_most)
 
 
@@ -110,9 +140,32 @@ def shown(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> str:
     """The shortest pair with what is trained of it in «guillemets», to read before it is trained."""
     if not pairs:
         return "no pair: the policy learns nothing in this round"
-    pair = min(pairs, key=lambda p: len(p.chosen.tokens) + len(p.rejected.tokens))
-    chosen, rejected = (show_mask(*side, decode) for side in (pair.chosen, pair.rejected))
+    pair = min(pairs, key=lambda p: sum(len(r.tokens) for side in (p.chosen, p.rejected) for r in side))
+    chosen, rejected = (
+        "\n\nand then\n\n".join(show_mask(*r, decode) for r in side) for side in (pair.chosen, pair.rejected)
+    )
     return f"{chosen}\n\nrather than\n\n{rejected}"
+
+
+def n_trained(side: Sequence[Row]) -> int:
+    """Trained tokens of one side of a pair."""
+    return sum(r.n_trained for r in side)
+
+
+def _logps(
+    model: Any,
+    sides: Sequence[Sequence[Row]],
+    pad_id: int,
+    batch_tokens: int,
+    bf16: bool,
+    on_rows: Callable[[int], None] = lambda n: None,
+) -> list[tuple[float, ...]]:
+    """log π of each trained token of each side, its rows one after the other."""
+    every = [r for side in sides for r in side]
+    each = iter(
+        token_logps(model, every, pad_id=pad_id, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows)
+    )
+    return [tuple(p for _ in side for p in next(each)) for side in sides]
 
 
 def _pad(renderer: Renderer) -> int:

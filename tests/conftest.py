@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import pytest
 from workspaces import write_workspace
 
 from eefcore import envs
+from eefcore.envs.sciworld.jvm import missing
+from eefcore.envs.sciworld.simulator import Simulator
+from eefcore.envs.sciworld.worlds import Worlds, shared
 from eefcore.envs.webshop import WebShopBenchmark
 
 for name, value in {
@@ -29,6 +32,7 @@ NEEDS = {
         any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
         "no Chromium here; `apt-get install chromium`, or see .ci/run",
     ),
+    "java": (not missing(), missing()),
 }
 
 
@@ -66,3 +70,16 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., WebShop
 def mini(generated: Callable[..., WebShopBenchmark]) -> WebShopBenchmark:
     """One shop of forty tasks that all tests share; nobody changes it."""
     return generated()
+
+
+@pytest.fixture(scope="session")
+def worlds() -> Iterator[Worlds]:
+    """The ScienceWorld of the process, with one simulator, which benchmarks use by themselves. For tests marked `java`."""
+    yield shared()
+    shared().close()
+
+
+@pytest.fixture(scope="session")
+def simulator(worlds: Worlds) -> Simulator:
+    """Its simulator, to make worlds in."""
+    return worlds.simulator()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eefcore.skills import matching
 from eefcore.types import Card, History, Stop, Trajectory
 
-SKILLS = {"Next": r'^click\["button": "Next', "Back": r'^click\["button": "Back to Search"'}
+SKILLS = {
+    "Next": matching(r'^click\["button": "Next'),
+    "Back": matching(r'^click\["button": "Back to Search"'),
+}
 CARD = Card("tiny shop", {"products": 600, "goals": "9f3a0c21", "tagger": "suffix", "interface": "agentlite"})
 
 PAGE_1 = (

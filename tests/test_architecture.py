@@ -20,11 +20,14 @@ ROOMS = {"runs", "reports"}
 LAYERS = [
     # L0: nouns; and what stands alone
     ["types", "errors", "runs/kernel"],
+    ["plugins", "prompts", "composite"],
     # L1
-    ["protocols", "formats", "disk", "contents", "runs/kernels", "orders"],
+    ["protocols", "formats", "disk", "contents", "runs/kernels", "orders", "probes"],
+    ["questions"],
     # L2
     [
         "rollout",
+        "skills",
         "selection",
         "masking",
         "ledger",
@@ -36,15 +39,16 @@ LAYERS = [
         "provenance",
         "leakage",
     ],
-    ["losses", "metrics", "store", "envs", "batches", "finders"],
-    ["experts", "scoring"],
+    ["losses", "metrics", "store", "envs", "batches", "bandit"],
+    ["experts", "scoring", "finders"],
     # L3
     ["reports/plots", "reports/wording", "trainer", "references"],
-    ["policies", "models", "critic", "mcts", "training", "dpo", "segments", "runs/params"],
+    ["policies", "models", "search", "training", "dpo", "segments", "runs/params"],
     ["reports/cases", "reports/why", "reports/figures", "reports/preference_figures", "runs/identity"],
-    ["tracking", "exploration", "runs/plan", "choice"],
+    ["reports/search_figures", "reports/tree_view"],
+    ["tracking", "exploration", "runs/plan", "choice", "forest", "deciding", "judges"],
     # L4
-    ["preferences", "runs/board", "runs/execute", "runs/suite", "runs/estimate"],
+    ["preferences", "buffer", "runs/board", "runs/execute", "runs/suite", "runs/estimate"],
     ["runs/runner", "runs/shapes", "reports/cells", "reports/suite_figures"],
     ["runs/tables", "reports/document"],
     ["reports/page", "reports/published", "reports/studies", "reports/comparison"],
@@ -55,7 +59,7 @@ LAYERS = [
     ["reports/suite_tables", "reports/suite_finders", "reports/suite_why"],
     ["reports/suite_sections"],
     ["reports/suite_report"],
-    ["pipeline"],
+    ["pipeline", "data_cli"],
     ["cli"],
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}

@@ -40,7 +40,18 @@ def test_help_names_every_command():
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "suite", "show", "report", "sync", "data", "data generate", "data import", "data export"],
+    [
+        "run",
+        "suite",
+        "show",
+        "report",
+        "sync",
+        "data",
+        "data generate",
+        "data import",
+        "data export",
+        "data sciworld",
+    ],
 )
 def test_every_command_has_help(command):
     done = eef(*command.split(), "--help")

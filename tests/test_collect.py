@@ -35,7 +35,9 @@ def test_each_expert_has_its_price(mini):
 
 
 def test_an_unknown_expert_is_refused(mini):
-    with pytest.raises(DataError, match="no shop expert 'GPT-4'"):
+    with pytest.raises(
+        ParamsError, match="no expert 'GPT-4' for webshop; choose one of strong, weak, perfect"
+    ):
         collect.demonstrations(mini, ["GPT-4"], "dev", seed=0)
 
 
@@ -96,13 +98,13 @@ def test_a_row_an_expert():
     [(by_next("t"), {"Next"}), (by_back("t"), {"Back"}), (naive("t"), set()), (episode("t", (), 0.0), set())],
 )
 def test_a_thought_about_a_skill_does_not_use_it(t, skills):
-    assert {name for name, pattern in SKILLS.items() if collect.uses(t, pattern)} == skills
+    assert {name for name, uses in SKILLS.items() if uses(t.history)} == skills
 
 
 def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
     kinds = shop.kinds(mini)
     for t in collect.demonstrations(mini, ["perfect"], "train", seed=0):
-        used = {name for name, pattern in mini.skills.items() if collect.uses(t, pattern)}
+        used = {name for name, uses in mini.skills.items() if uses(t.history)}
         needed = {
             "direct": set(),
             "next": {"Next"},

@@ -9,7 +9,7 @@ from test_training import some_rows, tiny
 from eefcore.dpo import train_dpo
 from eefcore.losses import dpo_loss, sequence_logp
 from eefcore.masking import IGNORE
-from eefcore.references import Pair
+from eefcore.references import Pair, n_trained
 from eefcore.scoring import token_logps
 
 
@@ -17,7 +17,7 @@ def some_pairs(n, reference=None, seed=0):
     """Pairs of rows of different lengths, and what `reference` (default: the tiny model) thinks of them."""
     rows = some_rows(2 * n, seed)
     logps = token_logps(reference or tiny(), rows, pad_id=0, batch_tokens=99)
-    return [Pair(rows[i], rows[i + n], logps[i], logps[i + n]) for i in range(n)]
+    return [Pair((rows[i],), (rows[i + n],), logps[i], logps[i + n]) for i in range(n)]
 
 
 def run(model, pairs, out, **changes):
@@ -41,10 +41,10 @@ def by_definition(model, pairs, *, beta=0.5, sft_weight=0.0):
     """Pair by pair, unpadded, each side alone: the mean of −log σ(β …) + w · NLL per token of the chosen."""
     each = []
     for p in pairs:
-        chosen, rejected = logp(model, p.chosen), logp(model, p.rejected)
+        chosen, rejected = logp(model, *p.chosen), logp(model, *p.rejected)
         reference = torch.tensor([sum(p.chosen_logps)]), torch.tensor([sum(p.rejected_logps)])
         loss = dpo_loss(chosen, rejected, *reference, beta=beta).loss
-        each.append(loss - sft_weight * chosen / p.chosen.n_trained)
+        each.append(loss - sft_weight * chosen / n_trained(p.chosen))
     return torch.cat(each).mean()
 
 
@@ -75,7 +75,7 @@ def test_what_it_logs_is_the_mean_over_the_global_batch(tmp_path):
     trained = run(tiny(), pairs, tmp_path, learning_rate=0.0, micro_batch=1)
     with torch.no_grad():
         ratios = [
-            [0.5 * (logp(start, row).item() - sum(old)) for row, old in ((p[0], p[2]), (p[1], p[3]))]
+            [0.5 * (logp(start, row).item() - sum(old)) for (row,), old in ((p[0], p[2]), (p[1], p[3]))]
             for p in pairs
         ]
     mean = [(4 * a + b) / 5 for a, b in [trained.curves.chosen, trained.curves.rejected]]
@@ -96,7 +96,7 @@ def test_it_learns_to_prefer(tmp_path):
     assert trained.curves.accuracy[-1] == 1.0 and trained.curves.margin[-1] > 1.0
     with torch.no_grad():
         assert all(
-            logp(model, p.chosen) - sum(p.chosen_logps) > logp(model, p.rejected) - sum(p.rejected_logps)
+            logp(model, *p.chosen) - sum(p.chosen_logps) > logp(model, *p.rejected) - sum(p.rejected_logps)
             for p in pairs
         )
 
@@ -111,7 +111,7 @@ def test_the_sft_term_keeps_the_chosen_likely(tmp_path):
 def test_what_it_reports(tmp_path):
     heard, pairs = [], some_pairs(10)
     trained = run(tiny(), pairs, tmp_path, epochs=2, on_step=lambda *step: heard.append(step))
-    n = sum(label != IGNORE for p in pairs for row in (p.chosen, p.rejected) for label in row.labels)
+    n = sum(label != IGNORE for p in pairs for row in (*p.chosen, *p.rejected) for label in row.labels)
     assert trained.curves.last()["margin"] == pytest.approx(sum(trained.curves.margin) / 6)
     assert trained.cost.tokens_trained == 2 * n and trained.cost.seconds > 0
     assert [(done, total) for done, total, _ in heard] == [(i + 1, 6) for i in range(6)]

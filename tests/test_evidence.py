@@ -13,6 +13,7 @@ from eefcore.masking import renderer, row, show_mask
 from eefcore.policies.tiny import make_tokenizer
 from eefcore.reports import report
 from eefcore.reports.evidence import best_on_dev, compared
+from eefcore.skills import matching
 from eefcore.types import Card, Example
 
 ELSEWHERE = Card("tiny shop", {**CARD.facts, "products": 601})
@@ -215,5 +216,5 @@ def test_the_dialogue_is_one_that_was_trained(run, examples, shown):
 
 def test_a_report_can_be_made_of_it(three):
     found = gathered([three])
-    told = report.from_results("a run", **found._asdict(), skills={"Next": "Next"})
+    told = report.from_results("a run", **found._asdict(), skills={"Next": matching("Next")})
     assert "EEF" in told.headline and "RFT×6" in told.headline

@@ -20,6 +20,7 @@ from eefcore.exploration import (
 )
 from eefcore.journal import Journal
 from eefcore.policies.scripted import Scripted
+from eefcore.probes import Probe
 from eefcore.rollout import Start, rollout
 from eefcore.selection import explored_steps
 from eefcore.types import Card, History, Mark, Step, Stop, Trajectory
@@ -188,7 +189,7 @@ def test_a_state_simulated_again_has_another_seed_and_says_which_sample_it_is():
         experts, budget = [e], 3
 
         def ask(self, seen):
-            return [] if seen else [finders.Probe(0, 2, k) for k in range(3)]
+            return [] if seen else [Probe(0, 2, k) for k in range(3)]
 
     exploration(Twice(), lambda _, s: (starts.extend(s), played(s))[1])
     again = starts[len(TASKS) :]

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 from episodes import SKILLS, by_back, by_next, naive
 
-from eefcore.metrics import Skill, navigation, win_rate
+from eefcore.metrics import Navigation, navigation, win_rate
 from eefcore.reports import figures, plots, suite_figures
 from eefcore.stats import Estimate
 
@@ -36,7 +36,10 @@ PLOTS = {
         by_back("a", 0.5), {0: False, 3: True, 6: False}, kept=[(0, 3)], recovery=6
     ),
     "nothing judged": lambda: figures.win_rates({"EEF": NOTHING}),
-    "no skill used": lambda: figures.navigation({"EEF": {"Next": Skill(NOTHING, e(0.2))}}),
+    "three skills": lambda: figures.navigation(
+        {m: navigation({**SKILLS, "Wrong room": SKILLS["Next"]}, run) for m, run in RUNS.items()}
+    ),
+    "no skill used": lambda: figures.navigation({"EEF": {"Next": Navigation(NOTHING, e(0.2))}}),
     "models": lambda: suite_figures.models(
         {"EEF": {"tiny": e(0.5), "qwen": e(0.4)}, "RFT": {"tiny": e(0.3)}}
     ),
@@ -49,6 +52,11 @@ PLOTS = {
     "one point": lambda: figures.curve({"EEF": {0: e(0.4)}}),
     "an expert of one action": lambda: figures.state_line(by_next("a", 1.0), {}),
 }
+
+
+def test_an_environment_without_skills_is_told_so():
+    plot = figures.navigation({m: navigation({}, run) for m, run in RUNS.items()})
+    assert "counts no navigation skill" in plot.axes[0].get_title(loc="left") and plot.data == []
 
 
 @pytest.mark.parametrize("name", PLOTS)

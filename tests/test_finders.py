@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eefcore import finders
 from eefcore.errors import ParamsError
-from eefcore.finders import Probe
+from eefcore.probes import Probe
 from eefcore.selection import explored_steps, outcomes, recovery_state
 from eefcore.types import History, State, Step, Stop, Trajectory
 
@@ -226,8 +226,26 @@ def test_another_seed_asks_for_other_states():
 
 
 def test_an_unknown_finder_is_refused():
-    with pytest.raises(ParamsError, match="finder 'bnary'; choose fixed, binary or bandit"):
+    with pytest.raises(ParamsError, match="finder 'bnary'; choose fixed, binary, bandit or one of"):
         finders.load("bnary", [], 5, seed=0)
+
+
+class LastOnly:
+    """A finder of one's own: s_{T-1} of each expert."""
+
+    def __init__(self, experts, M, seed):
+        self.experts, self.budget = experts, M * len(experts)
+
+    def ask(self, seen):
+        return [] if seen else [Probe(k, len(e) - 1) for k, e in enumerate(self.experts)]
+
+
+def test_one_of_your_own_is_named_by_its_module():
+    finder = finders.load("test_finders:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0)
+    rounds, _ = explored(finder, lambda *_: False)
+    assert steps(rounds) == [[3, 1]] and finder.budget == 6
+    with pytest.raises(ParamsError, match="05_explore: finder 'test_finders:None_': test_finders has no"):
+        finders.load("test_finders:None_", [], 5, seed=0)
 
 
 # Properties ---------------------------------------------------------------------------------------------

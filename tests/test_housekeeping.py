@@ -25,10 +25,10 @@ LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines()
 
 def test_conda_users_get_what_pyproject_says():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    python, pip, section = environment["dependencies"]
+    python, java, pip, section = environment["dependencies"]
     assert environment["name"] == PROJECT["name"]
     assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(PROJECT["requires-python"])
-    assert pip == "pip"
+    assert (java, pip) == ("openjdk>=11", "pip")
     constraint, itself = section["pip"]
     assert (ROOT / constraint.removeprefix("-c ")).is_file()
     assert re.fullmatch(r"-e \.\[(\w+)\]", itself)[1] in PROJECT["optional-dependencies"]

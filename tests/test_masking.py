@@ -14,6 +14,7 @@ from byte_tokenizer import CHATML, byte_tokenizer, sentencepiece_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eefcore import prompts
 from eefcore.errors import MaskError, PolicyError
 from eefcore.formats import AGENTLITE, COMPACT, Chat, Turns, conditioned, format_named
 from eefcore.losses import sft_loss
@@ -60,6 +61,7 @@ def renderers() -> dict[str, Renderer]:
         "chat": Renderer(chatml, Chat(chatml, prompt="Shop.\n")),
         "chat-bos": Renderer(bos, Chat(bos, prompt="Shop.\n")),
         "chat-sentencepiece": Renderer(pieces, Chat(pieces, prompt="Shop.\n")),
+        "agentgym": Renderer(chatml, Chat(chatml, prompt="Rules.", agreed="OK.", name="agentgym")),
     }
 
 
@@ -121,6 +123,9 @@ def test_a_phrase_stands_after_the_task_and_is_read_only():
                  "<|im_start|>user\nno<|im_end|>\n<|im_start|>assistant\n«think[…]<|im_end|>»"),
         ("chat-bos", "<|bos|><|im_start|>user\nShop.\nKöln?<|eot|><|im_start|>assistant\nbuy it<|eot|>"
                      "<|im_start|>user\nno<|eot|><|im_start|>assistant\n«think[…]<|eot|>»"),
+        ("agentgym", "<|im_start|>user\nRules.<|im_end|>\n<|im_start|>assistant\nOK.<|im_end|>\n"
+                     "<|im_start|>user\nKöln?<|im_end|>\n<|im_start|>assistant\nbuy it<|im_end|>\n"
+                     "<|im_start|>user\nno<|im_end|>\n<|im_start|>assistant\n«think[…]<|im_end|>»"),
     ],
 )  # fmt: skip
 def test_golden_dialogues(name, shown):
@@ -134,6 +139,17 @@ def test_the_agentlite_dialogue_is_that_of_the_papers():
     text = RENDERERS["agentlite"].tokenizer.decode(tokens)
     assert text.endswith('\nTask:a mug\nAction:Think[{"response": "ok"}]\nObservation: OK\nAction:')
     assert 'click[{"button": name}]' in text
+
+
+def test_the_agentgym_dialogue_asks_for_a_thought_and_an_action_and_knows_no_teleport():
+    tokenizer = byte_tokenizer(special=SPECIAL)
+    spoken = Renderer(tokenizer, format_named("agentgym", tokenizer))
+    text = tokenizer.decode(
+        spoken.encode(history(("boil water", "Thought:\nSo.\n\nAction:\nlook around")))[0]
+    )
+    assert "Thought: your thoughts.\nAction: your next action<|im_end|>" in text
+    assert f"assistant\n{prompts.AGREED}<|im_end|>\n<|im_start|>user\nboil water<|im_end|>" in text
+    assert "focus on OBJ" in text and "teleport" not in text
 
 
 def test_show_mask_of_nothing_and_of_everything():

@@ -132,6 +132,15 @@ def test_without_a_model_none_is_likelier():
     assert best(chosen("likeliest").order) is OWN
 
 
+def longest(success, state):
+    return (-len(success),)
+
+
+def test_one_of_your_own_is_named_by_its_module():
+    picked = chosen("test_orders:longest")
+    assert len(best(picked.order)) == max(map(len, FOUND)) and picked.cost == Cost()
+
+
 def test_an_unknown_order_is_refused():
     with pytest.raises(
         ParamsError, match="choose 'best'; choose one of fewest_expert, shortest, repeated, like"

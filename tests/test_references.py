@@ -36,9 +36,11 @@ def test_references_are_stored_with_the_data_and_survive_the_disk():
     back = [msgspec.json.decode(msgspec.json.encode(p), type=Preference) for p in kept]
     assert back == kept
     for p, pair in zip(kept, references.pairs(back, RENDERER), strict=True):
-        assert len(p.chosen_logps) == len("buy B2\n") and len(p.rejected_logps) == pair.rejected.n_trained
-        assert sum(p.chosen_logps) == pytest.approx(logp(model, pair.chosen).item(), abs=1e-4)
-        assert RENDERER.tokenizer.decode([t for t in pair.rejected.labels if t != IGNORE]).startswith(
+        assert len(p.chosen_logps) == len("buy B2\n") and len(p.rejected_logps) == references.n_trained(
+            pair.rejected
+        )
+        assert sum(p.chosen_logps) == pytest.approx(logp(model, *pair.chosen).item(), abs=1e-4)
+        assert RENDERER.tokenizer.decode([t for t in pair.rejected[0].labels if t != IGNORE]).startswith(
             p.rejected.trajectory.actions[1]
         )
 
@@ -69,7 +71,7 @@ def test_referenced_trained_and_checked_end_to_end(tmp_path):
         references.gate(tiny(1), pairs, pad_id=0, bf16=False, at_most=1e-3)
     run(model, pairs, tmp_path, epochs=10, batch_size=1, learning_rate=5e-3)
     with torch.no_grad():
-        gaps = [(logp(m, pairs[0].chosen) - logp(m, pairs[0].rejected)).item() for m in (start, model)]
+        gaps = [(logp(m, *pairs[0].chosen) - logp(m, *pairs[0].rejected)).item() for m in (start, model)]
     assert gaps[1] > gaps[0] + 1
 
 

@@ -14,6 +14,7 @@ from eefcore.reports import page
 from eefcore.reports.chapters import segments
 from eefcore.reports.document import Segment
 from eefcore.reports.report import document, from_results
+from eefcore.skills import matching
 from eefcore.stats import Estimate
 from eefcore.types import Card
 
@@ -232,7 +233,7 @@ def test_any_text_is_only_text(tmp_path):
     content = from_results(
         EVIL,
         [Evaluation("RFT <script>", card, (theirs,)), Evaluation("EEF <b>", card, (ours,))],
-        skills={"<i>": "Next"},
+        skills={"<i>": matching("Next")},
         command=EVIL,
         versions={EVIL: EVIL},
         dialogue=[Segment(EVIL, True, 3)],

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import math
 
+import msgspec
 import pytest
+import suites
 from episodes import CARD, SKILLS, by_back, by_next, naive
 from suites import KINDS, Spec, Suite, kind, whole
 
 from eefcore.errors import CardMismatch, ParamsError, StoreError
+from eefcore.experts.scripted import STEPS, Measure
 from eefcore.reports import document, suite_evidence, suite_report
 from eefcore.reports.cells import Table, numbers
 from eefcore.reports.document import Story
 from eefcore.types import Card
 
+PAGE = Measure("page", "page of it", "its page", "its page", lambda t: 1 + len(SKILLS["Next"](t.history)))
 ORDER = "EEF both > EEF > RFT×6 > RFT > SFT POS > SFT ALL"
 
 
 def world(suite: Suite) -> suite_report.World:
     make = dict(zip(KINDS, (naive, by_next, by_back), strict=True))
-    return suite_report.World(
-        SKILLS, {t: kind(t) for t in suite.test}, [make[kind(t)](t, 1.0) for t in suite.test]
-    )
+    solutions = [make[kind(t)](t, 1.0) for t in suite.test]
+    return suite_report.World(SKILLS, {t: kind(t) for t in suite.test}, solutions, (PAGE, STEPS))
 
 
 def made(suite: Suite, order: str = ORDER, baseline: str = "RFT×6") -> suite_report.Made:
@@ -311,3 +314,29 @@ def test_stages_of_another_environment_are_refused(suite):
 
 def test_tables_are_of_whole_rows(full):
     assert all(isinstance(t, Table) and t.rows for t in document.tables(full.document))
+
+
+# Without scripts ----------------------------------------------------------------------------------------
+
+
+def sections(told: suite_report.Made) -> set[str]:
+    return {table.name for table in document.tables(told.document)} | set(told.plots)
+
+
+def test_a_world_without_skills_or_scripts_has_a_report_without_what_they_tell(sure, tmp_path):
+    suite = Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", SURE, (0,))
+    methods = suite_evidence.read(suite.inputs, json.dumps(suite.sections), CARD)
+    bare = suite_report.made(
+        "a suite", methods, suite_report.World({}), order=ORDER, baseline="RFT×6", dialogue=[], command="", versions={}
+    )  # fmt: skip
+    assert sections(sure) - sections(bare) == {"navigation", "skills", "difficulty", "by_page", "by_steps"}
+    assert "Simplicity bias" not in json.dumps(msgspec.to_builtins(bare.document), ensure_ascii=False)
+
+
+def test_mistakes_are_told_only_where_they_are_marked(sure, tmp_path, monkeypatch):
+    marked = suites.demonstrated
+    monkeypatch.setattr(suites, "demonstrated", lambda *of: msgspec.structs.replace(marked(*of), marks=()))
+    unmarked = made(Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", SURE, (0,)))
+    assert sections(sure) - sections(unmarked) == {"mistakes"}
+    told = [set(rows(m, "trained")["EEF"]) for m in (sure, unmarked)]
+    assert {key.split(" (")[0] for key in told[0] - told[1]} >= {"an expert’s mistakes"}

@@ -11,11 +11,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from eefcore.envs.webshop.words import asin
 from eefcore.experts import shop
 from eefcore.experts.skills import show
-from eefcore.experts.view import call
+from eefcore.experts.view import PHRASES, call
 from eefcore.formats import COMPACT
 from eefcore.masking import renderer, row
 from eefcore.policies import BASES, load_policy
-from eefcore.policies.tiny import ARCHITECTURES, PAD, PHRASES, Shape, make_model, make_tokenizer, texts
+from eefcore.policies.tiny import ARCHITECTURES, PAD, Shape, make_model, make_tokenizer, texts
 from eefcore.rollout import Start, rollout
 from eefcore.types import History
 
@@ -32,7 +32,7 @@ def said(skills):
 
 @pytest.fixture(scope="module")
 def tokenizer(said):
-    return make_tokenizer(said, vocabulary=1024)
+    return make_tokenizer(said, vocabulary=1024, phrases=PHRASES)
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +88,13 @@ def test_an_id_is_three_words(base):
 
 def test_a_vocabulary_has_the_size_asked_for(tokenizer, said):
     assert len(tokenizer) <= 1024
-    assert len(make_tokenizer(said, vocabulary=400)) <= 400
+    assert len(make_tokenizer(said, vocabulary=400, phrases=PHRASES)) <= 400
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == (PAD, 0)
     assert tokenizer.bos_token is None and tokenizer.eos_token is None
 
 
 def test_equal_texts_make_equal_tokenizers(said, tokenizer):
-    again = make_tokenizer(iter(said), vocabulary=1024)
+    again = make_tokenizer(iter(said), vocabulary=1024, phrases=PHRASES)
     assert json.loads(again._tokenizer.to_str()) == json.loads(tokenizer._tokenizer.to_str())
 
 

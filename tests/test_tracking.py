@@ -424,7 +424,9 @@ def test_offline_each_attempt_is_a_run_and_nothing_is_lost_or_doubled(root, monk
     assert not {"host", "git", "entity"} & set(run)
     told = json.dumps({kind: what for kind, what in records.items() if kind != "artifact"})
     assert str(root) not in told and sys.executable not in told
-    assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", told)  # a short one is in many a random id
+    assert not re.search(
+        rf"\b{re.escape(socket.gethostname())}\b", told
+    )  # a short one is in many a random id
     artifact = next(a for a in records["artifact"] if a["type"] == "05_explore")
     assert artifact["name"] == f"explore-1-{stage.identity[:8]}"
     assert {f["path"] for f in artifact["manifest"]["contents"]} == {"metrics.jsonl", "stage.json"}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 
 import pytest
-from episodes import BACK, CARD, NAIVE, NEXT, SKILLS, by_back, by_next, naive
-from episodes import episode as played
+from episodes import BACK, CARD, NAIVE, NEXT, by_back, by_next, naive
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore import store
 from eefcore.errors import CardMismatch
 from eefcore.experts import collect, shop
+from eefcore.experts.scripted import STEPS
 from eefcore.exploration import expert_starts
 from eefcore.metrics import Evaluation
 from eefcore.policies.scripted import Scripted
 from eefcore.reports import why
-from eefcore.reports.why import ALONE, DEMONSTRATED, Credit, Difficulty, First, Growth, Learnt
+from eefcore.reports.why import ALONE, DEMONSTRATED, Credit, First, Growth, Learnt
 from eefcore.rollout import rollout
 from eefcore.selection import Repository, cloning_set, training_set
 from eefcore.types import Card, Example, History, Mark, Step, Stop, Trajectory
@@ -101,31 +101,35 @@ def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
 # How hard a task is -------------------------------------------------------------------------------------
 
 
-def test_difficulty_by_page_and_deeds():
-    twice = played("far", [*NEXT[:4], *NEXT[3:]], 1.0)  # Next, Next
-    after = played("after", [*BACK[:6], *NEXT[1:4], *NEXT[4:]], 1.0)  # Back, then Next
-    before = played("before", [*NEXT[:5], *BACK[4:]], 1.0)  # Next, then Back: page one of the new search
-    shown = [naive("lost"), naive("plain", 1.0), by_next("next"), by_back("back"), twice, after, before]
-    assert why.difficulty(shown, SKILLS) == {
-        "plain": Difficulty(1, len(NAIVE) - 2),
-        "next": Difficulty(2, len(NEXT) - 3),
-        "back": Difficulty(1, len(BACK) - 3),
-        "far": Difficulty(3, 6),
-        "after": Difficulty(2, 8),
-        "before": Difficulty(1, 7),
+def test_difficulty_by_the_deeds_of_who_won():
+    shown = [
+        naive("lost"),
+        naive("plain", 1.0),
+        by_next("next"),
+        by_back("back"),
+        episode("x", 1.0, task="short"),
+    ]
+    assert why.difficulty(shown, STEPS) == {
+        "plain": len(NAIVE) - 2,
+        "next": len(NEXT) - 3,
+        "back": len(BACK) - 3,
+        "short": 1,
     }
 
 
-def test_without_skills_everything_is_on_page_one():
-    assert why.difficulty([by_next("t")], {})["t"].page == 1
+def test_difficulty_by_a_measure_of_the_environments():
+    last = STEPS._replace(name="last", of=lambda t: len(t.actions[-1]))
+    shown = [episode("abc", reward=1.0, task="t"), episode("abc", reward=0.0, task="lost")]
+    assert why.difficulty(shown, last) == {"t": 1}
 
 
 def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
     shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
     pages = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
     kinds = shop.kinds(mini)
-    hard = why.difficulty(shown, mini.skills)
-    assert {task: d.page for task, d in hard.items()} == {task: pages[kinds[task]] for task in hard}
+    (page,) = shop.SCRIPTS.measures
+    hard = why.difficulty(shown, page)
+    assert hard == {task: pages[kinds[task]] for task in hard}
     assert set(hard) == set(mini.tasks("train"))
 
 

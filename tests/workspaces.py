@@ -22,6 +22,9 @@ KNOBS = {
     "07_report": "title: str = 'a run'  # heading",
     "08_preferences": "pairs: str = 'trajectory'  # what is compared",
     "09_dpo": "beta: float = 0.1  # how near to stay",
+    "11_search": "K: int = 3  # proposals a node\nsimulations: int = 4  # a task",
+    "12_pairs": "kind: str = 'node'  # what is compared",
+    "13_decide": "split: str = 'dev'  # panel\nsignal: str = 'critic'  # what search may know",
 }
 
 PLAY = """

@@ -1,23 +1,21 @@
 """Expert data D_e for a benchmark: who demonstrates what, and what it amounts to.
 
-A scripted expert is known by its strength and belongs to its environment (`experts.shop` for WebShop).
+A scripted expert is known by its strength and belongs to its environment (`experts.scripted`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.errors import ParamsError
-from eefcore.experts import shop
+from eefcore.experts import scripted
 from eefcore.experts.allocation import bought
 from eefcore.experts.foreign import Episode
 from eefcore.experts.importers import read_foreign
 from eefcore.leakage import asked_for
 from eefcore.ledger import Cost
-from eefcore.protocols import Benchmark
+from eefcore.protocols import Benchmark, Skill
 from eefcore.records import read_records
 from eefcore.types import History, Trajectory
 
@@ -54,13 +52,16 @@ def demonstrations(
     """τ_e of the experts in `names` on tasks of `split`, as far as `budget` goes: by default each on each, in order.
 
     Raises:
-        ParamsError: nobody scripted an expert for this benchmark; the budget or the allocation does not do.
+        ParamsError: nobody scripted an expert for this benchmark, or not this one; the budget or the allocation does
+            not do.
     """
-    if not isinstance(benchmark, WebShopBenchmark):
-        raise ParamsError(
-            f"no scripted expert for {benchmark.card.name}; give 02_expert a `file` of trajectories instead"
-        )
-    offers = [shop.offer(benchmark, name, seed=seed) for name in names]
+    scripts = scripted.of(benchmark)
+    for name in names:
+        if name not in scripts.strengths:
+            raise ParamsError(
+                f"no expert {name!r} for {benchmark.card.name}; choose one of {', '.join(scripts.strengths)}"
+            )
+    offers = [scripts.offer(benchmark, name, seed=seed) for name in names]
     return bought(offers, benchmark.tasks(split), budget=budget, allocation=allocation)
 
 
@@ -88,7 +89,7 @@ def expert_cost(experts: Iterable[Trajectory]) -> Cost:
     return Cost(money=sum(t.money for t in experts))
 
 
-def table(experts: Sequence[Trajectory], skills: Mapping[str, str]) -> list[dict[str, object]]:
+def table(experts: Sequence[Trajectory], skills: Mapping[str, Skill]) -> list[dict[str, object]]:
     """Table 1 and Table 4 of each expert: how many, how many won, how long, which skills it used and won by."""
     return [
         {
@@ -98,19 +99,14 @@ def table(experts: Sequence[Trajectory], skills: Mapping[str, str]) -> list[dict
             "mean length": round(sum(map(len, own)) / len(own), 2),
             "money": round(sum(t.money for t in own), 2),
             **{
-                f"{skill} {what}": sum(uses(t, pattern) for t in rows)
-                for skill, pattern in skills.items()
+                f"{skill} {what}": sum(bool(uses(t.history)) for t in rows)
+                for skill, uses in skills.items()
                 for what, rows in (("used", own), ("won by", [t for t in own if t.win]))
             },
         }
         for name in sources(experts)
         for own in [by(experts, name)]
     ]
-
-
-def uses(trajectory: Trajectory, pattern: str) -> bool:
-    """Whether an action of the trajectory is one of the skill's."""
-    return any(re.search(pattern, action) for action in trajectory.actions)
 
 
 def of(experts: Sequence[Trajectory], source: str) -> list[Trajectory]:

@@ -1,4 +1,4 @@
-"""Shop experts of a WebShop benchmark, by strength, and their demonstrations.
+"""What is scripted for WebShop: experts by strength, kinds of tasks, the page of the right product.
 
 strong    stands where GPT-4 stands in EEF (about 35 % wins)
 weak      stands where GPT-3.5 stands (about 23 %), thirty times cheaper
@@ -18,10 +18,13 @@ from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
 from eefcore.envs.webshop.words import OPTION_VALUES
 from eefcore.errors import DataError
+from eefcore.experts import skills
 from eefcore.experts.allocation import Offer
+from eefcore.experts.players import hired
+from eefcore.experts.scripted import Measure, Scripts, Shown
 from eefcore.experts.shopper import EXPERT, NAIVE, NONE, Habits, Mistakes, Shopper, Wish
-from eefcore.protocols import Benchmark
-from eefcore.types import History, Mark, Stop, Trajectory
+from eefcore.experts.view import BACK, NEXT, PHRASES, called
+from eefcore.types import Trajectory
 
 
 class Strength(NamedTuple):
@@ -134,33 +137,35 @@ def _says_another(title: str, value: str) -> bool:
 def offer(benchmark: WebShopBenchmark, strength: str, *, seed: int = 0) -> Offer:
     """The expert of that strength for hire, at its price an action."""
     expert = shopper(benchmark, strength, seed=seed)
-    dollars = STRENGTHS[strength].dollars
-    return Offer(
-        strength,
-        dollars * benchmark.max_turns,
-        lambda task: next(iter(demonstrate(benchmark, expert, [task], dollars=dollars))),
-    )
+    return hired(benchmark, expert, dollars=STRENGTHS[strength].dollars)
 
 
-def demonstrate(
-    benchmark: Benchmark, expert: Shopper, tasks: Iterable[str], *, dollars: float = 0.0
-) -> Iterable[Trajectory]:
-    """τ_e of each task, its mistakes marked."""
-    env = benchmark.make()
-    for task in tasks:
-        history, reward, done = History(task, env.reset(task)), 0.0, False
-        marks: tuple[Mark, ...] = ()
-        while not done and len(history) < benchmark.max_turns:
-            action = expert.act(history)
-            marks += expert.marks(history)
-            seen, reward, done = env.step(action)
-            history = history.then(action, seen)
-        yield Trajectory(
-            history=history,
-            reward=reward,
-            n_expert=len(history),
-            source=expert.name,
-            stop=Stop.DONE if done else Stop.TURN_LIMIT,
-            money=dollars * len(history),
-            marks=marks,
-        )
+def show(benchmark: WebShopBenchmark, tasks: Iterable[str], *, n: int, seed: int) -> Iterable[Shown]:
+    """`n` shopping skills on random ones of `tasks`, by the naive shopper."""
+    return skills.show(benchmark, shopper(benchmark, "naive"), [*tasks], n=n, seed=seed)
+
+
+def page(solution: Trajectory) -> int:
+    """The page that the right product is on, 1 being the first: 1 + the uses of Next since the last Back to Search."""
+    page = 1
+    for button in (argument for name, argument in map(called, solution.actions) if name == "click"):
+        page = 1 if button == BACK else page + (button in NEXT)
+    return page
+
+
+SCRIPTS = Scripts(
+    strengths=tuple(STRENGTHS),
+    offer=offer,
+    kinds=kinds,
+    measures=(
+        Measure(
+            "page",
+            "page of the right product",
+            "the page that the right product is on",
+            "the right product’s page",
+            page,
+        ),
+    ),
+    show=show,
+    phrases=PHRASES,
+)

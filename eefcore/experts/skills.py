@@ -15,9 +15,9 @@ teaches Next or Back as a choice; `stated` teaches them as words.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
+from eefcore.experts.scripted import Shown
 from eefcore.experts.shopper import Shopper
 from eefcore.experts.view import View, call, view
 from eefcore.protocols import Benchmark, Environment
@@ -34,19 +34,20 @@ SHARES = {
 }
 
 
-class Skill(NamedTuple):
-    """One skill shown on one task."""
-
-    name: str
-    example: Example
-
-
-def show(benchmark: Benchmark, naive: Shopper, tasks: Sequence[str], *, n: int, seed: int) -> Iterator[Skill]:
-    """`n` skills on random ones of `tasks`, in the proportions of `SHARES`."""
+def show(
+    benchmark: Benchmark,
+    naive: Shopper,
+    tasks: Sequence[str],
+    *,
+    n: int,
+    seed: int,
+    shares: Mapping[str, float] = SHARES,
+) -> Iterator[Shown]:
+    """`n` skills on random ones of `tasks`, in the proportions of `shares`."""
     rng, env = random.Random(f"skills {seed}"), benchmark.make()
     for _ in range(n):
-        name = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        yield Skill(name, _Episode(env, tasks, naive, rng, benchmark.max_turns).show(name))
+        name = rng.choices(list(shares), list(shares.values()))[0]
+        yield Shown(name, _Episode(env, tasks, naive, rng, benchmark.max_turns).show(name))
 
 
 class _Episode:

@@ -2,6 +2,7 @@
 
 View      the page, what is listed or offered on it, what was opened and chosen before
 view      History -> View
+PHRASES   what all pages and actions have in common
 """
 
 from __future__ import annotations
@@ -12,9 +13,43 @@ from typing import NamedTuple
 
 from eefcore.types import History
 
+NEXT, BACK = ("Next >", "Next"), "Back to Search"
+
+PHRASES = (
+    "WEB PAGE: {\n[Back to Search] \nPage ",
+    " (Total results: 15) \n[Next >] \n[",
+    " (Total results: 15) \n[< Prev] \n[Next >] \n[",
+    "WEB PAGE: {\n[Back to Search] \n[< Prev] \n",
+    "WEB PAGE: {Let us begin shopping \n[Search]}\n> ",
+    "WEB PAGE: {You have clicked ",
+    " \nRating: N.A. \n[Description] \n[Features] \n[Reviews] \n[Buy Now] }\n> ",
+    " \n[Buy Now] }\n> ",
+    " \nPrice: $",
+    " }\n> ",
+    ".}\n> ",
+    "OK\n> ",
+    "\n> ",
+    "] \n",
+    " \n$",
+    " \n[",
+    "][",
+    "]\n",
+    'Think[{"response": "',
+    'search[{"product": "',
+    'click[{"button": "',
+    '"}]\n',
+    ", and price lower than ",
+    ".00 dollars",
+    "Buy Now",
+    "Back to Search",
+    "Next >",
+    "< Prev",
+)
+"""What every page and action repeats; a token each in the tiny base (`policies.tiny`)."""
+
 _LISTING = re.compile(r"\[([A-Z0-9]{10})\] \n(.*?) \n(\$[^\n]*?) (?=\n|\}$)", re.S)
 _OPTION = re.compile(r"^(\S[^\[\]\n]*) ((?:\[.*\])+)$")
-_DETOURS = ("Next", "Back to Search")
+_DETOURS = ("Next", BACK)
 _CALL = re.compile(r'^(\w+)\[\{"\w+": "(.*)"\}\]$', re.S)
 
 

@@ -10,8 +10,15 @@ from eefcore.formats import AGENTLITE, format_named
 from eefcore.policies.conditioned import Conditioned
 from eefcore.protocols import Policy
 
-BASES = {"tiny": Path(__file__).parent / "base", "tiny-qwen": Path(__file__).parent / "base_qwen"}
-"""The committed tiny bases (`policies.tiny`)."""
+_HERE = Path(__file__).parent
+BASES = {
+    "tiny": _HERE / "base",
+    "tiny-qwen": _HERE / "base_qwen",
+    "tiny-sciworld": _HERE / "base_sciworld",
+    "tiny-composite": _HERE / "base_composite",
+}
+"""The committed tiny bases (`policies.tiny`): two that have read a shop, one that has read ScienceWorld's house, and one
+of a shop whose actions are composite and which is its own critic."""
 
 _KINDS = (
     "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
@@ -41,7 +48,7 @@ def load_policy(
         hf:meta-llama/Meta-Llama-3-8B-Instruct     transformers, with or without an adapter
         vllm:meta-llama/Meta-Llama-3-8B-Instruct   vLLM in this process
         openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
-        tiny, tiny-qwen                            the tiny bases that come with the package
+        tiny, tiny-qwen, tiny-sciworld             the tiny bases that come with the package
         results/quickstart/03_train/model          a saved model folder, by transformers
 
     An endpoint has its own adapters and context; `format: chat` speaks to its chat interface.

@@ -72,14 +72,14 @@ class HFPolicy:
                 f"{name}: the tokenizer has {len(renderer.tokenizer)} tokens, the model {vocabulary}; "
                 "load the tokenizer that was saved with this model"
             )
-        self._model, self.renderer, self._max_new_tokens = model.eval(), renderer, max_new_tokens
+        self.model, self.renderer, self.max_new_tokens = model.eval(), renderer, max_new_tokens
         model.set_attn_implementation(ATTENTION)
         self._device = next(model.parameters()).device
         # A mask of this shape is passed on as it is by every model; ours is in the reading.
         self._no_mask = torch.zeros(1, 1, 1, 1, device=self._device)
         self._check()
 
-        self._may_end = may_end(renderer, vocabulary)
+        self.may_end = may_end(renderer, vocabulary)
         self._slots, self._seats = Slots(slots, self.context), Seats(slots, self.context)
         self._asked: dict[Hashable, _Question] = {}
         self._waiting: deque[Hashable] = deque()
@@ -125,7 +125,7 @@ class HFPolicy:
 
     def length(self, history: History) -> int:
         """Tokens of h_t as this policy reads it, what it wrote among them."""
-        return len(self.renderer.encode(history).tokens)
+        return self.renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question; what the episode's slot already holds of `history` is not read again."""
@@ -194,15 +194,15 @@ class HFPolicy:
         drawn = draw(logits, seats.temperature[slots], uniforms(seats.seed[slots], seats.length[slots]))
         seats.write(slots, *drawn)
         self.tokens_written += len(slots)
-        limit = np.minimum(seats.start[slots] + self._max_new_tokens, self.context)
-        for slot in slots[self._may_end[drawn.tokens] | (seats.length[slots] >= limit)].tolist():
+        limit = np.minimum(seats.start[slots] + self.max_new_tokens, self.context)
+        for slot in slots[self.may_end[drawn.tokens] | (seats.length[slots] >= limit)].tolist():
             self._finish(slot)
 
     def _logits(
         self, tokens: npt.NDArray[np.int64], reading: Reading, at: npt.NDArray[np.int64]
     ) -> torch.Tensor:
         """[len(at), vocabulary], what follows the packed `tokens` up to each of `at`."""
-        return self._model(
+        return self.model(
             input_ids=torch.from_numpy(tokens[None]).to(self._device),
             position_ids=torch.from_numpy(reading.position[None]).to(self._device),
             attention_mask=self._no_mask,
@@ -221,7 +221,7 @@ class HFPolicy:
             stop = None if action.strip() else Stop.MALFORMED
         elif self._seats.length[slot] >= self.context:
             stop = Stop.CONTEXT_LIMIT
-        elif len(tokens) >= self._max_new_tokens:
+        elif len(tokens) >= self.max_new_tokens:
             stop = Stop.MALFORMED
         else:
             return  # it only looked like an end
@@ -236,21 +236,21 @@ class HFPolicy:
         Raises:
             PolicyError: the model does not keep in slots what it needs to know.
         """
-        kind, advice = type(self._model).__name__, "serve it with vLLM (policy: vllm:… or openai:…)"
-        text = np.arange(1, 9, dtype=np.int64) * 7919 % self._model.config.vocab_size
+        kind, advice = type(self.model).__name__, "serve it with vLLM (policy: vllm:… or openai:…)"
+        text = np.arange(1, 9, dtype=np.int64) * 7919 % self.model.config.vocab_size
         slots, none = Slots(2, self.context), np.zeros(0, np.int64)
         try:
             first = Reading(slots, none, none, [Span(0, 0, 5), Span(1, 0, 3)], self._device)
             self._logits(text[first.position], first, np.array([4, 7]))
             second = Reading(slots, np.array([1]), np.array([3]), [Span(0, 5, 8)], self._device)
             kept = self._logits(text[second.position], second, np.array([0, 3])).float()
-            whole = self._model(input_ids=torch.from_numpy(text[None]).to(self._device)).logits[0].float()
+            whole = self.model(input_ids=torch.from_numpy(text[None]).to(self._device)).logits[0].float()
         except (TypeError, ValueError) as error:
             raise PolicyError(
                 f"{self.name}: {kind} does not take what the slot cache passes ({error}); {advice}"
             ) from error
         apart = ((kept - whole[[3, 7]]).norm() / whole[[3, 7]].norm()).item()
-        tolerance = 1e-3 if self._model.dtype == torch.float32 else 0.1
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
         if slots.empty or not apart < tolerance:
             raise PolicyError(
                 f"{self.name}: {kind} read in two parts gives logits {apart:.1%} apart from reading at once "

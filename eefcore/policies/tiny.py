@@ -9,7 +9,7 @@ makes the committed ones (`policies.BASES`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from eefcore.errors import ParamsError
-from eefcore.formats import COMPACT
+from eefcore.formats import format_named
 from eefcore.types import History
 
 ARCHITECTURES = {"llama": LlamaConfig, "qwen3": Qwen3Config}
@@ -33,46 +33,21 @@ ARCHITECTURES = {"llama": LlamaConfig, "qwen3": Qwen3Config}
 
 PAD = "<pad>"
 
-PHRASES = (
-    "WEB PAGE: {\n[Back to Search] \nPage ",
-    " (Total results: 15) \n[Next >] \n[",
-    " (Total results: 15) \n[< Prev] \n[Next >] \n[",
-    "WEB PAGE: {\n[Back to Search] \n[< Prev] \n",
-    "WEB PAGE: {Let us begin shopping \n[Search]}\n> ",
-    "WEB PAGE: {You have clicked ",
-    " \nRating: N.A. \n[Description] \n[Features] \n[Reviews] \n[Buy Now] }\n> ",
-    " \n[Buy Now] }\n> ",
-    " \nPrice: $",
-    " }\n> ",
-    ".}\n> ",
-    "OK\n> ",
-    "\n> ",
-    "] \n",
-    " \n$",
-    " \n[",
-    "][",
-    "]\n",
-    'Think[{"response": "',
-    'search[{"product": "',
-    'click[{"button": "',
-    '"}]\n',
-    ", and price lower than ",
-    ".00 dollars",
-    "Buy Now",
-    "Back to Search",
-    "Next >",
-    "< Prev",
-)
-"""What every page repeats; one token each keeps a dialogue short. Text without them is read all the same."""
-
 _WORDS = Regex(r"B0(?=[A-Z0-9]{8})|[A-Z]{4}| ?[A-Za-z]+|\.\d{1,2}| ?\d{1,3}| ?[^\s\w]|\s+|\w")
 
 
-def texts(histories: Iterable[History]) -> Iterator[str]:
-    """Every piece of the dialogues as the tiny model will see it, for `make_tokenizer`."""
+def texts(histories: Iterable[History], format: str = "compact") -> Iterator[str]:
+    """Every piece of the dialogues as the tiny model will see it, for `make_tokenizer`.
+
+    Where h_t does not grow, what is seen before the last action, and that action.
+    """
+    written = format_named(format)
     for history in histories:
-        for text, action in COMPACT.pieces(history):
-            yield text if action is None else text + COMPACT.end
+        seen = history if written.grows else history.at(len(history) - 1)
+        for text, action in written.pieces(seen):
+            yield text if action is None else text + written.end
+        if not written.grows:
+            yield history.actions[-1] + written.end
 
 
 class Shape(NamedTuple):
@@ -93,14 +68,21 @@ class Made(NamedTuple):
     tokenizer: PreTrainedTokenizerFast
 
 
-def make(texts: Iterable[str], shape: Shape, *, seed: int) -> Made:
+def make(texts: Iterable[str], shape: Shape, *, phrases: Sequence[str] = (), seed: int) -> Made:
     """A tokenizer learnt from `texts`, and an untrained model for it."""
-    tokenizer = make_tokenizer(texts, vocabulary=shape.vocabulary)
+    tokenizer = make_tokenizer(texts, vocabulary=shape.vocabulary, phrases=phrases)
     return Made(make_model(tokenizer, shape, seed=seed), tokenizer)
 
 
-def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of products as three words."""
+def make_tokenizer(
+    texts: Iterable[str], *, vocabulary: int = 4096, phrases: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of ten letters as three words.
+
+    Args:
+        phrases: what every observation repeats (`experts.scripted.Scripts`); one token each keeps a dialogue short.
+            Text without them is read all the same.
+    """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -110,14 +92,14 @@ def make_tokenizer(texts: Iterable[str], *, vocabulary: int = 4096) -> PreTraine
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
-        vocab_size=vocabulary - len(PHRASES),
+        vocab_size=vocabulary - len(phrases),
         min_frequency=4,
         special_tokens=[PAD],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(p, normalized=False) for p in PHRASES])
+    tokenizer.add_tokens([AddedToken(p, normalized=False) for p in phrases])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, clean_up_tokenization_spaces=False
     )

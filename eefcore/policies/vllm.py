@@ -91,7 +91,7 @@ class VLLMPolicy:
 
     def length(self, history: History) -> int:
         """Tokens of h_t as this policy reads it, what it wrote among them."""
-        return len(self.renderer.encode(history).tokens)
+        return self.renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question."""

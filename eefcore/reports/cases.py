@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.metrics import is_thought, uses
+from eefcore.protocols import Skill
 from eefcore.types import Example, State, Trajectory
 
 
@@ -117,7 +118,7 @@ def find_cases(
     better: Iterable[Trajectory],
     worse: Iterable[Trajectory],
     experts: Iterable[Trajectory],
-    skills: Mapping[str, str],
+    skills: Mapping[str, Skill],
     *,
     each: int = 1,
 ) -> list[Case]:
@@ -137,34 +138,34 @@ def find_cases(
     failures = [t for t in experts if not t.win and not t.stop.infrastructure]
     told: set[str] = set()
     out: list[Case] = []
-    for skill, pattern in skills.items():
-        cases = _strongest([p for p in pairs if p[0].task_id not in told], failures, skill, pattern)[:each]
+    for name, skill in skills.items():
+        cases = _strongest([p for p in pairs if p[0].task_id not in told], failures, name, skill)[:each]
         told |= {case.better.task_id for case in cases}
         out += cases
     return out
 
 
 def _strongest(
-    pairs: Sequence[tuple[Trajectory, Trajectory]], failures: Sequence[Trajectory], skill: str, pattern: str
+    pairs: Sequence[tuple[Trajectory, Trajectory]], failures: Sequence[Trajectory], name: str, skill: Skill
 ) -> list[Case]:
     tried: dict[str, Trajectory] = {}
     for t in failures:
-        if uses(t, pattern):
+        if uses(t, skill):
             tried.setdefault(t.task_id, t)
-    by_skill = [(b, w) for b, w in pairs if uses(b, pattern)]
-    without = [(b, w) for b, w in by_skill if not uses(w, pattern)]
+    by_skill = [(b, w) for b, w in pairs if uses(b, skill)]
+    without = [(b, w) for b, w in by_skill if not uses(w, skill)]
     with_expert = [(b, w) for b, w in without if b.task_id in tried]
-    lost = f"the other loses without {skill}"
+    lost = f"the other loses without {name}"
     if with_expert:
-        rule = f"wins using {skill}; {lost}; the expert tried it and lost"
-        return [Case(skill, b, w, tried[b.task_id], rule, 1) for b, w in with_expert]
+        rule = f"wins using {name}; {lost}; the expert tried it and lost"
+        return [Case(name, b, w, tried[b.task_id], rule, 1) for b, w in with_expert]
     if without:
-        rule = f"wins using {skill}; {lost} (on none of these tasks did an expert try it and lose)"
-        return [Case(skill, b, w, None, rule, 2) for b, w in without]
+        rule = f"wins using {name}; {lost} (on none of these tasks did an expert try it and lose)"
+        return [Case(name, b, w, None, rule, 2) for b, w in without]
     if by_skill:
-        rule = f"wins using {skill}; the other loses though it used it too (no task where {lost})"
-        return [Case(skill, b, w, None, rule, 3) for b, w in by_skill]
-    rule = f"wins where the other loses (no such task was won using {skill})"
+        rule = f"wins using {name}; the other loses though it used it too (no task where {lost})"
+        return [Case(name, b, w, None, rule, 3) for b, w in by_skill]
+    rule = f"wins where the other loses (no such task was won using {name})"
     return [Case(None, b, w, None, rule, 4) for b, w in pairs]
 
 

@@ -9,7 +9,17 @@ from typing import NamedTuple
 from eefcore.reports import comparison
 from eefcore.reports.cells import TOLD, Cell, Column, Table, count
 from eefcore.reports.comparison import ResultTable
-from eefcore.reports.document import Block, Dialogue, Facts, Listing, Prose, Section, Segment, picture
+from eefcore.reports.document import (
+    Block,
+    Dialogue,
+    Drawing,
+    Facts,
+    Listing,
+    Prose,
+    Section,
+    Segment,
+    picture,
+)
 from eefcore.reports.plots import Plot
 from eefcore.reports.wording import outcome, p_value, percent, signed, span
 from eefcore.types import Card, Stop
@@ -120,6 +130,16 @@ def trained(method: str, dialogue: Sequence[Segment]) -> Section:
         "the rest is read."
     )
     return Section("dialogue", "What was trained on", (Dialogue(caption, tuple(dialogue)),))
+
+
+def searched(svg: str, outline: str) -> Section:
+    """A search tree, to look at."""
+    caption = (
+        "A tree that search grew. Nodes are pages, and show themselves where one points; an edge says its action, how "
+        "often it was tried, what came of it, and what the critic thought of it. The path that search would take is bold; "
+        "+n are actions that were proposed and never tried. Green ended in a win, red in anything else."
+    )
+    return Section("tree", "A search tree", (Drawing(caption, svg, outline),))
 
 
 def ended(results: Sequence[ResultTable], ours: str) -> Section:

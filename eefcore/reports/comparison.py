@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from eefcore import metrics, stats
 from eefcore.ledger import Cost
-from eefcore.metrics import Comparison, Evaluation, Skill
+from eefcore.metrics import Comparison, Evaluation, Navigation
+from eefcore.protocols import Skill
 from eefcore.reports import cells
 from eefcore.reports.cells import BLANK, TOLD, Cell, Column, Table
 from eefcore.stats import Estimate
@@ -26,7 +27,7 @@ class MethodRow(NamedTuple):
     method: str
     win_rate: Estimate
     reward: Estimate
-    skills: dict[str, Skill]
+    skills: dict[str, Navigation]
     cost: Cost | None
     outcomes: Counter[str]
     against: Comparison | None
@@ -57,7 +58,7 @@ def by_card(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
 
 def compared(
     group: Sequence[Evaluation],
-    skills: Mapping[str, str],
+    skills: Mapping[str, Skill],
     *,
     ours: str,
     baseline: str | None = None,

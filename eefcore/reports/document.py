@@ -1,6 +1,6 @@
 """What a report says, as plain data that a file can hold: sections of sentences, tables, figures, case studies.
 
-    Document > Section > Prose, Table, Picture, Story, Dialogue, Facts, Listing
+    Document > Section > Prose, Table, Picture, Drawing, Story, Dialogue, Facts, Listing
     write, read          the file, so that a report can be rendered once more without its run
     tables, stories      its tables and its case studies
 
@@ -41,6 +41,14 @@ class Picture(msgspec.Struct, frozen=True, tag=True):
     name: str
     caption: str
     svg: str
+
+
+class Drawing(msgspec.Struct, frozen=True, tag=True):
+    """What is too large for a figure, as a search tree: a page shows `svg` and can be scrolled, all else `text`."""
+
+    caption: str
+    svg: str
+    text: str
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -119,7 +127,7 @@ class Listing(msgspec.Struct, frozen=True, tag=True):
 FILE = "report.json"
 """In a run's folder, beside the page."""
 
-Block = Prose | Points | Table | Picture | Story | Dialogue | Facts | Listing
+Block = Prose | Points | Table | Picture | Drawing | Story | Dialogue | Facts | Listing
 
 
 class Section(msgspec.Struct, frozen=True):

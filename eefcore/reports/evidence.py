@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eefcore import ledger, masking, metrics, store
+from eefcore import deciding, forest, ledger, masking, metrics, store
 from eefcore.errors import StoreError
 from eefcore.experts import collect
 from eefcore.ledger import Cost
 from eefcore.metrics import Evaluation
 from eefcore.reports.chapters import segments
 from eefcore.reports.document import Segment
+from eefcore.search.settings import Signal
+from eefcore.search.tree import Tree
 from eefcore.stats import Estimate
 from eefcore.types import Card, Example, Preference, Trajectory
 
@@ -36,6 +38,7 @@ class Evidence(NamedTuple):
     dialogue: list[Segment]
     command: str
     versions: dict[str, str]
+    tree: Tree | None  # one that search grew, if any did
 
 
 def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -> Evidence:
@@ -48,13 +51,13 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
         CardMismatch: a stage was made in another environment.
     """
     methods = list(dict.fromkeys(name.partition("/")[0] for name in runs[0] if "/" in name))
-    tested = [Evaluation(m, card, tuple(panel(run[f"{m}/test"], card) for run in runs)) for m in methods]
+    tested = [evaluation(m, [run[f"{m}/test"] for run in runs], card) for m in methods]
     shown = [panel(run[f"{methods[0]}/experts"], card) for run in runs]
     experts = [
         Evaluation(f"expert: {name}", card, tuple(collect.by(played, name) for played in shown))
         for name in collect.sources(shown[0])
     ]
-    others = [e for e in tested[:-1] if e.runs]
+    others = [e for e in tested[:-1] if e.runs and e.card == tested[-1].card]
     best = max(others, key=lambda e: metrics.win_rate(*e.runs).value, default=None)
     return Evidence(
         evaluations=[*experts, *tested],
@@ -65,7 +68,18 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
         dialogue=dialogue(runs[0], methods[-1], card, format),
         command=command,
         versions=store.record(runs[0][f"{methods[-1]}/test"]).packages,
+        tree=grown(runs[0], methods, card),
     )
+
+
+def grown(run: Stages, methods: Sequence[str], card: Card) -> Tree | None:
+    """A tree to look at, of the last method that grew some, in its last round."""
+    for method in reversed(methods):
+        for folder in reversed(numbered(run, method, "simulations").values()):
+            if (file := folder / "trees.jsonl").exists():
+                trees = store.read_records(file, Tree, card=card).list
+                return forest.telling(trees) if trees else None
+    return None
 
 
 def best_on_dev(inputs: Stages) -> Path:
@@ -79,6 +93,13 @@ def best_on_dev(inputs: Stages) -> Path:
     # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
     best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
     return inputs[f"model{best}"]
+
+
+def evaluation(method: str, folders: Sequence[Path], card: Card, seeds: tuple[int, ...] = ()) -> Evaluation:
+    """A method's panels, a folder a seed; under a card of their own where search saw the reward (DESIGN 4.5)."""
+    told = {str(store.record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
+    own = deciding.seen(card, max(map(Signal, told)))  # "reward" if any of them saw it
+    return Evaluation(method, own, tuple(panel(folder, own) for folder in folders), seeds)
 
 
 def panel(folder: Path, card: Card) -> list[Trajectory]:
@@ -124,5 +145,5 @@ def dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]
     examples = [p.chosen for p in pairs] or store.read_records(selected, Example, card=card).list
     shown = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
     tokenizer = load_tokenizer(max(numbered(run, method, "model").items())[1] / "model")
-    row = masking.row(shown, masking.renderer(tokenizer, format))
+    row = masking.rows(shown, masking.renderer(tokenizer, format))[0]
     return segments(row.tokens, row.labels, tokenizer.decode)

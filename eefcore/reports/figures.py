@@ -16,7 +16,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from eefcore.metrics import Skill, is_thought
+from eefcore.metrics import Navigation, is_thought
 from eefcore.reports.plots import (
     BLUE,
     GREEN,
@@ -55,10 +55,14 @@ def win_rates(estimates: Mapping[str, Estimate]) -> Plot:
 
 
 @drawing
-def navigation(skills: Mapping[str, Mapping[str, Skill]]) -> Plot:
+def navigation(skills: Mapping[str, Mapping[str, Navigation]]) -> Plot:
     """Figure 2: of each method, the tasks won by using each skill (full) and those where it was used (outline)."""
     names = list(next(iter(skills.values())))
-    figure, panels = canvas(1.0 + 0.42 * len(skills), columns=len(names))
+    height = 1.0 + 0.42 * len(skills)
+    figure, panels = canvas(height, width=max(7.0, 3.5 * len(names)), columns=max(1, len(names)))
+    if not names:
+        panels[0].axis("off")
+        panels[0].set_title("This environment counts no navigation skill.", loc="left", fontsize=10.5)
     for axes, skill, colour in zip(panels, names, (BLUE, ORANGE) * len(names), strict=False):
         found = [of[skill] for of in skills.values()]
         for y, (success, attempt) in enumerate(found):

@@ -10,6 +10,7 @@ from eefcore.reports.document import (
     Block,
     Dialogue,
     Document,
+    Drawing,
     Facts,
     Listing,
     Picture,
@@ -53,6 +54,8 @@ def block(content: Block, pictures: str) -> str:
             return f"{heading}{markdown_table(content)}{note}"
         case Picture(name, caption):
             return f"![{caption}]({pictures}/{name}.png)\n\n*{caption}*"
+        case Drawing(caption, _, text):
+            return f"{caption}\n\n{fenced(text)}"
         case Story():
             return f"### {content.title.strip()}\n\n{content.rule}\n\n{fenced(told(content))}"
         case Dialogue(caption, segments):

@@ -14,13 +14,16 @@ from typing import NamedTuple
 
 from eefcore.ledger import Cost
 from eefcore.metrics import Evaluation
+from eefcore.protocols import Skill
 from eefcore.reports import chapters, comparison, figures
 from eefcore.reports.cells import Table
 from eefcore.reports.comparison import ResultTable, by_card, compared
 from eefcore.reports.document import Document, Prose, Section, Segment, Story, picture
 from eefcore.reports.plots import Plot
 from eefcore.reports.studies import Seed, studied
+from eefcore.reports.tree_view import TreeView
 from eefcore.reports.wording import compact, percent
+from eefcore.search.tree import Tree
 from eefcore.stats import Estimate
 from eefcore.types import Trajectory
 
@@ -48,13 +51,14 @@ class Report(NamedTuple):
     dialogue: tuple[Segment, ...]
     command: str
     versions: Mapping[str, str]
+    tree: TreeView | None = None
 
 
 def from_results(
     title: str,
     evaluations: Sequence[Evaluation],
     *,
-    skills: Mapping[str, str],
+    skills: Mapping[str, Skill],
     command: str,
     versions: Mapping[str, str],
     ours: str | None = None,
@@ -63,6 +67,7 @@ def from_results(
     curves: Mapping[str, Mapping[int, Estimate]] | None = None,
     experts: Sequence[Trajectory] = (),
     dialogue: Sequence[Segment] = (),
+    tree: Tree | None = None,
 ) -> Report:
     """The report on `evaluations`, in their order.
 
@@ -75,6 +80,7 @@ def from_results(
         curves: of each method, the dev win rate by iteration.
         experts: an expert's trajectories on the same tasks, for the case studies.
         dialogue: one training row (`segments`).
+        tree: one that search grew.
     """
     if not evaluations:
         raise ValueError("no evaluation to report; give at least one method's trajectories")
@@ -99,6 +105,7 @@ def from_results(
         dialogue=tuple(dialogue),
         command=command,
         versions=versions,
+        tree=TreeView(tree) if tree else None,
     )
 
 
@@ -117,6 +124,7 @@ def document(content: Report) -> Document:
         ),
         Section("cases", "Case studies", (Prose(chapters.HOW_FOUND), *content.cases) if content.cases else (Prose(content.no_cases),)),
         *([chapters.trained(content.ours, content.dialogue)] if content.dialogue else []),
+        *([chapters.searched(content.tree.svg, content.tree.text)] if content.tree else []),
         chapters.ended(content.tables, content.ours),
         chapters.environment([t.card for t in content.tables]),
         chapters.WORDS,
@@ -157,7 +165,7 @@ def _stories(
     table: ResultTable,
     ours: str,
     experts: Sequence[Trajectory],
-    skills: Mapping[str, str],
+    skills: Mapping[str, Skill],
 ) -> tuple[tuple[Story, ...], str]:
     runs = {e.method: e.runs[0] for e in group}
     if table.baseline in (None, ours):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.metrics import Run
+from eefcore.protocols import Skill
 from eefcore.reports.cases import Case, Move, find_cases, moves, side_by_side
 from eefcore.reports.document import Abreast, Side, Story, Turn
+from eefcore.skills import used
 from eefcore.types import Trajectory
 
 
@@ -22,7 +23,7 @@ class Seed(NamedTuple):
 
 
 def studied(
-    seeds: Sequence[Seed], better: str, worse: str, skills: Mapping[str, str], *, each: int = 1
+    seeds: Sequence[Seed], better: str, worse: str, skills: Mapping[str, Skill], *, each: int = 1
 ) -> tuple[Story, ...]:
     """For each skill `each` cases of the strongest rule that any seed's panels satisfy (`cases.find_cases`).
 
@@ -44,11 +45,13 @@ def studied(
     return tuple(out)
 
 
-def story(case: Case, better: str, worse: str, skills: Mapping[str, str], *, seed: str = "") -> Story:
+def story(case: Case, better: str, worse: str, skills: Mapping[str, Skill], *, seed: str = "") -> Story:
     """The case with its trajectories aligned."""
     aligned = side_by_side(case.better, case.worse)
+    left, right = (used(t.history, skills) for t in (case.better, case.worse))
     rows = (
-        Abreast(*(m and _turn(m, skills) for m in (row.left, row.right)), row.same) for row in aligned.rows
+        Abreast(row.left and _turn(row.left, left), row.right and _turn(row.right, right), row.same)
+        for row in aligned.rows
     )
     expert = case.expert
     return Story(
@@ -60,13 +63,17 @@ def story(case: Case, better: str, worse: str, skills: Mapping[str, str], *, see
         rows=tuple(rows),
         parts=aligned.parts,
         expert=expert and Side(expert.source, expert.outcome, expert.reward),
-        expert_turns=tuple(_turn(m, skills) for m in moves(expert)) if expert else (),
+        expert_turns=_turns(expert, skills) if expert else (),
     )
 
 
-def _turn(move: Move, skills: Mapping[str, str]) -> Turn:
-    used = tuple(name for name, pattern in skills.items() if re.search(pattern, move.action))
-    return Turn(move.index, move.action, move.answer, move.thought, used)
+def _turns(trajectory: Trajectory, skills: Mapping[str, Skill]) -> tuple[Turn, ...]:
+    by_action = used(trajectory.history, skills)
+    return tuple(_turn(m, by_action) for m in moves(trajectory))
+
+
+def _turn(move: Move, by_action: Sequence[tuple[str, ...]]) -> Turn:
+    return Turn(move.index, move.action, move.answer, move.thought, by_action[move.index])
 
 
 def _first_line(trajectory: Trajectory) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from eefcore.experts.scripted import Measure
 from eefcore.metrics import Evaluation
 from eefcore.reports import cells, why
 from eefcore.reports.cells import Column, Table
@@ -11,7 +12,6 @@ from eefcore.reports.chapters import Drawn
 from eefcore.reports.document import Prose
 from eefcore.reports.plots import Plot
 from eefcore.reports.suite_figures import by_difficulty
-from eefcore.reports.why import Difficulty
 from eefcore.stats import Estimate
 from eefcore.types import Trajectory
 
@@ -20,29 +20,30 @@ def blocks(
     evaluations: Sequence[Evaluation],
     solutions: Sequence[Trajectory],
     kinds: Mapping[str, str],
-    skills: Mapping[str, str],
+    measures: Sequence[Measure],
 ) -> list[Prose | Drawn | Table]:
-    """By page, by steps and by kind; `solutions` are a perfect expert's on the tasks of the panel."""
-    hard = why.difficulty(solutions, skills)
-    pages = why.won_by({task: d.page for task, d in hard.items()}, evaluations)
-    steps = why.won_by({task: d.steps for task, d in hard.items()}, evaluations)
+    """By each of `measures` and by kind; `solutions` are a perfect expert's on the tasks of the panel, or nothing is told."""
+    if not any(t.win for t in solutions):
+        return []
+    hard = {m.name: why.difficulty(solutions, m) for m in measures}
+    asked = f"{' and '.join(m.asked for m in measures)} {'ask' if len(measures) > 1 else 'asks'}"
     return [
-        Prose(_BIAS),
-        Drawn(
-            "by_page",
-            "Win rate by the page that the right product is on.",
-            _by(pages, "page of the right product"),
+        Prose(_BIAS.format(asked)),
+        *(
+            Drawn(
+                f"by_{m.name}",
+                f"Win rate by {m.phrase}.",
+                _by(why.won_by(hard[m.name], evaluations), m.title),
+            )
+            for m in measures
         ),
-        Drawn(
-            "by_steps", "Win rate by the actions that a solution needs.", _by(steps, "steps of a solution")
-        ),
-        _table(evaluations, hard, kinds),
+        _table(evaluations, measures, hard, kinds),
     ]
 
 
 _BIAS = (
-    "Simplicity bias: behaviour cloning and rejection sampling keep what is easy to solve. What the right product’s "
-    "page and the shortest solution ask of a task, told by a perfect expert, makes it visible."
+    "Simplicity bias: behaviour cloning and rejection sampling keep what is easy to solve. What {} of a task, told by "
+    "a perfect expert, makes it visible."
 )
 
 
@@ -51,19 +52,22 @@ def _by(rates: Mapping[str, Mapping[int, Estimate]], what: str) -> Plot:
 
 
 def _table(
-    evaluations: Sequence[Evaluation], hard: Mapping[str, Difficulty], kinds: Mapping[str, str]
+    evaluations: Sequence[Evaluation],
+    measures: Sequence[Measure],
+    hard: Mapping[str, Mapping[str, int]],
+    kinds: Mapping[str, str],
 ) -> Table:
-    groups: dict[str, dict[str, int | str]] = {
-        "Page of the right product": {task: d.page for task, d in hard.items()},
-        "Steps of a solution": {task: d.steps for task, d in hard.items()},
-        "Kind of task": {task: kinds[task] for task in hard if task in kinds},
+    tasks = next(iter(hard.values()))
+    groups: dict[str, Mapping[str, int | str]] = {
+        **{f"{m.title[0].upper()}{m.title[1:]}": hard[m.name] for m in measures},
+        "Kind of task": {task: kinds[task] for task in tasks if task in kinds},
     }
+    short = dict(zip(groups, (*(m.name for m in measures), "kind"), strict=True))
     rates = {name: why.won_by(group, evaluations) for name, group in groups.items()}
     keys = [(name, key) for name, group in groups.items() for key in sorted(set(group.values()))]
     sizes = {(name, key): sum(v == key for v in groups[name].values()) for name, key in keys}
     columns = tuple(
-        Column(f"{key} (n = {sizes[name, key]:,})", name, f"{name.split()[0].lower()} {key}")
-        for name, key in keys
+        Column(f"{key} (n = {sizes[name, key]:,})", name, f"{short[name]} {key}") for name, key in keys
     )
     rows = tuple(
         (cells.words(e.method), *(cells.share(rates[name][e.method][key]) for name, key in keys))

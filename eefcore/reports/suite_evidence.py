@@ -62,8 +62,8 @@ class Method:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Its test panels."""
-        panels = (evidence.panel(run[f"{self.name}/test"], self.card) for run in self.stages)
-        return Evaluation(self.name, self.card, tuple(panels), self.seeds)
+        folders = [run[f"{self.name}/test"] for run in self.stages]
+        return evidence.evaluation(self.name, folders, self.card, self.seeds)
 
     @cached_property
     def cost(self) -> Cost:

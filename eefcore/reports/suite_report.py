@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from eefcore.envs.webshop import WebShopBenchmark
-from eefcore.experts import collect, shop
+from eefcore.experts import collect, scripted
+from eefcore.experts.scripted import PERFECT, STEPS, Measure
 from eefcore.metrics import Evaluation
+from eefcore.protocols import Benchmark, Skill
 from eefcore.reports import chapters, figures, ranking, suite_evidence, suite_sections, suite_why
 from eefcore.reports import suite_tables as tables
 from eefcore.reports.chapters import Chapter, Drawn, chapter
@@ -28,9 +29,10 @@ from eefcore.types import Trajectory
 class World(NamedTuple):
     """What a suite's report must know of its environment besides the stages."""
 
-    skills: Mapping[str, str]
-    kinds: Mapping[str, str]  # of the tasks, in words
-    solutions: Sequence[Trajectory]  # of a perfect expert, on the test panel
+    skills: Mapping[str, Skill]
+    kinds: Mapping[str, str] = {}  # of the tasks, in words
+    solutions: Sequence[Trajectory] = ()  # of a perfect expert, on the test panel
+    measures: Sequence[Measure] = ()  # of how hard a task is, told by its solution
 
 
 class Made(NamedTuple):
@@ -43,10 +45,13 @@ class Made(NamedTuple):
     ours: str
 
 
-def world(benchmark: WebShopBenchmark) -> World:
-    """What is asked of a shop: who makes no mistakes plays its test tasks."""
-    solutions = collect.demonstrations(benchmark, ["perfect"], "test", seed=0)
-    return World(benchmark.skills, shop.kinds(benchmark), solutions)
+def world(benchmark: Benchmark) -> World:
+    """What the environment and its scripts say: who makes no mistakes plays the test tasks, if there is such a one."""
+    scripts = scripted.find(benchmark)
+    if scripts is None or PERFECT not in scripts.strengths:
+        return World(benchmark.skills)
+    solutions = collect.demonstrations(benchmark, [PERFECT], "test", seed=0)
+    return World(benchmark.skills, scripts.kinds(benchmark), solutions, (*scripts.measures, STEPS))
 
 
 def made(
@@ -76,14 +81,14 @@ def made(
     parts = [
         _results(result, methods, links, ranked, ours),
         chapter("made_of", "What they are made of", tables.data(methods), tables.recipes(methods)),
-        _navigation(result, evaluations, ours, world.skills),
+        *([_navigation(result, evaluations, ours, world.skills)] if world.skills else []),
         _curves(methods),
         *suite_sections.budgets(sections.get("budget", {}), baseline),
         *suite_sections.models(sections.get("models", {}), methods, world.skills, ours, baseline),
         *suite_sections.finders(sections.get("finders", {})),
         *suite_sections.ablations(sections.get("ablation", {}), world.skills),
         _cases(methods, result, ours, world),
-        suite_why.explained(methods, evaluations, world.solutions, world.kinds, world.skills),
+        suite_why.explained(methods, evaluations, world.solutions, world.kinds, world.measures),
     ]
     shown = (
         *(part.section for part in parts),
@@ -159,7 +164,7 @@ def _results(
 
 
 def _navigation(
-    result: ResultTable, evaluations: Sequence[Evaluation], ours: str, skills: Mapping[str, str]
+    result: ResultTable, evaluations: Sequence[Evaluation], ours: str, skills: Mapping[str, Skill]
 ) -> Chapter:
     known = {e.method: e for e in evaluations}
     drawn = Drawn(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from eefcore import metrics, stats
+from eefcore.protocols import Skill
 from eefcore.reports import comparison, figures, suite_figures, suite_finders
 from eefcore.reports import suite_tables as tables
 from eefcore.reports.chapters import Chapter, Drawn, chapter
@@ -33,7 +34,7 @@ def budgets(runs: Mapping[str, Sequence[Method]], baseline: str) -> list[Chapter
 def models(
     others: Mapping[str, Sequence[Method]],
     methods: Sequence[Method],
-    skills: Mapping[str, str],
+    skills: Mapping[str, Skill],
     ours: str,
     baseline: str,
 ) -> list[Chapter]:
@@ -71,7 +72,7 @@ def finders(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
     return [chapter("finders", "Finding beneficial segments", *blocks)] if blocks else []
 
 
-def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, str]) -> list[Chapter]:
+def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill]) -> list[Chapter]:
     """Variants against the first of their run."""
     blocks: list[Block | Drawn] = []
     for stem, methods in runs.items():

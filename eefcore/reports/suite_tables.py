@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from eefcore import metrics, stats
 from eefcore.metrics import Evaluation
+from eefcore.protocols import Skill
 from eefcore.reports import cells, comparison
 from eefcore.reports.cells import BLANK, Cell, Column, Table
 from eefcore.reports.comparison import Columns, MethodRow, ResultTable, compared
@@ -88,7 +89,7 @@ def recipes(methods: Sequence[Method]) -> Table:
 
 def held(
     methods: Sequence[Method],
-    skills: Mapping[str, str],
+    skills: Mapping[str, Skill],
     *,
     ours: str,
     baseline: str,
@@ -123,21 +124,21 @@ def results(
     return comparison.table(name, result, columns, title=title, ours=ours)
 
 
-def skills(result: ResultTable, evaluations: Sequence[Evaluation], patterns: Mapping[str, str]) -> Table:
+def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapping[str, Skill]) -> Table:
     """Table 4: success and attempt of each skill, and how many times as often as the baseline one wins by it."""
     known = {e.method: e for e in evaluations}
     reference = known.get(result.baseline or "")
 
-    def ratio(pattern: str) -> Callable[[MethodRow], Cell]:
+    def ratio(skill: Skill) -> Callable[[MethodRow], Cell]:
         def cell(row: MethodRow) -> Cell:
             if reference is None or row.method == reference.method:
                 return BLANK
-            return times(metrics.times(known[row.method], reference, pattern))
+            return times(metrics.times(known[row.method], reference, skill))
 
         return cell
 
     group = f"Success, times that of {result.baseline}"
-    ratios: Columns = [(Column(s, group, f"{s} ratio"), ratio(p)) for s, p in patterns.items()]
+    ratios: Columns = [(Column(s, group, f"{s} ratio"), ratio(p)) for s, p in counted.items()]
     columns = [*comparison.named_by(), *comparison.skills(result), *(ratios if reference else [])]
     note = f"Card {result.card.key}. Small print: 95 % intervals; of ratios from the paired bootstrap over seeds and tasks."
     table = comparison.table("skills", result, columns, title="Success and attempts (EEF Table 4)")
@@ -156,15 +157,13 @@ def times(ratio: Estimate) -> Cell:
     return Cell(f"{ratio.value:.1f} ×", (f"{low} – {high}",), values)
 
 
-def skills_told(ours: Evaluation, other: Evaluation, patterns: Mapping[str, str]) -> list[str]:
+def skills_told(ours: Evaluation, other: Evaluation, counted: Mapping[str, Skill]) -> list[str]:
     """Whether `ours` wins at least twice as many tasks by each skill as `other` does, in a sentence a skill."""
     out = []
-    for skill, pattern in patterns.items():
-        ratio = metrics.times(ours, other, pattern)
-        won = [
-            percent(metrics.navigation({skill: pattern}, *e.runs)[skill].success.value) for e in (ours, other)
-        ]
-        said = f"{skill}: {ours.method} wins {won[0]} of the tasks by using it, {other.method} {won[1]}"
+    for name, skill in counted.items():
+        ratio = metrics.times(ours, other, skill)
+        won = [percent(metrics.navigation({name: skill}, *e.runs)[name].success.value) for e in (ours, other)]
+        said = f"{name}: {ours.method} wins {won[0]} of the tasks by using it, {other.method} {won[1]}"
         if not math.isfinite(ratio.value) or ratio.value == 0:
             out.append(f"{said}.")
             continue

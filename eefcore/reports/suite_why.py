@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from eefcore import stats
+from eefcore.experts.scripted import Measure
 from eefcore.metrics import Evaluation
 from eefcore.reports import cells, suite_difficulty, suite_figures, why
-from eefcore.reports.cells import Column, Table
+from eefcore.reports.cells import Cell, Column, Table
 from eefcore.reports.chapters import Chapter, Drawn, chapter
 from eefcore.reports.document import Prose
 from eefcore.reports.suite_evidence import Method
@@ -27,16 +28,18 @@ class Solved(NamedTuple):
 
     firsts: dict[int, dict[str, First | None]]
     trained: TrainedOn
+    marked: bool  # whether its experts mark their mistakes
 
 
 def solved(method: Method) -> Solved:
     """Read seed by seed: the simulations of one are many."""
-    firsts, examples = {}, []
+    firsts, examples, marked = {}, [], False
     for seed, stages, tasks in zip(method.seeds, method.stages, method.tasks(), strict=True):
         learnt = why.learnt(stages, method.name, method.card)
         firsts[seed] = why.first_solved(tasks, learnt)
         examples.append(learnt._replace(experts=[], simulations=[]))
-    return Solved(firsts, why.trained_on(method.name, examples)[-1])
+        marked |= any(t.marks for t in learnt.experts)
+    return Solved(firsts, why.trained_on(method.name, examples)[-1], marked)
 
 
 def explained(
@@ -44,33 +47,29 @@ def explained(
     evaluations: Sequence[Evaluation],
     solutions: Sequence[Trajectory],
     kinds: Mapping[str, str],
-    skills: Mapping[str, str],
+    measures: Sequence[Measure],
 ) -> Chapter:
     """EEF §3.1 and §1 as numbers.
 
     Args:
         evaluations: of the methods and of the experts alone, on the test panel.
-        solutions: a perfect expert's on the tasks of that panel.
+        solutions: a perfect expert's on the tasks of that panel; none where nobody scripted one.
         kinds: the kind of each task, in words.
+        measures: of how hard a task is.
     """
     found = {m.name: solved(m) for m in methods}
     never = _never(found)
     return chapter(
         "why",
         "Why",
-        *suite_difficulty.blocks(evaluations, solutions, kinds, skills),
+        *suite_difficulty.blocks(evaluations, solutions, kinds, measures),
         Prose(_never_told(never)),
         Drawn("origins", _ORIGINS, suite_figures.origins({m: _origins(s) for m, s in found.items()})),
         _growth(found),
         _firsts(found),
-        Prose(_HARM),
-        Drawn(
-            "mistakes",
-            "Of the actions that each method’s last model was trained on, those that are an expert’s mistakes.",
-            suite_figures.shares({m: s.trained.mistakes for m, s in found.items()}, "trained actions that are mistakes"),
-        ),
+        *_harm(found),
         _trained(found),
-    )  # fmt: skip
+    )
 
 
 _ORIGINS = (
@@ -81,6 +80,20 @@ _HARM = (
     "The scripted experts mark the mistakes that they make on purpose. No method sees the marks; they tell how much "
     "of what was trained would better not have been."
 )
+
+
+def _harm(found: Mapping[str, Solved]) -> list[Prose | Drawn]:
+    """Nothing where no expert marks its mistakes: that none is known to be trained on would say nothing."""
+    if not any(of.marked for of in found.values()):
+        return []
+    shares = {m: of.trained.mistakes for m, of in found.items()}
+    caption = (
+        "Of the actions that each method’s last model was trained on, those that are an expert’s mistakes."
+    )
+    return [
+        Prose(_HARM),
+        Drawn("mistakes", caption, suite_figures.shares(shares, "trained actions that are mistakes")),
+    ]
 
 
 def _growth(found: Mapping[str, Solved]) -> Table:
@@ -196,27 +209,18 @@ def _words(origin: str) -> str:
 
 
 def _trained(found: Mapping[str, Solved]) -> Table:
-    rows = tuple(
-        (
-            cells.words(m),
-            cells.count(of.trained.iteration),
-            cells.score(of.trained.actions, 0),
-            cells.share(of.trained.expert),
-            cells.share(of.trained.mistakes),
-            cells.share(of.trained.lost),
-        )
-        for m, of in found.items()
-    )
-    columns = (
-        Column("Method", key="method", words=True),
-        Column("iteration"),
-        Column("trained actions"),
-        Column("an expert’s"),
-        Column("an expert’s mistakes"),
-        Column("of lost trajectories"),
-    )
+    marked = any(of.marked for of in found.values())
+    columns: list[tuple[Column, Callable[[TrainedOn], Cell]]] = [
+        (Column("Method", key="method", words=True), lambda t: cells.words(t.method)),
+        (Column("iteration"), lambda t: cells.count(t.iteration)),
+        (Column("trained actions"), lambda t: cells.score(t.actions, 0)),
+        (Column("an expert’s"), lambda t: cells.share(t.expert)),
+        *([(Column("an expert’s mistakes"), lambda t: cells.share(t.mistakes))] if marked else []),
+        (Column("of lost trajectories"), lambda t: cells.share(t.lost)),
+    ]
+    rows = tuple(tuple(cell(of.trained) for _, cell in columns) for of in found.values())
     note = (
         "The training set of the last supervised iteration. A training set is known whole: the interval is over other "
         "seeds, and of one seed it is a point."
     )
-    return Table("trained", columns, rows, note=note)
+    return Table("trained", tuple(column for column, _ in columns), rows, note=note)

@@ -32,6 +32,7 @@ from eefcore.reports.document import (
     Block,
     Dialogue,
     Document,
+    Drawing,
     Facts,
     Listing,
     Picture,
@@ -152,6 +153,9 @@ def _blocks(wr: Any, block: Block, own: Any) -> Iterator[Any]:
             panel = wr.MediaBrowser(title=name, media_keys=[f"figures/{name}"], num_columns=1, layout=layout)
             yield _grid(wr, name, own, [panel])
             yield wr.P(text=_text(caption))
+        case Drawing(caption, _, text):
+            yield wr.P(text=_text(caption))
+            yield wr.CodeBlock(code=_text(text), language="markdown")
         case Story():
             yield wr.H3(text=_text(block.title.strip()))
             yield wr.P(text=_text(block.rule))

@@ -1,7 +1,7 @@
 """Why one method is better than another: what it was trained on, and which tasks it came to solve, and how.
 
     trained_on      expert actions and mistakes as shares of what was trained (EEF §1)
-    difficulty      the page of the right product and the length of a solution (EEF §3.1, simplicity bias)
+    difficulty      what a perfect solution asks of each task (EEF §3.1, simplicity bias)
     won_by          win rate by difficulty
     first_solved    D⁺ growing: in which iteration, from s_0 or from how many actions of which expert
     growth          how many tasks each iteration added, and from where
@@ -13,7 +13,6 @@ are read after everything was decided.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from eefcore import metrics, stats, store
+from eefcore.experts.scripted import Measure
 from eefcore.metrics import Evaluation
 from eefcore.selection import Repository, TrainingSet, counts, solution
 from eefcore.stats import Estimate
@@ -53,13 +53,6 @@ class TrainedOn(NamedTuple):
     expert: Estimate  # share that is an expert's
     mistakes: Estimate  # share that is an expert's mistake
     lost: Estimate  # share in trajectories that were not won
-
-
-class Difficulty(NamedTuple):
-    """How hard a task is, told by the solution of someone who makes no mistakes."""
-
-    page: int  # where the right product is listed; 1 is the first
-    steps: int  # actions of the solution, thoughts left out
 
 
 class First(NamedTuple):
@@ -119,22 +112,15 @@ def trained_on(method: str, seeds: Sequence[Learnt]) -> list[TrainedOn]:
     ]
 
 
-def difficulty(solutions: Iterable[Trajectory], skills: Mapping[str, str]) -> dict[str, Difficulty]:
-    """How hard each task is, by the solution of a perfect expert; a task that even it lost is left out.
-
-    The page is 1 + the uses of Next since the last Back, after which one searches anew. A perfect expert can't
-    know what a product lacks before it is opened, so `steps` is what a solution needs without luck.
-
-    Args:
-        skills: of the benchmark; where there is no `Next` everything is on the first page.
-    """
-    return {t.task_id: _difficulty(t, skills) for t in solutions if t.win}
+def difficulty(solutions: Iterable[Trajectory], measure: Measure) -> dict[str, int]:
+    """How hard each task is by `measure`, told by the solution of a perfect expert; a task that even it lost is left out."""
+    return {t.task_id: measure.of(t) for t in solutions if t.win}
 
 
 def won_by(group: Mapping[str, K], evaluations: Iterable[Evaluation]) -> dict[str, dict[K, Estimate]]:
     """Win rate of each method within each group of tasks, groups in order; tasks without a group are left out.
 
-    `group` is a task's page, its steps, or the kind of task it is (`experts.shop.kinds`).
+    `group` is how hard a task is by one measure, or the kind of task it is (`experts.scripted.Scripts`).
     """
     return {
         e.method: metrics.win_rate_by(group, *([t for t in run if t.task_id in group] for run in e.runs))
@@ -196,21 +182,6 @@ def _shares(examples: Sequence[Example]) -> tuple[float, float, float, float]:
     lost = sum(len(e.trained) for e in examples if not e.trajectory.win)
     n = told.trained_actions or 1
     return told.trained_actions, told.expert_actions / n, told.mistakes, lost / n
-
-
-def _difficulty(solution: Trajectory, skills: Mapping[str, str]) -> Difficulty:
-    deeds = [a for a in solution.actions if not metrics.is_thought(a)]
-    page = 1
-    for action in deeds:
-        if _uses(action, skills.get("Back")):
-            page = 1
-        elif _uses(action, skills.get("Next")):
-            page += 1
-    return Difficulty(page, len(deeds))
-
-
-def _uses(action: str, skill: str | None) -> bool:
-    return skill is not None and re.search(skill, action) is not None
 
 
 def _origin(success: Trajectory, experts: Iterable[Trajectory]) -> str:

@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable
 from math import ceil
 from typing import NamedTuple
 
+from eefcore import envs
+from eefcore.runs.params import expand
 from eefcore.runs.plan import Node, upstream
-
-TURNS = 20
-"""Actions of an episode at most, as the AgentLite interface plays (`eefcore.envs.webshop.agentlite`)."""
 
 
 class Episode(NamedTuple):
@@ -36,10 +35,17 @@ class Episode(NamedTuple):
 
 TYPICAL = {
     "compact": Episode(9, 80, 160),  # measured in `make run`
+    "composite_compact": Episode(5, 170, 370),  # of an expert, a thought and its call being one action
     "agentlite": Episode(9, 180, 1060),  # of an expert on the official products, at 3.5 characters a token
     "chat": Episode(9, 180, 1060),
+    "agentgym": Episode(20, 800, 1600),  # of a gold path in ScienceWorld, a thought of two sentences each
 }
-"""An episode of WebShop by the format that its dialogue is written in, each token read once."""
+"""An episode in a shop, or of ScienceWorld, by the format that its dialogue is written in, each token read once. Other
+environments' are longer or shorter, and other formats are taken for `chat`."""
+
+
+PLAYING = ("explore", "search", "evaluate", "decide")
+"""Stages in which a policy plays."""
 
 
 class Work(NamedTuple):
@@ -72,13 +78,16 @@ def work(node: Node) -> Work:
         explored = experts(node.inputs["experts"], str(given["explore_from"]))
         n += explored * int(given["M"]) * int(given["repeats"])
         return Work(simulations=n, **_episodes(node, n))
-    if kind == "evaluate" and "sizes" in given:
+    if kind == "search" and "sizes" in given:
+        n = tasks(node, "train") * int(given["simulations"])
+        return Work(simulations=n, **_episodes(node, n))
+    if kind in ("evaluate", "decide") and "sizes" in given:
         n = tasks(node, str(given["split"]))
-        return Work(evaluated=n, **_episodes(node, n))
+        return Work(evaluated=n, **_episodes(node, n * (1 + _rehearsed(node))))
     if kind in ("train", "dpo") and "format" in given:
         examples = rows(node)
         epochs, batch = int(given["epochs"]), int(given["batch_size"])
-        written = TYPICAL[str(given["format"])].written
+        written = _typical(node).written
         sides = 2 if kind == "dpo" else 1
         return Work(
             rows=sides * examples,
@@ -120,18 +129,38 @@ def rows(node: Node) -> int:
     chosen = node.inputs["preferences" if node.notebook.stage == "dpo" else "examples"]
     given = chosen.inputs["experts"]
     explored = [read for name, read in chosen.inputs.items() if name.startswith("simulations")]
+    if chosen.notebook.stage == "pairs" and (most := int(chosen.params["most"])):
+        return tasks(given, "train") * most
     if not explored or node.notebook.stage == "dpo":
         return experts(given, str(chosen.params.get("clone_from", "")))
     latest = explored[-1].params
-    recoveries = experts(given, str(latest["explore_from"])) if latest["M"] else 0
+    recoveries = experts(given, str(latest.get("explore_from", ""))) if latest["M"] else 0
     return tasks(given, "train") + recoveries
+
+
+def _rehearsed(node: Node) -> int:
+    """Episodes that search plays of a task before it is acted on for good: of a tree, so many before each action."""
+    if node.notebook.stage != "decide":
+        return 0
+    actions = {"mcts": _typical(node).steps, "best_of": 1}.get(str(node.params["how"]), 0)
+    return actions * int(node.params["simulations"])
 
 
 def _episodes(node: Node, n: int) -> dict[str, Episode]:
     given = node.params
     context = int(given["context"])
-    most = Episode(TURNS, min(TURNS * int(given["max_new_tokens"]), context), context)
-    return {"typical": TYPICAL[str(given["format"])].times(n), "most": most.times(n)}
+    turns = envs.turns(
+        str(given["benchmark"]),
+        data=str(expand(given["data"])),
+        sizes=str(given["sizes"]),
+        seed=int(given["world_seed"]),
+    )
+    most = Episode(turns, min(turns * int(given["max_new_tokens"]), context), context)
+    return {"typical": _typical(node).times(n), "most": most.times(n)}
+
+
+def _typical(node: Node) -> Episode:
+    return TYPICAL.get(str(node.params["format"]), TYPICAL["chat"])
 
 
 class Shape(NamedTuple):
@@ -209,11 +238,11 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
     for node in nodes:
         kind, given = node.notebook.stage, node.params
         trained = next((n for n in (node, *reversed(upstream(node))) if "base" in n.params), None)
-        if trained is None or kind not in ("train", "dpo", "explore", "evaluate"):
+        if trained is None or kind not in ("train", "dpo", *PLAYING):
             continue
         base = str(trained.params["base"])
         known = shape(base)
-        if kind in ("explore", "evaluate"):
+        if kind in PLAYING:
             slots, context = int(given["slots"]), int(given["context"])
             out[Use(base, f"play {slots} × {context:,} tokens")] = known and rollout_memory(
                 known, slots=slots, context=context

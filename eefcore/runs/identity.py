@@ -1,6 +1,6 @@
 """The identity of a stage: one function for the plan, which looks for it, and for the stage, which takes it.
 
-It is `store.identity`, but for a base model. That is known by what its folder holds: `tiny` is another
+It is `store.identity`, but for a model that a parameter names. That is known by what its folder holds: `tiny` is another
 base once `make base` has made it anew, and a folder that is moved is the same one. A hub name is its name
 alone; name a revision's folder where that may change.
 """
@@ -16,15 +16,15 @@ from eefcore.disk import told
 from eefcore.runs.notebook import Value
 from eefcore.runs.params import expand
 
-BASE = "base"
-"""The parameter that names the model which training starts from."""
+MODELS = ("base", "critic")
+"""The parameters that name a model: what training starts from, and who ranks actions."""
 
 
 def identity(notebook: str, params: Mapping[str, Value], inputs: Mapping[str, str]) -> str:
     """The hash of what a stage's result follows from; `inputs` are identities."""
-    if base := params.get(BASE):
-        path = Path(policies.model_path(str(expand(base))))
-        if path.is_dir():
+    for name in MODELS:
+        path = Path(policies.model_path(str(expand(params.get(name) or ""))))
+        if params.get(name) and path.is_dir():
             with told("read", path):
-                inputs = {**inputs, f"{BASE} model": folder_content(path)}
+                inputs = {**inputs, f"{name} model": folder_content(path)}
     return store.identity(notebook, params, inputs)

@@ -11,7 +11,9 @@
       ETO:   {iterations: 4, learn: dpo, explore: {M: 0}}
 
 What a method says is all that methods differ in. `learn` is how it learns from its second iteration on: `sft`
-on selected solutions, if it does not say, or `dpo` on preferences. The nearest entry wins: method, then stages, then
+on selected solutions, if it does not say, or `dpo` on preferences. A method that names `search` grows trees where others
+explore, one that names `pairs` takes its preferences from what it did itself, and one that names `decide` searches at
+test time, each with what it says there or with `{}` as it stands (`SWAPS`). The nearest entry wins: method, then stages, then
 shared, then the notebook's default. Papermill would only warn of an unknown name and never looks at
 types; here both raise ParamsError, which names the file, the key, what is allowed and the closest match.
 
@@ -41,10 +43,13 @@ PLANNED = frozenset({"iteration", "split", "version"})
 """Parameters that belong to the identity and that a params file may not set: i and the panel come from
 the algorithm, the version from the notebook, which raises it when a change in it changes results."""
 
-STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", "report")
+SWAPS: Mapping[str, str] = {"search": "explore", "pairs": "preferences", "decide": "evaluate"}
+"""Stages that a method has by naming them, and those whose place they take; of `evaluate`, the test panel's."""
+
+STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", *SWAPS, "report")
 """The stages of the algorithms, each a notebook."""
 
-LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "dpo")}
+LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "pairs", "dpo")}
 """How a method may learn, and the stages that only such a method has."""
 
 Values = Mapping[str, Value]
@@ -197,6 +202,9 @@ class _Reader:
         others = [stage for how, own in LEARN.items() if how != learn for stage in own if stage in given]
         if others:
             raise self.error(f"{where}.{others[0]}", f"a method with learn: {learn} has no such stage")
+        twice = [(own, other) for own, other in SWAPS.items() if own != "decide" and {own, other} <= {*given}]
+        for own, other in twice:
+            raise self.error(f"{where}.{other}", f"{own} takes its place; say one of the two")
         return Method(name, iterations, learn, self.stages(where, given))
 
     def stages(self, where: str, given: dict[str, object]) -> dict[str, dict[str, Value]]:

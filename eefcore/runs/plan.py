@@ -4,6 +4,7 @@
                                 └ evaluate.1 (dev)               └ evaluate.2 (dev)
 
     learn: dpo                    explore.1 ─ preferences.2 ─ dpo.2 ─ …
+    and search, pairs, decide     search.1  ─ pairs.2       ─ dpo.2 ─ …      decide.test        Agent Q, Algorithm 1
 
 A stage is known by what it computes: the hash of its notebook, its parameters (the version it declares
 among them) and its inputs' identities. Methods that begin alike therefore share their beginnings, and
@@ -22,7 +23,7 @@ from typing import Protocol, TypeVar
 from eefcore import store
 from eefcore.runs.identity import identity
 from eefcore.runs.notebook import Notebook, Value
-from eefcore.runs.params import Method, Params
+from eefcore.runs.params import SWAPS, Method, Params
 
 K = TypeVar("K")
 Inputs = Mapping[str, "Node"]
@@ -54,7 +55,7 @@ class Node:
 
 
 class Stage(Protocol):
-    """Adds one stage of a method to the plan, or finds it there."""
+    """Adds one stage of a method to the plan, or finds it there; `params.SWAPS` says which are in another's place."""
 
     def __call__(self, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
         """Stage `name`, the `which`-th of its kind: `explore.2`."""
@@ -90,7 +91,8 @@ def preference_rounds(iterations: int, stage: Stage) -> dict[str, Node]:
     """ETO: behaviour cloning, then rounds of exploration and DPO; left behind as by `algorithm_1`, and the pairs.
 
     A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
-    learnt from again, since what failed then is not what fails now.
+    learnt from again, since what failed then is not what fails now. With trees in place of simulations and `pairs` of
+    them it is Agent Q's Algorithm 1, which begins with a model that was trained on demonstrations, too.
     """
     experts = stage("expert", "", {})
     examples = stage("select", "1", {"experts": experts})
@@ -128,6 +130,8 @@ def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str
     """The stages of every method of `params`, as `<method>/<stage>`; those not yet in `nodes` are added there."""
 
     def stage(method: Method, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
+        swapped = (own for own, other in SWAPS.items() if other == name and own in method.stages)
+        name = next(swapped, name) if split != "dev" else name
         notebook = notebooks[name]
         values = params.values(notebook, method)
         planned: dict[str, Value] = {"iteration": int(which) if which.isdecimal() else 0, "split": split}

@@ -16,13 +16,15 @@ from eefcore.runs import estimate
 from eefcore.runs.plan import Node, methods, told
 from eefcore.store import Metric, StageRecord
 
+PIPED = 160  # columns
+
 
 def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
     """Print each stage: its folder, the methods it serves, what it reads, what differs from its notebook.
 
     Of the runs of a suite, which are alike, the first; of the others how much there is to do.
     """
-    console = console or Console(markup=False, highlight=False)
+    console = console or _console()
     serves, shown = methods(n.inputs for n in nodes), set()
     for run, group in groupby(nodes, key=lambda n: n.run):
         stages = list(group)
@@ -49,6 +51,12 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
         _show_memory(nodes, console)
 
 
+def _console() -> Console:
+    """The terminal; a file or a pipe has no width, and is given one that no number is broken in."""
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(markup=False, highlight=False, width=PIPED)
+
+
 def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console: Console) -> None:
     """What each method asks for, finished or not; of a suite, the methods of its first seed, and all of it."""
     table = _table(
@@ -71,7 +79,7 @@ def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console:
 
 def _explored(nodes: Sequence[Node]) -> str:
     """Simulations, iteration by iteration: `3 × 2,835` where they are alike."""
-    explored = [estimate.work(n).simulations for n in nodes if n.notebook.stage == "explore"]
+    explored = [estimate.work(n).simulations for n in nodes if n.notebook.stage in ("explore", "search")]
     alike = ((n, len(list(group))) for n, group in groupby(explored))
     return " + ".join(f"{times} × {n:,}" if times > 1 else f"{n:,}" for n, times in alike) or "0"
 
@@ -114,7 +122,7 @@ def show_run(run: str, console: Console | None = None) -> None:
     Raises:
         StoreError: there is no such run.
     """
-    console = console or Console(markup=False, highlight=False)
+    console = console or _console()
     records = store.stages(run)
     if not records:
         raise StoreError(

@@ -29,6 +29,8 @@ from eefcore.envs.webshop.agentlite_pages import AgentLitePages, shown_goal, wra
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.session import END, ITEM, RESULTS, START, SUB, Answer, Session, selected
 from eefcore.envs.webshop.shop import Shop
+from eefcore.protocols import Skill
+from eefcore.skills import matching
 
 WRONG_ACTION = '"This is the wrong action to call. Please check your available action list.'
 """The stray quote is AgentLite's."""
@@ -98,6 +100,10 @@ class AgentLite:
         if name == "Finish":
             return Answer(session, argument, 0.0, True)
         return Answer(session, WRONG_ACTION)
+
+    def irreversible(self, action: str) -> bool:
+        """Whether `action` is a click on Buy Now, on whatever page."""
+        return parsed(action) == ("click", pages.BUY)
 
     def command(self, goal: Goal, session: Session, command: str) -> Answer:
         """The site's answer: where it leads and what it shows, in `WEB PAGE: {…}` but for a format error."""
@@ -202,6 +208,6 @@ def _as_text(value: Any) -> str:
     return str(value).encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _click(button: str) -> str:
-    """A regular expression that finds a click on `button` in an action."""
-    return rf'click\[\s*\{{\s*"button"\s*:\s*"{re.escape(button)}"\s*\}}\s*\]'
+def _click(button: str) -> Skill:
+    """What clicks `button`."""
+    return matching(rf'click\[\s*\{{\s*"button"\s*:\s*"{re.escape(button)}"\s*\}}\s*\]')

@@ -137,6 +137,10 @@ class WebShopBenchmark:
         """An environment; all of a benchmark share one shop and one memory of states."""
         return WebShop(self.goals, self.interface, self._memory)
 
+    def irreversible(self, action: str) -> bool:
+        """Whether `action` can't be undone outside a simulation: it buys."""
+        return self.interface.irreversible(action)
+
     def tasks(self, split: str) -> tuple[str, ...]:
         """Task ids of `train`, `dev` or `test`, in the order of the file, or of their hashes.
 

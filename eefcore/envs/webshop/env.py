@@ -8,6 +8,7 @@ from typing import Protocol
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.session import Answer, Session
 from eefcore.errors import EpisodeOver, UnknownTask
+from eefcore.protocols import Skill
 from eefcore.types import State, Transition
 
 
@@ -15,7 +16,7 @@ class Interface(Protocol):
     """How the shop is shown to an agent, and what its actions mean."""
 
     name: str
-    skills: Mapping[str, str]
+    skills: Mapping[str, Skill]
     max_turns: int
 
     def start(self, goal: Goal) -> Answer:
@@ -23,6 +24,9 @@ class Interface(Protocol):
 
     def act(self, goal: Goal, session: Session, action: str) -> Answer:
         """What `action` leads to from `session`. Pure, and never an exception, whatever the text."""
+
+    def irreversible(self, action: str) -> bool:
+        """Whether `action` buys."""
 
 
 class Memory:

@@ -21,6 +21,7 @@ from eefcore.envs.webshop.official_pages import OfficialPages, Target
 from eefcore.envs.webshop.pages import BACK, BUY, NEXT, PREV, Kind
 from eefcore.envs.webshop.session import END, ITEM, RESULTS, SUB, Answer, Session, selected
 from eefcore.envs.webshop.shop import Shop
+from eefcore.skills import matching
 
 _ACTION = re.compile(r"(.+)\[(.+)\]")
 _REACT = re.compile(r"(?:^|\n)[ \t]*Action:")
@@ -41,7 +42,10 @@ class OfficialText:
 
     def __init__(self, shop: Shop, *, rich: bool) -> None:
         self.name = "text_rich" if rich else "text"
-        self.skills = {"Next": r"(?i)click\[next >\]", "Back": r"(?i)click\[back to search\]"}
+        self.skills = {
+            "Next": matching(r"(?i)click\[next >\]"),
+            "Back": matching(r"(?i)click\[back to search\]"),
+        }
         self._shop = shop
         self.pages = OfficialPages(shop, rich=rich)
 
@@ -59,6 +63,10 @@ class OfficialText:
             if target is not None:
                 return self._clicked(goal, session, argument, target)
         return self._shown(goal, session)
+
+    def irreversible(self, action: str) -> bool:
+        """Whether `action` is a click on Buy Now, on whatever page."""
+        return parsed(action) == ("click", BUY.lower())
 
     def _clicked(self, goal: Goal, session: Session, button: str, target: Target) -> Answer:
         """Buttons go by their words, whatever carries them, before products and options, as officially."""
