@@ -13,6 +13,7 @@ from eefcore.envs.webshop.generate import FILES, SHARES, write_catalogue
 from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
 from eefcore.errors import DataError
 from eefcore.experts import shop
+from eefcore.experts.players import demonstrate
 
 PER_PAGE = 3
 PAGE = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
@@ -59,7 +60,7 @@ def check_kinds(benchmark):
 def wins(benchmark, strength):
     """Tasks won by the shopper of that strength."""
     expert = shop.shopper(benchmark, strength)
-    return {t.task_id for t in shop.demonstrate(benchmark, expert, benchmark.goals) if t.win}
+    return {t.task_id for t in demonstrate(benchmark, expert, benchmark.goals) if t.win}
 
 
 # What the tasks need ------------------------------------------------------------------------------------
