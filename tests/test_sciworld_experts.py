@@ -22,7 +22,13 @@ from eefcore.experts.sciworld.thoughts import nav, plan, thought
 from eefcore.exploration import verified
 from eefcore.types import History, Mark, Stop
 
-simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("worlds")]
+simulated = [
+    pytest.mark.java,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.xdist_group("jvm"),
+    pytest.mark.usefixtures("worlds"),
+]
 
 KITCHEN = (
     "Your task is to boil water.\n"
@@ -266,12 +272,12 @@ class TestExperts:
         assert sum(t.win for t in played) < len(played) / 2
 
     def test_experts_win_by_their_strength_and_fail_by_marked_mistakes(self, world, strong):
-        weak = [t for seed in range(2) for t in shown(world, "weak", seed)]
+        weak = shown(world, "weak")
         for t in (*strong, *weak):
             assert t.win or t.marks
             assert all(isinstance(m, Mark) and m.step < len(t) for m in t.marks)
-        assert len(strong) > sum(t.win for t in strong) > sum(t.win for t in weak) > 0
-        assert sum(t.win for t in strong) / len(strong) == pytest.approx(0.7, abs=0.2)
+        wins = [sum(t.win for t in played) / len(played) for played in (strong, weak)]
+        assert wins == pytest.approx([0.7, 0.5], abs=0.2)
 
     def test_failures_can_be_explored_from_those_that_give_up_too(self, world, strong):
         """What an episode came to when its player left is 0, there and when it is played again."""

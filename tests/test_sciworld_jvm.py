@@ -28,7 +28,7 @@ worlds = [Simulator() for _ in range(int(sys.argv[1]))]
 worlds[0].load("boil", 0)
 print(*(w.jvm.pid for w in worlds), flush=True)
 """
-PATIENCE = 30.0  # seconds; it takes well under one on a machine that is idle
+PATIENCE = 60.0  # seconds; it takes well under one on a machine that is idle
 
 
 @contextmanager

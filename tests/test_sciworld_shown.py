@@ -17,7 +17,13 @@ from eefcore.experts.sciworld.thoughts import nav
 from eefcore.policies import tiny
 from eefcore.rollout import replayed
 
-pytestmark = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("worlds")]
+pytestmark = [
+    pytest.mark.java,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.xdist_group("jvm"),
+    pytest.mark.usefixtures("worlds"),
+]
 
 N = 120
 

@@ -76,8 +76,10 @@ class Jvm:
     def __init__(self, flags: tuple[str, ...] = FLAGS) -> None:
         if lack := missing():
             raise SimulatorError(lack)
-        from py4j.java_gateway import GatewayParameters, JavaGateway
+        from py4j.java_gateway import GatewayConnection, GatewayParameters, JavaGateway
 
+        # py4j calls it when Ctrl-C comes in a call, and does not have it
+        GatewayConnection.shutdown_socket = lambda connection, *ports: connection.close()
         started = _start(flags)
         self.pid = started.process.pid
         self._process, self._lock = started.process, threading.RLock()
@@ -91,6 +93,7 @@ class Jvm:
                 read_timeout=PATIENCE,
             )
         )
+        self._hang_up = weakref.finalize(self, _hang_up, self._gateway, os.getpid())
         self.classes: Any = self._gateway.jvm
         _running.add(self)
         with self.calling():
@@ -141,7 +144,7 @@ class Jvm:
         """End the process, if it has not ended. What it held is gone."""
         with self._lock:
             _running.discard(self)
-            self._gateway.close()
+            self._hang_up()
             self._end()
 
     def _check(self, flags: tuple[str, ...]) -> None:
@@ -195,6 +198,11 @@ def _start(flags: tuple[str, ...]) -> _Started:
     raise SimulatorError(
         f"{' '.join(command)} did not start: {' '.join(said)[-500:]!r}; it needs Java 11 or newer"
     )
+
+
+def _hang_up(gateway: Any, owner: int) -> None:
+    if os.getpid() == owner:  # in a forked child the line is our parent's
+        gateway.close()
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
