@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.java, pytest.mark.xdist_group("jvm")]
 
 STARTED = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from eefcore.envs.sciworld.simulator import Simulator
 worlds = [Simulator() for _ in range(int(sys.argv[1]))]
 worlds[0].load("boil", 0)
@@ -126,11 +127,14 @@ def test_ctrl_c_in_a_call_ends_the_simulator_and_not_only_the_call():
     """Calls and answers are matched by their order: an answer that nobody waited for would be the next call's."""
     simulator = Simulator()
     java = psutil.Process(simulator.jvm.pid)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        for _ in range(10_000):
-            simulator.load("boil", 0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(10_000):
+                simulator.forget(simulator.load("boil", 0))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert left([java]) == [] and not simulator.jvm.alive
     with pytest.raises(SimulatorError, match="has ended; load the task anew"):
         simulator.load("boil", 0)

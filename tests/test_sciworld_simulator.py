@@ -275,7 +275,8 @@ class TestWorlds:
         ends = [worlds.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)]
         assert [seen.observation for seen in ends[1:]] == GOLD[12].observations
         played = list(steps)
-        assert played[-len(actions) :] == list(actions)  # each once, behind the look around of a load, if there was one
+        # Each once, behind the look around of a load, if there was one.
+        assert played[-len(actions) :] == list(actions)
         assert [
             worlds.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)
         ] == ends
