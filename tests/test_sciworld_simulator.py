@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -268,25 +269,31 @@ for (task, variation), actions in json.load(sys.stdin):
     assert [[seen[:2] for seen in show(simulator, *play)[1:]] for play in plays] == theirs
 
 
-class TestWorlds:
-    def test_a_state_is_remembered_and_its_world_taken_on_from_there(self, worlds, monkeypatch):
-        steps = counted(monkeypatch)
-        memory, actions = Memory(), tuple(GOLD[12].actions)
-        ends = [worlds.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)]
-        assert [seen.observation for seen in ends[1:]] == GOLD[12].observations
-        played = list(steps)
-        # Each once, behind the look around of a load, if there was one.
-        assert played[-len(actions) :] == list(actions)
-        assert [
-            worlds.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)
-        ] == ends
-        assert list(steps) == played
+@pytest.fixture
+def fresh() -> Iterator[Worlds]:
+    """Worlds in which nobody stands anywhere yet."""
+    with closing(Worlds()) as worlds:
+        yield worlds
 
-    def test_a_way_back_is_played_again_and_compared(self, worlds, monkeypatch):
-        memory, actions = Memory(), tuple(GOLD[12].actions)
-        worlds.look(Place(GOLD[12].task, actions[:4]), memory)
+
+class TestWorlds:
+    def test_a_state_is_remembered_and_its_world_taken_on_from_there(self, fresh, monkeypatch):
         steps = counted(monkeypatch)
-        worlds.look(Place(GOLD[12].task, (*actions[:2], "inventory")), memory)
+        memory, actions = Memory(), tuple(GOLD[12].actions)
+        ends = [fresh.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)]
+        assert [seen.observation for seen in ends[1:]] == GOLD[12].observations
+        told = ["look around", *actions]  # each once, behind the look around of the load
+        assert steps == told
+        assert [
+            fresh.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)
+        ] == ends
+        assert steps == told
+
+    def test_a_way_back_is_played_again_and_compared(self, fresh, monkeypatch):
+        memory, actions = Memory(), tuple(GOLD[12].actions)
+        fresh.look(Place(GOLD[12].task, actions[:4]), memory)
+        steps = counted(monkeypatch)
+        fresh.look(Place(GOLD[12].task, (*actions[:2], "inventory")), memory)
         assert steps == ["look around", *actions[:2], "inventory"]
 
     def test_a_simulator_that_dies_is_replaced_and_the_state_is_the_same(self):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from eefcore import envs
 from eefcore.errors import DataError, ParamsError
 from eefcore.experts import shop
+from eefcore.experts.players import demonstrate
 from eefcore.experts.shopper import Mistakes
 from eefcore.exploration import expert_starts, initial_starts
 from eefcore.policies.scripted import Scripted
@@ -372,7 +373,7 @@ def quick_selection(benchmark, M=5):
     """What is trained after a naive shopper explored an imperfect expert once: (first, n_expert, length) by task."""
     expert = shop.shopper(benchmark, "perfect")
     expert.name, expert.mistakes = "clumsy", CLUMSY
-    experts = list(shop.demonstrate(benchmark, expert, benchmark.tasks("train")))
+    experts = list(demonstrate(benchmark, expert, benchmark.tasks("train")))
     policy = Scripted(shop.shopper(benchmark, "naive").act, name="naive")
     starts = [
         *initial_starts(benchmark, benchmark.tasks("train"), (0.0,), seed=0),
