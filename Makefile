@@ -1,7 +1,7 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
 # make test   the tests; with CI=true the slow ones and the notebooks as well
 # make lab    JupyterLab on the notebooks
-# make base   the committed tiny bases anew, two hours; stages that stand on them are known by their content
+# make base   the tiny bases anew, three hours; stages that stand on them are known by their content
 # make check  ruff
 # make lock   requirements.lock anew, from what is installed
 # Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
@@ -30,12 +30,13 @@ lab: setup
 	$(BIN)/jupyter lab notebooks
 
 base: setup
-	cd notebooks && for half in base base_again base_qwen base_sciworld; do \
+	cd notebooks && for half in base base_again base_qwen base_sciworld base_agentq; do \
 		EEF_START=$$(echo ../results/base/base-*/model) ../$(BIN)/papermill \
 			-f ../params/notebooks/01_$$half.yaml 01_base.ipynb ../results/01_$$half.ipynb || exit 1; done
 	cp results/base_again/base-*/model/* eefcore/policies/base/
 	cp results/base_qwen/base-*/model/* eefcore/policies/base_qwen/
-	mkdir -p eefcore/policies/base_sciworld && cp results/base_sciworld/base-*/model/* eefcore/policies/base_sciworld/
+	cp results/base_sciworld/base-*/model/* eefcore/policies/base_sciworld/
+	mkdir -p eefcore/policies/base_composite && cp results/base_agentq/base-*/model/* eefcore/policies/base_composite/
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
