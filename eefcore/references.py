@@ -8,7 +8,7 @@ gate          that the trainer computes what was stored, before it learns from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,14 +59,12 @@ def referenced(
         bf16: as the trainer that will read them computes.
         on_rows: hears how many rows are done; two a pair, or one an action where h_t does not grow.
     """
-    sides = [(rows(p.chosen, renderer), rows(p.rejected, renderer)) for p in preferences]
-    fits = [all(len(r.tokens) <= context for side in pair for r in side) for pair in sides]
-    kept = [side for pair, fit in zip(sides, fits, strict=True) if fit for side in pair]
-    logps = _logps(model, kept, _pad(renderer), batch_tokens, bf16, on_rows)
-    fitting = [p for p, fit in zip(preferences, fits, strict=True) if fit]
+    fitting = _fitting(preferences, renderer, context)
+    sides = [side for _, both in fitting for side in both]
+    logps = _logps(model, sides, _pad(renderer), batch_tokens, bf16, on_rows)
     scored = [
         msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected)
-        for p, chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
+        for (p, _), chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
     ]
     return Referenced(scored, len(preferences) - len(scored))
 
@@ -91,11 +89,16 @@ def completed(
     scored = referenced(
         unknown, model, renderer, context=context, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
     )
-    known = [p for p in preferences if p.chosen_logps]
-    sides = [[*rows(p.chosen, renderer), *rows(p.rejected, renderer)] for p in known]
-    fits = [all(len(r.tokens) <= context for r in side) for side in sides]
-    kept = [p for p, fit in zip(known, fits, strict=True) if fit]
+    kept = [p for p, _ in _fitting([p for p in preferences if p.chosen_logps], renderer, context)]
     return Referenced([*kept, *scored.preferences], len(preferences) - len(kept) - len(scored.preferences))
+
+
+def _fitting(
+    preferences: Iterable[Preference], renderer: Renderer, context: int
+) -> list[tuple[Preference, tuple[list[Row], list[Row]]]]:
+    """Those of which no row of either side is longer than `context`, and the rows of both sides."""
+    read = ((p, (rows(p.chosen, renderer), rows(p.rejected, renderer))) for p in preferences)
+    return [(p, both) for p, both in read if all(len(r.tokens) <= context for side in both for r in side)]
 
 
 def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
