@@ -18,14 +18,13 @@ so that other work on the machine disturbs little; wall figures stand beside the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
+from measuring import MB, Row, Took, each, told
 from scienceworld import ScienceWorldEnv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -36,32 +35,6 @@ from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
 
 DEPTH = 20
 WORLDS = 128  # that stand in one process, by default
-MB = 1e6
-
-
-class Row(NamedTuple):
-    """A line of the table: what, how much by CPU and by wall, the package's figure, and what is asked for."""
-
-    what: str
-    value: float
-    unit: str
-    wall: float | None = None
-    package: float | None = None
-    asked: str = ""
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times better than the package: more of a rate, less of anything else."""
-        if self.package is None:
-            return None
-        return self.value / self.package if self.unit == "/s" else self.package / self.value
-
-
-class Took(NamedTuple):
-    """Seconds of the processor and of the wall."""
-
-    cpu: float
-    wall: float
 
 
 def main() -> None:
@@ -77,12 +50,8 @@ def main() -> None:
     rows = [*ours(episodes, args.rounds)]
     start, steps, memory = packages(episodes, args.package_steps)
     package = {"start-up": start, "steps": steps, "memory": memory}
-    rows = [row._replace(package=package.get(row.what)) for row in rows]
-    show(rows)
-    if args.out:
-        args.out.write_text(
-            json.dumps([row._asdict() | {"ratio": row.ratio} for row in rows], indent=1) + "\n"
-        )
+    rows = [row._replace(peer=package.get(row.what)) for row in rows]
+    told(rows, "package", args.out)
 
 
 def ours(episodes: Sequence[Gold], rounds: int) -> list[Row]:
@@ -188,12 +157,6 @@ def spent(process: psutil.Process) -> float:
     return time.process_time() + there.user + there.system
 
 
-def each(function: Callable, items: Sequence) -> None:
-    """Calls `function` on every item."""
-    for item in items:
-        function(item)
-
-
 def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
@@ -207,16 +170,6 @@ def milliseconds(
 ) -> Row:
     """One figure of many times."""
     return Row(what, 1e3 * of([t.cpu for t in took]), "ms", 1e3 * of([t.wall for t in took]), asked=asked)
-
-
-def show(rows: Sequence[Row]) -> None:
-    """Prints the table."""
-    print(f"{'':18}{'here':>14}{'wall':>10}{'package':>10}{'ratio':>9}  asked")
-    for row in rows:
-        wall = f"{row.wall:,.1f}" if row.wall is not None else ""
-        package = f"{row.package:,.1f}" if row.package is not None else ""
-        ratio = f"{row.ratio:,.1f}x" if row.ratio is not None else ""
-        print(f"{row.what:18}{row.value:>11,.1f} {row.unit:2}{wall:>10}{package:>10}{ratio:>9}  {row.asked}")
 
 
 if __name__ == "__main__":

@@ -18,17 +18,16 @@ Rates count the process's own CPU seconds, so that other work on the machine dis
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
+from measuring import MB, Row, Took, each, told
 
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.catalogue import Catalogue
@@ -44,31 +43,6 @@ OFFICIAL_MEMORY_FULL = 16_000.0  # MB, 1.18 million products: AgentBench README,
 OFFICIAL_START_FULL = 180.0  # s, there
 
 FULL = 100_000  # products from which on the figures for the full set are the ones to compare with
-MB = 1e6
-
-
-class Row(NamedTuple):
-    """A line of the table: what, how much of which unit by CPU and by wall, and the official engine's figure."""
-
-    what: str
-    value: float
-    unit: str
-    wall: float | None = None
-    official: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times better than the official engine: more of a rate, less of anything else."""
-        if self.official is None:
-            return None
-        return self.value / self.official if self.unit == "/s" else self.official / self.value
-
-
-class Took(NamedTuple):
-    """Seconds of the processor and of the wall."""
-
-    cpu: float
-    wall: float
 
 
 def main() -> None:
@@ -83,11 +57,7 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.data or generated(args.products)
     rows = measured(folder, "synthetic" if args.data else "human", args.tasks)
-    show(rows)
-    if args.out:
-        args.out.write_text(
-            json.dumps([row._asdict() | {"ratio": row.ratio} for row in rows], indent=1) + "\n"
-        )
+    told(rows, "official", args.out)
 
 
 def generated(products: int) -> Path:
@@ -126,11 +96,9 @@ def measured(folder: Path, goals: str, n_tasks: int) -> list[Row]:
     return [
         Row("products", len(catalogue), ""),
         Row("build", build.cpu, "s", build.wall),
-        Row("start-up", start, "s", official=OFFICIAL_START_FULL if full else None),
-        Row("memory at start", memory, "MB", official=OFFICIAL_MEMORY_FULL if full else OFFICIAL_MEMORY_1K),
-        Row(
-            "memory after all", resident, "MB", official=OFFICIAL_MEMORY_FULL if full else OFFICIAL_MEMORY_1K
-        ),
+        Row("start-up", start, "s", peer=OFFICIAL_START_FULL if full else None),
+        Row("memory at start", memory, "MB", peer=OFFICIAL_MEMORY_FULL if full else OFFICIAL_MEMORY_1K),
+        Row("memory after all", resident, "MB", peer=OFFICIAL_MEMORY_FULL if full else OFFICIAL_MEMORY_1K),
         rate("searches cold", len(queries), cold),
         rate("searches cached", len(queries), cached),
         rate("steps first", n_steps, first, None if full else OFFICIAL_STEPS),
@@ -189,25 +157,9 @@ def timed(work: Callable[[], object]) -> tuple[object, Took]:
     return result, Took(time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def each(function: Callable, items: Iterable) -> None:
-    """Calls `function` on every item."""
-    for item in items:
-        function(item)
-
-
 def rate(what: str, n: int, took: Took, official: float | None = None) -> Row:
     """`n` things in the time they took."""
     return Row(what, n / took.cpu, "/s", n / took.wall, official)
-
-
-def show(rows: list[Row]) -> None:
-    """Prints the table."""
-    print(f"{'':18}{'here':>14}{'wall':>14}{'official':>12}{'ratio':>9}")
-    for row in rows:
-        wall = f"{row.wall:,.1f}" if row.wall is not None else ""
-        official = f"{row.official:,.0f}" if row.official is not None else ""
-        ratio = f"{row.ratio:,.1f}x" if row.ratio is not None else ""
-        print(f"{row.what:18}{row.value:>11,.1f} {row.unit:2}{wall:>14}{official:>12}{ratio:>9}")
 
 
 if __name__ == "__main__":
