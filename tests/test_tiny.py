@@ -15,7 +15,7 @@ from eefcore.experts.view import PHRASES, call
 from eefcore.formats import COMPACT
 from eefcore.masking import renderer, row
 from eefcore.policies import BASES, load_policy
-from eefcore.policies.tiny import ARCHITECTURES, PAD, Shape, make_model, make_tokenizer, texts
+from eefcore.policies.tiny import ARCHITECTURES, PAD, Shape, extended, make_model, make_tokenizer, texts
 from eefcore.rollout import Start, rollout
 from eefcore.types import History
 
@@ -128,13 +128,33 @@ def test_the_default_model_has_about_a_million_parameters(base):
     assert 1e6 < make_model(base, Shape()).num_parameters() < 5e6
 
 
-# The committed base -------------------------------------------------------------------------------------
+def test_a_model_that_can_read_learns_new_phrases_as_tokens():
+    said, new, old = ["buy a red hat", "buy a hat"] * 9, "\nTHOUGHT: ", "buy a"
+    tokenizer = make_tokenizer(said, vocabulary=400, phrases=[old])
+    model = make_model(tokenizer, Shape(hidden=16, layers=1, heads=2))
+    several, hat = ids(tokenizer, new), torch.tensor([ids(tokenizer, "buy a hat")])
+    rows = model.get_input_embeddings().weight.detach().clone()
+    with torch.no_grad():
+        before = model(hat).logits
+        model, tokenizer = extended(model, tokenizer, [old, new, new])
+        after = model(hat).logits
+    assert len(several) > 1 and [tokenizer.decode(i) for i in ids(tokenizer, new)] == [new]
+    (written,) = ids(tokenizer, new)
+    assert torch.allclose(model.get_input_embeddings().weight[written], rows[several].mean(0))
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    known = len(tokenizer) - 1
+    assert torch.allclose(after[..., :known], before[..., :known], atol=1e-6)
+    assert torch.equal(hat, torch.tensor([ids(tokenizer, "buy a hat")]))
 
 
-def test_the_base_is_small_and_fits_its_tokenizer(base):
-    model = AutoModelForCausalLM.from_pretrained(BASES["tiny"])
-    assert sum(p.stat().st_size for p in BASES["tiny"].iterdir()) < 8_000_000
-    assert 1e6 < model.num_parameters() < 5e6
+# The committed bases ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_the_bases_are_small_and_fit_their_tokenizers(name):
+    model, base = (auto.from_pretrained(BASES[name]) for auto in (AutoModelForCausalLM, AutoTokenizer))
+    assert sum(p.stat().st_size for p in BASES[name].iterdir()) < 8_000_000
+    assert 9e5 < model.num_parameters() < 5e6
     assert model.config.vocab_size >= len(base)
     assert model.config.pad_token_id == base.pad_token_id
     assert all(torch.isfinite(p).all() for p in model.parameters())

@@ -74,6 +74,22 @@ def make(texts: Iterable[str], shape: Shape, *, phrases: Sequence[str] = (), see
     return Made(make_model(tokenizer, shape, seed=seed), tokenizer)
 
 
+def extended(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, phrases: Sequence[str]) -> Made:
+    """The same two with a token for each of `phrases` that took several; it begins as the mean of those.
+
+    So a model that can read goes on in a format of its own, in which it would write every word letter by letter.
+    """
+    new = [p for p in dict.fromkeys(phrases) if len(tokenizer.encode(p)) > 1]
+    before = [tokenizer.encode(p) for p in new]
+    tokenizer.add_tokens([AddedToken(p, normalized=False) for p in new])
+    model.resize_token_embeddings(-(-len(tokenizer) // 64) * 64, mean_resizing=False)
+    with torch.no_grad():
+        rows = model.get_input_embeddings().weight
+        for phrase, several in zip(new, before, strict=True):
+            rows[tokenizer.convert_tokens_to_ids(phrase)] = rows[several].mean(0)
+    return Made(model, tokenizer)
+
+
 def make_tokenizer(
     texts: Iterable[str], *, vocabulary: int = 4096, phrases: Sequence[str] = ()
 ) -> PreTrainedTokenizerFast:
