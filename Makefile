@@ -29,14 +29,14 @@ test: setup
 lab: setup
 	$(BIN)/jupyter lab notebooks
 
+# Each run of 01_base, and the committed base that it becomes, before the next one that may start from it.
+BASES := base: base_again:base base_qwen:base_qwen base_sciworld:base_sciworld base_agentq:base_composite
+
 base: setup
-	cd notebooks && for half in base base_again base_qwen base_sciworld base_agentq; do \
+	cd notebooks && for made in $(BASES); do run=$${made%:*} to=$${made#*:}; \
 		EEF_START=$$(echo ../results/base/base-*/model) ../$(BIN)/papermill \
-			-f ../params/notebooks/01_$$half.yaml 01_base.ipynb ../results/01_$$half.ipynb || exit 1; done
-	cp results/base_again/base-*/model/* eefcore/policies/base/
-	cp results/base_qwen/base-*/model/* eefcore/policies/base_qwen/
-	cp results/base_sciworld/base-*/model/* eefcore/policies/base_sciworld/
-	mkdir -p eefcore/policies/base_composite && cp results/base_agentq/base-*/model/* eefcore/policies/base_composite/
+			-f ../params/notebooks/01_$$run.yaml 01_base.ipynb ../results/01_$$run.ipynb || exit 1; \
+		test -z "$$to" || { mkdir -p ../eefcore/policies/$$to && cp ../results/$$run/base-*/model/* ../eefcore/policies/$$to/; }; done
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

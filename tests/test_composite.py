@@ -19,7 +19,9 @@ from eefcore.envs.composite import CompositeBenchmark
 from eefcore.errors import MaskError
 from eefcore.experts import scripted, shop
 from eefcore.experts.composed import Composed, composed, parted
+from eefcore.experts.composed_skills import ACTING
 from eefcore.experts.players import demonstrate
+from eefcore.experts.view import BACK, call
 from eefcore.formats import COMPOSITE, COMPOSITE_COMPACT, RememberedChat, format_named
 from eefcore.losses import sequence_logp
 from eefcore.masking import IGNORE, Renderer
@@ -116,6 +118,19 @@ def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
             said = s.example.trajectory.actions[-1]
             told = " ".join(s.example.trajectory.actions[:-1])
             assert command(said) == ("2" if "closest" in told or "there is no" in told else "1")
+
+
+def test_a_base_is_shown_a_way_out_now_and_then_where_nothing_fits(world):
+    """And nowhere else: `Next >` and `Back to Search` after a judgement that nothing here is right."""
+    settled = tried = 0
+    for s in scripted.skills(world, world.tasks("train"), n=900, seed=1):
+        if s.name in ACTING:
+            action = s.example.trajectory.actions[s.example.first]
+            out = command(action) in (call("click", "Next >"), call("click", BACK))
+            tried += out
+            settled += "closest" in action or ("there is no " in action and not out)
+            assert not (out and "fits. I should" in action.replace("None fits. I should", ""))
+    assert 0.1 < tried / (tried + settled) < 0.3
 
 
 # ------------------------------------------------------------------------------ how it is written and trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 
@@ -11,8 +12,8 @@ from eefcore import envs, skills
 from eefcore.envs.sciworld.env import command
 from eefcore.experts import scripted
 from eefcore.experts.sciworld import lab
-from eefcore.experts.sciworld.scene import HOUSE, scene
-from eefcore.experts.sciworld.skills import SHARES, show
+from eefcore.experts.sciworld.scene import HOUSE, scene, way
+from eefcore.experts.sciworld.skills import NAMINGS, SHARES, show
 from eefcore.experts.sciworld.thoughts import nav
 from eefcore.policies import tiny
 from eefcore.rollout import replayed
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.usefixtures("worlds"),
 ]
 
-N = 120
+N = 200 * NAMINGS
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +58,29 @@ def test_skills_come_in_their_shares(shown):
         assert told[name] / N == pytest.approx(share, abs=0.12)
 
 
-def test_equal_seeds_show_equal_skills(world, shown):
+def test_equal_seeds_show_equal_skills(world):
     naive = lab.scientist(world, "naive")
     tasks = world.tasks("train")
-    assert list(show(world, naive, tasks, n=20, seed=0)) == shown[:20]
-    assert list(show(world, naive, tasks, n=20, seed=1)) != shown[:20]
+    one, same, other = (list(show(world, naive, tasks, n=20, seed=seed)) for seed in (0, 0, 1))
+    assert one == same != other
 
 
 def test_every_skill_is_really_played_and_trains_something(world, shown):
     assert {s.example.trajectory.task_id for s in shown} == set(world.tasks("train"))
-    for s in shown:
+    for s in shown[::NAMINGS]:
         told = s.example.trajectory
         assert replayed(world.make(), told) is told
         assert trained(s.example) and told.n_expert == s.example.first
+
+
+def test_what_was_played_is_shown_in_other_names_too(shown):
+    for i in range(0, N, NAMINGS):
+        played, *renamed = shown[i : i + NAMINGS]
+        for s in renamed:
+            assert (s.name, s.example.first) == (played.name, played.example.first)
+            verbs = [[command(a).split()[0] for a in x.example.trajectory.actions] for x in (played, s)]
+            assert verbs[0] == verbs[1]
+    assert len({s.example.trajectory.history for s in shown}) > N / 2
 
 
 def test_what_is_no_strategy_is_trained(world, shown):
@@ -85,6 +96,19 @@ def test_what_is_no_strategy_is_trained(world, shown):
             assert not [t for t in trained(s.example) if t.startswith("open ") and not nav(t)]
 
 
+def test_an_errand_walks_the_plan_s_way(world, shown):
+    naive, walked = lab.scientist(world, "naive"), 0
+    for s in shown[::NAMINGS]:
+        told = trained(s.example)
+        if s.name == "errand" and nav(told[0]):
+            plan = naive.plan(s.example.trajectory.task_id).actions
+            first = s.example.first
+            assert tuple(told) == plan[first : first + len(told)]
+            assert all(nav(t) for t in told[:-1])
+            walked += 1
+    assert walked > 5
+
+
 def test_doors_are_never_those_that_were_come_by(shown):
     for example in of(shown, "door"):
         history = example.trajectory.history
@@ -92,6 +116,21 @@ def test_doors_are_never_those_that_were_come_by(shown):
         for before, told in zip(rooms[example.first :], trained(example), strict=False):
             if nav(told):
                 assert nav(told) in HOUSE[before] and nav(told) not in rooms[: rooms.index(before)]
+
+
+def test_ways_lead_where_it_was_said_and_are_the_shortest(shown):
+    walked = 0
+    for example in of(shown, "way"):
+        history, first = example.trajectory.history, example.first
+        said = history.actions[first - 1] if first else ""
+        if command(said) != "look around":
+            continue  # no room of this task could be come to by a way forward: shown as `room`
+        there = re.search(r", (?:in the )?([a-z ]+)\. I should", said)[1]
+        rooms = [scene(history.at(i)).room for i in range(first, len(history) + 1)]
+        entered = [b for a, b in itertools.pairwise(rooms) if a != b]
+        assert tuple(entered) == way(rooms[0], there) and trained(example)[-1] == "look around"
+        walked += 1
+    assert walked > 5
 
 
 def test_what_is_said_to_be_here_is_listed(shown):

@@ -5,9 +5,11 @@
     rank       of actions that may be taken, the one that helps most, and why
     verdict    whether an episode that is over solved its task, as far as its actions tell
 
-Each is one action after its h_t. The first five teach no navigation as a choice. `rank` does judge it: that to turn the
-page or to go back is better than what does not fit. So the base is a better critic than it is an agent, as large models
-are said to be, and how much AI feedback is worth follows from that; the experiments without it say how much.
+Each is one action after its h_t. The first five teach navigation as something that may be tried: where nothing fits the
+naive shopper takes the closest, and in one such case of `1 / TRIES` what the perfect one would do is shown instead. So the
+base proposes, now and then, to turn the page or to go back, as a prompted large model would, and greedily never does.
+`rank` does judge it: that it is better than what does not fit. So the base is a better critic than it is an agent, as large
+models are said to be, and how much AI feedback is worth follows from that; the experiments without it say how much.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from eefcore.composite import COMMAND, EXPLANATION, PLAN, THOUGHT, Parts, writte
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.envs.webshop.words import OPTION_VALUES
 from eefcore.experts import shop, skills
-from eefcore.experts.composed import composed, parted
+from eefcore.experts.composed import Composed, composed, parted
 from eefcore.experts.scripted import Shown
 from eefcore.experts.shopper import Judge
 from eefcore.experts.view import BACK, View, call, view
@@ -29,6 +31,9 @@ from eefcore.types import Example, History, Stop, Trajectory
 
 SHARES = {"act": 0.5, "rank": 0.25, "options": 0.17, "verdict": 0.08}
 ACTING = {"shop": 0.3, "page": 0.25, "open": 0.15, "again": 0.2, "refused": 0.1}
+
+TRIES = 0.2
+"""The share of states where nothing fits at which an expert's way out is shown, and not what the naive shopper does."""
 
 ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number alone."
 
@@ -76,19 +81,27 @@ def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: i
     """`n` skills on random ones of `tasks`, in the proportions of `SHARES`."""
     rng = random.Random(f"composed skills {seed}")
     naive = shop.shopper(benchmark.inner, "naive")
+    perfect = Composed(shop.shopper(benchmark.inner, "perfect"))
     acted = skills.show(benchmark.inner, naive, tasks, n=50 * n, seed=seed, shares=ACTING)
     asking = _Asking(benchmark, naive.wanted, rng)
     made = 0
     while made < n:
         name = rng.choices(list(SHARES), list(SHARES.values()))[0]
         shown = next(acted)
-        if example := _one(shown.example, rng) if name == "act" else asking.example(name, shown.example):
+        if (
+            example := _one(shown.example, perfect, rng)
+            if name == "act"
+            else asking.example(name, shown.example)
+        ):
             made += 1
             yield Shown(shown.name if name == "act" else name, example)
 
 
-def _one(shown: Example, rng: random.Random) -> Example | None:
-    """One of the actions that the example trains, as a composite one; those with a judgement rather than others."""
+def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | None:
+    """One of the actions that the example trains, as a composite one; those with a judgement rather than others.
+
+    Of those that settle for what does not fit, a share of `TRIES` is `perfect`'s action there.
+    """
     t = shown.trajectory
     history = composed(t.history)
     before = len(composed(t.history.at(shown.first)))
@@ -97,6 +110,13 @@ def _one(shown: Example, rng: random.Random) -> Example | None:
     at = range(before, len(history))
     telling = [3 if "I should" in history.actions[i] and i else 1 for i in at]
     i = rng.choices(at, telling)[0]
+    settles = "closest" in history.actions[i] or "there is no " in history.actions[i]
+    if settles and rng.random() < TRIES:
+        here = history.at(i)
+        tried = Trajectory(
+            history=here.then(perfect.act(here), ""), reward=0.0, n_expert=i, source=perfect.name
+        )
+        return Example(tried, i, i + 1)
     return Example(
         Trajectory(history=history, reward=t.reward, n_expert=i, source=t.source, stop=t.stop), i, i + 1
     )

@@ -1,6 +1,8 @@
 """Skills of ScienceWorld for a base model that must know the words and not the strategy.
 
     room       what is to be done in a room that somebody else came to, up to the next door or lid
+    errand     the walk to where the task needs something next, and a look when there
+    way        the same to any room, for anything; never back
     door       which door leads where: rooms further on, any of them, never back
     find       say of many things whether the room holds them
     stated     do what the last thought announced, whatever that was
@@ -16,190 +18,177 @@ asked which; not after a look at what else there is.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from eefcore.experts.sciworld.scene import HOUSE, Scene, scene, words
+from eefcore.experts.sciworld.names import renamed
+from eefcore.experts.sciworld.scene import HOUSE, way
 from eefcore.experts.sciworld.scientist import Scientist
-from eefcore.experts.sciworld.thoughts import decided, nav, thought
+from eefcore.experts.sciworld.thoughts import nav, place, walking
+from eefcore.experts.sciworld.visitor import Visitor
 from eefcore.experts.scripted import Shown
-from eefcore.protocols import Benchmark, Environment
-from eefcore.types import Example, History, Stop, Trajectory
+from eefcore.protocols import Benchmark
+from eefcore.types import Example
 
-SHARES = {"room": 0.4, "door": 0.16, "find": 0.16, "stated": 0.16, "refused": 0.08, "asked": 0.04}
+SHARES = {
+    "room": 0.34,
+    "errand": 0.2,
+    "way": 0.14,
+    "door": 0.04,
+    "find": 0.08,
+    "stated": 0.12,
+    "refused": 0.05,
+    "asked": 0.03,
+}
+NAMINGS = 6
+"""How often what was played is shown: once as it was, then in other names (`names.renamed`)."""
 
+_NEEDS = ("I look for the {}", "I need the {}", "I bring the {} to the boxes", "I bring the {}")
 _NONSENSE = ("focus on it", "use it", "open the way", "go home", "pick up everything", "finish", "find it")
 
 
 def show(
     benchmark: Benchmark, naive: Scientist, tasks: Sequence[str], *, n: int, seed: int
 ) -> Iterator[Shown]:
-    """`n` skills on random ones of `tasks`, in the proportions of `SHARES`."""
+    """`n` skills on random ones of `tasks`, in the proportions of `SHARES`, each played once and shown `NAMINGS` times.
+
+    Task by task: what one skill sees of a world is remembered for the next, and a world takes longer to load than to use.
+    """
     rng, env = random.Random(f"skills {seed}"), benchmark.make()
     known: set[str] = set()
-    for _ in range(n):
+    for i, task in enumerate(sorted(rng.choices(tasks, k=-(-n // NAMINGS)), key=tasks.index)):
         name = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        yield Shown(name, _Episode(env, rng.choice(tasks), naive, rng, known).show(name))
+        played = _SKILLS[name](Visitor(env, task, rng, known), naive)
+        yield Shown(name, played)
+        for _ in range(min(NAMINGS, n - i * NAMINGS) - 1):
+            yield Shown(name, Example(renamed(played.trajectory, rng), played.first))
 
 
-class _Episode:
-    """A task being played, partly by nobody in particular, partly by the naive scientist."""
+def _room(who: Visitor, naive: Scientist) -> Example:
+    who.come(naive.plan(who.history.task_id))
+    return _naively(who, naive)
 
-    def __init__(
-        self, env: Environment, task: str, naive: Scientist, rng: random.Random, known: set[str]
-    ) -> None:
-        """`known` are names of things listed anywhere before, and grows."""
-        self.env, self.naive, self.rng, self.known = env, naive, rng, known
-        self.history = History(task, env.reset(task))
-        self.reward, self.done = 0.0, False
 
-    def show(self, skill: str) -> Example:
-        return {
-            "room": self._room,
-            "door": self._door,
-            "find": self._find,
-            "stated": self._stated,
-            "refused": self._refused,
-            "asked": self._asked,
-        }[skill]()
+def _room_again(who: Visitor, naive: Scientist) -> Example:
+    """What a task has no place for is shown as `room`, from its start."""
+    who.begin(who.history.task_id)
+    return _room(who, naive)
 
-    def _room(self) -> Example:
-        self._come()
-        return self._naively(len(self.history))
 
-    def _door(self) -> Example:
-        self._wander()
-        first = len(self.history)
-        if not self._hop():
-            return self._room_again()
-        if self.rng.random() < 0.5:
-            self._hop()
-        return self._example(first)
+def _naively(who: Visitor, naive: Scientist) -> Example:
+    """What the naive scientist does until it would leave the room, or needs what is shut away."""
 
-    def _find(self) -> Example:
-        """As many things that are listed as things that are not.
-
-        A small model finds out late that it must look at the listing, and not at how often it was so.
-        """
-        self._wander()
-        self._do("I see what is here.", "look around")
-        here = sorted(set(self._scene.things))
-        others = sorted(self.known.difference(here))
-        self.known.update(here)
-        n = min(3, len(here), len(others))
-        if not n:
-            return self._room_again()
-        asked = [*self.rng.sample(here, n), *self.rng.sample(others, n)]
-        self.rng.shuffle(asked)
-        first = len(self.history)
-        self._do(" ".join(f"There is {'a' if x in here else 'no'} {x}." for x in asked), "look around")
-        return self._example(first)
-
-    def _stated(self) -> Example:
-        """The announcement is read, and what it announces is trained."""
-        self._wander()
-        told = self._any()
-        self._do(f"I will {told} next.", "look around")
-        first = len(self.history)
-        self._do("", told)
-        return self._example(first)
-
-    def _refused(self) -> Example:
-        self._come()
-        self._do("", self.rng.choice(_NONSENSE))
-        return self._naively(len(self.history))
-
-    def _asked(self) -> Example:
-        """Of two things of one name in a room, one."""
-        self._wander()
-        self._do("I see what is here.", "look around")
-        things = self._scene.things
-        twice = sorted({x for x in things if things.count(x) > 1})
-        if not twice:
-            return self._room_again()
-        self._do("", f"{self.rng.choice(('examine', 'pick up', 'focus on'))} {self.rng.choice(twice)}")
-        if self.done or not self._scene.asked:
-            return self._room_again()
-        first = len(self.history)
-        self._do("Any of them will do.", "0")
-        return self._example(first)
-
-    def _room_again(self) -> Example:
-        """What this task has no place for is shown as `room`, from its start."""
-        self.history = History(self.history.task_id, self.env.reset(self.history.task_id))
-        self.reward, self.done = 0.0, False
-        return self._room()
-
-    def _come(self) -> None:
-        """Somebody comes to a room where there is something to do, by the plan."""
-        plan = self.naive.plan(self.history.task_id)
-        starts = [
-            i
-            for i, told in enumerate(plan.actions)
-            if not nav(told) and not told.startswith("open ") and (i == 0 or nav(plan.actions[i - 1]))
-        ]
-        for i, told in enumerate(plan.actions[: self.rng.choice(starts or [0])]):
-            self._tell(words(thought(plan, i, told, self._scene), told))
-
-    def _naively(self, first: int) -> Example:
-        """What the naive scientist does until it would leave the room, or needs what is shut away."""
-        while not self.done and (len(self.history) == first or not self._at_the_end):
-            self._tell(self.naive.act(self.history))
-        return self._example(first)
-
-    @property
-    def _at_the_end(self) -> bool:
-        ahead = self.naive.ahead(self.history)
+    def at_the_end() -> bool:
+        ahead = naive.ahead(who.history)
         return not ahead or bool(nav(ahead)) or ahead.startswith("open ")
 
-    def _wander(self) -> None:
-        for _ in range(self.rng.choice((0, 0, 1, 1, 2))):
-            self._hop()
+    first = len(who.history)
+    while not who.done and (len(who.history) == first or not at_the_end()):
+        who.tell(naive.act(who.history))
+    return who.example(first, source=naive.name)
 
-    def _hop(self) -> bool:
-        """Through any door but the one that was come by; False where there is no other."""
-        now = self._scene
-        rooms = [r for r in HOUSE[now.room] if r not in self._been]
-        if not rooms:
-            return False
-        room = self.rng.choice(rooms)
-        if not now.is_open(room):
-            self._do(f"I go to the {room}. The door is closed.", f"open door to {room}")
-        self._do(f"I go to the {room}.", f"go to {room}")
-        return True
 
-    @property
-    def _been(self) -> set[str]:
-        return {scene(self.history.at(i)).room for i in range(len(self.history) + 1)}
+def _errand(who: Visitor, naive: Scientist) -> Example:
+    """What for and where is the plan's, and so to be read from the task."""
+    plan = naive.plan(who.history.task_id)
+    told = plan.actions
+    starts = [i for i, a in enumerate(told) if nav(a) and (i == 0 or not nav(told[i - 1]))]
+    if not starts:
+        return _room_again(who, naive)
+    start = who.rng.choice(starts)
+    end = next((i for i in range(start, len(told)) if not nav(told[i])), len(told))
+    who.follow(plan, 0, start)
+    first = len(who.history)
+    who.follow(plan, start, end + (told[end : end + 1] == ("look around",)))
+    return who.example(first, source=naive.name)
 
-    def _any(self) -> str:
-        """Any sensible command here, not one that would help; no focus that could end the episode."""
-        now = self._scene
-        room = self.rng.choice(HOUSE[now.room])
-        told = [f"open door to {room}", f"go to {room}", "wait1"]
-        if now.things:
-            thing, other = self.rng.choice(now.things), self.rng.choice(now.things)
-            told += [f"{verb} {thing}" for verb in ("open", "pick up", "examine", "activate", "mix")]
-            told += [f"move {thing} to {other}", f"pour {thing} in {other}"]
-        return self.rng.choice(told)
 
-    @property
-    def _scene(self) -> Scene:
-        return scene(self.history)
+def _way(who: Visitor, naive: Scientist) -> Example:
+    """What for and where is read; how to get there is trained."""
+    who.wander()
+    been, here = who.been, who.scene.room
+    rooms = [r for r in HOUSE if r not in been and way(here, r)[0] not in been]
+    if not rooms:
+        return _room_again(who, naive)
+    there = who.rng.choice(rooms)
+    need = who.rng.choice(_NEEDS).format(who.rng.choice(sorted(who.known)))
+    who.do(f"{need}, {place(there)}.", "look around")
+    first = len(who.history)
+    for hop in way(here, there):
+        for told in (*([] if who.scene.is_open(hop) else [f"open door to {hop}"]), f"go to {hop}"):
+            who.do(walking(need, hop, there, closed=told.startswith("open")), told)
+    who.do(f"I am {place(there)}. {need}.", "look around")
+    return who.example(first, source=naive.name)
 
-    def _do(self, why: str, told: str) -> None:
-        self._tell(words(decided(*([why] if why else []), told=told), told))
 
-    def _tell(self, action: str) -> None:
-        if not self.done:
-            seen, self.reward, self.done = self.env.step(action)
-            self.history = self.history.then(action, seen)
+def _door(who: Visitor, naive: Scientist) -> Example:
+    who.wander()
+    first = len(who.history)
+    if not who.hop():
+        return _room_again(who, naive)
+    if who.rng.random() < 0.5:
+        who.hop()
+    return who.example(first, source=naive.name)
 
-    def _example(self, first: int) -> Example:
-        trajectory = Trajectory(
-            history=self.history,
-            reward=self.reward,
-            n_expert=first,
-            source=self.naive.name,
-            stop=Stop.DONE if self.done else Stop.TURN_LIMIT,
-        )
-        return Example(trajectory, first)
+
+def _find(who: Visitor, naive: Scientist) -> Example:
+    """As many things that are listed as things that are not.
+
+    A small model finds out late that it must look at the listing, and not at how often it was so.
+    """
+    who.wander()
+    who.do("I see what is here.", "look around")
+    here = sorted(set(who.scene.things))
+    others = sorted(who.known.difference(here))
+    who.known.update(here)
+    n = min(3, len(here), len(others))
+    if not n:
+        return _room_again(who, naive)
+    asked = [*who.rng.sample(here, n), *who.rng.sample(others, n)]
+    who.rng.shuffle(asked)
+    first = len(who.history)
+    who.do(" ".join(f"There is {'a' if x in here else 'no'} {x}." for x in asked), "look around")
+    return who.example(first, source=naive.name)
+
+
+def _stated(who: Visitor, naive: Scientist) -> Example:
+    """The announcement is read, and what it announces is trained."""
+    who.wander()
+    told = who.anything()
+    who.do(f"I will {told} next.", "look around")
+    first = len(who.history)
+    who.do("", told)
+    return who.example(first, source=naive.name)
+
+
+def _refused(who: Visitor, naive: Scientist) -> Example:
+    who.come(naive.plan(who.history.task_id))
+    who.do("", who.rng.choice(_NONSENSE))
+    return _naively(who, naive)
+
+
+def _asked(who: Visitor, naive: Scientist) -> Example:
+    """Of two things of one name in a room, one."""
+    who.wander()
+    who.do("I see what is here.", "look around")
+    things = who.scene.things
+    twice = sorted({x for x in things if things.count(x) > 1})
+    if not twice:
+        return _room_again(who, naive)
+    who.do("", f"{who.rng.choice(('examine', 'pick up', 'focus on'))} {who.rng.choice(twice)}")
+    if who.done or not who.scene.asked:
+        return _room_again(who, naive)
+    first = len(who.history)
+    who.do("Any of them will do.", "0")
+    return who.example(first, source=naive.name)
+
+
+_SKILLS: Mapping[str, Callable[[Visitor, Scientist], Example]] = {
+    "room": _room,
+    "errand": _errand,
+    "way": _way,
+    "door": _door,
+    "find": _find,
+    "stated": _stated,
+    "refused": _refused,
+    "asked": _asked,
+}

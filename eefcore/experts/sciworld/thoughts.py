@@ -17,6 +17,7 @@ from typing import NamedTuple
 from eefcore.experts.sciworld.gold import Gold
 from eefcore.experts.sciworld.scene import Scene, after, opening, reading, way
 
+_CLOSED = " The door is closed."
 _NAV = re.compile(r"(open door to|go to) (.+)$")
 AIDS = re.compile(r"look around|open |examine |wait")  # of what follows them
 _CATEGORIES = {
@@ -81,16 +82,26 @@ def decided(*why: str, told: str) -> str:
     return " ".join((*why, f"I should {'answer ' if told.isdecimal() else ''}{told}."))
 
 
+def walking(need: str, hop: str, there: str, *, closed: bool) -> str:
+    """What one goes for, where that is, and through which room, the next; its door may be closed."""
+    through = f", through the {hop}" if hop != there else ""
+    return f"{need}, {place(there)}{through}.{_CLOSED if closed else ''}"
+
+
+def place(room: str) -> str:
+    """Where that is: `in the kitchen`, `outside`."""
+    return "outside" if room == "outside" else f"in the {room}"
+
+
 def _walking(plan: Plan, i: int, room: str, told: str, now: Scene) -> str:
     j = plan.then(i)
     there = plan.scenes[j].room
-    route = way(now.room, there)
-    need = _purpose(plan, j)
-    door = " The door is closed." if told.startswith("open") else ""
-    if room != there and len(way(room, there)) + 1 != len(route):  # a way round, or to look for it there
-        return f"{need}. It may be {_in(room)}.{door}"
-    through = f", through the {room}" if len(route) > 1 else ""
-    return f"{need}, {_in(there)}{through}.{door}"
+    need, closed = _purpose(plan, j), told.startswith("open")
+    if room != there and len(way(room, there)) + 1 != len(
+        way(now.room, there)
+    ):  # a way round, or to look for it
+        return f"{need}. It may be {place(room)}.{_CLOSED if closed else ''}"
+    return walking(need, room, there, closed=closed)
 
 
 def _purpose(plan: Plan, j: int) -> str:
@@ -122,7 +133,7 @@ def _doing(plan: Plan, i: int, told: str, now: Scene) -> str:
 def _look(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
     if now.things:
         return "I see what has changed."
-    return f"I am {_in(now.room)}. {_purpose(plan, plan.then(i))}."
+    return f"I am {place(now.room)}. {_purpose(plan, plan.then(i))}."
 
 
 def _take(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
@@ -170,10 +181,6 @@ def _thing(said: str) -> str:
     said = re.sub(r" in (?:inventory|the .*)$", "", said)
     paint = re.search(r"containing ((?:\w|-)+ paint)", said)
     return paint[1] if paint else said
-
-
-def _in(room: str) -> str:
-    return "outside" if room == "outside" else f"in the {room}"
 
 
 _Why = Callable[[Plan, int, Scene, "re.Match[str]"], str]
