@@ -26,6 +26,8 @@ from transformers import (
 
 from eefcore.errors import ParamsError
 from eefcore.formats import format_named
+from eefcore.models import load_model
+from eefcore.policies import model_path
 from eefcore.types import History
 
 ARCHITECTURES = {"llama": LlamaConfig, "qwen3": Qwen3Config}
@@ -66,6 +68,13 @@ class Made(NamedTuple):
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
+
+
+def begun(start: str, texts: Iterable[str], shape: Shape, *, phrases: Sequence[str], seed: int) -> Made:
+    """What a base begins as: the model that `start` names, with a token for each of `phrases`; without one, `make`'s."""
+    if start:
+        return extended(*load_model(model_path(start)), phrases)
+    return make(texts, shape, phrases=phrases, seed=seed)
 
 
 def make(texts: Iterable[str], shape: Shape, *, phrases: Sequence[str] = (), seed: int) -> Made:
