@@ -9,6 +9,7 @@ from workspaces import KNOBS, PLAY, write_notebook, write_params
 
 from eefcore import contents, policies, store
 from eefcore.contents import file_content, folder_content
+from eefcore.errors import PolicyError
 from eefcore.pipeline import planned
 from eefcore.runs.identity import identity
 from eefcore.tracking import Stage
@@ -64,6 +65,17 @@ def test_the_plan_and_the_stage_agree(demo, base, monkeypatch):
     assert first == of_plan(demo)["train.1"]
     write_base(base, b"other")
     assert first != of_stage(demo) == of_plan(demo)["train.1"]
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_a_base_that_was_not_made_is_missed_before_anything_starts(demo, base, monkeypatch, left):
+    gone = base.with_name("gone")
+    monkeypatch.setitem(policies.BASES, "tiny", gone)
+    if left == "an empty folder":
+        gone.mkdir()
+    for ask in (lambda: planned(demo), lambda: policies.load_policy("tiny")):
+        with pytest.raises(PolicyError, match=f"^tiny: expected its weights in {gone}.*`make base`"):
+            ask()
 
 
 def test_a_folder_from_the_workspace_is_its_content_wherever_it_is_read_from(demo, base, monkeypatch):

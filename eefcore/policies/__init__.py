@@ -27,8 +27,16 @@ _KINDS = (
 
 
 def model_path(spec: str) -> str | Path:
-    """Where the weights of `spec` are, to train on: one of `BASES`, a folder from the workspace, or a hub name (`hf:` or not)."""
-    named = BASES.get(spec) or spec.removeprefix("hf:")
+    """Where the weights of `spec` are, to train on: one of `BASES`, a folder from the workspace, or a hub name (`hf:` or not).
+
+    A plan asks as well (`runs.identity`), so that a base which is not there is known before anything starts.
+
+    Raises:
+        PolicyError: one of `BASES` that has not been made.
+    """
+    if spec in BASES:
+        return _base(spec)
+    named = spec.removeprefix("hf:")
     folder = store.workspace() / named  # wherever the notebook runs; an absolute path stays what it is
     return folder if folder.is_dir() else named
 
@@ -48,7 +56,7 @@ def load_policy(
         hf:meta-llama/Meta-Llama-3-8B-Instruct     transformers, with or without an adapter
         vllm:meta-llama/Meta-Llama-3-8B-Instruct   vLLM in this process
         openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
-        tiny, tiny-qwen, tiny-sciworld             the tiny bases that come with the package
+        tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`)
         results/quickstart/03_train/model          a saved model folder, by transformers
 
     An endpoint has its own adapters and context; `format: chat` speaks to its chat interface.
@@ -84,10 +92,20 @@ def _local(
     if kind == "hf":
         return HFPolicy.load(rest, **options)
     if spec in BASES:
-        return HFPolicy.load(BASES[spec], **options)
+        return HFPolicy.load(_base(spec), **options)
     if Path(spec).is_dir():
         return HFPolicy.load(spec, **options)
     raise PolicyError(f"no policy {spec!r}: neither a folder here nor one of {_KINDS}")
+
+
+def _base(name: str) -> Path:
+    folder = BASES[name]
+    if not folder.is_dir() or not any(folder.iterdir()):  # what `make base` was stopped in is empty
+        raise PolicyError(
+            f"{name}: expected its weights in {folder}, and nothing is there; `make base` makes the tiny bases, "
+            "notebooks/01_base one of them (params/notebooks/01_base*.yaml); or name another model"
+        )
+    return folder
 
 
 def _endpoint(
