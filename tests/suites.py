@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -11,9 +11,10 @@ from typing import NamedTuple
 from episodes import CARD, by_back, by_next, naive
 from msgspec.structs import replace
 
-from eefcore import store
+from eefcore import deciding, store
 from eefcore.ledger import Cost
-from eefcore.types import Example, History, Mark, Trajectory
+from eefcore.search.settings import Signal
+from eefcore.types import Card, Example, History, Mark, Trajectory
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = ("plain", "next", "back")
@@ -32,6 +33,11 @@ class Spec(NamedTuple):
     base: str = "tiny"
     preferences: str = ""  # `by` of its preferences
     asks: float = 1.0  # share of its M simulations that the finder asks for
+    trees: str = ""  # the critic of its trees, which take its `samples` simulations of each task
+    acts: tuple[str, str, int] | None = None  # how, signal and simulations of its search at test time
+    tunes: bool = False  # its critic learns from each search
+    lifts: float = 0.0  # what that search adds to `wins` of each kind
+    like: str = ""  # the method of the run whose stages it shares up to its last model
 
 
 class Suite:
@@ -55,20 +61,33 @@ class Suite:
         rng = Random(f"{seed} {name} {run}")
         draw = Random(f"{seed} {spec.experts}")
 
-        def stage(label: str, cost: Cost, params: Mapping[str, object], **records: Sequence[object]) -> Path:
+        def stage(
+            label: str,
+            cost: Cost,
+            params: Mapping[str, object],
+            metrics: Mapping[str, float] = {},
+            card: Card = CARD,
+            **records: Sequence[object],
+        ) -> Path:
             folder = self.root / f"seed{seed}" / run / name / label
             folder.mkdir(parents=True)
             for file, content in records.items():
-                store.write_records(folder / f"{file}.jsonl", content, kind=file, card=CARD)
+                store.write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
             record = store.StageRecord(
-                label=label, notebook="", params=dict(params), inputs={}, identity=f"{seed}{run}{name}{label}", card=CARD,
-                cost=cost, metrics={}, packages={"eefcore": "0.1"}, seconds=cost.seconds, attempts=1,
+                label=label, notebook="", params=dict(params), inputs={}, identity=f"{seed}{run}{name}{label}", card=card,
+                cost=cost, metrics=dict(metrics), packages={"eefcore": "0.1"}, seconds=cost.seconds, attempts=1,
                 started=NOW, finished=NOW,
             )  # fmt: skip
             store.write_record(folder, record)
             self.inputs[f"seed{seed}/{run}/{name}/{label}"] = folder
             return folder
 
+        if spec.like:
+            of = f"seed{seed}/{run}/{spec.like}/"
+            same = {k.removeprefix(of): v for k, v in self.inputs.items() if k.startswith(of)}
+            self.inputs |= {f"seed{seed}/{run}/{name}/{k}": v for k, v in same.items() if k != "test"}
+            self.tested(stage, spec, rng)
+            return
         experts = [demonstrated(t, e, draw) for e in spec.experts for t in self.train]
         shown = [demonstrated(t, e, draw) for e in spec.experts for t in self.test]
         tasks = [History(t, "a task") for t in self.train]
@@ -99,10 +118,23 @@ class Suite:
                     seconds=0.02 * len(simulations),
                 )
                 params = {"samples": spec.samples, "M": spec.M, "finder": spec.finder}
-                stage(f"simulations{i - 1}", cost, params, simulations=simulations)
+                told: dict[str, float] = {}
+                if spec.trees:
+                    params = {"simulations": spec.samples, "K": 4, "M": spec.M, "critic": spec.trees}
+                    told = {"search/agreement": 0.1 * i, "search/merged": 0.25, "search/nodes": 30.0}
+                stage(f"simulations{i - 1}", cost, params, told, simulations=simulations)
+                if spec.tunes:
+                    learnt = {
+                        "tune/agreement_before": 0.25,
+                        "tune/agreement": 0.5,
+                        "tune/named_before": 0.5,
+                        "tune/named": 0.75,
+                    }
+                    stage(f"critic{i - 1}", Cost(seconds=1.0), {}, learnt)
             won = [t for t in (*experts, *simulations) if t.win or spec.cloning == "all"]
             if spec.preferences and i > 1:
-                stage(f"preferences{i}", Cost(seconds=1.0), {"pairs": "trajectory", "by": spec.preferences})
+                asked = {"pairs": "trajectory", "by": spec.preferences}
+                stage(f"preferences{i}", Cost(seconds=1.0), {"kind": "node"} if spec.trees else asked)
             else:
                 stage(
                     f"select{i}",
@@ -117,7 +149,21 @@ class Suite:
                 {},
                 panel=[played(t, spec, rng) for t in self.test[:9]],
             )
-        stage("test", Cost(episodes=8, seconds=9.0), {}, panel=[played(t, spec, rng) for t in self.test])
+        self.tested(stage, spec, rng)
+
+    def tested(self, stage: Callable[..., Path], spec: Spec, rng: Random) -> None:
+        """Its test panel; a tree of two simulations before each of five actions costs ten episodes and its own."""
+        n, params, card, cost = len(self.test), {}, CARD, Cost(episodes=8, seconds=9.0)
+        if spec.acts:
+            params = dict(zip(("how", "signal", "simulations"), spec.acts, strict=True))
+            card = deciding.seen(CARD, Signal(params["signal"]))
+            episodes = {"mcts": 1 + 5 * params["simulations"], "best_of": params["simulations"], "beam": 1}
+            each = episodes[params["how"]]
+            cost = Cost(
+                episodes=n * each, tokens_written=90 * n * each, tokens_read=300 * n * each, seconds=3.0 * n
+            )
+        acting = spec._replace(wins=tuple(min(1.0, w + spec.lifts) for w in spec.wins))
+        stage("test", cost, params, card=card, panel=[played(t, acting, rng) for t in self.test])
 
 
 def kind(task: str) -> str:
@@ -178,4 +224,53 @@ def whole(root: Path, seeds: Sequence[int] = (0, 1), **sizes: int) -> Suite:
     suite.run("mini_qwen", "models", MODELS, seeds[:1])
     suite.run("mini_finders", "finders", FINDERS, seeds)
     suite.run("mini_orders", "ablation", {"EEF": METHODS["EEF"], "EEF shortest": METHODS["RFT×6"]}, seeds)
+    return suite
+
+
+AGENT_Q = {
+    "base": Spec((0.5, 0.1, 0.0)),
+    "RFT": Spec((0.6, 0.2, 0.0), iterations=3, samples=6),
+    "trajectory DPO": Spec((0.7, 0.2, 0.0), iterations=3, samples=6, preferences="win"),
+    "base + beams": Spec((0.5, 0.1, 0.0), like="base", acts=("beam", "critic", 4)),
+    "base + best of 6": Spec((0.5, 0.1, 0.0), like="base", acts=("best_of", "critic", 6), lifts=0.1),
+    "base + MCTS": Spec((0.5, 0.1, 0.0), like="base", acts=("mcts", "critic", 6), lifts=0.3),
+    "Agent Q": Spec((0.8, 0.3, 0.0), iterations=3, samples=6, trees="tiny", preferences="win"),
+    "Agent Q + MCTS": Spec((0.8, 0.3, 0.0), like="Agent Q", acts=("mcts", "critic", 6), lifts=0.3),
+}
+GAPS = {
+    "base": AGENT_Q["base"],
+    "base + MCTS×2": AGENT_Q["base + MCTS"]._replace(acts=("mcts", "critic", 2), lifts=0.2),
+    "base + MCTS×6": AGENT_Q["base + MCTS"],
+    "one round": AGENT_Q["Agent Q"]._replace(iterations=2),
+    "one round + MCTS×6": AGENT_Q["Agent Q + MCTS"]._replace(like="one round"),
+    "Agent Q": AGENT_Q["Agent Q"],
+    "Agent Q + MCTS×6": AGENT_Q["Agent Q + MCTS"],
+}
+BOUND = {
+    "base": AGENT_Q["base"],
+    "base + MCTS (sees the reward)": AGENT_Q["base + MCTS"]._replace(acts=("mcts", "reward", 6), lifts=0.4),
+    "best of 6 (sees the reward)": AGENT_Q["base + MCTS"]._replace(acts=("best_of", "reward", 6), lifts=0.3),
+}
+UNION = {
+    "EEF": METHODS["EEF"],
+    "Agent Q": AGENT_Q["Agent Q"],
+    "Agent Q along experts": AGENT_Q["Agent Q"]._replace(M=3),
+}
+
+
+CRITICS = {
+    "Agent Q": AGENT_Q["Agent Q"],
+    "tuned critic": AGENT_Q["Agent Q"]._replace(tunes=True),
+    "tuned critic + MCTS": AGENT_Q["Agent Q + MCTS"]._replace(like="tuned critic"),
+}
+
+
+def agent_q(root: Path, seeds: Sequence[int] = (0, 1), **sizes: int) -> Suite:
+    """A suite of methods that search."""
+    suite = Suite(root, **sizes)
+    suite.run("mini_methods", "methods", AGENT_Q, seeds)
+    suite.run("mini_oracle", "ablation", BOUND, seeds)
+    suite.run("mini_budgets", "search", GAPS, seeds)
+    suite.run("mini_expert", "union", UNION, seeds)
+    suite.run("mini_critic", "ablation", CRITICS, seeds)
     return suite

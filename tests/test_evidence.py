@@ -6,13 +6,15 @@ from functools import partial
 import pytest
 from episodes import CARD, by_back, by_next, naive
 
-from eefcore import store
+from eefcore import deciding, store
 from eefcore.errors import CardMismatch, StoreError
 from eefcore.ledger import Cost
 from eefcore.masking import renderer, row, show_mask
 from eefcore.policies.tiny import make_tokenizer
-from eefcore.reports import report
+from eefcore.reports import document, report
+from eefcore.reports.cells import numbers
 from eefcore.reports.evidence import best_on_dev, compared
+from eefcore.search.settings import Signal
 from eefcore.skills import matching
 from eefcore.types import Card, Example
 
@@ -30,21 +32,21 @@ class Folders:
         self.root = root
         self.stages = {}
 
-    def stage(self, name, *, cost=FREE, card=CARD, metrics=None, **records):
+    def stage(self, name, *, cost=FREE, card=CARD, metrics=None, params=None, **records):
         """The stage `name` with files of `records`."""
         folder = self.root / name.replace("/", "-")
         folder.mkdir(parents=True)
         for file, content in records.items():
             store.write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
         record = store.StageRecord(
-            label=name, notebook="", params={}, inputs={}, identity=name, card=card, cost=cost,
+            label=name, notebook="", params=params or {}, inputs={}, identity=name, card=card, cost=cost,
             metrics=metrics or {}, packages={"eefcore": "0.1"}, seconds=cost.seconds, attempts=1, started=NOW, finished=NOW,
         )  # fmt: skip
         store.write_record(folder, record)
         self.stages[name] = folder
         return folder
 
-    def method(self, name, wins, *, iterations=1, example=None, card=CARD, expert_card=CARD):
+    def method(self, name, wins, *, iterations=1, example=None, card=CARD, expert_card=CARD, acts=None):
         """All that a method leaves: it wins the tasks in `wins` on both panels, at one cost each stage."""
         panel = [naive(t, 1.0 if t in wins else 0.5) for t in TASKS]
         shared = [by_next(t, 1.0 if t in "ab" else 0.0, source="strong") for t in TASKS]
@@ -64,7 +66,13 @@ class Folders:
             model = self.stage(f"{name}/model{i}", cost=Cost(tokens_trained=1000, seconds=4.0))
             self.tokenizer.save_pretrained(model / "model")
             self.stage(f"{name}/dev{i}", cost=Cost(episodes=8, seconds=99.0), panel=panel[: 2 * i])
-        self.stage(f"{name}/test", cost=Cost(episodes=8, seconds=99.0), card=card, panel=panel)
+        self.stage(
+            f"{name}/test",
+            cost=Cost(episodes=40 if acts else 8, seconds=99.0),
+            card=card,
+            params=acts,
+            panel=panel,
+        )
 
     tokenizer = make_tokenizer(["WEB PAGE: {\n[Back to Search] }"], vocabulary=300)
 
@@ -218,3 +226,22 @@ def test_a_report_can_be_made_of_it(three):
     found = gathered([three])
     told = report.from_results("a run", **found._asdict(), skills={"Next": matching("Next")})
     assert "EEF" in told.headline and "RFT×6" in told.headline
+
+
+def test_searches_at_test_time_show_their_costs_and_who_saw_the_reward_has_a_table_alone(run):
+    made, search = run(), {"how": "mcts", "simulations": 1}
+    seen = deciding.seen(CARD, Signal.REWARD)
+    made.method("oracle", "abc", acts={**search, "signal": "reward"}, card=seen)
+    made.method("base", "a")
+    made.method("searched", "ab", acts={**search, "signal": "critic"})
+    content = report.from_results("a run", **gathered([made.stages])._asdict(), skills={})
+    told = report.document(content)
+    first, second, *_ = document.tables(told)
+    assert [row[0].text for row in first.rows] == ["expert: strong", "base", "searched"]
+    assert [row[0].text for row in second.rows] == ["oracle"]
+    columns, lines = numbers(first)
+    (line,) = [dict(zip(columns, row, strict=True)) for row in lines if row[0] == "searched"]
+    assert (line["acts"], line["search knew"]) == ("MCTS × 1", "the critic’s opinion")
+    assert line["episode simulations"] == (40 - 8) / 8
+    (results,) = [s for s in told.sections if s.id == "results"]
+    assert "Hatched" in results.blocks[-1].caption and "whose search saw the reward" in results.blocks[0].text

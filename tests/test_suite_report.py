@@ -294,7 +294,7 @@ def test_one_method_alone(tmp_path):
             {"seed0/mini/EEF/test": None},
             '{"mini": "figure 9"}',
             ParamsError,
-            "'figure 9' is none of methods, budget",
+            "'figure 9' is none of methods, search",
         ),
     ],
 )

@@ -42,12 +42,38 @@ def test_every_visited_node_is_a_dot_with_its_page_and_every_edge_says_its_numbe
     assert sum(folded) == waiting > 0
 
 
+def test_actions_are_shown_short_and_told_in_full():
+    said = 'PLAN: look.\nCOMMAND: click[{"button": "Next >"}]'
+    (tree,) = grown(roots([HAT], K=1), 1, Dice(lambda h, s: Reply(said, (1,), (-0.1,))))
+    texts = [t for t in drawn(tree).findall(f"{NS}text") if t.find(f"{NS}title") is not None]
+    assert [t.text for t in texts[:1]] == ["click Next >"]
+    assert texts[0].find(f"{NS}title").text == said
+
+
+def test_where_an_episode_ends_it_is_said_how():
+    (tree,) = roots([HAT])
+    ends = [
+        (Stop.DONE, 1.0, 1.0),
+        (Stop.DONE, 0.5, 0.0),
+        (Stop.DONE, None, 0.75),
+        (Stop.TURN_LIMIT, None, 0.0),
+    ]
+    mcts.expand(tree, 0, [Proposal(Reply(f"a{i}"), Landing("a page")) for i in range(len(ends) + 1)])
+    for node, (stop, reward, value) in zip(tree.nodes[1:], ends, strict=False):
+        node.stop, node.reward, node.value = stop, reward, value
+    for child in range(1, len(tree.nodes)):
+        mcts.backup(tree, tree.path(child), Simulation(child, "end", Stop.DONE, 0.5))
+    said = {"".join(t.itertext()) for t in drawn(tree).findall(f"{NS}text")}
+    assert {"R 1.00", "R 0.50", "judged 0.75", "turn limit"} <= said
+    assert len([t for t in said if t.startswith(("R ", "judged", "turn"))]) == 4
+
+
 def test_the_chosen_path_is_bold_and_marked():
     (tree,) = grown(roots([HAT]), 40)
     view = tree_view.TreeView(tree)
     bold = [t for t in drawn(tree).findall(f"{NS}text") if t.get("font-weight") == "bold"]
     path = mcts.principal(tree, "visits")
-    assert sorted(t.text for t in bold) == sorted(tree.edge(p).reply.action for p in path)
+    assert sorted(t.find(f"{NS}title").text for t in bold) == sorted(tree.edge(p).reply.action for p in path)
     starred = [
         line.strip(" *").split("  ")[0]
         for line in view.text.splitlines()[1:]

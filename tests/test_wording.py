@@ -12,6 +12,10 @@ from eefcore.stats import Estimate
     ("write", "number", "text"),
     [
         (wording.percent, 0.464, "46.4 %"),
+        (wording.action, 'click[{"button": "Next >"}]', "click Next >"),
+        (wording.action, 'search["product": "red hat"]', "search red hat"),
+        (wording.action, "finish[]", "finish"),
+        (wording.action, "open the\ndoor", "open the door"),
         (wording.percent, float("nan"), "–"),
         (wording.signed, -0.064, "−6.4"),
         (wording.signed, 0.0, "+0.0"),

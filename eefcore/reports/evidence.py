@@ -16,6 +16,8 @@ from eefcore.errors import StoreError
 from eefcore.experts import collect
 from eefcore.ledger import Cost
 from eefcore.metrics import Evaluation
+from eefcore.reports import acting
+from eefcore.reports.acting import Acting
 from eefcore.reports.chapters import segments
 from eefcore.reports.document import Segment
 from eefcore.search.settings import Signal
@@ -39,6 +41,7 @@ class Evidence(NamedTuple):
     command: str
     versions: dict[str, str]
     tree: Tree | None  # one that search grew, if any did
+    acts: dict[str, Acting]  # how each method acts on the test panel
 
 
 def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -> Evidence:
@@ -69,6 +72,7 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
         command=command,
         versions=store.record(runs[0][f"{methods[-1]}/test"]).packages,
         tree=grown(runs[0], methods, card),
+        acts={e.method: _acting(runs, e) for e in tested},
     )
 
 
@@ -97,9 +101,18 @@ def best_on_dev(inputs: Stages) -> Path:
 
 def evaluation(method: str, folders: Sequence[Path], card: Card, seeds: tuple[int, ...] = ()) -> Evaluation:
     """A method's panels, a folder a seed; under a card of their own where search saw the reward (DESIGN 4.5)."""
-    told = {str(store.record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
-    own = deciding.seen(card, max(map(Signal, told)))  # "reward" if any of them saw it
+    own = deciding.seen(card, signal(folders))
     return Evaluation(method, own, tuple(panel(folder, own) for folder in folders), seeds)
+
+
+def _acting(runs: Sequence[Stages], tested: Evaluation) -> Acting:
+    return acting.read([run[f"{tested.method}/test"] for run in runs], sum(map(len, tested.runs)))
+
+
+def signal(folders: Sequence[Path]) -> Signal:
+    """What a search at test time may have known on these panels: the reward, if on any of them."""
+    told = {str(store.record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
+    return max(map(Signal, told))  # "reward" comes after "critic"
 
 
 def panel(folder: Path, card: Card) -> list[Trajectory]:

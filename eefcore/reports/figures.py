@@ -12,11 +12,11 @@ What a Plot is, how it looks and which files it becomes: `eefcore.reports.plots`
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
 from eefcore.metrics import Navigation, is_thought
+from eefcore.reports import wording
 from eefcore.reports.plots import (
     BLUE,
     GREEN,
@@ -214,5 +214,4 @@ def _short(action: str) -> str:
     """`click[{"button": "Next >"}]` as `click Next >`; a thought as `think`."""
     if is_thought(action):
         return "think"
-    words = re.sub(r'\[\{?"?\w+"?: "|\[|"\}?\]$|\]$', " ", action)
-    return textwrap.shorten(words, 20, placeholder="…")
+    return textwrap.shorten(wording.action(action), 20, placeholder="…")

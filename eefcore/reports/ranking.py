@@ -1,9 +1,12 @@
-"""An order of methods, best first, held against the panels link by link: which neighbours can be told apart."""
+"""An order of methods, best first, held against the panels link by link: which neighbours can be told apart.
+
+`pairs` holds every method against every other, where nobody has said an order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from eefcore import metrics, stats
@@ -33,14 +36,18 @@ def links(evaluations: Sequence[Evaluation], order: Sequence[str]) -> list[Link]
     """Neighbours of `order`, best first, each pair compared on the same tasks and seeds; who is not there is left out."""
     known = {e.method: e for e in evaluations}
     there = [known[name] for name in order if name in known]
-    found = [metrics.compare(a, b) for a, b in pairwise(there)]
-    corrected = stats.holm([c.wins.p for c in found])
-    return [
-        Link(a.method, b.method, c, p) for (a, b), c, p in zip(pairwise(there), found, corrected, strict=True)
-    ]
+    return _linked(list(pairwise(there)))
 
 
-def table(found: Sequence[Link]) -> Table:
+def pairs(evaluations: Sequence[Evaluation]) -> list[Link]:
+    """Every two of `evaluations`, the one that won more first, compared on the same tasks and seeds."""
+    best = sorted(evaluations, key=lambda e: -metrics.win_rate(*e.runs).value)
+    return _linked(list(combinations(best, 2)))
+
+
+def table(
+    found: Sequence[Link], name: str = "order", title: str = "The paper’s order, link by link"
+) -> Table:
     """The links of an order as a table."""
     rows = tuple(
         (
@@ -61,7 +68,7 @@ def table(found: Sequence[Link]) -> Table:
         f"Paired on the same tasks and seeds. Holm: p corrected for {len(found)} links; a link is told below {TOLD}. "
         "“needs n ≥ …”: the tasks with which a gap of that size would be told by one seed (5 %, power 80 %)."
     )
-    return Table("order", columns, rows, title="The paper’s order, link by link", note=note)
+    return Table(name, columns, rows, title=title, note=note)
 
 
 def sentences(found: Sequence[Link], order: Sequence[str]) -> list[str]:
@@ -74,6 +81,12 @@ def sentences(found: Sequence[Link], order: Sequence[str]) -> list[str]:
     if missing:
         out.append(f"Not run here: {', '.join(missing)}.")
     return out
+
+
+def _linked(neighbours: Sequence[tuple[Evaluation, Evaluation]]) -> list[Link]:
+    found = [metrics.compare(a, b) for a, b in neighbours]
+    corrected = stats.holm([c.wins.p for c in found])
+    return [Link(a.method, b.method, c, p) for (a, b), c, p in zip(neighbours, found, corrected, strict=True)]
 
 
 def _sentence(link: Link) -> str:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from eefcore.ledger import Cost
 from eefcore.metrics import Evaluation
 from eefcore.protocols import Skill
-from eefcore.reports import chapters, comparison, figures
+from eefcore.reports import acting, chapters, comparison, figures
+from eefcore.reports.acting import Acting
 from eefcore.reports.cells import Table
 from eefcore.reports.comparison import ResultTable, by_card, compared
 from eefcore.reports.document import Document, Prose, Section, Segment, Story, picture
@@ -52,6 +53,7 @@ class Report(NamedTuple):
     command: str
     versions: Mapping[str, str]
     tree: TreeView | None = None
+    acts: Mapping[str, Acting] = {}
 
 
 def from_results(
@@ -68,6 +70,7 @@ def from_results(
     experts: Sequence[Trajectory] = (),
     dialogue: Sequence[Segment] = (),
     tree: Tree | None = None,
+    acts: Mapping[str, Acting] | None = None,
 ) -> Report:
     """The report on `evaluations`, in their order.
 
@@ -81,6 +84,7 @@ def from_results(
         experts: an expert's trajectories on the same tasks, for the case studies.
         dialogue: one training row (`segments`).
         tree: one that search grew.
+        acts: how each method acts on the panel, and what an episode takes.
     """
     if not evaluations:
         raise ValueError("no evaluation to report; give at least one method's trajectories")
@@ -99,13 +103,14 @@ def from_results(
         details=_details(main, ours),
         ours=ours,
         tables=tuple(tables),
-        figures=_figures(main, curves or {}),
+        figures=_figures(main, curves or {}, acts or {}),
         cases=stories,
         no_cases=no_cases,
         dialogue=tuple(dialogue),
         command=command,
         versions=versions,
         tree=TreeView(tree) if tree else None,
+        acts=acts or {},
     )
 
 
@@ -136,9 +141,10 @@ def document(content: Report) -> Document:
 def _tables(content: Report) -> list[Prose | Table]:
     many = len(content.tables) > 1
     several = (
-        f"These methods were measured in {len(content.tables)} different environments. Numbers of different tables "
-        "can't be compared."
+        f"These methods were measured in {len(content.tables)} different environments; one whose search saw the reward "
+        "is one of them. Numbers of different tables can't be compared."
     )
+    acts = acting.columns(content.acts)
     return [
         *([Prose(several)] if many else []),
         *(
@@ -150,6 +156,7 @@ def _tables(content: Report) -> list[Prose | Table]:
                     *comparison.scores(),
                     *comparison.gaps(result),
                     *comparison.skills(result),
+                    *acts,
                     *comparison.costs(),
                 ],
                 title=f"{result.card.name}, card {result.card.key}" if many else "",
@@ -175,9 +182,12 @@ def _stories(
     return found, "" if found else f"{ours} won no task that {table.baseline} lost, in the first seed."
 
 
-def _figures(table: ResultTable, curves: Mapping[str, Mapping[int, Estimate]]) -> tuple[Figure, ...]:
-    rates = figures.win_rates({r.method: r.win_rate for r in table.rows})
-    out = [Figure("win_rates", "results", "Win rate with 95 % intervals.", rates)]
+def _figures(
+    table: ResultTable, curves: Mapping[str, Mapping[int, Estimate]], acts: Mapping[str, Acting]
+) -> tuple[Figure, ...]:
+    rates = {r.method: r.win_rate for r in table.rows}
+    name, caption, plot = acting.drawn(rates, {m: a for m, a in acts.items() if m in rates})
+    out = [Figure(name, "results", caption, plot)]
     if table.rows[0].skills:
         plot = figures.navigation({r.method: r.skills for r in table.rows})
         out.append(Figure("navigation", "navigation", chapters.NAVIGATION, plot))

@@ -1,6 +1,7 @@
 """What search makes of a policy and of its critic, drawn.
 
 budget_and_critic    tasks solved within k simulations, and Q̃ by Q̂
+reliability          Q̃ by the Q̂ of a critic before and after it was tuned
 """
 
 from __future__ import annotations
@@ -43,4 +44,30 @@ def budget_and_critic(solved: Mapping[int, float], bins: Sequence[Bin], agreemen
         axes.grid(axis="y")
     rows = [{"what": "solved", "x": float(k), "y": share, "n": 0} for k, share in solved.items()]
     rows += [{"what": "critic", "x": b.q_hat, "y": b.q_tilde, "n": b.edges} for b in bins]
+    return done(figure, rows)
+
+
+@drawing
+def reliability(before: Sequence[Bin], after: Sequence[Bin], agreement: Sequence[float]) -> Plot:
+    """Of explored actions Q̃ by what the critic said of them, before and after it learnt; on the diagonal if it knew."""
+    figure, (axes,) = canvas(2.8)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
+    curves = [("before", before, BLUE, "o"), ("after", after, ORANGE, "s")]
+    for (name, bins, color, marker), rank in zip(curves, agreement, strict=True):
+        told = name if math.isnan(rank) else f"{name}: rank correlation {rank:.2f}"
+        axes.plot(
+            [b.q_hat for b in bins],
+            [b.q_tilde for b in bins],
+            color=color,
+            linewidth=1.4,
+            marker=marker,
+            markersize=4,
+            label=told,
+        )
+    axes.legend(fontsize=8)
+    axes.set(xlabel="Q̂, of the critic", ylabel="Q̃, found by search", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+    axes.grid(axis="y")
+    rows = [
+        {"what": name, "x": b.q_hat, "y": b.q_tilde, "n": b.edges} for name, bins, *_ in curves for b in bins
+    ]
     return done(figure, rows)

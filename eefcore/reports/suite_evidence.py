@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,29 +18,20 @@ from eefcore.errors import ParamsError, StoreError
 from eefcore.experts import collect
 from eefcore.ledger import Cost
 from eefcore.metrics import Evaluation
-from eefcore.reports import evidence
+from eefcore.reports import acting, evidence, suite_recipes
+from eefcore.reports.acting import Acting
 from eefcore.reports.document import Segment
 from eefcore.reports.evidence import Stages
+from eefcore.reports.suite_recipes import Recipe
+from eefcore.search.settings import Signal
 from eefcore.stats import Estimate
 from eefcore.types import Card, Example, History, Trajectory
 
-SECTIONS = ("methods", "budget", "models", "finders", "ablation")
+ORACLE = "oracle"
+"""The section of methods whose search at test time saw the reward, wherever their run belongs (DESIGN 4.5)."""
+
+SECTIONS = ("methods", "search", "union", "budget", "models", "finders", "ablation", ORACLE)
 """What a run may be for. The first is the main table; the others are read on their own."""
-
-
-class Recipe(NamedTuple):
-    """What a method is made of, as its stages recorded it (EEF Table 2)."""
-
-    base: str  # the model it starts from
-    experts: str  # whose trajectories, joined by +
-    explored: str  # those of them whose states are explored
-    negatives: bool  # whether trajectories that an expert lost are used
-    iterations: int  # I
-    samples: int  # simulations of each task from its start, per iteration
-    M: int  # simulations of each expert trajectory, per iteration, at most
-    explored: str  # the experts whose trajectories are simulated from
-    finder: str  # of expert states
-    signals: str  # of the environment that its search used
 
 
 class Method:
@@ -66,6 +56,23 @@ class Method:
         return evidence.evaluation(self.name, folders, self.card, self.seeds)
 
     @cached_property
+    def acting(self) -> Acting:
+        """How it acts on its test panels, and what an episode takes."""
+        return acting.read(
+            [run[f"{self.name}/test"] for run in self.stages], sum(map(len, self.evaluation.runs))
+        )
+
+    @property
+    def models(self) -> set[Path]:
+        """The last model of each seed."""
+        return {list(evidence.numbered(run, self.name, "model").values())[-1] for run in self.stages}
+
+    @property
+    def saw_reward(self) -> bool:
+        """Whether it searches at test time and sees the reward, as no agent can that acts for good."""
+        return evidence.signal([run[f"{self.name}/test"] for run in self.stages]) is Signal.REWARD
+
+    @cached_property
     def cost(self) -> Cost:
         """What it cost up to its last model, mean over seeds."""
         return ledger.mean([evidence.cost(run, self.name) for run in self.stages])
@@ -78,30 +85,8 @@ class Method:
     @cached_property
     def recipe(self) -> Recipe:
         """What it is made of; of the first seed, and all are made alike."""
-        stages = self.stages[0]
-
-        def params(name: str) -> list[Mapping[str, Any]]:
-            return [store.record(f).params for f in evidence.numbered(stages, self.name, name).values()]
-
-        first, *_ = models = params("model")
-        *_, explored = params("simulations") or [{}]
-        pairs = params("preferences")
-        expert = store.record(stages[f"{self.name}/experts"]).params
-        cloned = self._examples(stages, 1)
-        helped, experts = explored.get("M", 0) > 0, str(expert.get("file") or expert.get("expert", ""))
-        return Recipe(
-            base=str(first.get("base", "")),
-            experts=experts,
-            negatives=helped
-            or not all(e.trajectory.win for e in cloned)
-            or any(p.get("demonstrations") == "all" for p in pairs),
-            iterations=len(models),
-            samples=explored.get("samples", 0),
-            M=explored.get("M", 0),
-            explored=str(explored.get("explore_from") or experts) if helped else "",
-            finder=str(explored.get("finder", "")) if helped else "",
-            signals=_signals(explored, pairs),
-        )
+        cloned = self._examples(self.stages[0], 1)
+        return suite_recipes.read(self.stages[0], self.name, all(e.trajectory.win for e in cloned))
 
     @cached_property
     def simulated(self) -> Estimate:
@@ -170,10 +155,13 @@ def read(inputs: Stages, sections: str, card: Card) -> Sections:
     for run, section in json.loads(sections).items():
         if section not in SECTIONS:
             raise ParamsError(f"sections: {run}: {section!r} is none of {', '.join(SECTIONS)}")
-        methods = [Method(run, name, stages, card) for (of, name), stages in found.items() if of == run]
-        if methods:
-            out.setdefault(section, {})[run] = methods
-    return out
+        for (of, name), stages in found.items():
+            if of == run:
+                method = Method(run, name, stages, card)
+                where = ORACLE if method.saw_reward else section
+                out.setdefault(where, {}).setdefault(run, []).append(method)
+    seen = out.pop(ORACLE, {})  # last: the headline is about the first
+    return {**out, ORACLE: seen} if seen else out
 
 
 def experts(methods: Sequence[Method]) -> list[Evaluation]:
@@ -213,10 +201,3 @@ def _per_task(run: Stages, method: str) -> float:
 def _tasks(run: Stages, method: str) -> list[str]:
     starts = store.read_records(run[f"{method}/experts"] / "tasks.jsonl", History).list
     return [start.task_id for start in starts]
-
-
-def _signals(explored: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> str:
-    if not explored:
-        return "none"
-    by_reward = any(p.get("pairs") == "trajectory" and p.get("by") == "reward" for p in pairs)
-    return "reward" if by_reward else "win or loss"

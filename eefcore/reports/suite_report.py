@@ -15,7 +15,16 @@ from eefcore.experts import collect, scripted
 from eefcore.experts.scripted import PERFECT, STEPS, Measure
 from eefcore.metrics import Evaluation
 from eefcore.protocols import Benchmark, Skill
-from eefcore.reports import chapters, figures, ranking, suite_evidence, suite_sections, suite_why
+from eefcore.reports import (
+    acting,
+    chapters,
+    figures,
+    ranking,
+    suite_evidence,
+    suite_search,
+    suite_sections,
+    suite_why,
+)
 from eefcore.reports import suite_tables as tables
 from eefcore.reports.chapters import Chapter, Drawn, chapter
 from eefcore.reports.comparison import ResultTable
@@ -74,19 +83,23 @@ def made(
     """
     ranked, methods = _named(order), main(sections)
     ours = best(order, methods).name
-    experts = suite_evidence.experts(methods)
+    experts = [] if methods[0].saw_reward else suite_evidence.experts(methods)
     evaluations = [*experts, *(m.evaluation for m in methods)]
     result = tables.held(methods, world.skills, ours=ours, baseline=baseline, experts=experts)
     links = ranking.links(evaluations, ranked)
+    seen = sections.get(suite_evidence.ORACLE, {})
     parts = [
         _results(result, methods, links, ranked, ours),
         chapter("made_of", "What they are made of", tables.data(methods), tables.recipes(methods)),
         *([_navigation(result, evaluations, ours, world.skills)] if world.skills else []),
         _curves(methods),
+        *suite_search.gaps(sections.get("search", {})),
+        *suite_search.unions(sections.get("union", {})),
         *suite_sections.budgets(sections.get("budget", {}), baseline),
         *suite_sections.models(sections.get("models", {}), methods, world.skills, ours, baseline),
         *suite_sections.finders(sections.get("finders", {})),
         *suite_sections.ablations(sections.get("ablation", {}), world.skills),
+        *suite_search.oracles({} if methods[0].saw_reward else seen),
         _cases(methods, result, ours, world),
         suite_why.explained(methods, evaluations, world.solutions, world.kinds, world.measures),
     ]
@@ -94,7 +107,7 @@ def made(
         *(part.section for part in parts),
         *([chapters.trained(ours, dialogue)] if dialogue else []),
         chapters.ended([result], ours),
-        chapters.environment([result.card]),
+        chapters.environment([result.card, *(m.evaluation.card for run in seen.values() for m in run)]),
         chapters.WORDS,
         chapters.again(command, versions),
     )
@@ -139,6 +152,9 @@ def summary(made: Made) -> dict[str, float | int]:
     return told
 
 
+_WHERE = {False: "EEF Table 3", True: "Agent Q Figure 1"}
+
+
 def _named(order: str) -> list[str]:
     return [name.strip() for name in order.split(">")]
 
@@ -150,15 +166,15 @@ def _results(
     order: Sequence[str],
     ours: str,
 ) -> Chapter:
-    rates = figures.win_rates({r.method: r.win_rate for r in result.rows})
+    searched = any(m.acting.searched for m in methods)
     ordered: list[Block] = (
         [ranking.table(links), Points(tuple(ranking.sentences(links, order)))] if links else []
     )
     return chapter(
         "results",
         "Results",
-        tables.results(result, methods, title="Win rate and reward (EEF Table 3)", ours=ours),
-        Drawn("win_rates", "Win rate with 95 % intervals.", rates),
+        tables.results(result, methods, title=f"Win rate and reward ({_WHERE[searched]})", ours=ours),
+        acting.drawn({r.method: r.win_rate for r in result.rows}, {m.name: m.acting for m in methods}),
         *ordered,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from eefcore import metrics, stats
 from eefcore.protocols import Skill
-from eefcore.reports import comparison, figures, suite_figures, suite_finders
+from eefcore.reports import acting, comparison, figures, suite_figures, suite_finders, suite_passes
 from eefcore.reports import suite_tables as tables
 from eefcore.reports.chapters import Chapter, Drawn, chapter
 from eefcore.reports.document import Block
@@ -79,6 +79,7 @@ def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill])
         first = methods[0].name
         result = tables.held(methods, skills, ours="", baseline=first)
         rates = figures.win_rates({r.method: r.win_rate for r in result.rows})
+        acts = acting.columns({m.name: m.acting for m in methods})
         blocks += [
             comparison.table(
                 f"ablation_{stem}",
@@ -88,6 +89,7 @@ def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill])
                     *comparison.scores(),
                     *comparison.gaps(result),
                     *comparison.skills(result),
+                    *acts,
                     *comparison.costs(),
                 ],
                 title=f"{stem}: against {first}",
@@ -96,5 +98,6 @@ def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill])
             Drawn(
                 f"ablation_{stem}", f"Win rate of variants, with 95 % intervals; {first} is the first.", rates
             ),
+            *suite_passes.blocks(stem, methods),
         ]
     return [chapter("ablation", "Variants", *blocks)] if blocks else []

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from eefcore import metrics, stats
 from eefcore.metrics import Evaluation
 from eefcore.protocols import Skill
-from eefcore.reports import cells, comparison
+from eefcore.reports import acting, cells, comparison
 from eefcore.reports.cells import BLANK, Cell, Column, Table
 from eefcore.reports.comparison import Columns, MethodRow, ResultTable, compared
 from eefcore.reports.suite_evidence import Method, demonstrated
@@ -58,30 +58,30 @@ def data(methods: Sequence[Method]) -> Table:
 
 
 def recipes(methods: Sequence[Method]) -> Table:
-    """Table 2: what each method uses, as its stages recorded it."""
-    rows = tuple(
+    """Table 2: what each method uses, as its stages recorded it; where some grow trees, also how it explores and learns."""
+    columns: list[tuple[Column, Callable[[Method], Cell]]] = [
+        (Column("Method", key="method", words=True), lambda m: cells.words(m.name)),
         (
-            cells.words(m.name),
-            cells.words("yes" if m.recipe.negatives else "no"),
-            cells.count(m.recipe.iterations),
-            cells.count(m.simulated.value, digits=1) if m.recipe.signals != "none" else cells.count(0),
-            cells.words(m.recipe.experts),
-            cells.words(m.recipe.signals),
-        )
-        for m in methods
-    )
-    columns = (
-        Column("Method", key="method", words=True),
-        Column("negative trajectories", words=True),
-        Column("iterations"),
-        Column("simulations a task and iteration"),
-        Column("experts", words=True),
-        Column("signals of the search", words=True),
-    )
+            Column("negative trajectories", words=True),
+            lambda m: cells.words("yes" if m.recipe.negatives else "no"),
+        ),
+        (Column("iterations"), lambda m: cells.count(m.recipe.iterations)),
+        (
+            Column("simulations a task and iteration"),
+            lambda m: cells.count(m.simulated.value, digits=1) if m.recipe.explores else cells.count(0),
+        ),
+        (Column("experts", words=True), lambda m: cells.words(m.recipe.experts)),
+        (Column("signals of the search", words=True), lambda m: cells.words(m.recipe.signals)),
+    ]
+    if any(m.recipe.K for m in methods):
+        columns += [
+            (Column("explores by", words=True), lambda m: cells.words(_explores(m))),
+            (Column("learns from", words=True), lambda m: cells.words(m.recipe.learns)),
+        ]
     return Table(
         "recipes",
-        columns,
-        rows,
+        tuple(column for column, _ in columns),
+        tuple(tuple(cell(m) for _, cell in columns) for m in methods),
         title="What each method uses (EEF Table 2)",
         note="Computed from what the stages recorded, not from names.",
     )
@@ -110,6 +110,7 @@ def results(
 ) -> Table:
     """Table 3: win rate and reward, the gap to the baseline, which signals the search used, what it cost."""
     signals = {m.name: m.recipe.signals for m in methods}
+    acts = acting.columns({m.name: m.acting for m in methods})
 
     def signal(row: MethodRow) -> Cell:
         return cells.words(signals[row.method]) if row.method in signals else BLANK
@@ -119,9 +120,11 @@ def results(
         *comparison.scores(),
         *comparison.gaps(result),
         (Column("signals of the search", key="signals", words=True), signal),
+        *acts,
         *comparison.costs(),
     ]
-    return comparison.table(name, result, columns, title=title, ours=ours)
+    table = comparison.table(name, result, columns, title=title, ours=ours)
+    return replace(table, note=f"{table.note} {acting.NOTE}") if acts else table
 
 
 def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapping[str, Skill]) -> Table:
@@ -194,12 +197,21 @@ def budgets(result: ResultTable, methods: Sequence[Method]) -> Table:
 def series(method: Method) -> str:
     """The line of Figure 3 that a method is a point of."""
     recipe = method.recipe
-    if recipe.signals == "none":
+    if not method.recipe.explores:
         return method.name
+    if recipe.K:
+        return "trees along experts" if recipe.M else "trees"
     if not recipe.M:
         return "RFT × N"
     finder = "" if recipe.finder in ("", "fixed") else f", {recipe.finder}"
     return f"EEF, M of {recipe.explored}{finder}"
+
+
+def _explores(method: Method) -> str:
+    if not method.recipe.explores:
+        return "–"
+    along = f", along {method.recipe.explored}" if method.recipe.M else ""
+    return f"trees, K = {method.recipe.K}{along}" if method.recipe.K else f"episodes{along}"
 
 
 def _values(seeds: Sequence[Sequence[Trajectory]], score: Callable[[Trajectory], float]) -> Array:

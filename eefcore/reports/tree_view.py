@@ -15,11 +15,14 @@ from typing import NamedTuple
 from eefcore.composite import command
 from eefcore.disk import write_whole
 from eefcore.reports.plots import BLUE, GREEN, INK, RED
+from eefcore.reports.wording import action
 from eefcore.search import mcts
 from eefcore.search.tree import Edge, Node, Tree
+from eefcore.types import Stop
 
-COLUMN, ROW, LEFT, TOP = 236, 27, 14, 22
+COLUMN, ROW, LEFT, TOP = 262, 36, 16, 26
 _SHOWN = 34  # characters of an action
+_LAST = 90  # what is right of the deepest column: how it ended
 
 
 class Spot(NamedTuple):
@@ -42,13 +45,13 @@ class TreeView:
     def svg(self) -> str:
         """The picture."""
         depth = max(s.x for s in self._spots.values())
-        width, height = int(depth + COLUMN + LEFT), int(TOP + ROW * self._rows + 6)
+        width, height = int(depth + _LAST), int(TOP + ROW * self._rows + 8)
         lines = "".join(part for k in self._spots for part in self._edges(k))
         nodes = "".join(self._node(k) for k in self._spots)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="9" fill="{INK}">'
-            f'<text x="{LEFT}" y="12">{escape(self._told())}</text>{lines}{nodes}</svg>'
+            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11" fill="{INK}">'
+            f'<text x="{LEFT}" y="14">{escape(self._told())}</text>{lines}{nodes}</svg>'
         )
 
     @property
@@ -75,29 +78,33 @@ class TreeView:
         total = max(1, mcts.visits(node))
         for i, edge in _tried(node):
             spot, bold = self._spots[edge.child], self._chosen.get(k) == i
-            width = 0.8 + 3.0 * edge.N / total
-            bend = here.x + 26
+            width = 1.0 + 3.0 * edge.N / total
+            bend = here.x + 24
             yield (
-                f'<path d="M{here.x:.0f} {here.y:.1f}C{bend:.0f} {here.y:.1f} {here.x + 14:.0f} {spot.y:.1f} '
-                f'{here.x + 40:.0f} {spot.y:.1f}H{spot.x:.0f}" fill="none" stroke="{BLUE if bold else INK}" '
+                f'<path d="M{here.x:.0f} {here.y:.1f}C{bend:.0f} {here.y:.1f} {here.x + 12:.0f} {spot.y:.1f} '
+                f'{here.x + 38:.0f} {spot.y:.1f}H{spot.x:.0f}" fill="none" stroke="{BLUE if bold else INK}" '
                 f'stroke-width="{width:.1f}" opacity="{1 if bold else 0.55}"/>'
             )
             weight = ' font-weight="bold"' if bold else ""
-            yield f'<text x="{here.x + 42:.0f}" y="{spot.y - 4:.1f}"{weight}>{escape(_short(edge))}'
+            yield f'<text x="{here.x + 42:.0f}" y="{spot.y - 5:.1f}"{weight}>{escape(_short(edge))}'
             yield f"<title>{escape(edge.reply.action)}</title></text>"
-            yield f'<text x="{here.x + 42:.0f}" y="{spot.y + 9:.1f}" opacity="0.8">{_numbers(edge)}</text>'
+            yield f'<text x="{here.x + 42:.0f}" y="{spot.y + 13:.1f}" opacity="0.85">{_numbers(edge)}</text>'
         if waiting := [e for e in node.edges if not e.N]:
-            x, y = here.x + 10, here.y + 14
+            x, y = here.x - 4, here.y + 17
             said = "\n".join(f"{command(e.reply.action)}  Q̂ {e.q_hat:.2f}" for e in waiting)
             yield f'<text x="{x:.0f}" y="{y:.1f}" opacity="0.7">+{len(waiting)}<title>{escape(said)}</title></text>'
 
     def _node(self, k: int) -> str:
         spot, node = self._spots[k], self.tree.nodes[k]
-        ended = " ".join(filter(None, (node.stop and node.stop.value, _reward(node))))
+        ended = " ".join(filter(None, (node.stop and node.stop.value.replace("_", " "), _reward(node))))
         title = escape(f"{node.observation}\n{ended}".rstrip())
+        # The unseen rim is pointed at as well: a dot is small.
+        dot = (
+            f'<circle cx="{spot.x:.0f}" cy="{spot.y:.1f}" r="{6 if k == self.tree.at else 4.5}" fill="{_colour(node)}" '
+            f'stroke="transparent" stroke-width="10"><title>{title}</title></circle>'
+        )
         return (
-            f'<circle cx="{spot.x:.0f}" cy="{spot.y:.1f}" r="{5 if k == self.tree.at else 4}" '
-            f'fill="{_colour(node)}"><title>{title}</title></circle>'
+            f'{dot}<text x="{spot.x + 9:.0f}" y="{spot.y + 4:.1f}">{_end(node)}</text>' if node.stop else dot
         )
 
     def _outline(self, k: int, depth: int) -> Iterator[str]:
@@ -140,7 +147,7 @@ def _tried(node: Node) -> list[tuple[int, Edge]]:
 
 
 def _short(edge: Edge) -> str:
-    said = " ".join(command(edge.reply.action).split())
+    said = action(command(edge.reply.action))
     return said if len(said) <= _SHOWN else f"{said[: _SHOWN - 1]}…"
 
 
@@ -150,6 +157,15 @@ def _numbers(edge: Edge) -> str:
 
 def _reward(node: Node) -> str:
     return "" if node.reward is None else f"reward {node.reward:.2f}"
+
+
+def _end(node: Node) -> str:
+    """What is written beside a node where an episode ended: how good that was, or why it was cut short."""
+    if node.stop is Stop.DONE and node.reward is not None:
+        return f"R {node.reward:.2f}"
+    if node.stop is Stop.DONE and node.value is not None:
+        return f"judged {node.value:.2f}"
+    return escape(node.stop.value.replace("_", " "))
 
 
 def _colour(node: Node) -> str:

@@ -1,12 +1,13 @@
-"""How numbers are written, the same in every table, sentence and figure."""
+"""How numbers and actions are written, the same in every table, sentence and figure."""
 
 from __future__ import annotations
 
 import math
+import re
 
 from eefcore.stats import Estimate
 
-__all__ = ["compact", "duration", "outcome", "p_value", "percent", "signed", "span"]
+__all__ = ["action", "compact", "duration", "outcome", "p_value", "percent", "signed", "span"]
 
 
 def percent(share: float) -> str:
@@ -46,6 +47,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def action(text: str) -> str:
+    """`click[{"button": "Next >"}]` as `click Next >`; what is written otherwise in one line."""
+    return " ".join(re.sub(r'\[\{?"?\w+"?: "|\[|"?\}?\]$', " ", text.strip()).split())
 
 
 def outcome(name: str) -> str:
