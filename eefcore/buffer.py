@@ -1,20 +1,23 @@
-"""The replay buffer of Agent Q (§5.2): pairs from what a stage tried, each side as likely as when it was written."""
+"""The replay buffer of Agent Q (§5.2): pairs from what rounds tried, each side as likely as when it was written."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+
+import msgspec
 
 from eefcore import store
 from eefcore.errors import ParamsError
 from eefcore.search import pairs
 from eefcore.search.tree import Tree
-from eefcore.types import Card, Preference, Trajectory
+from eefcore.types import Card, Preference, State, Trajectory
 
 
 def drawn(
-    folder: Path,
+    folders: Sequence[Path],
     card: Card | None,
     *,
     kind: str,
@@ -24,15 +27,43 @@ def drawn(
     most: int,
     seed: int,
 ) -> list[Preference]:
-    """The pairs of `kind` that the stage of `folder` left, `most` of a task at most (0: all).
+    """The pairs of `kind` that the stages of `folders` left, of each stage `most` of a task at most (0: all).
+
+    The first folder is of the round that is to be learnt from, each one after it of the round before: `age` says so.
+    Where two rounds compare the same two in one state, the later one is believed, whichever they prefer.
 
     `node` reads its trees (`pairs.node_pairs`), and of those of a task too many keeps the ones of the widest margins;
     `trajectory` its simulations, of a search or of an exploration (`pairs.outcome_pairs`).
 
     Raises:
         ParamsError: there is no such kind.
-        StoreError: the stage grew no trees.
+        StoreError: a stage grew no trees.
     """
+    found: list[Preference] = []
+    for age, folder in enumerate(folders):
+        known = {_compared(p) for p in found}
+        of_round = _of(folder, card, kind, theta, min_visits, alpha, most, seed)
+        found += [msgspec.structs.replace(p, age=age) for p in of_round if _compared(p) not in known]
+    return found
+
+
+def _compared(preference: Preference) -> frozenset[State]:
+    """Where its two sides lead, whichever is preferred."""
+    sides = (preference.chosen, preference.rejected)
+    return frozenset(side.trajectory.state(side.trained.stop) for side in sides)
+
+
+def _of(
+    folder: Path,
+    card: Card | None,
+    kind: str,
+    theta: float,
+    min_visits: int,
+    alpha: float | None,
+    most: int,
+    seed: int,
+) -> list[Preference]:
+    """The pairs of one stage."""
     if kind == "trajectory":
         simulations = store.read_records(folder / "simulations.jsonl", Trajectory, card=card).list
         return pairs.outcome_pairs(simulations, most=most or len(simulations) ** 2, seed=seed)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from eefcore.policies import load_policy
+from collections.abc import Mapping
+from pathlib import Path
+
+from eefcore.errors import ParamsError
+from eefcore.policies import load_policy, model_path
 from eefcore.policies.conditioned import Measured
 from eefcore.search.critic import RankingCritic
 
@@ -27,5 +31,28 @@ def critic(
         return None
     if spec == SELF:
         return RankingCritic(policy, seed=seed, length=policy.length)
+    return model(spec, format=format, slots=slots, max_new_tokens=max_new_tokens, context=context, seed=seed)
+
+
+def model(
+    spec: str, *, format: str, slots: int, max_new_tokens: int, context: int, seed: int
+) -> RankingCritic:
+    """The ranking critic that a model is, as `load_policy` takes it."""
     judge = load_policy(spec, format=format, slots=slots, max_new_tokens=max_new_tokens, context=context)
     return RankingCritic(judge, seed=seed, length=judge.length)
+
+
+def latest(spec: str, inputs: Mapping[str, Path]) -> str:
+    """The critic that was tuned, where a stage reads one; else the one that its parameter names."""
+    return str(inputs["critic"] / "model") if "critic" in inputs else spec
+
+
+def weights(spec: str) -> str | Path:
+    """Where the model of a critic is, to train on.
+
+    Raises:
+        ParamsError: it has none of its own here: `self`, `none`, or a model that is only asked.
+    """
+    if spec in (SELF, NONE) or spec.partition(":")[0] in ("openai", "vllm"):
+        raise ParamsError(f"14_tune: critic {spec!r} can't be tuned; name a model, as in train.base")
+    return model_path(spec)

@@ -21,8 +21,9 @@ and of its inputs' identities. Names of inputs:
     preferences  experts, simulations, and the model that explored them
     dpo        preferences, model
     evaluate   model; for the test panel model1, dev1, model2, dev2, …
-    search, pairs, decide   as explore, preferences and evaluate
-    report     per method: <method>/experts, /select1, /model1, /dev1, /simulations1, …, /test
+    search, pairs, decide   as explore, preferences and evaluate; and the critic, if one was tuned; and earlier1, …
+    tune       search, experts, and the critic that it asked, if one was tuned
+    report     per method: <method>/experts, /select1, /model1, /dev1, /simulations1, /critic1, …, /test
     suite      the same per seed and run: seed0/mini_methods/EEF/experts, …
 """
 

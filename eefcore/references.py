@@ -3,11 +3,13 @@
 referenced    preferences, and what the reference thinks of each trained token      (Agent Q §5.2)
 completed     the same of those that were not sampled; the others know it already     (the off-policy replay buffer)
 pairs         the same as a trainer reads them
+replayed      those of earlier rounds that the model has not left too far behind
 gate          that the trainer computes what was stored, before it learns from it
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ import msgspec
 
 from eefcore.errors import MaskError
 from eefcore.masking import Renderer, Row, rows, show_mask
-from eefcore.scoring import Drift, refuse_drift, token_logps
+from eefcore.scoring import Drift, drift, refuse_drift, token_logps
 from eefcore.types import Preference
 
 _SAMPLE = 64  # pairs that the gate looks at, at least, where there are as many
@@ -26,12 +28,14 @@ class Pair(NamedTuple):
     """A preference in ids, and log π_ref of each trained token of both sides.
 
     A side has one row, or one an action where h_t does not grow (`masking.rows`); its log π is the sum over them.
+    `age` is the preference's: 0 where π_ref is the model that learns.
     """
 
     chosen: tuple[Row, ...]
     rejected: tuple[Row, ...]
     chosen_logps: tuple[float, ...]
     rejected_logps: tuple[float, ...]
+    age: int = 0
 
 
 class Referenced(NamedTuple):
@@ -63,7 +67,7 @@ def referenced(
     sides = [side for _, both in fitting for side in both]
     logps = _logps(model, sides, _pad(renderer), batch_tokens, bf16, on_rows)
     scored = [
-        msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected)
+        msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected, age=0)
         for (p, _), chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
     ]
     return Referenced(scored, len(preferences) - len(scored))
@@ -93,6 +97,42 @@ def completed(
     return Referenced([*kept, *scored.preferences], len(preferences) - len(kept) - len(scored.preferences))
 
 
+class Replayed(NamedTuple):
+    """What is left of a replay buffer, how many were left out as stale, and the mean shift of those of earlier rounds."""
+
+    preferences: list[Preference]
+    stale: int
+    shift: float  # |log π - log π_ref| a token, over all of them; NaN if there are none
+
+
+def replayed(
+    preferences: Sequence[Preference],
+    model: Any,
+    renderer: Renderer,
+    *,
+    at_most: float,
+    batch_tokens: int,
+    bf16: bool,
+    on_rows: Callable[[int], None] = lambda n: None,
+) -> Replayed:
+    """The preferences without those of earlier rounds whose likelihoods `model` has left by more than `at_most` a token.
+
+    Learning has moved π_θ on since they were sampled, so their shift is no error, as it would be in the model's own
+    round (`gate`; theirs was passed then). How far a reference may lie behind is a question of its own, which the paper
+    does not answer; the bound is ours.
+    """
+    old = [p for p in preferences if p.age]
+    kept = pairs(old, renderer)
+    stored = [(*p.chosen_logps, *p.rejected_logps) for p in kept]
+    again = _logps(
+        model, [(*p.chosen, *p.rejected) for p in kept], _pad(renderer), batch_tokens, bf16, on_rows
+    )
+    shifts = [drift([was], [now]).mean for was, now in zip(stored, again, strict=True)]
+    near = iter([shift <= at_most for shift in shifts])
+    left = [p for p in preferences if not p.age or next(near)]
+    return Replayed(left, len(preferences) - len(left), drift(stored, again).mean if old else math.nan)
+
+
 def _fitting(
     preferences: Iterable[Preference], renderer: Renderer, context: int
 ) -> list[tuple[Preference, tuple[list[Row], list[Row]]]]:
@@ -110,7 +150,7 @@ def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
     out = []
     for p in preferences:
         sides = tuple(rows(p.chosen, renderer)), tuple(rows(p.rejected, renderer))
-        pair = Pair(*sides, p.chosen_logps, p.rejected_logps)
+        pair = Pair(*sides, p.chosen_logps, p.rejected_logps, p.age)
         expected = (n_trained(pair.chosen), n_trained(pair.rejected))
         got = (len(pair.chosen_logps), len(pair.rejected_logps))
         if got != expected:
@@ -124,15 +164,17 @@ def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
 
 
 def gate(model: Any, pairs: Sequence[Pair], *, pad_id: int, bf16: bool, at_most: float) -> Drift:
-    """By how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs.
+    """By how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
 
     Before a model learns from pairs that it made itself the two are one, and a drift is an error of precision,
-    tokens or files. Off-policy pairs are judged by the same bound, which then says how far the policy may be.
+    tokens or files. Of a replayed pair it could be what was learnt since; it passed the gate of its own round, and
+    `replayed` says how far behind it may lie.
 
     Raises:
         DriftError: by more than `at_most` a token, on average.
     """
-    some = pairs[:: max(1, len(pairs) // _SAMPLE)]
+    own = [p for p in pairs if not p.age]
+    some = own[:: max(1, len(own) // _SAMPLE)]
     stored = [logps for p in some for logps in (p.chosen_logps, p.rejected_logps)]
     sides = [side for p in some for side in (p.chosen, p.rejected)]
     again = _logps(model, sides, pad_id, _GATE_TOKENS, bf16)

@@ -219,6 +219,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         reason: why it is, in a few words, to read.
         chosen_logps: log π_ref of each trained token of `chosen`, at temperature 1; empty until computed.
         rejected_logps: the same of `rejected`.
+        age: rounds since π_ref was the model that learns; 0, it is what learning starts from.
     """
 
     chosen: Example
@@ -227,6 +228,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     chosen_logps: tuple[float, ...] = ()
     rejected_logps: tuple[float, ...] = ()
+    age: int = 0
 
     def __post_init__(self) -> None:
         states = [e.trajectory.state(e.first) for e in (self.chosen, self.rejected)]

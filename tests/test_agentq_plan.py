@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_glossary import undocumented
 from workspaces import write_params
 
+from eefcore import store
 from eefcore.errors import ParamsError
 from eefcore.pipeline import planned
-from eefcore.runs import estimate, identity
+from eefcore.runs import estimate, identity, runner
 from eefcore.runs.plan import methods
+from eefcore.types import Preference
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,6 +55,59 @@ def test_algorithm_1_of_agent_q(demo):
     assert report.inputs["Agent Q/preferences2"].label == "pairs.2"
 
 
+def test_pairs_of_earlier_rounds_stay_in_the_buffer(demo):
+    """`replay` rounds before the newest, as many as there are; with 0 the plan is what it is without."""
+    text = "run: a\nmethods: {{Agent Q: {{iterations: 5, learn: dpo, search: {{}}, pairs: {}}}}}"
+    told = {}
+    for pairs in ("{}", "{replay: 0}", "{replay: 2}", "{replay: 9}"):
+        write_params(demo.parents[1], text.format(pairs))
+        told[pairs] = reads(demo)
+    assert told["{}"] == told["{replay: 0}"]
+    own = {"model": "dpo.4", "experts": "expert", "simulations": "search.4"}
+    assert told["{}"]["pairs.5"] == own
+    assert told["{replay: 2}"]["pairs.5"] == {**own, "earlier1": "search.3", "earlier2": "search.2"}
+    assert told["{replay: 2}"]["pairs.2"] == told["{}"]["pairs.2"]
+    assert told["{replay: 9}"]["pairs.5"] == {
+        **own,
+        **{f"earlier{n}": f"search.{4 - n}" for n in (1, 2, 3)},
+    }
+
+
+def test_replay_for_all_methods_is_of_those_that_have_pairs(demo):
+    write_params(
+        demo.parents[1],
+        "run: a\nstages: {pairs: {replay: 1}}\n"
+        "methods: {ETO: {iterations: 3, learn: dpo}, trajectory DPO: {iterations: 3, learn: dpo, pairs: {}}}",
+    )
+    told = reads(demo)
+    assert "earlier1" not in told["preferences.3"]
+    assert told["pairs.3"]["earlier1"] == "explore.1"
+
+
+TUNED = "run: a\nmethods: {{Agent Q: {{iterations: 3, learn: dpo, search: {{}}, pairs: {{}}, tune: {{}}{}}}}}"
+
+
+def test_a_tuned_critic_is_asked_by_the_next_search_and_at_test_time(demo):
+    write_params(demo.parents[1], TUNED.format(", decide: {}"))
+    told = reads(demo)
+    assert "critic" not in told["search.1"]
+    assert told["tune.1"] == {"experts": "expert", "search": "search.1"}
+    assert told["search.2"] == {"model": "dpo.2", "experts": "expert", "critic": "tune.1"}
+    assert told["tune.2"] == {"experts": "expert", "search": "search.2", "critic": "tune.1"}
+    assert told["pairs.3"] == {"model": "dpo.2", "experts": "expert", "simulations": "search.2"}
+    assert told["decide.test"]["critic"] == "tune.2"
+    *_, report = planned(demo)
+    assert report.inputs["Agent Q/critic2"].label == "tune.2"
+    write_params(demo.parents[1], TUNED.format(""))
+    assert "critic" not in reads(demo)["evaluate.test"]
+
+
+def test_reinforced_fine_tuning_may_tune_its_critic_as_well(demo):
+    write_params(demo.parents[1], "run: a\nmethods: {RFT: {iterations: 3, search: {}, tune: {}}}")
+    told = reads(demo)
+    assert told["search.2"]["critic"] == "tune.1" and told["tune.2"]["critic"] == "tune.1"
+
+
 def test_reinforced_fine_tuning_on_trees_is_algorithm_1_with_another_explorer(demo):
     write_params(demo.parents[1], "run: a\nmethods: {RFT: {iterations: 2, search: {}}}")
     told = reads(demo)
@@ -85,6 +141,12 @@ def test_what_no_method_names_is_in_no_plan(demo):
         ("{iterations: 2, learn: dpo, pairs: {}, preferences: {}}", "pairs takes its place"),
         ("{iterations: 2, pairs: {}}", "a method with learn: sft has no such stage"),
         ("{iterations: 2, search: {k: 1}}", "11_search's parameter 'k' is unknown"),
+        ("{iterations: 2, learn: dpo, pairs: {replay: -1}}", "A.pairs.replay: must be a number of rounds"),
+        ("{iterations: 2, tune: {}}", "A.tune: a critic learns from searches; name search"),
+        ("{iterations: 1, search: {}, tune: {}}", "A.tune: .* 2 iterations or more"),
+        ("{iterations: 2, search: {critic: self}, tune: {critic: self}}", "critic 'self' of search has no w"),
+        ("{iterations: 2, search: {}, tune: {}, decide: {critic: none}}", "critic 'none' of decide has no w"),
+        ("{iterations: 2, search: {critic: other}, tune: {}}", "A.tune: one critic is tuned, got .*'other'"),
     ],
 )
 def test_what_can_not_be_is_said_before_anything_starts(demo, entry, says):
@@ -119,3 +181,54 @@ def test_what_agent_q_asks_for_is_estimated(monkeypatch):
     assert found["decide.test"].evaluated == 300
     trees = next(n for n in nodes.values() if n.label == "decide.test" and n.params["how"] == "mcts")
     assert estimate.work(trees).typical.steps == 300 * (1 + 5 * 6) * 5
+
+
+def test_a_buffer_of_two_rounds_and_lessons_are_estimated(monkeypatch):
+    """8 pairs a task of each round; a lesson of each simulation's node and one of its end."""
+    monkeypatch.chdir(ROOT)
+    nodes = planned(ROOT / "params" / "agentq_webshop_mini_critic.yaml")
+    buffers = {estimate.work(n).rows for n in nodes if n.label == "dpo.3"}
+    assert buffers == {2 * 300 * 8, 2 * 2 * 300 * 8}
+    assert {estimate.work(n).rows for n in nodes if n.label == "tune.1"} == {2 * 300 * 12}
+
+
+ROUNDS = """
+run: rounds
+shared: {sizes: 24/4/4}
+stages:
+  train: {epochs: 2}
+  search: {simulations: 8, K: 3}
+  dpo: {epochs: 1}
+  tune: {batch_size: 4, held_out: 0.5, draws: 0}
+methods:
+  Agent Q: {iterations: 3, learn: dpo, search: {}, pairs: {kind: trajectory, replay: 1}, tune: {}, decide: {simulations: 1}}
+"""
+
+
+@pytest.mark.notebook
+@pytest.mark.xdist_group("notebooks")
+def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
+    *stages, _ = planned(write_params(tmp_path, ROUNDS, "rounds"))
+    runner.run(stages, resume="", jobs=1)
+    folders = {n.label: n.folder for n in stages}
+    logged = {label: store.record(folder).metrics for label, folder in folders.items()}
+    assert undocumented(key for metrics in logged.values() for key in metrics) == set()
+    pairs = store.read_records(folders["pairs.3"] / "preferences.jsonl", Preference).list
+    ages = [p.age for p in pairs]
+    assert ages.count(1) == logged["pairs.3"]["preferences/replayed"] > 0
+    assert len(pairs) == logged["dpo.3"]["dpo/pairs"]
+    assert logged["dpo.3"]["dpo/drift"] < 0.02 and logged["pairs.3"]["preferences/shift"] > 0.0
+    own = store.read_records(folders["pairs.2"] / "preferences.jsonl", Preference).list
+    stored = {p.chosen_logps for p in own}
+    assert {p.chosen_logps for p in pairs if p.age} <= stored, "as likely as when they were sampled"
+    assert all(logged[f"tune.{i}"]["tune/rows"] > 0 for i in (1, 2))
+    weights = {(folders[f"tune.{i}"] / "model" / "model.safetensors").read_bytes() for i in (1, 2)}
+    assert len(weights) == 2
+    asked = {
+        label: store.record(folders[label]).inputs.get("critic") for label in ("search.2", "decide.test")
+    }
+    known = {i: store.record(folders[f"tune.{i}"]).identity for i in (1, 2)}
+    assert asked == {"search.2": known[1], "decide.test": known[2]}

@@ -139,7 +139,7 @@ METHODS = "methods: {EEF: {iterations: 1}}"
             f"run: a\nstages: {{explor: {{}}}}\n{METHODS}",
             "stages: notebook 'explor' is unknown; did you mean 'explore'?",
         ),
-        (f"run: a\nstages: {{tour: {{}}}}\n{METHODS}", "notebook 'tour' is unknown Allowed: expert, select"),
+        (f"run: a\nstages: {{base: {{}}}}\n{METHODS}", "notebook 'base' is unknown Allowed: expert, select"),
         (
             f"run: a\nstages: {{explore: {{sampels: 2}}}}\n{METHODS}",
             "05_explore's parameter 'sampels' is unknown; did you mean 'samples'? Allowed: samples, M, seed",

@@ -1,6 +1,7 @@
 """References are stored with the data, read back as the trainer reads them, and checked before it learns."""
 
 import copy
+import math
 
 import msgspec
 import pytest
@@ -79,3 +80,60 @@ def test_without_a_pair_there_is_nothing_to_check():
     assert references.gate(tiny(), [], pad_id=0, bf16=False, at_most=0.0) == (0.0, 0.0)
     assert references.shown([], RENDERER.tokenizer.decode).startswith("no pair")
     assert references.referenced([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == ([], 0)
+
+
+def aged(preference, age):
+    return msgspec.structs.replace(preference, age=age)
+
+
+def test_the_gate_judges_the_models_own_round_alone():
+    """Likelihoods of an earlier policy differ honestly; of the model's own they must not."""
+    kept = references.referenced(
+        [preference()], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
+    ).preferences
+    later = tiny(1)
+    own = references.referenced(
+        [preference("buy B2", "wait")], later, RENDERER, context=99, batch_tokens=64, bf16=False
+    ).preferences
+    mixed = references.pairs([*own, aged(kept[0], 1)], RENDERER)
+    assert [p.age for p in mixed] == [0, 1]
+    assert references.gate(later, mixed, pad_id=0, bf16=False, at_most=1e-4).worst < 1e-4
+    with pytest.raises(DriftError, match="differ from the trainer's"):
+        references.gate(later, references.pairs([*own, *kept], RENDERER), pad_id=0, bf16=False, at_most=1e-3)
+
+
+def test_what_is_scored_anew_is_of_the_models_own_round():
+    kept = references.completed(
+        [aged(preference(), 2)], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
+    ).preferences
+    assert [p.age for p in kept] == [0]
+
+
+def test_replayed_pairs_are_left_out_once_the_model_is_too_far_from_them():
+    """The shift by hand: the stored log-likelihoods are the model's, less 0.5 a token of one pair and 2 of another."""
+    model = tiny()
+    known = references.referenced(
+        [preference(), preference("wait"), preference(rejected="leave")],
+        model,
+        RENDERER,
+        context=99,
+        batch_tokens=64,
+        bf16=False,
+    ).preferences
+
+    def moved(p, by):
+        sides = {n: tuple(x - by for x in getattr(p, n)) for n in ("chosen_logps", "rejected_logps")}
+        return msgspec.structs.replace(p, **sides, age=1)
+
+    buffer = [moved(known[0], 0.5), known[1], moved(known[2], 2.0)]
+    n, m = (len(p.chosen_logps) + len(p.rejected_logps) for p in (buffer[0], buffer[2]))
+    heard = []
+    for at_most, left in ((0.1, [1]), (0.6, [0, 1]), (3.0, [0, 1, 2])):
+        kept, stale, shift = references.replayed(
+            buffer, model, RENDERER, at_most=at_most, batch_tokens=64, bf16=False, on_rows=heard.append
+        )
+        assert kept == [buffer[i] for i in left] and stale == 3 - len(left)
+        assert shift == pytest.approx((0.5 * n + 2.0 * m) / (n + m), abs=1e-4)
+    assert sum(heard) == 3 * 4, "of the model's own round none is scored again"
+    none = references.replayed(known, model, RENDERER, at_most=0.0, batch_tokens=64, bf16=False)
+    assert none.preferences == known and none.stale == 0 and math.isnan(none.shift)

@@ -16,10 +16,9 @@ from eefcore import buffer, deciding, forest, references, store
 from eefcore.errors import ParamsError
 from eefcore.formats import Turns
 from eefcore.masking import Renderer
-from eefcore.search import calibration, mcts, pairs
+from eefcore.search import calibration, pairs
 from eefcore.search.calibration import Point
 from eefcore.search.settings import Signal
-from eefcore.search.tree import Tree
 from eefcore.types import Card, Example, History, Preference, Trajectory
 
 CARD = Card("toys", {"seed": 0})
@@ -116,19 +115,24 @@ def test_best_of_by_the_critic_needs_one():
 # ------------------------------------------------------------------------------ pairs
 
 
+def leave(folder, trees):
+    """What a stage of search leaves."""
+    store.write_records(folder / "trees.jsonl", trees, kind="trees", card=CARD)
+    simulated = forest.trajectories(trees)
+    store.write_records(folder / "simulations.jsonl", simulated, kind="trajectories", card=CARD)
+    return folder
+
+
 @pytest.fixture
 def left(tmp_path):
-    """What a stage of search leaves."""
     trees = grown(roots(TASKS, K=5), 20)
-    store.write_records(tmp_path / "trees.jsonl", trees, kind="trees", card=CARD)
-    store.write_records(
-        tmp_path / "simulations.jsonl", forest.trajectories(trees), kind="trajectories", card=CARD
+    return leave(tmp_path, trees), trees
+
+
+def drawn(folder, kind, most, *earlier):
+    return buffer.drawn(
+        [folder, *earlier], CARD, kind=kind, theta=0.0, min_visits=1, alpha=None, most=most, seed=0
     )
-    return tmp_path, trees
-
-
-def drawn(folder, kind, most, theta=0.0):
-    return buffer.drawn(folder, CARD, kind=kind, theta=theta, min_visits=1, alpha=None, most=most, seed=0)
 
 
 def test_the_buffer_draws_what_trees_and_simulations_hold(left):
@@ -146,6 +150,28 @@ def test_of_too_many_pairs_of_a_task_the_widest_are_kept(left):
     for task in {p.chosen.trajectory.task_id for p in every}:
         mine, kept = ([p.margin for p in of if p.chosen.trajectory.task_id == task] for of in (every, some))
         assert sorted(kept) == sorted(mine)[-2:]
+
+
+@pytest.mark.parametrize("kind", ["node", "trajectory"])
+def test_rounds_that_are_replayed_come_after_and_are_older(left, tmp_path_factory, kind):
+    folder, _ = left
+    before = leave(tmp_path_factory.mktemp("before"), grown(roots(TASKS, K=5, seed=1), 20))
+    alone, older = drawn(folder, kind, 0), drawn(before, kind, 0)
+    both = drawn(folder, kind, 0, before)
+    assert [p for p in both if not p.age] == alone and {p.age for p in alone} == {0}
+    again = [msgspec.structs.replace(p, age=0) for p in both if p.age == 1]
+    assert again and [p for p in older if p in again] == again
+    assert [msgspec.json.decode(msgspec.json.encode(p), type=Preference) for p in both] == both
+    of_task = [p.chosen.trajectory.task_id for p in drawn(folder, kind, 1, before)]
+    assert 1 < max(map(of_task.count, of_task)) == 2, "as many of each round"
+
+
+def test_of_two_rounds_that_compare_the_same_the_later_is_believed(left):
+    folder, _ = left
+    assert drawn(folder, "node", 0, folder, folder) == drawn(folder, "node", 0)
+    known = drawn(folder, "node", 0)
+    turned = [msgspec.structs.replace(p, chosen=p.rejected, rejected=p.chosen) for p in known]
+    assert {buffer._compared(p) for p in turned} == {buffer._compared(p) for p in known}
 
 
 def test_sampled_sides_keep_the_likelihoods_they_were_written_with_and_others_are_scored():
@@ -190,15 +216,3 @@ def test_rank_correlation_and_reliability_by_hand():
         (0.0, 0.1, 1),
         (pytest.approx(2.5 / 3), pytest.approx((0.2 + 2.7 + 0.5) / 5), 3),
     ]
-
-
-def test_a_critic_is_taught_what_search_found_out():
-    trees: list[Tree] = grown(roots([HAT], K=8), 60)
-    (lesson, *_) = calibration.lessons(trees, min_visits=2, gap=0.25)
-    asked = lesson.trajectory.history.at(lesson.first)
-    named = int(lesson.trajectory.actions[-1])
-    offered = [line.partition(". ")[2] for line in asked.observation.splitlines() if line[:1].isdigit()]
-    node = next(n for n in trees[0].nodes if n.observation in asked.observation and len(n.edges) > 1)
-    best = max((e for e in node.edges if e.N > 1), key=mcts.mean_return)
-    assert offered[named - 1] == best.reply.action
-    assert calibration.lessons(trees, gap=1.01) == []

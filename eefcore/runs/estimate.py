@@ -84,15 +84,14 @@ def work(node: Node) -> Work:
     if kind in ("evaluate", "decide") and "sizes" in given:
         n = tasks(node, str(given["split"]))
         return Work(evaluated=n, **_episodes(node, n * (1 + _rehearsed(node))))
-    if kind in ("train", "dpo") and "format" in given:
+    if kind in ("train", "dpo", "tune") and "format" in given:
         examples = rows(node)
         epochs, batch = int(given["epochs"]), int(given["batch_size"])
-        written = _typical(node).written
         sides = 2 if kind == "dpo" else 1
         return Work(
             rows=sides * examples,
             optimiser_steps=ceil(examples / batch) * epochs,
-            tokens_trained=sides * examples * epochs * written,
+            tokens_trained=sides * examples * epochs * _typical(node).written,
         )
     return Work()
 
@@ -126,11 +125,13 @@ def experts(node: Node, source: str = "") -> int:
 
 def rows(node: Node) -> int:
     """Training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); or preference pairs, one an expert's."""
+    if node.notebook.stage == "tune":  # a lesson of the node that a simulation expands, and one of its end
+        return 2 * work(node.inputs["search"]).simulations
     chosen = node.inputs["preferences" if node.notebook.stage == "dpo" else "examples"]
     given = chosen.inputs["experts"]
-    explored = [read for name, read in chosen.inputs.items() if name.startswith("simulations")]
+    explored = [read for name, read in chosen.inputs.items() if name.startswith(("simulations", "earlier"))]
     if chosen.notebook.stage == "pairs" and (most := int(chosen.params["most"])):
-        return tasks(given, "train") * most
+        return tasks(given, "train") * most * len(explored)
     if not explored or node.notebook.stage == "dpo":
         return experts(given, str(chosen.params.get("clone_from", "")))
     latest = explored[-1].params

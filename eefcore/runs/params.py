@@ -13,9 +13,10 @@
 What a method says is all that methods differ in. `learn` is how it learns from its second iteration on: `sft`
 on selected solutions, if it does not say, or `dpo` on preferences. A method that names `search` grows trees where others
 explore, one that names `pairs` takes its preferences from what it did itself, and one that names `decide` searches at
-test time, each with what it says there or with `{}` as it stands (`SWAPS`). The nearest entry wins: method, then stages, then
-shared, then the notebook's default. Papermill would only warn of an unknown name and never looks at
-types; here both raise ParamsError, which names the file, the key, what is allowed and the closest match.
+test time, each with what it says there or with `{}` as it stands (`SWAPS`); one that names `tune` has the critic learn
+from each search, too. The nearest entry wins: method, then stages, then shared, then the notebook's default. Papermill
+would only warn of an unknown name and never looks at types; here both raise ParamsError, which names the file, the
+key, what is allowed and the closest match.
 
 `${NAME}` in a text value stands for an environment variable: checked here, expanded only where a stage
 runs, so that files and records keep the name and never a path of this machine.
@@ -46,7 +47,7 @@ the algorithm, the version from the notebook, which raises it when a change in i
 SWAPS: Mapping[str, str] = {"search": "explore", "pairs": "preferences", "decide": "evaluate"}
 """Stages that a method has by naming them, and those whose place they take; of `evaluate`, the test panel's."""
 
-STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", *SWAPS, "report")
+STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", *SWAPS, "tune", "report")
 """The stages of the algorithms, each a notebook."""
 
 LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "pairs", "dpo")}

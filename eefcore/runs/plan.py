@@ -5,6 +5,7 @@
 
     learn: dpo                    explore.1 ─ preferences.2 ─ dpo.2 ─ …
     and search, pairs, decide     search.1  ─ pairs.2       ─ dpo.2 ─ …      decide.test        Agent Q, Algorithm 1
+    and tune                      search.1  ─ tune.1 ─ search.2 ─ tune.2 ─ … decide.test        whose critic learns as well
 
 A stage is known by what it computes: the hash of its notebook, its parameters (the version it declares
 among them) and its inputs' identities. Methods that begin alike therefore share their beginnings, and
@@ -23,6 +24,7 @@ from typing import Protocol, TypeVar
 from eefcore import store
 from eefcore.runs.identity import identity
 from eefcore.runs.notebook import Notebook, Value
+from eefcore.runs.outline import Outline, outline
 from eefcore.runs.params import SWAPS, Method, Params
 
 K = TypeVar("K")
@@ -61,7 +63,31 @@ class Stage(Protocol):
         """Stage `name`, the `which`-th of its kind: `explore.2`."""
 
 
-def algorithm_1(iterations: int, stage: Stage) -> dict[str, Node]:
+class _Critics:
+    """The critics of a method that tunes: each is the one before, and what the last search found out."""
+
+    def __init__(self, asked: Outline, stage: Stage, experts: Node) -> None:
+        self._asked, self._stage, self._experts = asked, stage, experts
+        self.made: dict[str, Node] = {}
+
+    @property
+    def latest(self) -> dict[str, Node]:
+        """The input of who asks it; none as long as it is the one that a parameter names."""
+        return {"critic": [*self.made.values()][-1]} if self.made else {}
+
+    @property
+    def at_test_time(self) -> dict[str, Node]:
+        """The same of the test panel's stage, if it searches."""
+        return self.latest if self._asked.decides else {}
+
+    def learn(self, which: str, search: Node) -> None:
+        """From `search`, if the method wants it."""
+        if self._asked.tunes:
+            reads = {"experts": self._experts, "search": search, **self.latest}
+            self.made[f"critic{which}"] = self._stage("tune", which, reads)
+
+
+def algorithm_1(asked: Outline, stage: Stage) -> dict[str, Node]:
     """EEF §3.2, Algorithm 1, and what a method leaves behind: its stages under the names a report reads.
 
     What differs between methods is in the parameters: M = 0 is RFT, one iteration behaviour cloning.
@@ -71,11 +97,13 @@ def algorithm_1(iterations: int, stage: Stage) -> dict[str, Node]:
     models: dict[str, Node] = {}
     panels: dict[str, Node] = {}
     made = {"experts": experts}
-    for i in range(1, iterations + 1):
+    critics = _Critics(asked, stage, experts)
+    for i in range(1, asked.iterations + 1):
         before = models.get(f"model{i - 1}")  # none before behaviour cloning: the base
         if before:
-            explored = stage("explore", f"{i - 1}", {"model": before, "experts": experts})  # lines 3–9
-            simulations[f"simulations{i - 1}"] = explored
+            reads = {"model": before, "experts": experts, **critics.latest}
+            simulations[f"simulations{i - 1}"] = explored = stage("explore", f"{i - 1}", reads)  # lines 3–9
+            critics.learn(f"{i - 1}", explored)
         explorer = {"model": before} if before else {}  # whose simulations these are
         examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
         trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
@@ -83,31 +111,38 @@ def algorithm_1(iterations: int, stage: Stage) -> dict[str, Node]:
         panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
         made[f"select{i}"] = examples
     # "we select the best model from all iterations": on the dev panel, and only then is the test panel seen
-    made["test"] = stage("evaluate", "test", {**models, **panels}, split="test")
-    return {**made, **simulations, **models, **panels}
+    made["test"] = stage("evaluate", "test", {**models, **panels, **critics.at_test_time}, split="test")
+    return {**made, **critics.made, **simulations, **models, **panels}
 
 
-def preference_rounds(iterations: int, stage: Stage) -> dict[str, Node]:
+def preference_rounds(asked: Outline, stage: Stage) -> dict[str, Node]:
     """ETO: behaviour cloning, then rounds of exploration and DPO; left behind as by `algorithm_1`, and the pairs.
 
     A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
-    learnt from again, since what failed then is not what fails now. With trees in place of simulations and `pairs` of
-    them it is Agent Q's Algorithm 1, which begins with a model that was trained on demonstrations, too.
+    learnt from again, since what failed then is not what fails now, unless the method replays some. With trees in
+    place of simulations and `pairs` of them it is Agent Q's Algorithm 1, which begins with a model that was trained on
+    demonstrations, too.
     """
     experts = stage("expert", "", {})
     examples = stage("select", "1", {"experts": experts})
     made = {"experts": experts, "select1": examples}
     models = {"model1": stage("train", "1", {"examples": examples})}
     panels = {"dev1": stage("evaluate", "1", {"model": models["model1"]}, split="dev")}
-    for i in range(2, iterations + 1):
+    critics = _Critics(asked, stage, experts)
+    rounds: list[Node] = []  # the newest first
+    for i in range(2, asked.iterations + 1):
         before = models[f"model{i - 1}"]
-        explored = stage("explore", f"{i - 1}", {"model": before, "experts": experts})
-        pairs = stage("preferences", f"{i}", {"model": before, "experts": experts, "simulations": explored})
+        reads = {"model": before, "experts": experts}
+        explored = stage("explore", f"{i - 1}", {**reads, **critics.latest})
+        critics.learn(f"{i - 1}", explored)
+        replayed = {f"earlier{n}": r for n, r in enumerate(rounds[: asked.replay], start=1)}
+        pairs = stage("preferences", f"{i}", {**reads, "simulations": explored, **replayed})
+        rounds.insert(0, explored)
         models[f"model{i}"] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
         panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
         made.update({f"simulations{i - 1}": explored, f"preferences{i}": pairs})
-    made["test"] = stage("evaluate", "test", {**models, **panels}, split="test")
-    return {**made, **models, **panels}
+    made["test"] = stage("evaluate", "test", {**models, **panels, **critics.at_test_time}, split="test")
+    return {**made, **critics.made, **models, **panels}
 
 
 LATER = frozenset({"choose"})
@@ -143,7 +178,9 @@ def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str
     return {
         f"{method.name}/{name}": node
         for method in params.methods
-        for name, node in ALGORITHMS[method.learn](method.iterations, partial(stage, method)).items()
+        for name, node in ALGORITHMS[method.learn](
+            outline(params, notebooks, method), partial(stage, method)
+        ).items()
     }
 
 

@@ -1,6 +1,8 @@
-"""How well the critic's Q̂ tells what search finds out: its rank correlation with Q̃, and a reliability curve.
+"""How well the critic's Q̂ tells what search finds out: its rank correlation with Q̃, a reliability curve, how often it is right.
 
-`lessons` makes of what trees found examples to tune a critic on, which the paper leaves to others.
+agreement, reliability   of the explored edges of trees, as their own critic ranked them
+asked_anew               the same trees, ranked by another one
+known                    all that, and how often a critic knows the answer of a lesson
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from typing import NamedTuple
 
 from scipy.stats import spearmanr
 
-from eefcore.composite import Parts, command, written
-from eefcore.questions import BEST, question
 from eefcore.search import mcts
-from eefcore.search.tree import Tree
-from eefcore.types import Example, Trajectory
+from eefcore.search.critic import Critic
+from eefcore.search.lessons import Chosen, Lessons, lessons
+from eefcore.search.talks import side_by_side
+from eefcore.search.tree import Tree, copied
 
 
 class Point(NamedTuple):
@@ -64,25 +66,49 @@ def reliability(found: Sequence[Point], *, bins: int = 5) -> list[Bin]:
     return out
 
 
-def lessons(trees: Iterable[Tree], *, min_visits: int = 2, gap: float = 0.25) -> list[Example]:
-    """What a critic is to answer where search found out: the question, and the explored action of the highest Q̃.
+def asked_anew(trees: Sequence[Tree], critic: Critic, *, min_visits: int) -> list[Tree]:
+    """The trees, the actions of every node of which some were tried so often ranked by `critic`; N and Q̃ stay."""
+    again = [copied(tree) for tree in trees]
+    nodes = [
+        (tree.history(k), node)
+        for tree in again
+        for k, node in enumerate(tree.nodes)
+        if len(node.edges) > 1 and any(min_visits <= e.N for e in node.edges)
+    ]
+    talks = [critic.ranking(history, [e.reply.action for e in node.edges]) for history, node in nodes]
+    for (_, node), ranking in zip(nodes, side_by_side(talks, critic.policy), strict=True):
+        for edge, q_hat in zip(node.edges, ranking.scores, strict=True):
+            edge.q_hat = q_hat
+    return again
 
-    Only where it is better than every other explored one by `gap`, each of them tried `min_visits` times. The answer
-    is the number alone, as a command where actions are composite.
-    """
-    out = []
-    for tree in trees:
-        for k, node in enumerate(tree.nodes):
-            tried = [e for e in node.edges if min_visits <= e.N]
-            values = [mcts.mean_return(e) for e in tried]
-            if len(tried) < 2 or max(values) - sorted(values)[-2] < gap:
-                continue
-            best = values.index(max(values))
-            asked = question(tree.history(k), [command(e.reply.action) for e in tried], BEST)
-            named = str(best + 1)
-            speaks = command(tried[best].reply.action) != tried[best].reply.action
-            answer = written(Parts("", named, "")) if speaks else named
-            t = len(asked)
-            taught = Trajectory(history=asked.then(answer, ""), reward=0.0, n_expert=t, source="search")
-            out.append(Example(taught, t, t + 1))
-    return out
+
+class Known(NamedTuple):
+    """What a critic knows; NaN where there is nothing to be known. The names are those of the logged keys."""
+
+    named: float  # share of `Chosen` of which the action it ranks highest of those tried is the best one
+    judged: float  # share of `Ended` that it takes for what they are
+    agreement: float  # see there
+
+
+def known(trees: Sequence[Tree], critic: Critic, *, min_visits: int, gap: float) -> Known:
+    """By the Q̂ that the trees have of `critic`, and by asking it how the simulations ended."""
+    found = lessons(trees, min_visits=min_visits, gap=gap)
+    verdicts = side_by_side([critic.verdict(e.history) for e in found.ended], critic.policy)
+    right = [v.scores[0] == e.won for v, e in zip(verdicts, found.ended, strict=True)]  # 0.5 is neither
+    named = [_named(c) == c.best for c in found.chosen]
+    return Known(_share(named), _share(right), agreement(points(trees, min_visits=min_visits)))
+
+
+def by_chance(found: Lessons) -> float:
+    """What `Known.named` would be of one who guesses; of `judged` it is a half."""
+    return _share([1 / len(c.tried) for c in found.chosen])
+
+
+def _named(chosen: Chosen) -> int | None:
+    """The tried action of the highest Q̂; None if several have it."""
+    scores = [e.q_hat for e in chosen.tried]
+    return scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
+
+
+def _share(right: Sequence[float]) -> float:
+    return sum(right) / len(right) if right else math.nan
