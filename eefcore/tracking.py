@@ -339,6 +339,10 @@ class Bar:
         if time.monotonic() - self._told >= _BEAT / 2 or self._done >= self._total:
             self._tell()
 
+    def at(self, done: int) -> None:
+        """So many are done in all, those of an attempt before this one among them."""
+        self(done - self._done)
+
     def more(self, n: int) -> None:
         """`n` more are to be done than was said."""
         self._total += n

@@ -264,6 +264,16 @@ def test_a_bar_grows_with_what_turns_out_to_be_more_work(capsys):
     stage.abandon()
 
 
+def test_a_bar_of_work_that_goes_on_begins_where_the_attempt_before_it_ended():
+    stage = opened()
+    with stage.progress(9, "optimiser steps") as bar:
+        bar.at(6)
+        bar.at(9)
+    seen = store.progress(store.stage_folder("smoke", "explore#1", stage.identity))
+    assert (seen.done, seen.total) == (9, 9)
+    stage.abandon()
+
+
 LOSS, RATE = "train/loss", "explore/win_rate"
 
 

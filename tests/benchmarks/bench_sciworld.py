@@ -6,12 +6,13 @@ The episodes are those of `tests/golden/sciworld_gold.jsonl`. What is measured:
 
     start-up          until a new Java process shows its first o_0
     loads             worlds made; `load` is what one takes
-    steps             actions in warm Java processes; the package's `env.step`, which lists all valid actions too
+    steps             actions, loads left out; the package's `env.step`, which lists all valid actions too
     restore           to a state 20 actions in that nobody remembers: a new world, replayed and compared
     restore, known    to a state 20 actions in that was seen on the way elsewhere, and one new action there
     memory            of the Java process, after all of it, with 128 worlds standing
 
-Rates and milliseconds count the processor's seconds of this process and of Java, its compiler and collector included,
+Java compiles what it runs often, for thousands of steps: each process, the package's too, plays `--warm-up` steps
+before anything is timed. Rates and milliseconds count the processor's seconds of this process and of Java, its compiler and collector included,
 so that other work on the machine disturbs little; wall figures stand beside them.
 """
 
@@ -20,7 +21,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import psutil
@@ -43,44 +45,46 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3, help="times that the episodes are played")
-    parser.add_argument("--package-steps", type=int, default=100, help="steps that the package is given")
+    parser.add_argument(
+        "--package-steps", type=int, default=300, help="steps of the package's that are timed"
+    )
+    parser.add_argument("--warm-up", type=int, default=1500, help="steps of each process before it is timed")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
     episodes = list(read(GOLDEN))
-    rows = [*ours(episodes, args.rounds)]
-    start, steps, memory = packages(episodes, args.package_steps)
+    rows = [*ours(episodes, args.rounds, args.warm_up)]
+    start, steps, memory = packages(episodes, args.package_steps, args.warm_up)
     package = {"start-up": start, "steps": steps, "memory": memory}
     rows = [row._replace(peer=package.get(row.what)) for row in rows]
     told(rows, "package", args.out)
 
 
-def ours(episodes: Sequence[Gold], rounds: int) -> list[Row]:
+def ours(episodes: Sequence[Gold], rounds: int, warm_up: int) -> list[Row]:
     """All rows, in Java processes of ours."""
     asked = time.perf_counter()
     simulator = Simulator()
     simulator.load(*episodes[0].task)
     start = time.perf_counter() - asked
     process = psutil.Process(simulator.jvm.pid)
-    play(simulator, episodes)  # its code is compiled while it runs
+    each(lambda e: play(simulator, e, process), repeated(episodes, warm_up))
     worlds = []
     loads = timed(
         process, lambda: worlds.extend(simulator.load(*e.task) for _ in range(rounds) for e in episodes)
     )
-    for world in worlds:
-        simulator.forget(world)
-    played = [timed(process, lambda: play(simulator, episodes)) for _ in range(rounds)]
-    steps = Took(sum(t.cpu for t in played), sum(t.wall for t in played))
+    each(simulator.forget, worlds)
+    steps = total(play(simulator, e, process) for _ in range(rounds) for e in episodes)
     n = rounds * sum(len(e.actions) for e in episodes)
     simulator.close()
 
     long = [e for e in episodes if len(e.actions) > DEPTH]
     places = [Place(e.task, tuple(e.actions[:DEPTH])) for e in long]
-    empty, process = warmed(Worlds(warm=0), episodes, Memory())
+    empty, process = warmed(Worlds(warm=0), repeated(episodes, warm_up))
     new = [timed(process, lambda p=p: empty.look(p, Memory())) for _ in range(rounds) for p in places]
     empty.close()
 
     memory = Memory()
-    full, process = warmed(Worlds(), episodes, memory)
+    full, process = warmed(Worlds(), repeated(episodes, warm_up))
+    each(lambda e: full.look(Place(e.task, tuple(e.actions)), memory), episodes)
     known = [timed(process, lambda p=p: on(full, p, memory)) for p in places]
     everywhere = [Place(e.task, tuple(e.actions[:i])) for e in episodes for i in range(len(e.actions))]
     each(lambda place: full.look(place, Memory()), everywhere[-2 * WORLDS :])
@@ -98,7 +102,7 @@ def ours(episodes: Sequence[Gold], rounds: int) -> list[Row]:
     ]
 
 
-def packages(episodes: Sequence[Gold], n: int) -> tuple[float, float, float]:
+def packages(episodes: Sequence[Gold], n: int, warm_up: int) -> tuple[float, float, float]:
     """Of the package's own environment: seconds to the first o_0, steps a CPU second, megabytes."""
     asked = time.perf_counter()
     env = ScienceWorldEnv("", envStepLimit=10**6)
@@ -106,36 +110,42 @@ def packages(episodes: Sequence[Gold], n: int) -> tuple[float, float, float]:
     env.reset()
     start = time.perf_counter() - asked
     process = psutil.Process(env._gateway.java_process.pid)
-    actions = [(e.task, a) for e in episodes for a in [None, *e.actions]]
 
-    def play(some: Sequence[tuple]) -> None:
-        for task, action in some:
-            if action is None:
-                env.load(*task, "")
-            else:
-                env.step(action)
+    def play(episode: Gold) -> Took:
+        env.load(*episode.task, "")
+        return timed(process, lambda: each(env.step, episode.actions))
 
-    play(actions[:n])
-    steps = timed(process, lambda: play(actions[:n]))
-    done = sum(action is not None for _, action in actions[:n])
+    each(play, repeated(episodes, warm_up))
+    played = repeated(episodes, n)
+    steps = total(map(play, played))
     resident = process.memory_info().rss / MB
     env.close()
-    return start, done / steps.cpu, resident
+    return start, sum(len(e.actions) for e in played) / steps.cpu, resident
 
 
-def play(simulator: Simulator, episodes: Sequence[Gold]) -> None:
-    """Every action of every episode, with the answers that are on file."""
-    for episode in episodes:
-        world = simulator.load(*episode.task)
-        answers = [simulator.step(world, action) for action in episode.actions]
-        simulator.forget(world)
-        if [a.observation for a in answers] != episode.observations:
-            raise RuntimeError(f"{episode.task}: not what is in {GOLDEN.name}")
+def repeated(episodes: Sequence[Gold], steps: int) -> list[Gold]:
+    """The episodes, over and over, until they have that many steps."""
+    some: list[Gold] = []
+    for episode in cycle(episodes):
+        if sum(len(e.actions) for e in some) >= steps:
+            break
+        some.append(episode)
+    return some
 
 
-def warmed(worlds: Worlds, episodes: Sequence[Gold], memory: Memory) -> tuple[Worlds, psutil.Process]:
-    """`worlds` that have seen all the episodes, and their Java process."""
-    each(lambda e: worlds.look(Place(e.task, tuple(e.actions)), memory), episodes)
+def play(simulator: Simulator, episode: Gold, process: psutil.Process) -> Took:
+    """What the actions of an episode took, with the answers that are on file."""
+    world, answers = simulator.load(*episode.task), []
+    took = timed(process, lambda: answers.extend(simulator.step(world, a) for a in episode.actions))
+    simulator.forget(world)
+    if [a.observation for a in answers] != episode.observations:
+        raise RuntimeError(f"{episode.task}: not what is in {GOLDEN.name}")
+    return took
+
+
+def warmed(worlds: Worlds, episodes: Iterable[Gold]) -> tuple[Worlds, psutil.Process]:
+    """`worlds` in which all the episodes were played, and their Java process."""
+    each(lambda e: worlds.look(Place(e.task, tuple(e.actions)), Memory()), episodes)
     return worlds, psutil.Process(worlds.pids[0])
 
 
@@ -150,6 +160,11 @@ def timed(process: psutil.Process, work: Callable[[], object]) -> Took:
     before, wall = spent(process), time.perf_counter()
     work()
     return Took(spent(process) - before, time.perf_counter() - wall)
+
+
+def total(took: Iterable[Took]) -> Took:
+    cpu, wall = zip(*took, strict=True)
+    return Took(sum(cpu), sum(wall))
 
 
 def spent(process: psutil.Process) -> float:
