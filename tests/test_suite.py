@@ -108,7 +108,11 @@ def test_fast_and_chosen_seeds_are_parts_of_the_same_folders(path):
         (SUITE.replace("first:", "frist:"), "runs: params file 'frist' is unknown; did you mean 'first'?"),
         ("suite: s\nruns: [first]\nseeds: [0]", "runs: must name params files and sections"),
         ("suite: s\nruns: {}\nseeds: [0]", "runs: must name params files and sections"),
-        ("suite: s\nruns: {first: }\nseeds: [0]", "runs.first: must name a section of the report, got None"),
+        ("suite: s\nruns: {first: }\nseeds: [0]", "runs.first: section of the report None is unknown"),
+        (
+            "suite: s\nruns: {first: budgets}\nseeds: [0]",
+            "section of the report 'budgets' is unknown; did you mean 'budget'",
+        ),
         (SUITE.replace("[0, 7]", "[x]"), "seeds: must list whole numbers"),
         (SUITE.replace("[0, 7]", "[-1]"), "seeds: must list whole numbers"),
         (SUITE.replace("[0, 7]", "[1, 1]"), "seeds: one is listed twice"),

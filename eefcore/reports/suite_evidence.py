@@ -23,15 +23,10 @@ from eefcore.reports.acting import Acting
 from eefcore.reports.document import Segment
 from eefcore.reports.evidence import Stages
 from eefcore.reports.suite_recipes import Recipe
+from eefcore.runs.suite import ORACLE, SECTIONS
 from eefcore.search.settings import Signal
 from eefcore.stats import Estimate
 from eefcore.types import Card, Example, History, Trajectory
-
-ORACLE = "oracle"
-"""The section of methods whose search at test time saw the reward, wherever their run belongs (DESIGN 4.5)."""
-
-SECTIONS = ("methods", "search", "union", "budget", "models", "finders", "ablation", ORACLE)
-"""What a run may be for. The first is the main table; the others are read on their own."""
 
 
 class Method:

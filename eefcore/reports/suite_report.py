@@ -2,7 +2,7 @@
 
     made     methods over seeds -> the document, and the plots behind its figures
 
-Each section of a suite (`suite_evidence.SECTIONS`) is a chapter; one without runs is not there. The first run of
+Each section of a suite (`runs.suite.SECTIONS`) is a chapter; one without runs is not there. The first run of
 the suite's first section is what the headline is about.
 """
 
@@ -32,6 +32,7 @@ from eefcore.reports.document import Block, Document, Points, Prose, Segment
 from eefcore.reports.plots import Plot
 from eefcore.reports.studies import Seed, studied
 from eefcore.reports.suite_evidence import Method, Sections
+from eefcore.runs.suite import ORACLE
 from eefcore.types import Trajectory
 
 
@@ -87,7 +88,7 @@ def made(
     evaluations = [*experts, *(m.evaluation for m in methods)]
     result = tables.held(methods, world.skills, ours=ours, baseline=baseline, experts=experts)
     links = ranking.links(evaluations, ranked)
-    seen = sections.get(suite_evidence.ORACLE, {})
+    seen = sections.get(ORACLE, {})
     parts = [
         _results(result, methods, links, ranked, ours),
         chapter("made_of", "What they are made of", tables.data(methods), tables.recipes(methods)),

@@ -36,6 +36,12 @@ from eefcore.runs.plan import Inputs, Node, add, stages_of
 
 NOTEBOOK = "suite"  # 10_suite, by the name without the number
 
+ORACLE = "oracle"
+"""The section of methods whose search at test time saw the reward, wherever their run belongs (DESIGN 4.5)."""
+
+SECTIONS = ("methods", "search", "union", "budget", "models", "finders", "ablation", ORACLE)
+"""What a run may be for. The first is the main table; the others are read on their own."""
+
 
 class Run(NamedTuple):
     """One params file of a suite, and the section of the report that it feeds."""
@@ -81,8 +87,7 @@ def read_suite(
     files = {file.stem: file for file in (store.workspace() / "params").glob("*.yaml")}
     found = []
     for stem, section in runs.items():
-        if not isinstance(section, str) or not section:
-            raise ParamsError(f"{path}: runs.{stem}: must name a section of the report, got {section!r}")
+        choose(path, f"runs.{stem}: section of the report", section, SECTIONS)
         file = files[choose(path, "runs: params file", stem, sorted(files))]
         found.append(Run(file.stem, section, _unseeded(read_params(file, notebooks))))
     report = _settings(path, content.get("report"), notebooks)
