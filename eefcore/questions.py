@@ -17,7 +17,7 @@ from eefcore.types import History
 
 BEST = (
     "Do not act yet. These are the actions that may be taken now:\n{options}\n"
-    "Which one helps the user's task most? Answer with its number alone."
+    "Which one helps the user's task most? Answer with its number, or with its very words."
 )
 SOLVED = (
     "The episode is over. Which is true?\n{options}\nAnswer with its number alone."  # asked with VERDICTS

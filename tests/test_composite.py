@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 
+import msgspec
 import pytest
 import torch
 from byte_tokenizer import CHATML, byte_tokenizer
@@ -25,6 +27,8 @@ from eefcore.experts.view import BACK, call
 from eefcore.formats import COMPOSITE, COMPOSITE_COMPACT, RememberedChat, format_named
 from eefcore.losses import sequence_logp
 from eefcore.masking import IGNORE, Renderer
+from eefcore.protocols import Reply
+from eefcore.questions import parsed
 from eefcore.search.guard import classed
 from eefcore.types import Example, History, Preference, Step, Trajectory
 
@@ -118,6 +122,24 @@ def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
             said = s.example.trajectory.actions[-1]
             told = " ".join(s.example.trajectory.actions[:-1])
             assert command(said) == ("2" if "closest" in told or "there is no" in told else "1")
+
+
+def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(world):
+    """The way out where nothing fits, if it is among what is offered; else what is left."""
+    perfect, ways = Composed(shop.shopper(world.inner, "perfect")), 0
+    for s in scripted.skills(world, world.tasks("train"), n=400, seed=2):
+        if s.name != "rank":
+            continue
+        asked = s.example.trajectory.history.at(s.example.first)
+        page, listed = asked.observation.split("\nDo not act yet.")
+        options = re.findall(r"^\d\. (.*)$", listed, re.M)
+        named = command(s.example.trajectory.actions[-1])
+        assert options[parsed(Reply(s.example.trajectory.actions[-1]), options)] == named
+        out = command(perfect.act(msgspec.structs.replace(asked, observation=page)))
+        if out in options and out in (call("click", "Next >"), call("click", BACK)):
+            assert named == out
+            ways += 1
+    assert ways > 20
 
 
 def test_a_base_is_shown_a_way_out_now_and_then_where_nothing_fits(world):

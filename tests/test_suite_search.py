@@ -239,6 +239,16 @@ def test_what_critics_learnt_is_told_of_each_round_once(full):
     assert "critics_mini_expert" not in {t.name for t in document.tables(full.document)}
 
 
+def test_the_searches_of_the_main_methods_are_told_beside_them(full):
+    """With the critic and without it, round by round: what AI feedback was worth to the search itself."""
+    (section,) = [s for s in full.document.sections if s.id == "searched"]
+    assert "solved_main" in {b.name for b in section.blocks if isinstance(b, document.Picture)}
+    assert set(rows(full, "solved_main")) == {
+        "round 1",
+        "round 2",
+    }  # there it has no second method that searches
+
+
 # Both papers ------------------------------------------------------------------------------------------------
 
 

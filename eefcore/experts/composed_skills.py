@@ -2,7 +2,8 @@
 
     shop, page, open, again, refused    one action of the naive shopper's, where `experts.skills` leads
     options    of values, which the opened product comes in
-    rank       of actions that may be taken, the one that helps most, and why
+    rank       of actions that may be taken, the one that helps most: the page is judged as if to act, and of what is
+               offered the best is named, by its words (to find the number of an option is more than so small a model learns)
     verdict    whether an episode that is over solved its task, as far as its actions tell
 
 Each is one action after its h_t. The first five teach navigation as something that may be tried: where nothing fits the
@@ -24,20 +25,21 @@ from eefcore.envs.webshop.words import OPTION_VALUES
 from eefcore.experts import shop, skills
 from eefcore.experts.composed import Composed, composed, parted
 from eefcore.experts.scripted import Shown
-from eefcore.experts.shopper import Judge
-from eefcore.experts.view import BACK, View, call, view
+from eefcore.experts.shopper import ORDINALS, Judge
+from eefcore.experts.view import BACK, View, call, called, view
 from eefcore.questions import BEST, OVER, SOLVED, VERDICTS, question
 from eefcore.types import Example, History, Stop, Trajectory
 
-SHARES = {"act": 0.5, "rank": 0.25, "options": 0.17, "verdict": 0.08}
+SHARES = {"act": 0.5, "rank": 0.32, "options": 0.1, "verdict": 0.08}
 ACTING = {"shop": 0.3, "page": 0.25, "open": 0.15, "again": 0.2, "refused": 0.1}
 
 TRIES = 0.2
 """The share of states where nothing fits at which an expert's way out is shown, and not what the naive shopper does."""
 
-ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number alone."
+ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number, or with its very words."
 
-_AFTER = "\nAnswer with its number alone.\n> "
+_EITHER = "\nAnswer with its number, or with its very words.\n> "
+_NUMBER = "\nAnswer with its number alone.\n> "
 PHRASES = (
     *(f"\n{label}" for label in (THOUGHT, COMMAND, EXPLANATION)),
     *(f'"}}]\n{EXPLANATION}{said}' for said in ("Searched.", "Clicked.", "Bought.", "Went back.")),
@@ -45,11 +47,11 @@ PHRASES = (
     f"{PLAN}search, judge, open, choose, buy.\n{THOUGHT}",
     THOUGHT,
     "\n\n",
-    "\nWhich one helps the user's task most?" + _AFTER,
-    "\"}]\nWhich one helps the user's task most?" + _AFTER,
+    "\nWhich one helps the user's task most?" + _EITHER.replace("\n", " ", 1),
+    "\"}]\nWhich one helps the user's task most?" + _EITHER.replace("\n", " ", 1),
     *("\n" + text.partition("{options}")[0] + "1. " for text in (BEST, ASKED)),
-    f"{OVER}\n{SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}" + _AFTER,
-    _AFTER,
+    f"{OVER}\n{SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}" + _NUMBER,
+    _EITHER,
     '"}]\n2. click[{"button": "',
     '"}]\n3. click[{"button": "',
     '"}]\n4. click[{"button": "',
@@ -63,15 +65,15 @@ TOP = 3
 
 
 class Judged(NamedTuple):
-    """An action that may be taken: how much it helps, and why."""
+    """An action that may be taken, how much it helps, and what is said of it."""
 
     action: str
     worth: int
-    why: str
+    said: str = ""
 
 
 class Page(NamedTuple):
-    """What is to be said of a page, and what may be done there."""
+    """What is to be said of a page, and what may be done there, in the order in which it is read."""
 
     said: list[str]
     actions: list[Judged]
@@ -149,11 +151,12 @@ class _Asking:
         if len(page.actions) < 2:
             return None
         k = min(len(page.actions), self._rng.choice((2, 3, 3, 4, 4, 5)))
-        some = self._rng.sample(page.actions, k)
-        best = max(some, key=lambda j: j.worth)
-        until = some.index(best) + 1 if best.worth == TOP else len(some)
-        said = [*page.said, *(f"{i} {j.why}." for i, j in enumerate(some[:until], start=1))]
-        return _answered(history, [j.action for j in some], BEST, " ".join(said), some.index(best))
+        offered = self._rng.sample(page.actions, k)
+        best = max(offered, key=lambda j: j.worth)
+        read = page.actions.index(best) + 1 if best.worth == TOP else len(page.actions)
+        said = [*page.said, *(j.said for j in page.actions[:read] if j.said)]
+        said.append(f"I should click {called(best.action)[1]}.")
+        return _answered(history, [j.action for j in offered], BEST, " ".join(said), best.action)
 
     def _options(self, history: History) -> Example | None:
         offered = view(parted(history)).page.values
@@ -165,7 +168,7 @@ class _Asking:
         self._rng.shuffle(asked)
         at = asked.index(right)
         said = (f"I need {v}, there is {v if i == at else f'no {v}'}." for i, v in enumerate(asked[: at + 1]))
-        return _answered(history, asked, ASKED, " ".join(said), at)
+        return _answered(history, asked, ASKED, " ".join(said), right)
 
     def _verdict(self, t: Trajectory) -> Example | None:
         if t.stop is not Stop.DONE:
@@ -177,7 +180,7 @@ class _Asking:
             return None
         over = History(t.task_id, OVER, history.steps)
         return _answered(
-            over, VERDICTS, SOLVED, "Something was missing." if lacks else "It fits.", int(not t.win)
+            over, VERDICTS, SOLVED, "Something was missing." if lacks else "It fits.", "1" if t.win else "2"
         )
 
 
@@ -186,40 +189,48 @@ def judged(task: str, v: View, judge: Judge, wanted: Sequence[str]) -> Page:
     if v.page.kind == "results":
         return Page([], [*_on_results(task, v, judge)])
     if v.page.kind == "item":
-        missing = [value for value in wanted if value not in v.page.values]
-        wrong = judge(task, v.asin) or (f"without {missing[0]}" if missing else "")
-        return Page([f"It is {wrong or 'right'}."], [*_on_item(v, wrong, wanted)])
+        wrong = judge(task, v.asin)
+        missing = next((value for value in wanted if value not in v.page.values), None)
+        said = [f"It is {wrong}."] if wrong else [*_needs(v, wanted)]
+        return Page(said, [*_on_item(v, bool(wrong or missing), wanted)])
     return Page([], [])
 
 
 def _on_results(task: str, v: View, judge: Judge) -> Iterator[Judged]:
-    for listing in v.page.listings:
+    fits = False
+    for ordinal, listing in zip(ORDINALS, v.page.listings, strict=False):
         reason = "was seen" if listing.asin in v.opened else judge(task, listing.asin)
         why = "fits" if reason is None else reason if reason == "was seen" else f"is {reason}"
-        yield Judged(call("click", listing.asin), TOP if reason is None else 0, why)
-    if v.page.next_button:
-        yield Judged(call("click", v.page.next_button), 2, "turns the page")
-    yield Judged(call("click", BACK), 1, "goes back")
+        fits |= reason is None
+        yield Judged(call("click", listing.asin), 0 if reason else TOP, f"The {ordinal} {why}.")
+    turns = [(v.page.next_button, 2)] if v.page.next_button else []
+    for i, (button, worth) in enumerate([*turns, (BACK, 1)]):
+        yield Judged(call("click", button), worth, "" if fits or i else "None fits.")
 
 
-def _on_item(v: View, wrong: str, wanted: Sequence[str]) -> Iterator[Judged]:
+def _needs(v: View, wanted: Sequence[str]) -> Iterator[str]:
+    for value in wanted:
+        there = value in v.page.values
+        yield (
+            f"I have {value}."
+            if value in v.chosen
+            else f"I need {value}, there is {'' if there else 'no '}{value}."
+        )
+        if not there:
+            return
+
+
+def _on_item(v: View, wrong: bool, wanted: Sequence[str]) -> Iterator[Judged]:
     left = [value for value in wanted if value in v.page.values and value not in v.chosen]
     for value in v.page.values:
-        needed = value in left and not wrong
-        yield Judged(call("click", value), TOP if needed else 0, "is needed" if needed else "is no help")
-    if wrong:
-        yield Judged(call("click", "Buy Now"), 0, "buys the wrong one")
-        yield Judged(call("click", BACK), TOP, "goes back")
-    else:
-        buys = f"forgets {left[0]}" if left else "buys it"
-        yield Judged(call("click", "Buy Now"), 1 if left else TOP, buys)
-        yield Judged(call("click", BACK), 0, "leaves it")
+        yield Judged(call("click", value), TOP if value in left and not wrong else 0)
+    yield Judged(call("click", "Buy Now"), 0 if wrong else 1 if left else TOP)
+    yield Judged(call("click", BACK), TOP if wrong else 0)
 
 
-def _answered(history: History, options: Sequence[str], prompt: str, said: str, best: int) -> Example:
-    """The question at `history`, and the answer that names `best`."""
+def _answered(history: History, options: Sequence[str], prompt: str, said: str, best: str) -> Example:
+    """The question at `history`, and the answer that names `best`, by its words or its number."""
     asked = question(history, options, prompt)
-    answer = written(Parts(said, str(best + 1), ""))
-    after = asked.then(answer, "")
+    after = asked.then(written(Parts(said, best, "")), "")
     i = len(history)
     return Example(Trajectory(history=after, reward=0.0, n_expert=i, source="critic"), i, i + 1)

@@ -21,6 +21,7 @@ from eefcore.reports import (
     figures,
     ranking,
     suite_evidence,
+    suite_passes,
     suite_search,
     suite_sections,
     suite_why,
@@ -89,11 +90,13 @@ def made(
     result = tables.held(methods, world.skills, ours=ours, baseline=baseline, experts=experts)
     links = ranking.links(evaluations, ranked)
     seen = sections.get(ORACLE, {})
+    searched = suite_passes.blocks("main", methods)
     parts = [
         _results(result, methods, links, ranked, ours),
         chapter("made_of", "What they are made of", tables.data(methods), tables.recipes(methods)),
         *([_navigation(result, evaluations, ours, world.skills)] if world.skills else []),
         _curves(methods),
+        *([chapter("searched", "What search found", *searched, short="Search")] if searched else []),
         *suite_search.gaps(sections.get("search", {})),
         *suite_search.unions(sections.get("union", {})),
         *suite_sections.budgets(sections.get("budget", {}), baseline),
