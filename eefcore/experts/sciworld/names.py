@@ -1,7 +1,8 @@
 """A dialogue of ScienceWorld in a house where things of a kind have swapped their names.
 
 Seven hundred tasks are few enough to be learnt by heart, box by box. In other names the same dialogue can only be followed
-by reading: which box, which bulb, which animal, which flower pot is what the page and the task say, and nothing else.
+by reading: which box, which bulb, which animal, which flower pot, which room off the hallway is what the page and the
+task say, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ _COLOURS = {
 }
 _HATCHED = "giant tortoise|butterfly|parrot|turtle|dove|crocodile|chameleon|blue jay".split("|")
 _BORN = "wolf|ant|rabbit|chipmunk|elephant|brown bear|dragonfly|hedgehog|beaver|mouse".split("|")
+_ROOMS = "art studio|bedroom|living room|workshop".split("|")  # one door each, to the hallway
 _TREES = "apple cherry peach banana lemon avocado".split()
 
 _KINDS: tuple[tuple[str, list[str]], ...] = (
     *((rf"\b(?:{{}})(?= {thing}\b)", colours.split()) for thing, colours in _COLOURS.items()),
     (r"\b(?:{})(?= tree\b)", _TREES),
+    (r"\b(?:{})\b", _ROOMS),
     (r"(?<=flower pot )(?:{})\b", list("123456789")),
     (r"(?<=unknown substance )(?:{})\b", list("BCDEFGHIJKLMNOPQRSTUVWXYZ")),
 )

@@ -39,7 +39,7 @@ SHARES = {
     "refused": 0.05,
     "asked": 0.03,
 }
-NAMINGS = 6
+NAMINGS = 8
 """How often what was played is shown: once as it was, then in other names (`names.renamed`)."""
 
 _NEEDS = ("I look for the {}", "I need the {}", "I bring the {} to the boxes", "I bring the {}")
