@@ -71,6 +71,12 @@ def suite(
     dry_run: DryRun = False,
     fast: Annotated[bool, typer.Option("--fast", help="Only what its file keeps under `fast`.")] = False,
     seeds: Annotated[str, typer.Option(help="Only these of its seeds, as 0,1.", show_default="all")] = "",
+    runs: Annotated[
+        str,
+        typer.Option(
+            help="Only these of its params files, as mini_methods,mini_budgets.", show_default="all"
+        ),
+    ] = "",
 ) -> None:
     """Run params files times seeds, seed by seed; continues like `run`. `eef report` shows it half done."""
     from eefcore.pipeline import planned_suite
@@ -81,10 +87,10 @@ def suite(
         raise typer.BadParameter(
             f"whole numbers and commas, as 0,1; got {seeds!r}", param_hint="--seeds"
         ) from error
-    command = " ".join(
-        ["eef suite", str(suite), *(["--fast"] if fast else []), *([f"--seeds {seeds}"] if seeds else [])]
-    )
-    _run(planned_suite(suite, fast=fast, seeds=chosen), jobs, dry_run, command)
+    only = [stem.strip() for stem in runs.split(",") if stem.strip()]
+    options = {"--fast": fast, f"--seeds {seeds}": seeds, f"--runs {runs}": runs}
+    command = " ".join(["eef suite", str(suite), *(option for option, given in options.items() if given)])
+    _run(planned_suite(suite, fast=fast, seeds=chosen, only=only), jobs, dry_run, command)
 
 
 @app.command()

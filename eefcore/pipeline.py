@@ -54,10 +54,12 @@ def planned(path: Path) -> list[Node]:
     return plan(read_params(path, notebooks), notebooks)
 
 
-def planned_suite(path: Path, *, fast: bool = False, seeds: Sequence[int] = ()) -> list[Node]:
-    """The stages of the suite at `path`: of what `fast` keeps, of these `seeds` of it alone if there are any."""
+def planned_suite(
+    path: Path, *, fast: bool = False, seeds: Sequence[int] = (), only: Sequence[str] = ()
+) -> list[Node]:
+    """The stages of the suite at `path`: of what `fast` keeps, of these `seeds` and of these runs `only`, if any are named."""
     notebooks = read_notebooks(_folder())
-    return plan_suite(read_suite(path, notebooks, fast=fast, seeds=seeds), notebooks)
+    return plan_suite(read_suite(path, notebooks, fast=fast, seeds=seeds, only=only), notebooks)
 
 
 def reported(run: str) -> Partial:

@@ -163,6 +163,17 @@ def test_a_seed_that_is_not_in_the_suite_is_refused(path):
         read_suite(path, notebooks, seeds=[3])
 
 
+def test_of_its_runs_those_that_are_asked_for_and_the_report_is_over_them(path):
+    *_, report = planned_suite(path, seeds=[7], only=["second"])
+    assert {tuple(name.split("/")[:2]) for name in report.inputs} == {("seed7", "second")}
+    assert json.loads(report.params["sections"]) == {"second": "budget"}
+
+
+def test_a_run_that_is_not_in_the_suite_is_refused(path):
+    with pytest.raises(ParamsError, match="runs: --runs 'secund' is unknown; did you mean 'second'"):
+        planned_suite(path, only=["secund"])
+
+
 # ---------------------------------------------------------------------------------- running it
 
 

@@ -62,12 +62,18 @@ class Suite(NamedTuple):
 
 
 def read_suite(
-    path: Path, notebooks: Mapping[str, Notebook], *, fast: bool = False, seeds: Sequence[int] = ()
+    path: Path,
+    notebooks: Mapping[str, Notebook],
+    *,
+    fast: bool = False,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
 ) -> Suite:
     """The suite at `path`, its params files checked as well; with `fast` what it keeps then.
 
     Args:
         seeds: those of the suite's seeds to keep; none: all.
+        only: those of its runs to keep, by the stem of their file; none: all.
     """
     content = read_yaml(path)
     for key in content:
@@ -84,6 +90,9 @@ def read_suite(
         listed, runs = _reduced(path, content.get("fast"), listed, runs)
     for seed in seeds:
         choose(path, "seeds: --seeds", str(seed), map(str, listed))
+    for stem in only:
+        choose(path, "runs: --runs", stem, map(str, runs))
+    runs = {stem: section for stem, section in runs.items() if not only or stem in only}
     files = {file.stem: file for file in (store.workspace() / "params").glob("*.yaml")}
     found = []
     for stem, section in runs.items():
