@@ -114,14 +114,14 @@ def test_a_composed_expert_does_what_it_would_have_done(world, strength):
 
 
 def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
-    shown = scripted.skills(world, world.tasks("train"), n=80, seed=0)
+    shown = scripted.skills(world, world.tasks("train"), n=240, seed=0)
     assert {len(s.example.trained) for s in shown} == {1}
     assert {s.name for s in shown} >= {"shop", "page", "rank", "options", "verdict"}
     for s in shown:
         if s.name == "verdict":
             said = s.example.trajectory.actions[-1]
             told = " ".join(s.example.trajectory.actions[:-1])
-            assert command(said) == ("2" if "closest" in told or "there is no" in told else "1")
+            assert command(said) == ("2" if "closest" in told or "there is no " in told else "1")
 
 
 def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(world):

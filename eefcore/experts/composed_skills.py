@@ -16,10 +16,11 @@ models are said to be, and how much AI feedback is worth follows from that; the 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from eefcore.composite import COMMAND, EXPLANATION, PLAN, THOUGHT, Parts, written
+from eefcore.composite import COMMAND, EXPLANATION, PLAN, THOUGHT, Parts, command, written
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.envs.webshop.words import OPTION_VALUES
 from eefcore.experts import shop, skills
@@ -30,11 +31,14 @@ from eefcore.experts.view import BACK, View, call, called, view
 from eefcore.questions import BEST, OVER, SOLVED, VERDICTS, question
 from eefcore.types import Example, History, Stop, Trajectory
 
-SHARES = {"act": 0.5, "rank": 0.32, "options": 0.1, "verdict": 0.08}
+SHARES = {"act": 0.58, "rank": 0.32, "options": 0.05, "verdict": 0.05}
 ACTING = {"shop": 0.3, "page": 0.25, "open": 0.15, "again": 0.2, "refused": 0.1}
 
 TRIES = 0.2
 """The share of states where nothing fits at which an expert's way out is shown, and not what the naive shopper does."""
+
+OFFERED = 0.6
+"""How often what is right is put among what is offered where chance left it out."""
 
 ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number, or with its very words."
 
@@ -60,6 +64,7 @@ PHRASES = (
 """What these dialogues repeat beside a shop's own (`experts.view.PHRASES`)."""
 
 
+_NUMBERED = re.compile("B0[A-Z0-9]{8}")  # a product
 _VALUES = [value for values in OPTION_VALUES.values() for value in values]
 TOP = 3
 
@@ -110,8 +115,7 @@ def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | Non
     if before == len(history):
         return None
     at = range(before, len(history))
-    telling = [3 if "I should" in history.actions[i] and i else 1 for i in at]
-    i = rng.choices(at, telling)[0]
+    i = rng.choices(at, [_telling(history.actions[i]) if i else 1 for i in at])[0]
     settles = "closest" in history.actions[i] or "there is no " in history.actions[i]
     if settles and rng.random() < TRIES:
         here = history.at(i)
@@ -122,6 +126,11 @@ def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | Non
     return Example(
         Trajectory(history=history, reward=t.reward, n_expert=i, source=t.source, stop=t.stop), i, i + 1
     )
+
+
+def _telling(action: str) -> int:
+    """How much an action has to teach: a product's number is to be copied, a judgement to be made."""
+    return 6 if _NUMBERED.search(command(action)) else 3 if "I should" in action else 1
 
 
 class _Asking:
@@ -143,8 +152,11 @@ class _Asking:
         states = [history.at(i) for i in range(max(1, after), len(history))]
         if not states:
             return None
-        at = self._rng.choice(states)
-        return self._options(at) if name == "options" else self._ranked(at)
+        if name == "options":
+            return self._options(self._rng.choice(states))
+        # What is listed has to be judged; once a product is open, little is left to rank.
+        lists = [3 if view(parted(at)).page.kind == "results" else 1 for at in states]
+        return self._ranked(self._rng.choices(states, lists)[0])
 
     def _ranked(self, history: History) -> Example | None:
         page = judged(history.task_id, view(parted(history)), self._judge, self._wanted(history.task_id))
@@ -152,6 +164,9 @@ class _Asking:
             return None
         k = min(len(page.actions), self._rng.choice((2, 3, 3, 4, 4, 5)))
         offered = self._rng.sample(page.actions, k)
+        right = [j for j in page.actions if j.worth == TOP]
+        if right and not {*right} & {*offered} and self._rng.random() < OFFERED:
+            offered[self._rng.randrange(k)] = self._rng.choice(right)
         best = max(offered, key=lambda j: j.worth)
         read = page.actions.index(best) + 1 if best.worth == TOP else len(page.actions)
         said = [*page.said, *(j.said for j in page.actions[:read] if j.said)]
