@@ -56,6 +56,9 @@ class Simulator:
             names = java.Class.forName("util.UniqueTypeID$")
             _opened(names, "FILENAME_IDS").set(names.getField("MODULE$").get(None), os.devnull)
             self._server = self.jvm.classes.scienceworld.runtime.pythonapi.PythonInterface()
+            self._unread = (
+                self._server.taskMaker()
+            )  # in place of each load's own, tens of megabytes of all tasks
             self._random = java.Class.forName("scala.util.Random$").getField("MODULE$").get(None).self()
             self._state = _opened(self._random.getClass(), "seed")
             self._ids, self._some, self._text = (
@@ -73,6 +76,7 @@ class Simulator:
         with self.jvm.calling():
             self._leave()
             self._server.load(task, variation, SIMPLIFICATIONS, False)
+            self._let_go()
             world = self._acting = World(
                 self, self._taken(self._server.agentInterface()), self._taken(self._server.agent())
             )
@@ -114,6 +118,7 @@ class Simulator:
             actions = self._server.getGoldActionSequence()
             told = self._text.join("\n", actions)
             self.jvm.release(actions)
+            self._let_go()
             return tuple(told.split("\n")) if told else ()
 
     def forget(self, world: World) -> None:
@@ -126,6 +131,10 @@ class Simulator:
     def close(self) -> None:
         """End the process."""
         self.jvm.close()
+
+    def _let_go(self) -> None:
+        """Every load makes all thirty kinds of task anew and keeps them: a fifth of Java's time was to copy them about."""
+        getattr(self._server, "taskMaker_$eq")(self._unread)
 
     @staticmethod
     def _seen(world: World, seen: Seen) -> Seen:
