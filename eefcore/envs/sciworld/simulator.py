@@ -56,9 +56,7 @@ class Simulator:
             names = java.Class.forName("util.UniqueTypeID$")
             _opened(names, "FILENAME_IDS").set(names.getField("MODULE$").get(None), os.devnull)
             self._server = self.jvm.classes.scienceworld.runtime.pythonapi.PythonInterface()
-            self._unread = (
-                self._server.taskMaker()
-            )  # in place of each load's own, tens of megabytes of all tasks
+            self._maker = self._server.taskMaker()
             self._random = java.Class.forName("scala.util.Random$").getField("MODULE$").get(None).self()
             self._state = _opened(self._random.getClass(), "seed")
             self._ids, self._some, self._text = (
@@ -133,8 +131,11 @@ class Simulator:
         self.jvm.close()
 
     def _let_go(self) -> None:
-        """Every load makes all thirty kinds of task anew and keeps them: a fifth of Java's time was to copy them about."""
-        getattr(self._server, "taskMaker_$eq")(self._unread)
+        """Every load makes all thirty kinds of task anew, and only one is played.
+
+        Those of the first stay in place of each load's own, which Java would copy about: a fifth of its time.
+        """
+        getattr(self._server, "taskMaker_$eq")(self._maker)
 
     @staticmethod
     def _seen(world: World, seen: Seen) -> Seen:
