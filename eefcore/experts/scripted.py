@@ -3,6 +3,7 @@
     Scripts     experts by strength; kinds and measures of tasks; skills and phrases for a tiny base
     of          the scripts of a benchmark
     register    those of an environment of your own
+    retold      a trajectory in other words, for skills
 
 Nothing else of the package knows which environment it demonstrates in, reports on, or makes a base for. A benchmark
 without scripts is learnt from a `file` of trajectories, and its reports leave out what scripts would tell.
@@ -13,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from eefcore.errors import ParamsError
 from eefcore.experts.allocation import Offer
@@ -50,6 +53,13 @@ class Shown(NamedTuple):
 
     name: str
     example: Example
+
+
+def retold(trajectory: Trajectory, told: Callable[[str], str]) -> Trajectory:
+    """The trajectory with everything that was seen and said as `told` tells it: in other names, for one, to be read and not remembered."""
+    history = trajectory.history
+    steps = tuple(replace(s, observation=told(s.observation), action=told(s.action)) for s in history.steps)
+    return replace(trajectory, history=replace(history, steps=steps, observation=told(history.observation)))
 
 
 class Offering(Protocol):

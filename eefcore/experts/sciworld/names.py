@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from random import Random
 
-import msgspec
-
+from eefcore.experts.scripted import retold
 from eefcore.types import Trajectory
 
 _COLOURS = {
@@ -48,12 +47,7 @@ def renamed(trajectory: Trajectory, rng: Random) -> Trajectory:
             text = pattern.sub(lambda found, to=names: to[found[0]], text)  # type: ignore[misc]
         return text
 
-    steps = tuple(
-        msgspec.structs.replace(s, observation=swapped(s.observation), action=swapped(s.action))
-        for s in history.steps
-    )
-    told = msgspec.structs.replace(history, steps=steps, observation=swapped(history.observation))
-    return msgspec.structs.replace(trajectory, history=told)
+    return retold(trajectory, swapped)
 
 
 def _pattern(pattern: str, names: list[str]) -> re.Pattern[str]:
