@@ -170,17 +170,17 @@ def test_a_critic_is_known_by_what_its_folder_holds(tmp_path, monkeypatch):
 
 
 def test_what_agent_q_asks_for_is_estimated(monkeypatch):
-    """By arithmetic: 300 tasks × 12 simulations; a tree of 6 simulations before each of 5 actions; 8 pairs a task."""
+    """By arithmetic: 120 tasks × 8 simulations; a tree of 4 simulations before each of 5 actions; 8 pairs a task."""
     monkeypatch.chdir(ROOT)
     nodes = {
         (n.notebook.stage, n.label): n for n in planned(ROOT / "params" / "agentq_webshop_mini_methods.yaml")
     }
     found = {label: estimate.work(n) for (_, label), n in nodes.items()}
-    assert found["search.1"].simulations == 300 * 12
-    assert found["dpo.2"].rows == 2 * 300 * 8
-    assert found["decide.test"].evaluated == 300
+    assert found["search.1"].simulations == 120 * 8
+    assert found["dpo.2"].rows == 2 * 120 * 8
+    assert found["decide.test"].evaluated == 150
     trees = next(n for n in nodes.values() if n.label == "decide.test" and n.params["how"] == "mcts")
-    assert estimate.work(trees).typical.steps == 300 * (1 + 5 * 6) * 5
+    assert estimate.work(trees).typical.steps == 150 * (1 + 5 * 4) * 5
 
 
 def test_a_buffer_of_two_rounds_and_lessons_are_estimated(monkeypatch):
@@ -188,8 +188,8 @@ def test_a_buffer_of_two_rounds_and_lessons_are_estimated(monkeypatch):
     monkeypatch.chdir(ROOT)
     nodes = planned(ROOT / "params" / "agentq_webshop_mini_critic.yaml")
     buffers = {estimate.work(n).rows for n in nodes if n.label == "dpo.3"}
-    assert buffers == {2 * 300 * 8, 2 * 2 * 300 * 8}
-    assert {estimate.work(n).rows for n in nodes if n.label == "tune.1"} == {2 * 300 * 12}
+    assert buffers == {2 * 120 * 8, 2 * 2 * 120 * 8}
+    assert {estimate.work(n).rows for n in nodes if n.label == "tune.1"} == {2 * 120 * 8}
 
 
 ROUNDS = """

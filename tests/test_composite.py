@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from functools import cache
 
 import msgspec
@@ -124,22 +125,54 @@ def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
             assert command(said) == ("2" if "closest" in told or "there is no " in told else "1")
 
 
+NUMBER = r"B0[A-Z]{8}"
+
+
+def listed(t: Trajectory) -> list[tuple[str, str]]:
+    """Product numbers and titles, of all the results pages that were seen."""
+    seen = "\n".join([*(s.observation for s in t.history.steps), t.history.observation])
+    return re.findall(rf"\[({NUMBER})\] \n(.*) \n", seen)
+
+
+def in_the_shops_numbers(t: Trajectory, world: CompositeBenchmark) -> Trajectory:
+    """What is told in numbers made anew, in those of the products with these titles."""
+    catalogue = world.inner.shop.catalogue
+    by_title = {catalogue[asin].title: asin for asin in catalogue.asins}
+    known = {number: by_title[title] for number, title in listed(t)}
+    return scripted.retold(t, lambda text: re.sub(NUMBER, lambda found: known.get(found[0], found[0]), text))
+
+
 def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(world):
     """The way out where nothing fits, if it is among what is offered; else what is left."""
     perfect, ways = Composed(shop.shopper(world.inner, "perfect")), 0
     for s in scripted.skills(world, world.tasks("train"), n=400, seed=2):
         if s.name != "rank":
             continue
-        asked = s.example.trajectory.history.at(s.example.first)
+        t = in_the_shops_numbers(s.example.trajectory, world)
+        asked = t.history.at(s.example.first)
         page, listed = asked.observation.split("\nDo not act yet.")
         options = re.findall(r"^\d\. (.*)$", listed, re.M)
-        named = command(s.example.trajectory.actions[-1])
-        assert options[parsed(Reply(s.example.trajectory.actions[-1]), options)] == named
+        named = command(t.actions[-1])
+        assert options[parsed(Reply(t.actions[-1]), options)] == named
         out = command(perfect.act(msgspec.structs.replace(asked, observation=page)))
         if out in options and out in (call("click", "Next >"), call("click", BACK)):
             assert named == out
             ways += 1
     assert ways > 20
+
+
+def test_a_base_can_only_copy_product_numbers(world):
+    """None stays that of the shop, two pages rarely give a product the same one, and what is clicked was seen."""
+    catalogue, numbers = world.inner.shop.catalogue, defaultdict(list)
+    for s in scripted.skills(world, world.tasks("train"), n=200, seed=0):
+        history, i = s.example.trajectory.history, s.example.first
+        for number, title in listed(s.example.trajectory):
+            numbers[title].append(number)
+        if s.name != "refused" and (clicked := re.search(NUMBER, command(history.actions[i]))):
+            assert clicked[0] in history.steps[i].observation
+    met = [number for each in numbers.values() for number in each]
+    assert sum(number in catalogue for number in met) < 0.5 * len(met)
+    assert len({*met}) > 0.5 * len(met)
 
 
 def test_a_base_is_shown_a_way_out_now_and_then_where_nothing_fits(world):

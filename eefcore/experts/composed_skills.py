@@ -18,16 +18,17 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from eefcore.composite import COMMAND, EXPLANATION, PLAN, THOUGHT, Parts, command, written
 from eefcore.envs.composite import CompositeBenchmark
-from eefcore.envs.webshop.words import OPTION_VALUES
+from eefcore.envs.webshop.words import ID_WORDS, OPTION_VALUES
 from eefcore.experts import shop, skills
 from eefcore.experts.composed import Composed, composed, parted
-from eefcore.experts.scripted import Shown
-from eefcore.experts.shopper import ORDINALS, Judge
-from eefcore.experts.view import BACK, View, call, called, view
+from eefcore.experts.judgement import TOP, judged
+from eefcore.experts.scripted import Shown, retold
+from eefcore.experts.view import called, view
 from eefcore.questions import BEST, OVER, SOLVED, VERDICTS, question
 from eefcore.types import Example, History, Stop, Trajectory
 
@@ -42,8 +43,12 @@ OFFERED = 0.6
 
 ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number, or with its very words."
 
-_EITHER = "\nAnswer with its number, or with its very words.\n> "
-_NUMBER = "\nAnswer with its number alone.\n> "
+
+def _ending(prompt: str) -> str:
+    """What follows the options of a question, and where its answer begins."""
+    return prompt.partition("{options}")[2] + "\n> "
+
+
 PHRASES = (
     *(f"\n{label}" for label in (THOUGHT, COMMAND, EXPLANATION)),
     *(f'"}}]\n{EXPLANATION}{said}' for said in ("Searched.", "Clicked.", "Bought.", "Went back.")),
@@ -51,11 +56,11 @@ PHRASES = (
     f"{PLAN}search, judge, open, choose, buy.\n{THOUGHT}",
     THOUGHT,
     "\n\n",
-    "\nWhich one helps the user's task most?" + _EITHER.replace("\n", " ", 1),
-    "\"}]\nWhich one helps the user's task most?" + _EITHER.replace("\n", " ", 1),
+    _ending(BEST),
+    '"}]' + _ending(BEST),
     *("\n" + text.partition("{options}")[0] + "1. " for text in (BEST, ASKED)),
-    f"{OVER}\n{SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}" + _NUMBER,
-    _EITHER,
+    f"{OVER}\n{SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}" + _ending(SOLVED),
+    _ending(ASKED),
     '"}]\n2. click[{"button": "',
     '"}]\n3. click[{"button": "',
     '"}]\n4. click[{"button": "',
@@ -64,24 +69,8 @@ PHRASES = (
 """What these dialogues repeat beside a shop's own (`experts.view.PHRASES`)."""
 
 
-_NUMBERED = re.compile("B0[A-Z0-9]{8}")  # a product
+_PRODUCT = re.compile("B0({})({})".format(*map("|".join, ID_WORDS)))
 _VALUES = [value for values in OPTION_VALUES.values() for value in values]
-TOP = 3
-
-
-class Judged(NamedTuple):
-    """An action that may be taken, how much it helps, and what is said of it."""
-
-    action: str
-    worth: int
-    said: str = ""
-
-
-class Page(NamedTuple):
-    """What is to be said of a page, and what may be done there, in the order in which it is read."""
-
-    said: list[str]
-    actions: list[Judged]
 
 
 def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: int) -> Iterator[Shown]:
@@ -101,7 +90,7 @@ def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: i
             else asking.example(name, shown.example)
         ):
             made += 1
-            yield Shown(shown.name if name == "act" else name, example)
+            yield Shown(shown.name if name == "act" else name, _numbered_anew(example, rng))
 
 
 def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | None:
@@ -128,9 +117,20 @@ def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | Non
     )
 
 
+def _numbered_anew(example: Example, rng: random.Random) -> Example:
+    """The example with other product ids, as those of one shop would be known by heart and not copied from the page."""
+    first, second = (dict(zip(words, rng.sample(words, len(words)), strict=True)) for words in ID_WORDS)
+
+    def anew(id: re.Match[str]) -> str:
+        return f"B0{first[id[1]]}{second[id[2]]}"
+
+    told = retold(example.trajectory, lambda text: _PRODUCT.sub(anew, text))
+    return msgspec.structs.replace(example, trajectory=told)
+
+
 def _telling(action: str) -> int:
     """How much an action has to teach: a product's number is to be copied, a judgement to be made."""
-    return 6 if _NUMBERED.search(command(action)) else 3 if "I should" in action else 1
+    return 6 if _PRODUCT.search(command(action)) else 3 if "I should" in action else 1
 
 
 class _Asking:
@@ -197,50 +197,6 @@ class _Asking:
         return _answered(
             over, VERDICTS, SOLVED, "Something was missing." if lacks else "It fits.", "1" if t.win else "2"
         )
-
-
-def judged(task: str, v: View, judge: Judge, wanted: Sequence[str]) -> Page:
-    """What may be done on a page, and how much it helps: TOP is right, 0 is wrong."""
-    if v.page.kind == "results":
-        return Page([], [*_on_results(task, v, judge)])
-    if v.page.kind == "item":
-        wrong = judge(task, v.asin)
-        missing = next((value for value in wanted if value not in v.page.values), None)
-        said = [f"It is {wrong}."] if wrong else [*_needs(v, wanted)]
-        return Page(said, [*_on_item(v, bool(wrong or missing), wanted)])
-    return Page([], [])
-
-
-def _on_results(task: str, v: View, judge: Judge) -> Iterator[Judged]:
-    fits = False
-    for ordinal, listing in zip(ORDINALS, v.page.listings, strict=False):
-        reason = "was seen" if listing.asin in v.opened else judge(task, listing.asin)
-        why = "fits" if reason is None else reason if reason == "was seen" else f"is {reason}"
-        fits |= reason is None
-        yield Judged(call("click", listing.asin), 0 if reason else TOP, f"The {ordinal} {why}.")
-    turns = [(v.page.next_button, 2)] if v.page.next_button else []
-    for i, (button, worth) in enumerate([*turns, (BACK, 1)]):
-        yield Judged(call("click", button), worth, "" if fits or i else "None fits.")
-
-
-def _needs(v: View, wanted: Sequence[str]) -> Iterator[str]:
-    for value in wanted:
-        there = value in v.page.values
-        yield (
-            f"I have {value}."
-            if value in v.chosen
-            else f"I need {value}, there is {'' if there else 'no '}{value}."
-        )
-        if not there:
-            return
-
-
-def _on_item(v: View, wrong: bool, wanted: Sequence[str]) -> Iterator[Judged]:
-    left = [value for value in wanted if value in v.page.values and value not in v.chosen]
-    for value in v.page.values:
-        yield Judged(call("click", value), TOP if value in left and not wrong else 0)
-    yield Judged(call("click", "Buy Now"), 0 if wrong else 1 if left else TOP)
-    yield Judged(call("click", BACK), TOP if wrong else 0)
 
 
 def _answered(history: History, options: Sequence[str], prompt: str, said: str, best: str) -> Example:

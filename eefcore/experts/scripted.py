@@ -56,7 +56,7 @@ class Shown(NamedTuple):
 
 
 def retold(trajectory: Trajectory, told: Callable[[str], str]) -> Trajectory:
-    """The trajectory with everything that was seen and said as `told` tells it: in other names, for one, to be read and not remembered."""
+    """The trajectory with all that was seen and said as `told` tells it: in other names, to be read and not remembered."""
     history = trajectory.history
     steps = tuple(replace(s, observation=told(s.observation), action=told(s.action)) for s in history.steps)
     return replace(trajectory, history=replace(history, steps=steps, observation=told(history.observation)))

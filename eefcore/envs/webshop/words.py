@@ -119,6 +119,9 @@ def _syllables() -> tuple[str, ...]:
 
 SYLLABLES = _syllables()
 
+ID_WORDS = SYLLABLES[:_FEW], SYLLABLES[_MANY : _MANY + _FEW]
+"""The first and the second words of a small shop's ids."""
+
 
 def asin(i: int, n: int) -> str:
     """The i-th of `n` product ids: `B0`, a word of one list, and a word of another.
