@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cache
 
 import msgspec
@@ -121,8 +121,10 @@ def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
     for s in shown:
         if s.name == "verdict":
             said = s.example.trajectory.actions[-1]
-            told = " ".join(s.example.trajectory.actions[:-1])
-            assert command(said) == ("2" if "closest" in told or "there is no " in told else "1")
+            of_the_last = " ".join(s.example.trajectory.actions[:-1]).rpartition("Went back.")[2]
+            assert command(said) == (
+                "2" if "closest" in of_the_last or "there is no " in of_the_last else "1"
+            )
 
 
 NUMBER = r"B0[A-Z]{8}"
@@ -140,6 +142,14 @@ def in_the_shops_numbers(t: Trajectory, world: CompositeBenchmark) -> Trajectory
     by_title = {catalogue[asin].title: asin for asin in catalogue.asins}
     known = {number: by_title[title] for number, title in listed(t)}
     return scripted.retold(t, lambda text: re.sub(NUMBER, lambda found: known.get(found[0], found[0]), text))
+
+
+def test_a_critic_is_shown_wins_and_failures_of_who_turned_the_page(world):
+    """A base that saw failures alone would tell an episode by its Next."""
+    shown = scripted.skills(world, world.tasks("train"), n=800, seed=3)
+    told = [s.example.trajectory.actions for s in shown if s.name == "verdict"]
+    judged = Counter(command(a[-1]) for a in told if "Next >" in " ".join(map(command, a)))
+    assert min(judged["1"], judged["2"]) > 0.25 * judged.total()
 
 
 def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(world):

@@ -32,13 +32,13 @@ from eefcore.experts.view import called, view
 from eefcore.questions import BEST, OVER, SOLVED, VERDICTS, question
 from eefcore.types import Example, History, Stop, Trajectory
 
-SHARES = {"act": 0.58, "rank": 0.32, "options": 0.05, "verdict": 0.05}
+SHARES = {"act": 0.5, "rank": 0.33, "options": 0.07, "verdict": 0.1}
 ACTING = {"shop": 0.3, "page": 0.25, "open": 0.15, "again": 0.2, "refused": 0.1}
 
 TRIES = 0.2
 """The share of states where nothing fits at which an expert's way out is shown, and not what the naive shopper does."""
 
-OFFERED = 0.6
+OFFERED = 0.7
 """How often what is right is put among what is offered where chance left it out."""
 
 ASKED = "Do not act yet. Which of these can be chosen here?\n{options}\nAnswer with its number, or with its very words."
@@ -77,15 +77,16 @@ def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: i
     """`n` skills on random ones of `tasks`, in the proportions of `SHARES`."""
     rng = random.Random(f"composed skills {seed}")
     naive = shop.shopper(benchmark.inner, "naive")
-    perfect = Composed(shop.shopper(benchmark.inner, "perfect"))
+    best = shop.shopper(benchmark.inner, "perfect")
     acted = skills.show(benchmark.inner, naive, tasks, n=50 * n, seed=seed, shares=ACTING)
-    asking = _Asking(benchmark, naive.wanted, rng)
+    solved = skills.show(benchmark.inner, best, tasks, n=50 * n, seed=seed, shares={"shop": 1.0})
+    asking = _Asking(benchmark, naive.wanted, solved, rng)
     made = 0
     while made < n:
         name = rng.choices(list(SHARES), list(SHARES.values()))[0]
         shown = next(acted)
         if (
-            example := _one(shown.example, perfect, rng)
+            example := _one(shown.example, Composed(best), rng)
             if name == "act"
             else asking.example(name, shown.example)
         ):
@@ -137,16 +138,21 @@ class _Asking:
     """Questions about where the naive shopper, or whoever led it there, stands."""
 
     def __init__(
-        self, benchmark: CompositeBenchmark, wanted: Callable[[str], Sequence[str]], rng: random.Random
+        self,
+        benchmark: CompositeBenchmark,
+        wanted: Callable[[str], Sequence[str]],
+        solved: Iterator[Shown],
+        rng: random.Random,
     ) -> None:
         self._judge = shop.judge(benchmark.inner)
-        self._wanted, self._rng = wanted, rng
+        self._wanted, self._solved, self._rng = wanted, solved, rng
 
     def example(self, name: str, shown: Example) -> Example | None:
         """A question of that kind at a state of the example, and its answer; None where there is none to ask."""
         t = shown.trajectory
         if name == "verdict":
-            return self._verdict(t)
+            # The naive shopper never turns a page: of those who do only failures would be seen.
+            return self._verdict(self._rng.choice((t, next(self._solved).example.trajectory)))
         history = composed(t.history)
         after = len(composed(t.history.at(shown.first)))
         states = [history.at(i) for i in range(max(1, after), len(history))]
@@ -189,8 +195,8 @@ class _Asking:
         if t.stop is not Stop.DONE:
             return None
         history = composed(t.history)
-        told = " ".join(history.actions)
-        lacks = "there is no " in told.rpartition("Page")[2] or "closest" in told
+        of_the_last = " ".join(history.actions).rpartition("Went back.")[2]
+        lacks = "there is no " in of_the_last or "closest" in of_the_last
         if lacks == t.win:
             return None
         over = History(t.task_id, OVER, history.steps)
