@@ -127,21 +127,21 @@ def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
             )
 
 
-NUMBER = r"B0[A-Z]{8}"
+ID = r"B0[A-Z]{8}"
 
 
 def listed(t: Trajectory) -> list[tuple[str, str]]:
-    """Product numbers and titles, of all the results pages that were seen."""
+    """Product ids and titles, of all the results pages that were seen."""
     seen = "\n".join([*(s.observation for s in t.history.steps), t.history.observation])
-    return re.findall(rf"\[({NUMBER})\] \n(.*) \n", seen)
+    return re.findall(rf"\[({ID})\] \n(.*) \n", seen)
 
 
-def in_the_shops_numbers(t: Trajectory, world: CompositeBenchmark) -> Trajectory:
-    """What is told in numbers made anew, in those of the products with these titles."""
+def in_the_shops_ids(t: Trajectory, world: CompositeBenchmark) -> Trajectory:
+    """What is told in other ids, in those of the products with these titles."""
     catalogue = world.inner.shop.catalogue
     by_title = {catalogue[asin].title: asin for asin in catalogue.asins}
-    known = {number: by_title[title] for number, title in listed(t)}
-    return scripted.retold(t, lambda text: re.sub(NUMBER, lambda found: known.get(found[0], found[0]), text))
+    known = {id: by_title[title] for id, title in listed(t)}
+    return scripted.retold(t, lambda text: re.sub(ID, lambda found: known.get(found[0], found[0]), text))
 
 
 def test_a_critic_is_shown_wins_and_failures_of_who_turned_the_page(world):
@@ -158,7 +158,7 @@ def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(worl
     for s in scripted.skills(world, world.tasks("train"), n=400, seed=2):
         if s.name != "rank":
             continue
-        t = in_the_shops_numbers(s.example.trajectory, world)
+        t = in_the_shops_ids(s.example.trajectory, world)
         asked = t.history.at(s.example.first)
         page, listed = asked.observation.split("\nDo not act yet.")
         options = re.findall(r"^\d\. (.*)$", listed, re.M)
@@ -171,17 +171,17 @@ def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(worl
     assert ways > 20
 
 
-def test_a_base_can_only_copy_product_numbers(world):
-    """None stays that of the shop, two pages rarely give a product the same one, and what is clicked was seen."""
-    catalogue, numbers = world.inner.shop.catalogue, defaultdict(list)
+def test_a_base_can_only_copy_product_ids(world):
+    """Most are not of the shop, two dialogues rarely give a product the same one, and what is clicked was seen."""
+    catalogue, ids = world.inner.shop.catalogue, defaultdict(list)
     for s in scripted.skills(world, world.tasks("train"), n=200, seed=0):
         history, i = s.example.trajectory.history, s.example.first
-        for number, title in listed(s.example.trajectory):
-            numbers[title].append(number)
-        if s.name != "refused" and (clicked := re.search(NUMBER, command(history.actions[i]))):
+        for id, title in listed(s.example.trajectory):
+            ids[title].append(id)
+        if s.name != "refused" and (clicked := re.search(ID, command(history.actions[i]))):
             assert clicked[0] in history.steps[i].observation
-    met = [number for each in numbers.values() for number in each]
-    assert sum(number in catalogue for number in met) < 0.5 * len(met)
+    met = [id for each in ids.values() for id in each]
+    assert sum(id in catalogue for id in met) < 0.5 * len(met)
     assert len({*met}) > 0.5 * len(met)
 
 

@@ -27,7 +27,7 @@ from eefcore.envs.webshop.words import ID_WORDS, OPTION_VALUES
 from eefcore.experts import shop, skills
 from eefcore.experts.composed import Composed, composed, parted
 from eefcore.experts.judgement import TOP, judged
-from eefcore.experts.scripted import Shown, retold
+from eefcore.experts.scripted import Shown, permuted, retold
 from eefcore.experts.view import called, view
 from eefcore.questions import BEST, OVER, SOLVED, VERDICTS, question
 from eefcore.types import Example, History, Stop, Trajectory
@@ -78,6 +78,7 @@ def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: i
     rng = random.Random(f"composed skills {seed}")
     naive = shop.shopper(benchmark.inner, "naive")
     best = shop.shopper(benchmark.inner, "perfect")
+    perfect = Composed(best)
     acted = skills.show(benchmark.inner, naive, tasks, n=50 * n, seed=seed, shares=ACTING)
     solved = skills.show(benchmark.inner, best, tasks, n=50 * n, seed=seed, shares={"shop": 1.0})
     asking = _Asking(benchmark, naive.wanted, solved, rng)
@@ -86,12 +87,12 @@ def show(benchmark: CompositeBenchmark, tasks: Sequence[str], *, n: int, seed: i
         name = rng.choices(list(SHARES), list(SHARES.values()))[0]
         shown = next(acted)
         if (
-            example := _one(shown.example, Composed(best), rng)
+            example := _one(shown.example, perfect, rng)
             if name == "act"
             else asking.example(name, shown.example)
         ):
             made += 1
-            yield Shown(shown.name if name == "act" else name, _numbered_anew(example, rng))
+            yield Shown(shown.name if name == "act" else name, _in_other_ids(example, rng))
 
 
 def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | None:
@@ -118,9 +119,9 @@ def _one(shown: Example, perfect: Composed, rng: random.Random) -> Example | Non
     )
 
 
-def _numbered_anew(example: Example, rng: random.Random) -> Example:
+def _in_other_ids(example: Example, rng: random.Random) -> Example:
     """The example with other product ids, as those of one shop would be known by heart and not copied from the page."""
-    first, second = (dict(zip(words, rng.sample(words, len(words)), strict=True)) for words in ID_WORDS)
+    first, second = (permuted(words, rng) for words in ID_WORDS)
 
     def anew(id: re.Match[str]) -> str:
         return f"B0{first[id[1]]}{second[id[2]]}"
@@ -130,7 +131,7 @@ def _numbered_anew(example: Example, rng: random.Random) -> Example:
 
 
 def _telling(action: str) -> int:
-    """How much an action has to teach: a product's number is to be copied, a judgement to be made."""
+    """How much an action has to teach: a product's id is to be copied, a judgement to be made."""
     return 6 if _PRODUCT.search(command(action)) else 3 if "I should" in action else 1
 
 

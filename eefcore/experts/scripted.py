@@ -3,7 +3,7 @@
     Scripts     experts by strength; kinds and measures of tasks; skills and phrases for a tiny base
     of          the scripts of a benchmark
     register    those of an environment of your own
-    retold      a trajectory in other words, for skills
+    retold      a trajectory in other words, for skills; permuted: names for each other
 
 Nothing else of the package knows which environment it demonstrates in, reports on, or makes a base for. A benchmark
 without scripts is learnt from a `file` of trajectories, and its reports leave out what scripts would tell.
@@ -11,8 +11,9 @@ without scripts is learnt from a `file` of trajectories, and its reports leave o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -60,6 +61,11 @@ def retold(trajectory: Trajectory, told: Callable[[str], str]) -> Trajectory:
     history = trajectory.history
     steps = tuple(replace(s, observation=told(s.observation), action=told(s.action)) for s in history.steps)
     return replace(trajectory, history=replace(history, steps=steps, observation=told(history.observation)))
+
+
+def permuted(names: Sequence[str], rng: Random) -> dict[str, str]:
+    """Each of the names, and the one among them that it is told by."""
+    return dict(zip(names, rng.sample(names, len(names)), strict=True))
 
 
 class Offering(Protocol):

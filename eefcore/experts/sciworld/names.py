@@ -8,10 +8,9 @@ task say, and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from random import Random
 
-from eefcore.experts.scripted import retold
+from eefcore.experts.scripted import permuted, retold
 from eefcore.types import Trajectory
 
 _COLOURS = {
@@ -40,7 +39,7 @@ def renamed(trajectory: Trajectory, rng: Random) -> Trajectory:
     history = trajectory.history
     asked = history.steps[0].observation if history.steps else history.observation
     kinds = _KINDS if "life s" in asked else (*_KINDS, *_ANIMALS)
-    swaps = [(_pattern(pattern, names), _permuted(names, rng)) for pattern, names in kinds]
+    swaps = [(_pattern(pattern, names), permuted(names, rng)) for pattern, names in kinds]
 
     def swapped(text: str) -> str:
         for pattern, names in swaps:
@@ -52,7 +51,3 @@ def renamed(trajectory: Trajectory, rng: Random) -> Trajectory:
 
 def _pattern(pattern: str, names: list[str]) -> re.Pattern[str]:
     return re.compile(pattern.format("|".join(sorted(names, key=len, reverse=True))))
-
-
-def _permuted(names: list[str], rng: Random) -> Mapping[str, str]:
-    return dict(zip(names, rng.sample(names, len(names)), strict=True))
