@@ -1,11 +1,11 @@
 """The trees of a stage: where they are rooted, grown so that a kill costs little, and what they came to (Agent Q §5.1).
 
-    roots     s_0 of each task; or, of an expert that failed, states along its trajectory as well  (EEF in the tree)
+    roots     s_0 of each task, with the way of an expert that failed as the main branch  (EEF in the tree)
     grown     all of them, some at a time, kept in a journal
     counted   what growing them took and found, by the logged keys
 
-EEF in the tree is ours: an expert's failed trajectory is the main branch, and the simulations that a task may take are
-shared between s_0 and the M states on it that EEF would explore from. The budget of a task is the same either way.
+EEF in the tree is ours: half of the simulations that a task may take begin at the M states on the failed trajectory that EEF
+would explore from (`trunk`). The budget of a task is the same either way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from eefcore.protocols import Benchmark
 from eefcore.search.growth import planted
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.tally import Tally
-from eefcore.search.tree import Tree, rooted
+from eefcore.search.tree import Tree
+from eefcore.search.trunk import laid
 from eefcore.selection import explored_steps
 from eefcore.types import Trajectory
 
@@ -33,16 +34,16 @@ def roots(
     M: int,
     source: str,
 ) -> list[Tree]:
-    """A tree at s_0 of each task, and at s_l, …, s_Ml of each failed trajectory of `experts` on it."""
-    known = set(tasks)
-    along = [
-        rooted(e.history.at(i), settings, Signal.REWARD, source)
-        for e in experts
-        if M and not e.win and e.task_id in known
-        for i in explored_steps(len(e), M)
-        if i < settings.max_turns
+    """A tree at s_0 of each task; if M, one with each failed trajectory of `experts` on it as trunk, and s_l … s_Ml as states."""
+    failed: dict[str, list[Trajectory]] = defaultdict(list)
+    for e in experts:
+        if M and not e.win and len(e):
+            failed[e.task_id].append(e)
+    return [
+        tree
+        for bare in planted(benchmark, tasks, settings, Signal.REWARD, source=source)
+        for tree in [laid(bare, e, explored_steps(len(e), M)) for e in failed[bare.task_id]] or [bare]
     ]
-    return [*planted(benchmark, tasks, settings, Signal.REWARD, source=source), *along]
 
 
 def grown(

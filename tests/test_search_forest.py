@@ -46,11 +46,15 @@ def growing(to, some):
 def test_a_failed_expert_is_the_main_branch_within_the_same_budget():
     lost = played(HAT, "next", "back", "next", "buy blue hat")
     won = played(TASKS[0], f"buy {TASKS[0]}")
-    planted = forest.roots(TOYS, [HAT, TASKS[0]], [lost, won], settings(), M=2, source="dice")
-    assert [(t.task_id, len(t.root)) for t in planted] == [(HAT, 0), (TASKS[0], 0), (HAT, 1), (HAT, 2)]
+    again = played(HAT, "back", "next", "buy red hat")
+    planted = forest.roots(TOYS, [HAT, TASKS[0]], [lost, won, again], settings(), M=2, source="dice")
+    assert [(t.task_id, t.starts) for t in planted] == [
+        (HAT, (0, 1, 0, 2)),
+        (HAT, (0, 1, 0, 2)),
+        (TASKS[0], ()),
+    ]
     trees = forest.grown(planted, 10, growing)
-    assert [t.attempts for t in trees] == [4, 10, 3, 3]
-    assert [t.root.actions for t in trees] == [t.root.actions for t in planted]
+    assert [t.attempts for t in trees] == [5, 5, 10]
     assert {s.n_expert for s in forest.trajectories(trees) if s.task_id == HAT} == {0, 1, 2}
     alone = forest.roots(TOYS, [HAT], [lost], settings(), M=0, source="dice")
     assert [t.attempts for t in forest.grown(alone, 10, growing)] == [10]

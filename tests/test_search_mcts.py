@@ -35,7 +35,7 @@ def tree(**changes):
 
 def simulated(tree, value, *, steps=(), **q_hat):
     """One simulation as `growth.land` makes it: select, expand the leaf, follow its best, back up."""
-    path, node = mcts.select(tree)
+    path, node, _ = mcts.select(tree)
     if q_hat:
         mcts.expand(tree, node, proposals(**q_hat))
         edges = tree.nodes[node].edges

@@ -152,7 +152,8 @@ def _short(edge: Edge) -> str:
 
 
 def _numbers(edge: Edge) -> str:
-    return f"N {edge.N} · Q̃ {mcts.mean_return(edge):.2f} · Q̂ {edge.q_hat:.2f}"
+    whose = "" if edge.proposals else "the expert's · "
+    return f"{whose}N {edge.N} · Q̃ {mcts.mean_return(edge):.2f} · Q̂ {edge.q_hat:.2f}"
 
 
 def _reward(node: Node) -> str:

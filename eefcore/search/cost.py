@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from eefcore.ledger import Cost, total
-from eefcore.search.tree import Tree
+from eefcore.search.tree import Place, Tree
 from eefcore.types import History
 
 
@@ -24,9 +24,10 @@ def cost(trees: Iterable[Tree], length: Callable[[History], int]) -> Cost:
 def _of_tree(tree: Tree, length: Callable[[History], int]) -> Cost:
     lengths = {0: length(tree.root)}
     read = lengths[0]
+    laid = set(tree.path(tree.trunk.node)) if tree.trunk else set()  # an expert's visit, who is not asked
     for k, node in enumerate(tree.nodes):  # parents come before their children
-        for edge in node.edges:
-            if edge.N:
+        for i, edge in enumerate(node.edges):
+            if edge.N - (Place(k, i) in laid):
                 lengths[edge.child] = length(tree.history(edge.child))
                 read += lengths[edge.child] - lengths[k] - len(edge.reply.tokens)
     for simulation in tree.simulations:

@@ -22,14 +22,14 @@ from eefcore.rollout import restored
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
 from eefcore.search.guard import Irreversible, nothing
-from eefcore.search.mcts import Selected
+from eefcore.search.mcts import Landing, Proposal, Selected
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.simulation import Effect, Ending, Leaf, Simulated, Simulator, effect
 from eefcore.search.talks import Talks
 from eefcore.search.tally import Tally
-from eefcore.search.tree import Place, Simulation, Tree, copied, rooted
+from eefcore.search.tree import Node, Place, Simulation, Tree, copied, rooted
 from eefcore.search.worlds import World, opened
-from eefcore.types import History
+from eefcore.types import History, Stop
 
 
 def planted(
@@ -74,7 +74,7 @@ def grow(
     grown = [_sound(copied(tree), critic) for tree in trees]
     env = make_env()
     for tree in grown:
-        restored(env, tree.root)
+        restored(env, tree.history(max(tree.starts, default=0)))
     nursery = _Nursery(
         grown,
         [Simulator(tree.settings, critic, alike) for tree in grown],
@@ -118,8 +118,8 @@ def wave_of(tree: Tree, to: int) -> list[Selected]:
     size = tree.settings.wave - tree.attempts % tree.settings.wave
     flying: Counter[Place] = Counter()
     wave: list[Selected] = []
-    for _ in range(min(size, to - tree.attempts)):
-        selected = mcts.select(tree, flying)
+    for nth in range(tree.attempts, min(tree.attempts + size, to)):
+        selected = mcts.select(tree, flying, nth)
         if any(other.node == selected.node and _known(tree, other) is None for other in wave):
             break
         wave.append(selected)
@@ -130,7 +130,7 @@ def wave_of(tree: Tree, to: int) -> list[Selected]:
 def land(tree: Tree, selected: Selected, simulated: Simulated) -> None:
     """The tree with what a simulation brought: the leaf expanded, the return backed up."""
     tree.tally += simulated.tally
-    (path, node), ending = selected, simulated.ending
+    (path, node, given), ending = selected, simulated.ending
     if simulated.taken is not None:
         mcts.expand(tree, node, simulated.proposals)
         path = (*path, Place(node, simulated.taken))
@@ -144,7 +144,7 @@ def land(tree: Tree, selected: Selected, simulated: Simulated) -> None:
     # A limit ends an episode with no reward, as in a rollout; a search that may not see it has none to say.
     limit = 0.0 if tree.signal is Signal.REWARD else None
     reward = limit if ending.reward is None else ending.reward
-    simulation = Simulation(node, ending.observation, ending.stop, ending.value, ending.steps, reward)
+    simulation = Simulation(node, ending.observation, ending.stop, ending.value, ending.steps, reward, given)
     mcts.backup(tree, path, simulation)
 
 
@@ -222,7 +222,12 @@ def _known(tree: Tree, selected: Selected) -> Simulated | None:
 
 def _leaf(tree: Tree, selected: Selected) -> Leaf:
     node = tree.nodes[selected.node]
-    return Leaf(tree.history(selected.node), mcts.expandable(tree, selected), node.rollouts, node.stop)
+    laid = [Proposal(e.reply, _landing(tree.nodes[e.child]), 0, e.q_hat) for e in node.edges]
+    return Leaf(tree.history(selected.node), mcts.expandable(tree, selected), node.rollouts, node.stop, laid)
+
+
+def _landing(node: Node) -> Landing:
+    return Landing(node.observation, node.stop is Stop.DONE, node.reward)
 
 
 def _sound(tree: Tree, critic: Critic | None) -> Tree:

@@ -38,10 +38,11 @@ class Proposal(NamedTuple):
 
 
 class Selected(NamedTuple):
-    """The way from the root to a leaf."""
+    """The way from the root to a leaf; its first `given` edges were not selected, but an expert's."""
 
     path: tuple[Place, ...]
     node: int
+    given: int = 0
 
 
 def mean_return(edge: Edge, flying: int = 0) -> float:
@@ -75,43 +76,50 @@ def ucb(edge: Edge, n: int, settings: Settings, flying: int = 0) -> float:
 
 
 def best(edges: Sequence[Edge], settings: Settings, flying: Sequence[int] | None = None) -> int:
-    """The i of a* (eq. 6); of equals the one less visited, then the one of higher Q̂, then the first proposed."""
+    """The i of a* (eq. 6); of equals the one less visited, then the one of higher Q̂, then the first proposed.
+
+    An expert's action that the policy did not propose is none of its choices.
+    """
     up = flying or [0] * len(edges)
     n = sum(e.N for e in edges) + sum(up)
     ranked = [
         (ucb(e, n, settings, f), -(e.N + f), e.q_hat, -i)
         for i, (e, f) in enumerate(zip(edges, up, strict=True))
+        if e.proposals
     ]
     return -max(ranked)[-1]
 
 
-def select(tree: Tree, flying: Mapping[Place, int] | None = None) -> Selected:
-    """The path from the root to the leaf that eq. 6 leads to, through `tree.at`.
+def select(tree: Tree, flying: Mapping[Place, int] | None = None, nth: int = 0) -> Selected:
+    """The path from the root to the leaf that eq. 6 leads to, through `tree.at`; with a trunk, through its `nth` start.
 
     A leaf is a node that was never expanded, one where the episode ends, or one `depth` actions below the root.
     `flying` are the simulations of a wave that have not landed: each counts on its edges as a visit that was
     lost, so that the next one goes elsewhere. A wave of one has none, and is the paper's search.
     """
-    up = flying or {}
-    path, node = list(tree.path(tree.at)), tree.at
-    while (here := tree.nodes[node]).edges and not _deep_enough(tree, len(path)):
+    up, node = flying or {}, tree.start(nth)
+    path = list(tree.path(node))
+    given = len(path) if tree.starts else 0
+    while (here := tree.nodes[node]).expanded and not _deep_enough(tree, len(path)):
         i = best(here.edges, tree.settings, [up.get(Place(node, k), 0) for k in range(len(here.edges))])
         path.append(Place(node, i))
         node = here.edges[i].child
-    return Selected(tuple(path), node)
+    return Selected(tuple(path), node, given)
 
 
 def expandable(tree: Tree, selected: Selected) -> bool:
     """Whether the leaf is to get proposals, or is an end, or as deep as the tree may grow."""
     here = tree.nodes[selected.node]
-    return here.stop is None and not here.edges and not _deep_enough(tree, len(selected.path))
+    return here.stop is None and not here.expanded and not _deep_enough(tree, len(selected.path))
 
 
 def expand(tree: Tree, node: int, proposals: Sequence[Proposal]) -> None:
-    """The leaf's edges and their children, in the order of the proposals."""
+    """The leaf's edges and their children, in the order of the proposals, of which the first are the edges it has."""
     turns = len(tree.root) + len(tree.path(node)) + 1
     here = tree.nodes[node]
-    for i, p in enumerate(proposals):
+    for edge, p in zip(here.edges, proposals, strict=False):
+        edge.proposals, edge.q_hat = p.count, p.q_hat
+    for i, p in [*enumerate(proposals)][len(here.edges) :]:
         here.edges.append(Edge(reply=p.reply, child=len(tree.nodes), proposals=p.count, q_hat=p.q_hat))
         tree.nodes.append(_child(tree, Place(node, i), p.landing, turns))
 
@@ -137,17 +145,22 @@ def backup(tree: Tree, path: Sequence[Place], simulation: Simulation) -> None:
     N and the sum of returns each grow; their ratio is the paper's running mean. Where there is a discount the
     return shrinks with the actions between an edge and the episode's end.
     """
+    visit(tree, path, simulation)
+    tree.simulations.append(simulation)
+
+
+def visit(tree: Tree, path: Sequence[Place], simulation: Simulation) -> None:
+    """Eq. 7 alone; so an expert's own way is counted."""
     after = len(path) - 1 + len(simulation.steps)
     for i, place in enumerate(path):
         edge = tree.edge(place)
         edge.N += 1
         edge.total += simulation.value * tree.settings.discount ** (after - i)
     tree.nodes[simulation.node].rollouts += 1
-    tree.simulations.append(simulation)
 
 
 def choose(tree: Tree, by: str, node: int | None = None) -> int | None:
-    """The i of the action that search takes at `node` (`tree.at` if none is given); None if there is none.
+    """The i of the action that search takes at `node` (`tree.at` if none is given); None if none was proposed.
 
     Args:
         by: `visits`, the most visited, as UCB1 converges to the best; or `value`, the highest Q of those visited.
@@ -159,6 +172,7 @@ def choose(tree: Tree, by: str, node: int | None = None) -> int | None:
     keys = [
         ((e.N, q) if by == "visits" else (q if e.N else -1.0, e.N), e.q_hat, -i)
         for i, e in enumerate(edges)
+        if e.proposals
         for q in [mixed(e, alpha)]
     ]
     return -max(keys)[-1] if keys else None
@@ -182,8 +196,8 @@ def faults(tree: Tree) -> Iterator[str]:
     """
     counted: Counter[Place] = Counter()
     total: dict[Place, float] = {}
-    began = Counter(s.node for s in tree.simulations)
-    for s in tree.simulations:
+    began = Counter(s.node for s in tree.passed)
+    for s in tree.passed:
         path = tree.path(s.node)
         after = len(path) - 1 + len(s.steps)
         for i, place in enumerate(path):

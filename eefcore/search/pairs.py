@@ -28,7 +28,8 @@ def node_pairs(
     """(h, a^w, a^l): of every two siblings that were explored the one of higher Q, if by θ at least.
 
     The margin is their difference. Only the action is trained; the trajectory it stands in is a simulation that
-    passed through it, of the chosen one the best, of the rejected one the worst, to be read.
+    passed through it, of the chosen one the best, of the rejected one the worst, to be read. What an expert did is
+    explored where the policy proposed it as well and selection took it: it is no pair that the expert failed.
 
     Args:
         theta: θ_threshold; two that tie are no pair whatever it is.
@@ -38,9 +39,9 @@ def node_pairs(
     found = []
     for tree in trees:
         mix = tree.settings.alpha if alpha is None else alpha
-        passing = _passing(tree)
+        passing, least = _passing(tree), max(1, min_visits)
         for k, node in enumerate(tree.nodes):
-            explored = [(i, e) for i, e in enumerate(node.edges) if e.N and min_visits <= e.N]
+            explored = [(i, e) for i, e in enumerate(node.edges) if len(passing[Place(k, i)]) >= least]
             for one, other in combinations(explored, 2):
                 (i, worse), (j, better) = sorted((one, other), key=lambda side: mcts.mixed(side[1], mix))
                 margin = mcts.mixed(better, mix) - mcts.mixed(worse, mix)
@@ -100,10 +101,10 @@ def _won(tree: Tree, simulation: Simulation) -> bool:
 
 
 def _passing(tree: Tree) -> dict[Place, list[Simulation]]:
-    """The simulations through each edge."""
+    """The simulations that selected each edge."""
     out: dict[Place, list[Simulation]] = defaultdict(list)
     for simulation in tree.simulations:
-        for place in tree.path(simulation.node):
+        for place in tree.path(simulation.node)[simulation.given :]:
             out[place].append(simulation)
     return out
 

@@ -44,6 +44,7 @@ class Leaf(NamedTuple):
     expand: bool  # whether it is to get proposals
     rollouts: int  # that have begun here before
     stop: Stop | None = None  # why the episode is over here, if it is
+    laid: Sequence[Proposal] = ()  # an expert's actions that are here already, proposed by nobody
 
 
 class Ending(NamedTuple):
@@ -61,7 +62,8 @@ class Simulated(NamedTuple):
 
     Attributes:
         ending: None if the infrastructure spoilt it.
-        proposals: the leaf's edges, if it was to be expanded; none of them an action means that it ends there.
+        proposals: the leaf's edges, if it was to be expanded, those it had first; none of them an action means that it
+            ends there.
         taken: which of the proposals was followed; None if there are none.
     """
 
@@ -90,9 +92,9 @@ class Simulator(NamedTuple):
                 if not (usable := [r for r in replies if r.stop is None]):
                     nowhere = _dead_end(history, replies)
                     return Simulated(nowhere, (), None, tally + Tally(failed=int(nowhere is None)))
-                proposals = self._landed(world, history, usable)
+                proposals = self._landed(world, history, usable, leaf.laid)
                 proposals, took = yield from self._ranked(history, proposals)
-                tally += took + Tally(merged=len(usable) - len(proposals))
+                tally += took + Tally(merged=len(usable) - sum(p.count > 0 for p in proposals))
                 taken = mcts.best([_edge(p) for p in proposals], self.settings)
                 reply, landing = proposals[taken].reply, proposals[taken].landing
                 history = history.then(reply.action, landing.observation, reply.tokens, reply.logps)
@@ -110,9 +112,11 @@ class Simulator(NamedTuple):
             for i in range(at.K)
         ]
 
-    def _landed(self, world: World, history: History, replies: Iterable[Reply]) -> list[Proposal]:
-        """Each reply tried once, those of equal effect merged into the first."""
-        found: dict[Hashable, Proposal] = {}
+    def _landed(
+        self, world: World, history: History, replies: Iterable[Reply], laid: Iterable[Proposal]
+    ) -> list[Proposal]:
+        """Each reply tried once, those of equal effect merged into the first, or into what an expert did here."""
+        found = {self.effect(p.reply.action, p.landing): p for p in laid}
         tried: dict[str, Hashable] = {}
         for reply in replies:
             if reply.action not in tried:
@@ -193,4 +197,4 @@ def _lost(history: History, first: int, stop: Stop) -> Ending:
 
 
 def _edge(proposal: Proposal) -> Edge:
-    return Edge(reply=proposal.reply, child=-1, q_hat=proposal.q_hat)
+    return Edge(reply=proposal.reply, child=-1, proposals=proposal.count, q_hat=proposal.q_hat)

@@ -5,6 +5,8 @@
         edges      the actions proposed there: N(h, a), the sum of their returns, Q̂(h, a), the child
       simulations  where each rollout began, what π_θ did from there, and how it ended
 
+      trunk        an expert's own way, where one was laid before the tree grew
+
 A node knows its parent and keeps only its own page, so a tree is one line of JSON whose size grows with what was
 seen and not with depth; `history` puts h_t together again. The functions of `mcts` change a tree, nothing else does.
 """
@@ -28,7 +30,7 @@ class Edge(msgspec.Struct, omit_defaults=True):
     Attributes:
         reply: a, with its tokens and log π of each; the first of the proposals that have this effect.
         child: the node it leads to.
-        proposals: how many of the K had this effect.
+        proposals: how many of the K had this effect; 0 is an expert's action that the policy did not propose.
         N: simulations that passed through.
         total: the sum of their returns: Q̃ = total / N, so that no rounding adds up as it would in eq. 7's mean.
         q_hat: Q̂(h, a) of the critic, the best 1, the worst 0; 0.5 where nothing was ranked.
@@ -65,6 +67,11 @@ class Node(msgspec.Struct, omit_defaults=True):
     value: float | None = None
     rollouts: int = 0
 
+    @property
+    def expanded(self) -> bool:
+        """Whether the policy was asked here; an expert's action alone is none of its proposals."""
+        return any(e.proposals for e in self.edges)
+
 
 class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
     """One simulation: down the tree to `node`, then π_θ's own `steps`.
@@ -73,6 +80,7 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
         observation: the last thing seen.
         value: the return that was backed up.
         reward: R(τ); None where the search may not see it.
+        given: actions below the root that an expert took; selection began after them.
     """
 
     node: int
@@ -81,6 +89,7 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float
     steps: tuple[Step, ...] = ()
     reward: float | None = None
+    given: int = 0
 
 
 class Place(NamedTuple):
@@ -96,6 +105,8 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
     Attributes:
         at: the node selection starts from: the root, or where search at test time has acted itself to.
         source: who proposed and rolled out.
+        trunk: the way of an expert that is the main branch; it counts as a visit, and in no budget.
+        starts: where on the trunk simulations begin, in turn.
     """
 
     root: History
@@ -106,6 +117,8 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
     nodes: list[Node]
     simulations: list[Simulation] = []
     tally: Tally = Tally()
+    trunk: Simulation | None = None
+    starts: tuple[int, ...] = ()
 
     @property
     def task_id(self) -> str:
@@ -116,6 +129,15 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
     def attempts(self) -> int:
         """Simulations made, those that the infrastructure spoilt among them: what a budget counts."""
         return len(self.simulations) + self.tally.failed
+
+    @property
+    def passed(self) -> list[Simulation]:
+        """All that passed the edges: the simulations, and the trunk if there is one."""
+        return self.simulations if self.trunk is None else [self.trunk, *self.simulations]
+
+    def start(self, n: int) -> int:
+        """The node that selection of simulation n begins at."""
+        return self.starts[n % len(self.starts)] if self.starts else self.at
 
     def path(self, node: int) -> tuple[Place, ...]:
         """The edges from the root to `node`."""
@@ -141,7 +163,7 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
         return History(self.task_id, simulation.observation, (*start.steps, *simulation.steps))
 
     def trajectory(self, simulation: Simulation) -> Trajectory:
-        """τ of a simulation; the root's own actions, if it has any, count as an expert's.
+        """τ of a simulation, or of the trunk; the root's own actions, if it has any, count as an expert's.
 
         Raises:
             ParamsError: the search did not see the reward, so there is none to say.
@@ -154,7 +176,7 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
         return Trajectory(
             history=self.ended(simulation),
             reward=simulation.reward,
-            n_expert=len(self.root),
+            n_expert=len(self.root) + simulation.given,
             source=self.source,
             stop=simulation.stop,
             temperature=self.settings.rollout_temperature,
