@@ -1,6 +1,6 @@
 """The trees of a stage: where they are rooted, grown so that a kill costs little, and what they came to (Agent Q §5.1).
 
-    roots     s_0 of each task, with the way of an expert that failed as the main branch  (EEF in the tree)
+    roots     s_0 of each task, with the trajectory of an expert that failed as the main branch  (EEF in the tree)
     grown     all of them, some at a time, kept in a journal
     counted   what growing them took and found, by the logged keys
 

@@ -39,8 +39,8 @@ def test_it_is_one_visit_with_the_return_of_the_expert():
         (action, 1, 0.0, 0) for action in LOST.actions
     ]
     assert not [*mcts.faults(tree)] and tree.attempts == 0 and tree.simulations == []
-    own = tree.trajectory(tree.trunk)
-    assert (own.history, own.n_expert, own.reward) == (LOST.history, len(LOST), LOST.reward)
+    own = tree.trunk
+    assert (tree.ended(own), own.given, own.reward) == (LOST.history, len(LOST), LOST.reward)
     assert tree.nodes[-1].stop is Stop.DONE and tree.nodes[-1].value == 0.0
     assert cost([tree], len).tokens_read == cost(roots([HAT]), len).tokens_read
 

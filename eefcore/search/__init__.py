@@ -9,7 +9,7 @@ guard        what can't be undone is done only where it can be
 worlds       what a search may see of an environment: its rewards, or not
 simulation   one simulation, from a leaf to the end of an episode
 growth       many trees at once
-trunk        a failed expert's way as the main branch
+trunk        a failed expert's trajectory as the main branch
 play         search at test time: grow, act, go on from there
 pairs        preference pairs at nodes and of trajectories, wins, pass@k (§5.2)
 tally, cost  what it took

@@ -24,10 +24,12 @@ def cost(trees: Iterable[Tree], length: Callable[[History], int]) -> Cost:
 def _of_tree(tree: Tree, length: Callable[[History], int]) -> Cost:
     lengths = {0: length(tree.root)}
     read = lengths[0]
-    laid = set(tree.path(tree.trunk.node)) if tree.trunk else set()  # an expert's visit, who is not asked
+    passed = {
+        place for s in tree.simulations for place in tree.path(s.node)
+    }  # not by an expert alone, who is not asked
     for k, node in enumerate(tree.nodes):  # parents come before their children
         for i, edge in enumerate(node.edges):
-            if edge.N - (Place(k, i) in laid):
+            if Place(k, i) in passed:
                 lengths[edge.child] = length(tree.history(edge.child))
                 read += lengths[edge.child] - lengths[k] - len(edge.reply.tokens)
     for simulation in tree.simulations:

@@ -117,9 +117,10 @@ def expand(tree: Tree, node: int, proposals: Sequence[Proposal]) -> None:
     """The leaf's edges and their children, in the order of the proposals, of which the first are the edges it has."""
     turns = len(tree.root) + len(tree.path(node)) + 1
     here = tree.nodes[node]
-    for edge, p in zip(here.edges, proposals, strict=False):
+    known = len(here.edges)
+    for edge, p in zip(here.edges, proposals[:known], strict=True):
         edge.proposals, edge.q_hat = p.count, p.q_hat
-    for i, p in [*enumerate(proposals)][len(here.edges) :]:
+    for i, p in enumerate(proposals[known:], start=known):
         here.edges.append(Edge(reply=p.reply, child=len(tree.nodes), proposals=p.count, q_hat=p.q_hat))
         tree.nodes.append(_child(tree, Place(node, i), p.landing, turns))
 
@@ -150,7 +151,7 @@ def backup(tree: Tree, path: Sequence[Place], simulation: Simulation) -> None:
 
 
 def visit(tree: Tree, path: Sequence[Place], simulation: Simulation) -> None:
-    """Eq. 7 alone; so an expert's own way is counted."""
+    """Eq. 7 alone, as for an expert's trajectory, which is no simulation."""
     after = len(path) - 1 + len(simulation.steps)
     for i, place in enumerate(path):
         edge = tree.edge(place)

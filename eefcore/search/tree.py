@@ -5,7 +5,7 @@
         edges      the actions proposed there: N(h, a), the sum of their returns, Q̂(h, a), the child
       simulations  where each rollout began, what π_θ did from there, and how it ended
 
-      trunk        an expert's own way, where one was laid before the tree grew
+      trunk        an expert's trajectory, where one was laid before the tree grew
 
 A node knows its parent and keeps only its own page, so a tree is one line of JSON whose size grows with what was
 seen and not with depth; `history` puts h_t together again. The functions of `mcts` change a tree, nothing else does.
@@ -105,7 +105,7 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
     Attributes:
         at: the node selection starts from: the root, or where search at test time has acted itself to.
         source: who proposed and rolled out.
-        trunk: the way of an expert that is the main branch; it counts as a visit, and in no budget.
+        trunk: an expert's trajectory that is the main branch; it counts as a visit, and in no budget.
         starts: where on the trunk simulations begin, in turn.
     """
 
@@ -163,7 +163,7 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
         return History(self.task_id, simulation.observation, (*start.steps, *simulation.steps))
 
     def trajectory(self, simulation: Simulation) -> Trajectory:
-        """τ of a simulation, or of the trunk; the root's own actions, if it has any, count as an expert's.
+        """τ of a simulation; the root's own actions, if it has any, count as an expert's.
 
         Raises:
             ParamsError: the search did not see the reward, so there is none to say.

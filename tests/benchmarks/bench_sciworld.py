@@ -12,8 +12,9 @@ The episodes are those of `tests/golden/sciworld_gold.jsonl`. What is measured:
     memory            of the Java process, after all of it, with 128 worlds standing
 
 Java compiles what it runs often, for thousands of steps: each process, the package's too, plays `--warm-up` steps
-before anything is timed, and the two then play in turns. Rates and milliseconds count the processor's seconds of this process and of Java, its compiler and collector included,
-so that other work on the machine disturbs little; wall figures stand beside them.
+before anything is timed, and the two then play in turns. Rates and milliseconds count the processor's seconds of
+this process and of Java, its compiler and collector included, so that other work on the machine disturbs little; wall
+figures stand beside them.
 """
 
 from __future__ import annotations
