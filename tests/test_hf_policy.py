@@ -324,16 +324,21 @@ def test_logits_that_are_no_numbers_are_an_error():
 
 
 def saying(text: str, tokenizer=TOKENIZER, context: int = 256):
-    """A model that says `text` and nothing else, wherever it begins: it looks at positions only."""
+    """A model that says `text` and nothing else, wherever it begins: it looks at positions only.
+
+    The last layer norm gives 1 at its position and 0 elsewhere, so the logit of what it says is 1, of all else 0.
+    """
     said = tokenizer(text)["input_ids"]
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=len(tokenizer), n_embd=context, n_layer=1, n_head=1, n_positions=context,
                         bos_token_id=None, eos_token_id=None)  # fmt: skip
     made = AutoModelForCausalLM.from_config(config).eval()
+    variance = (1 - 1 / context) / context  # of a one-hot vector
     with torch.no_grad():
         for weights in made.parameters():
             weights.zero_()
-        made.transformer.ln_f.weight.fill_(1)
+        made.transformer.ln_f.weight.fill_((variance + config.layer_norm_epsilon) ** 0.5)
+        made.transformer.ln_f.bias.fill_(1 / context)
         made.transformer.wpe.weight.copy_(torch.eye(context))
         head = torch.nn.Linear(context, len(tokenizer), bias=False)
         head.weight.zero_()
@@ -341,6 +346,17 @@ def saying(text: str, tokenizer=TOKENIZER, context: int = 256):
             head.weight[said[position % len(said)], position] = 1
     made.lm_head = head
     return made
+
+
+@pytest.mark.parametrize("text", ["\n", "z\n", "blah ", "buy it\n"])
+def test_the_model_of_these_tests_is_sure_of_what_it_says(text):
+    """Far surer than any processor rounds."""
+    said = TOKENIZER(text)["input_ids"]
+    with torch.inference_mode():
+        logits = saying(text)(torch.arange(64)[None] % len(TOKENIZER)).logits[0]
+    expected = torch.zeros(64, len(TOKENIZER))
+    expected[range(64), [said[i % len(said)] for i in range(64)]] = 1
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
 
 
 def said_by(made, *, at: int, tokenizer=TOKENIZER, format=COMPACT, **options):
@@ -428,6 +444,74 @@ def test_a_model_that_keeps_more_than_keys_and_values_is_refused(config, message
     made = AutoModelForCausalLM.from_config(config)
     with pytest.raises(PolicyError, match=message):
         HFPolicy(made, Renderer(TOKENIZER, COMPACT), slots=2, context=256)
+
+
+class Rounded(torch.nn.Module):
+    """A head whose logits are scaled and, at each call, off by other errors of the size `error`."""
+
+    def __init__(self, head, scale: float, error: float) -> None:
+        super().__init__()
+        self.head, self.scale, self.error = head, scale, error
+        self.noise = torch.Generator().manual_seed(0)
+
+    def forward(self, hidden):
+        logits = self.head(hidden) * self.scale
+        return logits + self.error * torch.randn(logits.shape, generator=self.noise).to(logits.dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "error", "refused"),
+    [
+        (torch.float32, 0.0, 1e-6, False),  # logits that are nothing but rounding
+        (torch.float32, 0.0, 1e-5, False),
+        (torch.float32, 1e-5, 1e-5, False),
+        (torch.float32, 0.0, 1e-3, True),  # so much is no rounding
+        (torch.float32, 1e-3, 1e-3, True),
+        (torch.float32, 1.0, 1e-5, False),
+        (torch.float32, 1.0, 1e-2, True),
+        (torch.float32, 100.0, 1e-2, False),  # large logits are rounded more
+        (torch.bfloat16, 0.0, 1e-3, False),
+        (torch.bfloat16, 0.0, 0.1, True),
+        (torch.bfloat16, 1.0, 1.0, True),
+    ],
+)
+def test_rounding_is_no_reason_to_refuse_a_model(dtype, scale, error, refused):
+    """Whatever a processor rounds, small logits or large: only a difference that a probability can feel counts."""
+    torch.manual_seed(0)
+    made = AutoModelForCausalLM.from_config(FAMILIES["llama"]).to(dtype).eval()
+    made.lm_head = Rounded(made.lm_head, scale, error)
+    if refused:
+        with pytest.raises(PolicyError, match="LlamaForCausalLM read in two parts gives logits"):
+            HFPolicy(made, Renderer(TOKENIZER, COMPACT), slots=2)
+    else:
+        assert HFPolicy(made, Renderer(TOKENIZER, COMPACT), slots=2).context == 256
+
+
+class Shifted(torch.nn.Module):
+    """Embeddings that mix in the token before, as RWKV's do: state beside keys and values."""
+
+    def __init__(self, embeddings) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+
+    def forward(self, tokens):
+        embedded = self.embeddings(tokens)
+        return embedded + torch.nn.functional.pad(embedded, (0, 0, 1, -1))
+
+
+@pytest.mark.parametrize("initializer_range", [0.2, 0.02])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_model_that_looks_back_past_its_attention_is_refused(family, initializer_range):
+    """However small an untrained model's logits are."""
+    torch.manual_seed(0)
+    config = type(FAMILIES[family]).from_dict(
+        FAMILIES[family].to_dict() | {"initializer_range": initializer_range}
+    )
+    made = AutoModelForCausalLM.from_config(config).eval()
+    assert HFPolicy(made, Renderer(TOKENIZER, COMPACT), slots=2)
+    made.set_input_embeddings(Shifted(made.get_input_embeddings()))
+    with pytest.raises(PolicyError, match="read in two parts gives logits"):
+        HFPolicy(made, Renderer(TOKENIZER, COMPACT), slots=2)
 
 
 def test_a_window_as_wide_as_the_context_is_no_hindrance():
