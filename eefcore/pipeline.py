@@ -29,16 +29,18 @@ and of its inputs' identities. Names of inputs:
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from eefcore import store
 from eefcore.errors import ParamsError, StoreError
-from eefcore.runs.notebook import Notebook, Value, read_notebook, read_notebooks
+from eefcore.runs.notebook import Notebook, Value, own_notebook, read_notebooks
 from eefcore.runs.params import RESERVED, checked, expand, read_params, read_yaml
 from eefcore.runs.plan import Node, plan, upstream
 from eefcore.runs.suite import NOTEBOOK as SUITE
@@ -78,8 +80,11 @@ def reported(run: str) -> Partial:
 def recorded_report(run: str) -> Node:
     """The report stage of `run` as it was made last, from the records alone: no params file is needed.
 
+    The records may come from elsewhere, with the results folder: what they name is looked up here and never obeyed.
+
     Raises:
-        StoreError: the run has no report.
+        StoreError: the run has no report, or one of a stage that is not there.
+        ParamsError: a record names a notebook, a folder or a parameter that is not this workspace's.
     """
     records = {r.identity: r for r in store.stages(run)}
     reports = [r for r in records.values() if r.notebook.partition("_")[2] == "report"]
@@ -87,13 +92,58 @@ def recorded_report(run: str) -> Node:
         raise StoreError(f"{store.run_folder(run)}: no report was made; finish the run with `eef run` first")
 
     @cache
-    def node(identity: str) -> Node:
-        record = records[identity]
-        notebook = read_notebook(_folder() / f"{record.notebook}.ipynb")
-        inputs = {name: node(read) for name, read in record.inputs.items()}
-        return Node(run, record.label, notebook, record.params, inputs, identity)
+    def notebook(name: str) -> Notebook:
+        return own_notebook(_folder(), name)
 
-    return node(reports[-1].identity)
+    @cache
+    def node(identity: str) -> Node:
+        if identity not in records:
+            raise StoreError(
+                f"{store.run_folder(run)}: its report reads a stage {identity[:8]!r} that is not there; copy the whole "
+                "run, or run it again"
+            )
+        record = records[identity]
+        return Node(run, record.label, notebook(record.notebook), record.params, {}, identity)
+
+    report = records[reports[-1].identity]
+    params = _recorded_params(notebook(report.notebook), report)
+    inputs = {name: node(read) for name, read in report.inputs.items()}
+    return replace(node(report.identity), params=params, inputs=inputs)
+
+
+def _recorded_params(notebook: Notebook, record: store.StageRecord) -> dict[str, Value]:
+    """The parameters of `record` as `notebook` declares them: their names are written into the notebook that runs."""
+    where = f"{record.label}: the record of {notebook.name}"
+    for name in record.params:
+        if name not in notebook.parameters or name in RESERVED:
+            raise ParamsError(
+                f"{where} has a parameter {name!r}, which {notebook.name} does not declare; was it made by another "
+                "version? Run it again with `eef run`"
+            )
+        if found := _module_of_results(record.params[name]):
+            raise ParamsError(
+                f"{where}: {name} {record.params[name]!r} would run {found}, a file of the results folder; only "
+                "modules of this machine's own packages are loaded"
+            )
+    return {k: checked(f"{where}: {k}", notebook.parameters[k], v) for k, v in record.params.items()}
+
+
+def _module_of_results(value: object) -> str:
+    """Where under the results root the module of `value`, `my_module:function`, would be loaded from; else nothing.
+
+    The results root may be on Python's path: of an editable install the workspace is, and folders are packages.
+    """
+    module, colon, _ = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not colon or not all(part.isidentifier() for part in module.split(".")):
+        return ""
+    root = store.results_root().resolve()
+    top, *rest = module.split(".")
+    for entry in sys.path:
+        there = any(Path(entry or ".").glob(f"{top}*"))
+        place = Path(entry or ".").joinpath(top, *rest).resolve()
+        if there and place.is_relative_to(root):
+            return f"{root.name}/{place.relative_to(root).as_posix()}"
+    return ""
 
 
 def open_stage(name: str, scope: dict[str, Any]) -> Stage:
@@ -107,11 +157,11 @@ def open_stage(name: str, scope: dict[str, Any]) -> Stage:
         ParamsError: a declared parameter is missing from `scope`, or is of another type.
         StageFailed: a stage that had to be made first failed.
     """
-    notebook = read_notebook(_folder() / f"{name}.ipynb")
+    notebook = own_notebook(_folder(), name)
     values = {p: _value(notebook, p, scope) for p in notebook.parameters}
     label, inputs = values["label"], values["inputs"]
     if inputs:
-        folders = {k: store.results_root() / folder for k, folder in json.loads(inputs).items()}
+        folders = _inputs(notebook, str(inputs))
     else:
         example = _example(notebook)
         folders = {k: n.folder for k, n in example.inputs.items()} if example else {}
@@ -133,6 +183,17 @@ _UNEXPANDED = "_unexpanded"  # in a notebook's scope: its texts before expansion
 
 def _folder() -> Path:
     return store.workspace() / "notebooks"
+
+
+def _inputs(notebook: Notebook, text: str) -> dict[str, Path]:
+    """The folders that the parameter `inputs` names, all of them under the results root."""
+    try:
+        named = msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise ParamsError(
+            f"{notebook.name}: parameter inputs: expected a JSON object of names and folders, got {text!r} ({error})"
+        ) from error
+    return {name: store.input_folder(folder) for name, folder in named.items()}
 
 
 def _value(notebook: Notebook, name: str, scope: Mapping[str, Any]) -> Value:

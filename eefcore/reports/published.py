@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eefcore import store
 from eefcore.disk import read, write_whole
+from eefcore.errors import StoreError
 
 KEPT = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv")
 """Of the report stage's files those that are small: drawings (SVG) stay there."""
@@ -13,8 +14,14 @@ KEPT = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv")
 
 def publish(run: str, stage: Path) -> Path:
     """The small files of the finished report stage in results/published/<run>; what was there before is replaced."""
-    out = store.results_root() / "published" / run
-    there = {path.relative_to(stage) for pattern in KEPT for path in stage.glob(pattern)}
+    out = store.run_folder(f"published/{run}")
+    found = [path for pattern in KEPT for path in stage.glob(pattern)]
+    if linked := next((path for path in found if not _within(path, stage)), None):
+        raise StoreError(
+            f"{linked}: a link to a file outside of the stage, which would be published; remove it, and ask whoever "
+            "made this results folder"
+        )
+    there = {path.relative_to(stage) for path in found}
     for pattern in KEPT:
         for old in out.glob(pattern):
             if old.relative_to(out) not in there:
@@ -22,3 +29,7 @@ def publish(run: str, stage: Path) -> Path:
     for path in sorted(there):
         write_whole(out / path, read(stage / path))
     return out
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())

@@ -24,6 +24,8 @@ from eefcore.errors import ParamsError
 
 Value = int | float | str | bool
 
+_NUMBERED = "[0-9]*_*.ipynb"
+
 TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
@@ -84,10 +86,28 @@ class Notebook(NamedTuple):
 
 def read_notebooks(folder: Path) -> dict[str, Notebook]:
     """The numbered notebooks of `folder` by the name without the number."""
-    found = [read_notebook(path) for path in sorted(folder.glob("[0-9]*_*.ipynb"))]
+    found = [read_notebook(path) for path in sorted(folder.glob(_NUMBERED))]
     if not found:
         raise ParamsError(f"{folder}: no notebook named like 05_explore.ipynb; is this the notebooks folder?")
     return {notebook.stage: notebook for notebook in found}
+
+
+def own_notebook(folder: Path, name: str) -> Notebook:
+    """The numbered notebook of `folder` whose file is called exactly `name`.ipynb.
+
+    A name may come from the record of a results folder that others made, so it is compared with the files that are
+    there and never joined to a path.
+
+    Raises:
+        ParamsError: `folder` has no such notebook.
+    """
+    for path in folder.glob(_NUMBERED):
+        if path.name == f"{name}.ipynb":
+            return read_notebook(path)
+    raise ParamsError(
+        f"{name!r} names no notebook of {folder}: expected the exact name of one of its numbered notebooks, such as "
+        "05_explore; if a record names it, that results folder was not made by this workspace: don't run it"
+    )
 
 
 def read_notebook(path: Path) -> Notebook:
