@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eefcore.errors import ParamsError
-from eefcore.policies import load_policy, model_path
+from eefcore.policies import check_policy, load_policy, model_path, trainable
 from eefcore.policies.conditioned import Measured
 from eefcore.search.critic import RankingCritic
 
@@ -24,6 +24,8 @@ def critic(
     seed: int,
 ) -> RankingCritic | None:
     """The ranking critic of `spec`: a model as `load_policy` takes it, `self`, which is `policy`, or `none`.
+
+    `context` is of a model of this machine; an endpoint has its own.
 
     The paper's is the base model, prompted and never trained; π_θ forgets how to judge as it learns to act.
     """
@@ -53,6 +55,21 @@ def weights(spec: str) -> str | Path:
     Raises:
         ParamsError: it has none of its own here: `self`, `none`, or a model that is only asked.
     """
-    if spec in (SELF, NONE) or spec.partition(":")[0] in ("openai", "vllm"):
+    if not tunable(spec):
         raise ParamsError(f"14_tune: critic {spec!r} can't be tuned; name a model, as in train.base")
     return model_path(spec)
+
+
+def tunable(spec: str) -> bool:
+    """Whether a critic has weights of its own here, to train on."""
+    return spec not in (SELF, NONE) and trainable(spec)
+
+
+def check(spec: str, *, format: str) -> None:
+    """Refuse a critic that no stage could ask, before anything starts.
+
+    Raises:
+        PolicyError: no such model, or one that can't be asked in this format.
+    """
+    if spec not in (SELF, NONE):
+        check_policy(spec, format=format)

@@ -22,10 +22,10 @@ KNOBS = {
     "07_report": "title: str = 'a run'  # heading",
     "08_preferences": "pairs: str = 'trajectory'  # what is compared",
     "09_dpo": "beta: float = 0.1  # how near to stay",
-    "11_search": "critic: str = 'judge'  # who ranks\nK: int = 3  # proposals a node\nsimulations: int = 4  # a task",
+    "11_search": "critic: str = 'tiny'  # who ranks\nK: int = 3  # proposals a node\nsimulations: int = 4  # a task",
     "12_pairs": "kind: str = 'node'  # what is compared\nreplay: int = 0  # earlier rounds",
-    "13_decide": "split: str = 'dev'  # panel\ncritic: str = 'judge'  # who ranks\nsignal: str = 'critic'  # what search may know",
-    "14_tune": "critic: str = 'judge'  # who learns\nepochs: int = 1  # passes",
+    "13_decide": "split: str = 'dev'  # panel\ncritic: str = 'tiny'  # who ranks\nsignal: str = 'critic'  # what search may know",
+    "14_tune": "critic: str = 'tiny'  # who learns\nepochs: int = 1  # passes",
 }
 
 PLAY = """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from eefcore import store
 from eefcore.errors import PolicyError
-from eefcore.formats import AGENTLITE, format_named
+from eefcore.formats import AGENTLITE, Format, RememberedChat, format_named
 from eefcore.policies.conditioned import Conditioned
 from eefcore.protocols import Policy
 
@@ -20,10 +22,16 @@ BASES = {
 """The committed tiny bases (`policies.tiny`): two that have read a shop, one that has read ScienceWorld's house, and one
 of a shop whose actions are composite and which is its own critic."""
 
+NO_VLLM = 'vLLM is not installed here: pip install "eefcore[vllm]", or use hf:…'
+
 _KINDS = (
     "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
     f"{', '.join(BASES)}, or a model folder"
 )
+
+
+TEMPLATED = ("agentgym", RememberedChat.name)
+"""Formats that are written with a chat template of a tokenizer, which an endpoint keeps to itself; `chat` is messages there."""
 
 
 def model_path(spec: str) -> str | Path:
@@ -39,6 +47,11 @@ def model_path(spec: str) -> str | Path:
     named = spec.removeprefix("hf:")
     folder = store.workspace() / named  # wherever the notebook runs; an absolute path stays what it is
     return folder if folder.is_dir() else named
+
+
+def trainable(spec: str) -> bool:
+    """Whether the weights of `spec` can be here, to train on; what `openai:` and `vllm:` name is only asked."""
+    return spec.partition(":")[0] not in ("openai", "vllm")
 
 
 def load_policy(
@@ -59,14 +72,15 @@ def load_policy(
         tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`)
         results/quickstart/03_train/model          a saved model folder, by transformers
 
-    An endpoint has its own adapters and context; `format: chat` speaks to its chat interface.
+    An endpoint has its own adapters; `format: chat` speaks to its chat interface. Its context is the server's as well,
+    so that `context` bounds models of this machine alone: what is too long there ends as a context limit.
 
     Raises:
         PolicyError: no such policy, or one that can't do what is asked.
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "openai":
-        policy = _endpoint(spec, rest, adapter, format, slots, max_new_tokens, context)
+    check_policy(spec, format=format)
+    if spec.partition(":")[0] == "openai":
+        policy = _endpoint(spec, adapter, format, slots, max_new_tokens)
     else:
         policy = _local(spec, adapter, format, slots, max_new_tokens, context)
     return Conditioned(policy, phrase) if phrase else policy
@@ -93,8 +107,38 @@ def _local(
         return HFPolicy.load(rest, **options)
     if spec in BASES:
         return HFPolicy.load(_base(spec), **options)
-    if Path(spec).is_dir():
-        return HFPolicy.load(spec, **options)
+    return HFPolicy.load(_model_folder(spec), **options)
+
+
+def check_policy(spec: str, *, format: str) -> None:
+    """Refuse a policy that `load_policy` would refuse, as far as it can be told before anything is loaded.
+
+    Whether an endpoint answers, or a hub has the model, only the stage that asks it finds out.
+
+    Raises:
+        PolicyError: no such policy, or one that can't do what is asked.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "openai":
+        _address(spec)
+        if ":" not in format:  # a function of the user's own is loaded where a stage runs
+            _written(spec, format)
+    elif kind in ("hf", "vllm"):
+        if not rest:
+            raise PolicyError(f"{spec!r} names no model; expected {kind}:<folder or hub name>")
+        if kind == "vllm" and find_spec("vllm") is None:
+            raise PolicyError(NO_VLLM)
+    elif spec in BASES:
+        _base(spec)
+    else:
+        _model_folder(spec)
+
+
+def _model_folder(spec: str) -> Path:
+    """The saved model that `spec` names: a folder from here or, as a notebook stands in another, from the workspace."""
+    for folder in (Path(spec), store.workspace() / spec):
+        if spec and folder.is_dir():
+            return folder
     raise PolicyError(f"no policy {spec!r}: neither a folder here nor one of {_KINDS}")
 
 
@@ -110,24 +154,48 @@ def _base(name: str) -> Path:
 
 def _endpoint(
     spec: str,
-    rest: str,
     adapter: str | Path | None,
     format: str,
     slots: int,
     max_new_tokens: int,
-    context: int | None,
 ) -> Policy:
     from eefcore.policies.openai import OpenAIPolicy
 
-    base_url, _, model = rest.partition("#")
-    if not base_url or not model:
+    base_url, model = _address(spec)
+    if adapter is not None:
+        raise PolicyError(f"{spec!r}: an endpoint has its own adapters; start the server with them")
+    return OpenAIPolicy(
+        base_url,
+        model,
+        _written(spec, format),
+        chat=format == "chat",
+        concurrency=slots,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _address(spec: str) -> tuple[str, str]:
+    """The base URL and the model of `openai:<base url>#<model>`."""
+    base_url, _, model = spec.partition(":")[2].partition("#")
+    try:
+        url = urlsplit(base_url)
+        there = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number
+        there = False
+    if not there or not model:
         raise PolicyError(
             f"{spec!r} should be openai:<base url>#<model>, as openai:http://localhost:8000/v1#llama"
         )
-    if adapter is not None or context is not None:
+    return base_url, model
+
+
+def _written(spec: str, format: str) -> Format:
+    """How an endpoint's dialogues are written: as text, or as messages, whose template is the server's."""
+    if format == "chat":
+        return AGENTLITE
+    if format in TEMPLATED:
         raise PolicyError(
-            f"{spec!r}: an endpoint has its own adapters and context; start the server with them"
+            f"{spec!r}: format {format!r} writes with a chat template, which is the server's; use chat, or a format "
+            "of text such as agentlite"
         )
-    chat = format == "chat"
-    written = AGENTLITE if chat else format_named(format)
-    return OpenAIPolicy(base_url, model, written, chat=chat, concurrency=slots, max_new_tokens=max_new_tokens)
+    return format_named(format)

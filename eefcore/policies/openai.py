@@ -92,6 +92,10 @@ class OpenAIPolicy:
             reraise=True,
         )
 
+    def length(self, history: History) -> int:
+        """Tokens of h_t with the model's tokenizer; without one 0: then `tokens_read` alone says how much was read."""
+        return 0 if self._renderer is None else self._renderer.length(history)
+
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Send the question, or queue it behind `concurrency` others."""
         if episode in self._asked:

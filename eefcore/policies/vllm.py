@@ -18,6 +18,7 @@ from typing import Any
 from eefcore.errors import PolicyError
 from eefcore.formats import format_named
 from eefcore.masking import Renderer
+from eefcore.policies import NO_VLLM
 from eefcore.policies.draws import turn_seed
 from eefcore.protocols import Reply, Sampling
 from eefcore.types import History, Stop
@@ -69,9 +70,7 @@ class VLLMPolicy:
         try:
             from vllm import LLM
         except ImportError as error:
-            raise PolicyError(
-                'vLLM is not installed here: pip install "eefcore[vllm]", or use hf:…'
-            ) from error
+            raise PolicyError(NO_VLLM) from error
         try:
             llm = LLM(
                 str(path),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from eefcore import judges
-from eefcore.errors import ParamsError
+from eefcore import judges, policies
+from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.notebook import Notebook
-from eefcore.runs.params import Method, Params
+from eefcore.runs.params import Method, Params, Values, expand
 
 
 class Outline(NamedTuple):
@@ -31,7 +31,7 @@ def outline(params: Params, notebooks: Mapping[str, Notebook], method: Method) -
     """What `method` asks for; a parameter of a stage that it does not have asks for nothing.
 
     Raises:
-        ParamsError: `replay` is below 0, or no critic is there to be tuned.
+        ParamsError: `replay` is below 0, no critic is there to be tuned, or a model that no stage could load.
     """
     where = f"{params.path}: methods.{method.name}"
     values = {stage: params.values(notebooks[stage], method) for stage in method.stages}
@@ -47,10 +47,26 @@ def outline(params: Params, notebooks: Mapping[str, Notebook], method: Method) -
             stage: values[stage].get("critic") for stage in ("search", "tune", "decide") if stage in values
         }
         for stage, critic in critics.items():
-            if critic in (judges.SELF, judges.NONE):
+            if not judges.tunable(str(expand(critic))):
                 raise ParamsError(
                     f"{where}.tune: critic {critic!r} of {stage} has no weights of its own to tune; name a model"
                 )
         if len({*critics.values()}) > 1:
             raise ParamsError(f"{where}.tune: one critic is tuned, got {critics}; name it once, in shared")
+    _check_models(where, values, params.values(notebooks["train"], method))
     return Outline(method.iterations, replay, "tune" in values, "decide" in values)
+
+
+def _check_models(where: str, values: Mapping[str, Values], train: Values) -> None:
+    """Refuse models that would stop their stage, which may come hours after the first."""
+    base = str(expand(train.get("base", "")))
+    if not policies.trainable(base):
+        raise ParamsError(
+            f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
+        )
+    for stage, own in values.items():
+        if "critic" in own:
+            try:
+                judges.check(str(expand(own["critic"])), format=str(expand(own.get("format", "compact"))))
+            except PolicyError as error:
+                raise ParamsError(f"{where}.{stage}: critic: {error}") from error
