@@ -51,9 +51,9 @@ def import_(
     write_records(out, trajectories, kind="trajectories", card=None)
     wins = sum(t.win for t in trajectories)
     typer.echo(
-        f"{out}: {len(trajectories):,} trajectories, {wins:,} wins. They have no environment card yet,"
+        f"{out}: {len(trajectories):,} trajectories, {wins:,} wins. With `expert: {{file: …}}` in a params file"
     )
-    typer.echo("so they serve for imitation and statistics; to explore from them, replay them first.")
+    typer.echo("02_expert finds the benchmark's tasks that they are of, and counts those that replay in it.")
 
 
 @data.command()

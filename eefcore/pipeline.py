@@ -33,7 +33,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -193,7 +193,22 @@ def _inputs(notebook: Notebook, text: str) -> dict[str, Path]:
         raise ParamsError(
             f"{notebook.name}: parameter inputs: expected a JSON object of names and folders, got {text!r} ({error})"
         ) from error
-    return {name: store.input_folder(folder) for name, folder in named.items()}
+    return {name: input_folder(folder) for name, folder in named.items()}
+
+
+def input_folder(name: str) -> Path:
+    """The folder under the results root that `name`, its path from there, says a stage reads.
+
+    Raises:
+        ParamsError: `name` is absolute, or leads out of the results root.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or "\0" in name:
+        raise ParamsError(
+            f"input {name!r} is no folder under {store.results_root()}: expected a path from there without `..`, such as "
+            "quickstart/expert-0123abcd"
+        )
+    return store.results_root().joinpath(*parts)
 
 
 def _value(notebook: Notebook, name: str, scope: Mapping[str, Any]) -> Value:

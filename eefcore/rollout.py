@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from eefcore.errors import ReplayMismatch
 from eefcore.protocols import Environment, Policy, Sampling
 from eefcore.types import History, Mark, Stop, Trajectory, Transition
@@ -94,6 +96,8 @@ def restored(env: Environment, start: History) -> Environment:
 def replayed(env: Environment, trajectory: Trajectory) -> Trajectory:
     """`trajectory` itself, every observation and the reward compared with what `env` shows now.
 
+    Files of others often end with the last action. An answer to it that was not recorded is filled in.
+
     Leaves a snapshot of each s_i, so that exploring from them is quick.
 
     Raises:
@@ -104,6 +108,9 @@ def replayed(env: Environment, trajectory: Trajectory) -> Trajectory:
         _same(trajectory, i, step.observation, seen)
         env.snapshot()
         seen, reward, _ = env.step(step.action)
+    if not trajectory.history.observation and seen and trajectory.history.steps:
+        history = msgspec.structs.replace(trajectory.history, observation=seen)
+        trajectory = msgspec.structs.replace(trajectory, history=history)
     _same(trajectory, len(trajectory), trajectory.history.observation, seen)
     if reward != trajectory.reward:
         raise ReplayMismatch(

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,7 +37,6 @@ __all__ = [
     "StageRecord",
     "finished",
     "identity",
-    "input_folder",
     "input_identity",
     "metrics",
     "partial_folder",
@@ -131,21 +130,6 @@ def run_folder(run: str) -> Path:
 def stage_folder(run: str, label: str, identity: str) -> Path:
     """Where the stage is when it is finished."""
     return run_folder(run) / f"{_name('label', label)}-{_name('identity', identity[:8])}"
-
-
-def input_folder(name: str) -> Path:
-    """The folder under the results root that `name`, its path from there, says a stage reads.
-
-    Raises:
-        ParamsError: `name` is absolute, or leads out of the results root.
-    """
-    parts = PurePosixPath(name).parts
-    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or "\0" in name:
-        raise ParamsError(
-            f"input {name!r} is no folder under {results_root()}: expected a path from there without `..`, such as "
-            "quickstart/expert-0123abcd"
-        )
-    return results_root().joinpath(*parts)
 
 
 def partial_folder(folder: Path) -> Path:

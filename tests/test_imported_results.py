@@ -14,7 +14,7 @@ from workspaces import write_notebook
 from eefcore import store
 from eefcore.errors import EefError, ParamsError, StoreError
 from eefcore.ledger import Cost
-from eefcore.pipeline import open_stage, recorded_report
+from eefcore.pipeline import input_folder, open_stage, recorded_report
 from eefcore.reports.published import publish
 from eefcore.runs.notebook import own_notebook, read_notebook
 from eefcore.store import StageRecord
@@ -183,7 +183,7 @@ def test_what_a_report_reads_must_be_there(elsewhere):
 )
 def test_inputs_are_folders_under_the_results_root(elsewhere, folder):
     with pytest.raises(ParamsError, match="is no folder under"):
-        store.input_folder(folder)
+        input_folder(folder)
     scope = {p.name: p.default for p in own_notebook(Path("notebooks"), "07_report").parameters.values()}
     scope |= {"inputs": json.dumps({"experts": folder}), "label": "report"}
     with pytest.raises(ParamsError, match="is no folder under"):

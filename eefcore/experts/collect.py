@@ -5,13 +5,15 @@ A scripted expert is known by its strength and belongs to its environment (`expe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from eefcore.errors import ParamsError
+import msgspec
+
+from eefcore.errors import DataError, ParamsError
 from eefcore.experts import scripted
 from eefcore.experts.allocation import bought
-from eefcore.experts.foreign import Episode
 from eefcore.experts.importers import read_foreign
 from eefcore.leakage import asked_for
 from eefcore.ledger import Cost
@@ -29,7 +31,7 @@ def given(
 
     Raises:
         ParamsError: a budget for what was bought elsewhere; and see `demonstrations`.
-        DataError: see `imported`.
+        DataError: no trajectory of `file` is of a training task; and see `imported`.
     """
     if not file:
         return demonstrations(benchmark, names, "train", seed=seed, budget=budget, allocation=allocation)
@@ -37,7 +39,9 @@ def given(
         raise ParamsError(
             f"02_expert: the trajectories of `file` are there already; set budget {budget:g} to 0"
         )
-    return imported(file, benchmark)
+    experts = imported(file, benchmark)
+    _require_tasks(file, experts, benchmark)
+    return experts
 
 
 def demonstrations(
@@ -124,28 +128,76 @@ def imported(file: str, benchmark: Benchmark) -> list[Trajectory]:
     """The trajectories of `file`, or of several joined by ` + `: our own JSONL, or any foreign format that is known.
 
     A foreign record is a task of the benchmark's when it asks for the same in words, the price clause aside,
-    which the official engine draws anew each time. What is none keeps its own id: it can be cloned, and is
-    refused for exploration.
+    which the official engine draws anew each time; so is one that `eef data import` wrote, or that was played in
+    another environment. What is none keeps its own id: it can be cloned, and is refused for exploration.
 
     Raises:
         DataError: the file is neither.
     """
+    return [t for one in file.split(" + ") for t in _read(Path(one.strip()), benchmark)]
+
+
+Named = Callable[[str, str], str]
+"""The task of a record: of its own id and its first observation."""
+
+
+def _tasks_by_content(benchmark: Benchmark) -> Named:
     asked = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
+    known = {task: wish for wish, task in asked.items()}
 
-    def task(episode: Episode) -> str:
-        lines = episode.observations[0].splitlines()
-        return next((asked[w] for w in map(asked_for, lines) if w in asked), episode.id)
+    def task(own: str, observation: str) -> str:
+        wishes = [asked_for(line) for line in observation.splitlines()]
+        if known.get(own) in wishes:
+            return own
+        return next((asked[w] for w in wishes if w in asked), own)
 
-    return [t for one in file.split(" + ") for t in _read(Path(one.strip()), task)]
+    return task
 
 
-def _read(path: Path, task: Callable[[Episode], str]) -> list[Trajectory]:
+def _read(path: Path, benchmark: Benchmark) -> list[Trajectory]:
     if path.is_file():
         with path.open("rb") as start:
             ours = start.readline().startswith(b'{"eefcore":')
         if ours:
-            return read_records(path, Trajectory).list
-    return read_foreign(path, task_id=task)
+            header, own = read_records(path, Trajectory)
+            # The id of a task is the hash of its content: what was played in such a world already has ours.
+            if header.card is not None and header.card.name == benchmark.card.name:
+                return own
+            return _renamed(own, _tasks_by_content(benchmark), imported=header.card is None)
+    task = _tasks_by_content(benchmark)
+    return read_foreign(path, task_id=lambda episode: task(episode.id, episode.observations[0]))
+
+
+def _renamed(trajectories: Iterable[Trajectory], task: Named, *, imported: bool) -> list[Trajectory]:
+    """`trajectories` as those of the benchmark's tasks, numbered as `read_foreign` does: several of a task in their order."""
+    out, seen = [], Counter[str]()
+    for t in trajectories:
+        named = task(t.task_id, t.history.at(0).observation)
+        if imported or named != t.task_id:
+            history = msgspec.structs.replace(t.history, task_id=named)
+            t = msgspec.structs.replace(t, history=history, sample=seen[named])
+        seen[named] += 1
+        out.append(t)
+    return out
+
+
+def _require_tasks(file: str, experts: Sequence[Trajectory], benchmark: Benchmark) -> None:
+    """Refuse experts of no training task: there would be nothing to explore, which a later stage would find out."""
+    if tried(experts, benchmark):
+        return
+    split = {task: name for name in SPLITS for task in benchmark.tasks(name)}
+    held = Counter(split[t.task_id] for t in experts if t.task_id in split)
+    strange = [t for t in experts if t.task_id not in split]
+    reasons = [f"{n} of {name} tasks, which nothing is trained on" for name, n in held.items()]
+    if strange:
+        asks = strange[0].history.at(0).observation.strip()
+        reasons.append(f"{len(strange)} ask for what no task of it asks for, such as {asks[:120]!r}")
+    raise DataError(
+        f"02_expert: file {file}: none of its {len(experts)} trajectories is of a training task of "
+        f"{benchmark.card.name}: {'; '.join(reasons) or 'it holds none'}. Tasks are known by what they ask for in "
+        "words: check that benchmark, data, sizes and world_seed are those that it was recorded with, or name another "
+        "file"
+    )
 
 
 def for_training(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[Trajectory]:

@@ -206,20 +206,28 @@ class _Message(msgspec.Struct):
 
 class _OpenAI(msgspec.Struct):
     messages: list[_Message]
+    # The API takes the messages alone; these columns are those of our own `to_dataset`.
+    task_id: str | None = None
+    source: str = ""
+    reward: float | None = None
+    first: int = 0
 
 
 _ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
 def _openai(text: str, path: Path, preamble: int | None) -> list[Episode]:
-    """The format has no ids: a record's is its number, from 0."""
+    """A record's id is its task, if it says so, or its number, from 0."""
     out = []
     for number, (place, record) in enumerate(_records(text, _OpenAI, path)):
         turns = [
             _Turn(_ROLES.get(m.role, m.role), m.content, None if m.weight is None else m.weight > 0)
             for m in record.messages
         ]
-        out.append(_dialogue(str(number), turns, preamble, place))
+        id = str(number) if record.task_id is None else record.task_id
+        episode = _dialogue(id, turns, preamble, place)
+        trained = [flag and i >= record.first for i, flag in enumerate(episode.trained)]
+        out.append(episode._replace(reward=record.reward, source=record.source, trained=trained))
     return out
 
 
