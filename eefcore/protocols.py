@@ -34,7 +34,7 @@ class Benchmark(Protocol):
     """A set of tasks, their splits, and the environments that play them: a world as a stage sees it."""
 
     skills: Mapping[str, Skill]
-    """Navigation skills to count, by name: in a shop `Next` and `Back`; `eefcore.skills.matching` makes simple ones."""
+    """Navigation skills to count, by name: in a shop `Next` and `Back`; `eefcore.evaluation.navigation.matching` makes simple ones."""
 
     max_turns: int
     """Actions after which an episode is cut short, thoughts included."""

@@ -274,3 +274,6 @@ class Card(msgspec.Struct, frozen=True):
         """Eight hex digits of the card's content; rows with different keys never share a table."""
         content = msgspec.json.encode([self.name, sorted(self.facts.items())])
         return hashlib.sha256(content).hexdigest()[:8]
+
+
+Value = int | float | str | bool

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from workspaces import write_workspace
+from helpers.workspaces import write_workspace
 
 from eefcore import envs
 from eefcore.envs.sciworld.jvm import missing

@@ -16,8 +16,8 @@ import template_expert
 
 from eefcore.envs import panel_sizes
 from eefcore.errors import EpisodeOver, UnknownTask
+from eefcore.evaluation.navigation import matching
 from eefcore.protocols import Benchmark
-from eefcore.skills import matching
 from eefcore.types import Card, History, State, Transition
 
 ROOMS = ("kitchen", "cellar", "attic", "garden")

@@ -1,4 +1,4 @@
-"""The house's own experts, imperfect and perfect: what `eefcore.experts.scripted` asks for, and nothing more.
+"""The house's own experts, imperfect and perfect: what `eefcore.experts.registry` asks for, and nothing more.
 
 An expert is a function of the history alone, so that it can start anywhere. What it does wrong on purpose it marks.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import re
 
-from eefcore.experts import scripted
+from eefcore.experts import registry
 from eefcore.experts.allocation import Offer
 from eefcore.experts.players import hired
-from eefcore.experts.scripted import Measure, Scripts
+from eefcore.experts.registry import Measure, Scripts
 from eefcore.protocols import Benchmark
 from eefcore.types import History, Mark, Trajectory
 
@@ -61,4 +61,4 @@ ROOMS = Measure(
 
 def register() -> None:
     """Let benchmarks whose card is called `house` find what is scripted for them."""
-    scripted.register("house", Scripts(tuple(HASTE), offer, measures=(ROOMS,)))
+    registry.register("house", Scripts(tuple(HASTE), offer, measures=(ROOMS,)))

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from env_contract import BenchmarkContract, EnvironmentContract
+from helpers.glossary import undocumented
+from helpers.paths import ROOT, TESTS
+from helpers.workspaces import write_params
 from template_env import House, Houses, Task
-from test_glossary import undocumented
-from workspaces import write_params
 
-from eefcore import envs, store
+from eefcore import envs
 from eefcore.errors import ParamsError
-from eefcore.experts import collect, scripted
-from eefcore.pipeline import planned
+from eefcore.experts import collect, registry
 from eefcore.protocols import Benchmark
-from eefcore.reports import suite_report
+from eefcore.reports.suite import report as suite_report
 from eefcore.runs import runner
+from eefcore.runs.open_stage import planned
+from eefcore.storage import stages
+from eefcore.testing import BenchmarkContract, EnvironmentContract
 from eefcore.types import History
 
-ROOT = Path(__file__).parents[1]
 ROOMS = {
     "kitchen": ("lamp", "rope"),
     "cellar": ("spoon", "map"),
@@ -85,7 +85,7 @@ def test_a_report_tells_what_its_scripts_measure(houses):
 
 
 def test_without_scripts_a_report_leaves_out_what_they_would_tell(houses, monkeypatch):
-    monkeypatch.setattr(scripted, "_registered", {})
+    monkeypatch.setattr(registry, "_registered", {})
     world = suite_report.world(houses)
     assert set(world.skills) == {"Return", "Corrected"} and not (world.solutions or world.measures)
     with pytest.raises(ParamsError, match="no scripted expert for house; give 02_expert a `file`"):
@@ -94,12 +94,12 @@ def test_without_scripts_a_report_leaves_out_what_they_would_tell(houses, monkey
 
 def test_a_base_needs_scripted_skills(houses):
     with pytest.raises(ParamsError, match="nobody scripted skills for house"):
-        scripted.skills(houses, houses.tasks("train"), n=3, seed=0)
+        registry.skills(houses, houses.tasks("train"), n=3, seed=0)
 
 
 def test_the_package_keeps_the_names_of_its_own():
     with pytest.raises(ParamsError, match=r"webshop has its scripts in .*shop; give the card"):
-        scripted.register("webshop", scripted.Scripts(("strong",), lambda benchmark, strength, *, seed: None))
+        registry.register("webshop", registry.Scripts(("strong",), lambda benchmark, strength, *, seed: None))
 
 
 PARAMS = """
@@ -122,10 +122,10 @@ def test_sft_and_eef_run_by_params_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
     nodes = planned(write_params(tmp_path, PARAMS, "house"))
     runner.run(nodes, resume="", jobs=1)
-    records = {n.label: store.record(n.folder) for n in nodes}
+    records = {n.label: stages.record(n.folder) for n in nodes}
     keys = {key for r in records.values() for key in r.metrics}
     assert {key for key in keys if key.startswith("nav/")} == {
         f"nav/{skill}_{what}" for skill in ("return", "corrected") for what in ("success", "attempt")

@@ -8,28 +8,28 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from byte_tokenizer import byte_tokenizer
+from helpers.byte_tokenizer import byte_tokenizer
+from helpers.paths import ROOT
+from helpers.workspaces import write_params
 from typer.testing import CliRunner
-from workspaces import write_params
 
-from eefcore import cli, store
+from eefcore.cli import main
 from eefcore.errors import DataError, StageFailed
 from eefcore.experts import collect
-from eefcore.experts.exporters import to_dataset
-from eefcore.experts.importers import read_foreign
-from eefcore.exploration import expert_starts, verified
-from eefcore.formats import AGENTLITE
-from eefcore.masking import Renderer
-from eefcore.pipeline import planned
-from eefcore.records import read_records, write_records
+from eefcore.experts.foreign.exporting import to_dataset
+from eefcore.experts.foreign.importing import read_foreign
+from eefcore.rendering.formats import AGENTLITE
+from eefcore.rendering.renderer import Renderer
+from eefcore.rollout.exploration import expert_starts, verified
 from eefcore.runs import runner
+from eefcore.runs.open_stage import planned
+from eefcore.storage import stages
+from eefcore.storage.records import read_records, write_records
 from eefcore.types import Card, Example, Trajectory
-
-ROOT = Path(__file__).parents[1]
 
 
 def eef(*arguments: object) -> str:
-    said = CliRunner().invoke(cli.app, [*map(str, arguments)])
+    said = CliRunner().invoke(main.app, [*map(str, arguments)])
     assert said.exit_code == 0, said.output
     return said.output
 
@@ -236,7 +236,7 @@ def test_the_stage_itself_reads_it_or_stops_at_once(generated, tmp_path, monkeyp
     text += "methods: {{A: {{iterations: 1}}}}"
     first, *_ = planned(write_params(tmp_path, text.format(0)))
     runner.run([first], resume="", jobs=1)
-    logged = store.record(first.folder).metrics
+    logged = stages.record(first.folder).metrics
     assert (logged["expert/n"], logged["expert/tasks"], logged["expert/refused"]) == (24, 24, 0)
     first, *_ = planned(write_params(tmp_path, text.format(5)))
     with pytest.raises(StageFailed, match=r"DataError: 02_expert: file .*none of its 24 trajectories is of"):

@@ -1,36 +1,14 @@
 """Every key that a stage logs has a row in results/README.md."""
 
 import re
-from collections.abc import Iterable
 from itertools import groupby
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from helpers.glossary import GLOSSARY, rows, undocumented
 
-from eefcore import store
-from eefcore.ledger import Cost
-from eefcore.tracking import Stage
-
-GLOSSARY = Path(__file__).parents[1] / "results" / "README.md"
-
-
-class Row(NamedTuple):
-    key: str
-    formula: str
-    paper: str
-
-
-def rows(text: str) -> list[Row]:
-    """The rows of the table `key | formula | where in the paper`."""
-    _, _, table = text.partition("| key | formula | where in the paper |\n|---|---|---|\n")
-    lines = table.split("\n\n")[0].splitlines()
-    return [Row(*(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines]
-
-
-def undocumented(keys: Iterable[str]) -> set[str]:
-    """The keys that have no row. For the tests that run stages."""
-    return set(keys) - {row.key for row in rows(GLOSSARY.read_text(encoding="utf-8"))}
+from eefcore.storage import stages
+from eefcore.storage.cost import Cost
+from eefcore.tracking.stage import Stage
 
 
 def test_every_row_is_well_formed():
@@ -74,6 +52,6 @@ def test_what_every_stage_logs_has_a_row(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with Stage.open(run="r", label="expert", notebook="02_expert", params={}, inputs={}) as stage:
         stage.cost(Cost(episodes=1))
-    logged = store.record(stage.folder).metrics
+    logged = stages.record(stage.folder).metrics
     assert undocumented(logged) == set()
     assert {f"cost/{name}" for name in Cost.__struct_fields__} == set(logged)

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from workspaces import write_notebook
+from helpers.workspaces import write_notebook
 
-from eefcore import store
 from eefcore.errors import EefError, ParamsError, StoreError
-from eefcore.ledger import Cost
-from eefcore.pipeline import input_folder, open_stage, recorded_report
-from eefcore.reports.published import publish
+from eefcore.reports.document.published import publish
 from eefcore.runs.notebook import own_notebook, read_notebook
-from eefcore.store import StageRecord
+from eefcore.runs.open_stage import input_folder, open_stage, recorded_report
+from eefcore.storage import stages
+from eefcore.storage.cost import Cost
+from eefcore.storage.stages import StageRecord
 
 EEF = Path(sys.executable).with_name("eef")
 EXPERT, REPORT = "ab" * 32, "cd" * 32
@@ -41,9 +41,9 @@ def recorded(folder: str, **changes) -> StageRecord:
         "finished": datetime(2026, 1, 2, tzinfo=UTC),
     }
     record = StageRecord(**{**facts, **changes})
-    place = store.run_folder("imported") / folder
+    place = stages.run_folder("imported") / folder
     place.mkdir(parents=True)
-    store.write_record(place, record)
+    stages.write_record(place, record)
     return record
 
 
@@ -79,7 +79,7 @@ def test_an_honest_folder_is_read(elsewhere):
     node = recorded_report("imported")
     assert (node.label, node.params, node.notebook.name) == ("report", {"title": "a run"}, "07_report")
     assert {k: n.folder for k, n in node.inputs.items()} == {
-        "EEF/experts": store.run_folder("imported") / "expert-abababab"
+        "EEF/experts": stages.run_folder("imported") / "expert-abababab"
     }
 
 

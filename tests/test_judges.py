@@ -10,15 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from search_toys import HAT, Dice, grown, roots
-from toy_shop import ToyShop
-from workspaces import write_params
+from helpers.search_toys import HAT, Dice, grown, roots
+from helpers.toy_shop import ToyShop
+from helpers.workspaces import write_params
 
-from eefcore import judges, policies
+from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
-from eefcore.pipeline import planned
+from eefcore.runs.open_stage import planned
+from eefcore.search import critics
 from eefcore.search.critic import ranked
-from eefcore.search.talks import side_by_side
+from eefcore.search.scheduler import side_by_side
 from eefcore.types import History
 
 READS = {"format": "compact", "slots": 4, "max_new_tokens": 16, "context": 1024, "seed": 3}
@@ -90,7 +91,7 @@ def named(server: ThreadingHTTPServer) -> str:
     ],
 )
 def test_an_endpoint_ranks_and_judges(server, format, path):
-    critic = judges.critic(named(server), Dice(), **READS | {"format": format})
+    critic = critics.critic(named(server), Dice(), **READS | {"format": format})
     history = History(HAT, ToyShop().reset(HAT))
     (ranking,) = ranked(critic, [(history, ["next", f"buy {HAT}", "back"])])
     assert ranking.scores == [0.5, 1.0, 0.0]
@@ -104,7 +105,7 @@ def test_an_endpoint_ranks_and_judges(server, format, path):
 
 def test_trees_grow_with_an_endpoint_as_the_critic(server):
     """As 11_search and 13_decide grow them: nothing fails, and the ranking is what guides."""
-    critic = judges.critic(named(server), Dice(), **READS)
+    critic = critics.critic(named(server), Dice(), **READS)
     (tree,) = grown(roots([HAT], K=4), 6, critic=critic)
     assert len(tree.simulations) == 6
     assert tree.tally.critic_asked > 0 and not tree.tally.unparseable
@@ -116,14 +117,14 @@ def test_trees_grow_with_an_endpoint_as_the_critic(server):
 
 def test_a_critic_that_was_tuned_or_measured_is_asked_by_the_same_function(server):
     """14_tune measures with `judges.model`, whatever it trains."""
-    critic = judges.model(named(server), **READS)
+    critic = critics.model(named(server), **READS)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
     assert ranking.scores == [0.0, 1.0]
 
 
 def test_nobody_there_leaves_the_ranking_neutral_and_is_counted(monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
-    critic = judges.critic("openai:http://127.0.0.1:9/v1#judge", Dice(), **READS)
+    critic = critics.critic("openai:http://127.0.0.1:9/v1#judge", Dice(), **READS)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
     assert ranking.scores == [0.5, 0.5] and ranking.tally.unparseable == 3
     assert critic.policy.failures == 3
@@ -160,9 +161,9 @@ def test_a_critic_that_no_stage_could_ask_is_refused_before_anything_starts(demo
 @pytest.mark.parametrize(("critic", "says"), REFUSED)
 def test_the_loader_and_the_plan_refuse_the_same(critic, says):
     with pytest.raises(PolicyError, match=says):
-        judges.check(critic, format="compact")
+        critics.check(critic, format="compact")
     with pytest.raises(PolicyError, match=says):
-        judges.critic(critic, Dice(), **READS)
+        critics.critic(critic, Dice(), **READS)
 
 
 @pytest.mark.parametrize(
@@ -191,12 +192,12 @@ def test_a_critic_without_weights_here_is_not_tuned(demo, critic):
     with pytest.raises(ParamsError, match="has no weights of its own to tune"):
         planned(demo)
     with pytest.raises(ParamsError, match="can't be tuned"):
-        judges.weights(critic)
+        critics.weights(critic)
 
 
 @pytest.mark.parametrize("base", ["openai:http://localhost:8000/v1#m", "vllm:some/model"])
 def test_a_base_that_is_only_asked_is_not_trained(demo, base):
-    from workspaces import KNOBS, write_notebook
+    from helpers.workspaces import KNOBS, write_notebook
 
     knobs = KNOBS["04_train"] + "\nbase: str = 'tiny'  # what training starts from"
     write_notebook(demo.parents[1], "04_train", parameters=knobs)
@@ -208,7 +209,7 @@ def test_a_base_that_is_only_asked_is_not_trained(demo, base):
 @pytest.mark.parametrize("format", ["agentgym", "composite_chat", "yaml"])
 def test_an_endpoint_writes_with_no_template_of_ours(format):
     with pytest.raises(PolicyError, match="format '"):
-        judges.check("openai:http://localhost:8000/v1#m", format=format)
+        critics.check("openai:http://localhost:8000/v1#m", format=format)
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed here")
@@ -223,7 +224,8 @@ def test_a_saved_model_is_found_from_wherever_the_notebook_stands(demo, monkeypa
     folder.mkdir(parents=True)
     loaded = []
     monkeypatch.setattr(
-        "eefcore.policies.hf.HFPolicy.load", lambda path, **_: loaded.append(Path(path).resolve())
+        "eefcore.policies.hf_engine.policy.HFPolicy.load",
+        lambda path, **_: loaded.append(Path(path).resolve()),
     )
     monkeypatch.chdir("notebooks")
     policies.load_policy("results/r/train-1/model")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers.paths import ROOT
 
-from eefcore.pipeline import planned, planned_suite
 from eefcore.runs.notebook import read_notebook
+from eefcore.runs.open_stage import planned, planned_suite
 from eefcore.runs.params import RESERVED, STAGES
 
-ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMS = sorted((ROOT / "params").glob("*.yaml"))
 SUITES = sorted((ROOT / "params" / "suites").glob("*.yaml"))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import re
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 NAMES = sorted(set(re.findall(r"`(eefcore(?:\.\w+)+)`", TEXT)))
 FILES = sorted(set(re.findall(r"`((?:params|tests|notebooks|results)/[\w./-]+)`|\]\(([\w./-]+)\)", TEXT)))

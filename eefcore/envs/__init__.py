@@ -100,8 +100,8 @@ def turns(name: str, *, data: str, sizes: str, seed: int) -> int:
 
 def generated_shop(tasks: int, seed: int) -> Path:
     """A folder with the generated shop of that many tasks, ten products each; written once, then found again."""
-    from eefcore.contents import default_cache
     from eefcore.envs.webshop import generate, words
+    from eefcore.storage.hashing import default_cache
 
     sources = b"".join(Path(module.__file__).read_bytes() for module in (generate, words))
     version = hashlib.sha256(sources).hexdigest()[:8]

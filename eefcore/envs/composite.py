@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from eefcore.composite import command, commands
+from eefcore.actions import command, commands
 from eefcore.protocols import Benchmark, Environment, Irreversible, Skill
 from eefcore.types import Card, History, State, Transition
 

@@ -1,0 +1,1 @@
+"""Demonstrate tasks: scripted experts of WebShop and ScienceWorld, imported trajectories, and a budget between experts."""

@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from eefcore.errors import DataError, ParamsError
-from eefcore.experts import scripted
+from eefcore.experts import registry
 from eefcore.experts.allocation import bought
-from eefcore.experts.importers import read_foreign
-from eefcore.leakage import asked_for
-from eefcore.ledger import Cost
+from eefcore.experts.foreign.importing import read_foreign
 from eefcore.protocols import Benchmark, Skill
-from eefcore.records import read_records
+from eefcore.selection.leakage import asked_for
+from eefcore.storage.cost import Cost
+from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory
 
 SPLITS = ("train", "dev", "test")
@@ -59,7 +59,7 @@ def demonstrations(
         ParamsError: nobody scripted an expert for this benchmark, or not this one; the budget or the allocation does
             not do.
     """
-    scripts = scripted.of(benchmark)
+    scripts = registry.of(benchmark)
     for name in names:
         if name not in scripts.strengths:
             raise ParamsError(

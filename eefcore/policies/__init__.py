@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from eefcore import store
 from eefcore.errors import PolicyError
-from eefcore.formats import AGENTLITE, Format, RememberedChat, format_named
 from eefcore.policies.conditioned import Conditioned
 from eefcore.protocols import Policy
+from eefcore.rendering.formats import AGENTLITE, Format, RememberedChat, format_named
+from eefcore.storage import stages
 
 _HERE = Path(__file__).parent
 BASES = {
@@ -45,7 +45,7 @@ def model_path(spec: str) -> str | Path:
     if spec in BASES:
         return _base(spec)
     named = spec.removeprefix("hf:")
-    folder = store.workspace() / named  # wherever the notebook runs; an absolute path stays what it is
+    folder = stages.workspace() / named  # wherever the notebook runs; an absolute path stays what it is
     return folder if folder.is_dir() else named
 
 
@@ -101,7 +101,7 @@ def _local(
         from eefcore.policies.vllm import VLLMPolicy
 
         return VLLMPolicy.load(rest, **options)
-    from eefcore.policies.hf import HFPolicy
+    from eefcore.policies.hf_engine.policy import HFPolicy
 
     if kind == "hf":
         return HFPolicy.load(rest, **options)
@@ -136,7 +136,7 @@ def check_policy(spec: str, *, format: str) -> None:
 
 def _model_folder(spec: str) -> Path:
     """The saved model that `spec` names: a folder from here or, as a notebook stands in another, from the workspace."""
-    for folder in (Path(spec), store.workspace() / spec):
+    for folder in (Path(spec), stages.workspace() / spec):
         if spec and folder.is_dir():
             return folder
     raise PolicyError(f"no policy {spec!r}: neither a folder here nor one of {_KINDS}")

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from eefcore.policies.hf import HFPolicy
+from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Reply, Sampling
 from eefcore.types import History, Stop
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
-from eefcore.formats import conditioned
 from eefcore.protocols import Policy, Reply, Sampling
+from eefcore.rendering.formats import conditioned
 from eefcore.types import History
 
 

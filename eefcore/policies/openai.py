@@ -25,10 +25,10 @@ import httpx
 import tenacity
 
 from eefcore.errors import PolicyError
-from eefcore.formats import Format
-from eefcore.masking import Renderer
-from eefcore.policies.draws import turn_seed
+from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
+from eefcore.rendering.formats import Format
+from eefcore.rendering.renderer import Renderer
 from eefcore.types import History, Stop
 
 _PASSING = {408, 409, 425, 429}

@@ -25,9 +25,9 @@ from transformers import (
 )
 
 from eefcore.errors import ParamsError
-from eefcore.formats import format_named
-from eefcore.models import load_model
 from eefcore.policies import model_path
+from eefcore.rendering.formats import format_named
+from eefcore.training.models import load_model
 from eefcore.types import History
 
 ARCHITECTURES = {"llama": LlamaConfig, "qwen3": Qwen3Config}

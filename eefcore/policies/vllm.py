@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from eefcore.errors import PolicyError
-from eefcore.formats import format_named
-from eefcore.masking import Renderer
 from eefcore.policies import NO_VLLM
-from eefcore.policies.draws import turn_seed
+from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
+from eefcore.rendering.formats import format_named
+from eefcore.rendering.renderer import Renderer
 from eefcore.types import History, Stop
 
 _ADAPTERS = count(1)

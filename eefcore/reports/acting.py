@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eefcore import ledger, store
-from eefcore.reports import acting_figures, cells, figures
-from eefcore.reports.cells import BLANK, Cell, Column
-from eefcore.reports.chapters import Drawn
+from eefcore.evaluation.stats import Estimate
+from eefcore.figures import acting as acting_figures
+from eefcore.figures import evaluation
 from eefcore.reports.comparison import Columns, MethodRow
+from eefcore.reports.document import cells
+from eefcore.reports.document.cells import BLANK, Cell, Column
+from eefcore.reports.sections import Drawn
 from eefcore.search.settings import Signal
-from eefcore.stats import Estimate
+from eefcore.storage import cost, stages
 
 AT_ONCE = "at once"
 
@@ -51,10 +53,10 @@ class Acting(NamedTuple):
 
 def read(folders: Sequence[Path], episodes: int) -> Acting:
     """Of the stages of a test panel, one a seed, all asked alike; `episodes` is how many they hold together."""
-    records = [store.record(folder) for folder in folders]
+    records = [stages.record(folder) for folder in folders]
     asked = records[0].params
     way, n = asked.get("how", ""), int(asked.get("simulations", 0))
-    spent = ledger.total(record.cost for record in records)
+    spent = cost.total(record.cost for record in records)
     # An episode that was searched for is played once more for good; beams and what acts at once only play it.
     rehearsed = {"mcts": spent.episodes - episodes, "best_of": spent.episodes}.get(way, 0)
     words = {"beam": f"beams × {n}", "best_of": f"best of {n}", "mcts": f"MCTS × {n}"}
@@ -93,7 +95,7 @@ def columns(of: Mapping[str, Acting]) -> Columns:
 def drawn(rates: Mapping[str, Estimate], of: Mapping[str, Acting], *, name: str = "win_rates") -> Drawn:
     """Win rates as bars beside what an episode costs; as points where all act at once."""
     if not any(a.searched for a in of.values()):
-        return Drawn(name, "Win rate with 95 % intervals.", figures.win_rates(rates))
+        return Drawn(name, "Win rate with 95 % intervals.", evaluation.win_rates(rates))
     knew = " and ".join(sorted({_KNEW[a.signal] for a in of.values() if a.signal})) or "nothing of its ending"
     caption = (
         "Win rate with 95 % intervals, and what an episode at test time costs (Agent Q Figure 1). Hatched: searches before "

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from eefcore.metrics import is_thought, uses
+from eefcore.actions import is_thought
+from eefcore.evaluation.metrics import uses
 from eefcore.protocols import Skill
 from eefcore.types import Example, State, Trajectory
 

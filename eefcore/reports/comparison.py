@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from eefcore import metrics, stats
-from eefcore.ledger import Cost
-from eefcore.metrics import Comparison, Evaluation, Navigation
+from eefcore.evaluation import metrics, stats
+from eefcore.evaluation.metrics import Comparison, Evaluation, Navigation
+from eefcore.evaluation.stats import Estimate
 from eefcore.protocols import Skill
-from eefcore.reports import cells
-from eefcore.reports.cells import BLANK, TOLD, Cell, Column, Table
-from eefcore.stats import Estimate
+from eefcore.reports.document import cells
+from eefcore.reports.document.cells import BLANK, TOLD, Cell, Column, Table
+from eefcore.storage.cost import Cost
 from eefcore.types import Card
 
 

@@ -11,18 +11,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eefcore import deciding, forest, ledger, masking, metrics, store
 from eefcore.errors import StoreError
+from eefcore.evaluation import metrics
+from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.stats import Estimate
 from eefcore.experts import collect
-from eefcore.ledger import Cost
-from eefcore.metrics import Evaluation
+from eefcore.rendering.renderer import renderer
 from eefcore.reports import acting
 from eefcore.reports.acting import Acting
-from eefcore.reports.chapters import segments
-from eefcore.reports.document import Segment
+from eefcore.reports.document.blocks import Segment
+from eefcore.reports.sections import segments
+from eefcore.search import deciding, forest
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
-from eefcore.stats import Estimate
+from eefcore.storage import cost as ledger
+from eefcore.storage import stages
+from eefcore.storage.cost import Cost
+from eefcore.training import rows
 from eefcore.types import Card, Example, Preference, Trajectory
 
 Stages = Mapping[str, Path]
@@ -70,7 +75,7 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
         experts=shown[0],
         dialogue=dialogue(runs[0], methods[-1], card, format),
         command=command,
-        versions=store.record(runs[0][f"{methods[-1]}/test"]).packages,
+        versions=stages.record(runs[0][f"{methods[-1]}/test"]).packages,
         tree=grown(runs[0], methods, card),
         acts={e.method: _acting(runs, e) for e in tested},
     )
@@ -81,7 +86,7 @@ def grown(run: Stages, methods: Sequence[str], card: Card) -> Tree | None:
     for method in reversed(methods):
         for folder in reversed(numbered(run, method, "simulations").values()):
             if (file := folder / "trees.jsonl").exists():
-                trees = store.read_records(file, Tree, card=card).list
+                trees = stages.read_records(file, Tree, card=card).list
                 return forest.telling(trees) if trees else None
     return None
 
@@ -93,7 +98,7 @@ def best_on_dev(inputs: Stages) -> Path:
     iterations = sorted(int(name.removeprefix("model")) for name in inputs if name.startswith("model"))
     if not iterations:
         raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
-    rates = {i: store.record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
+    rates = {i: stages.record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
     # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
     best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
     return inputs[f"model{best}"]
@@ -111,13 +116,13 @@ def _acting(runs: Sequence[Stages], tested: Evaluation) -> Acting:
 
 def signal(folders: Sequence[Path]) -> Signal:
     """What a search at test time may have known on these panels: the reward, if on any of them."""
-    told = {str(store.record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
+    told = {str(stages.record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
     return max(map(Signal, told))  # "reward" comes after "critic"
 
 
 def panel(folder: Path, card: Card) -> list[Trajectory]:
     """The evaluated trajectories of a stage."""
-    return store.read_records(folder / "panel.jsonl", Trajectory, card=card).list
+    return stages.read_records(folder / "panel.jsonl", Trajectory, card=card).list
 
 
 def numbered(run: Stages, method: str, name: str) -> dict[int, Path]:
@@ -134,7 +139,7 @@ def cost(run: Stages, method: str) -> Cost:
         for name, folder in run.items()
         if name.startswith(f"{method}/") and not name.removeprefix(f"{method}/").startswith(("dev", "test"))
     }
-    return ledger.total(store.record(folder).cost for folder in parts)
+    return ledger.total(stages.record(folder).cost for folder in parts)
 
 
 def curve(runs: Sequence[Stages], method: str, card: Card) -> dict[int, Estimate]:
@@ -150,13 +155,13 @@ def dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]
 
     Of a method that learns from preferences, what its last round preferred.
     """
-    from eefcore.models import load_tokenizer  # transformers takes seconds to load
+    from eefcore.training.models import load_tokenizer  # transformers takes seconds to load
 
     selected = max(numbered(run, method, "select").items())[1] / "examples.jsonl"
     preferred = [folder / "preferences.jsonl" for folder in numbered(run, method, "preferences").values()]
-    pairs = [p for file in preferred[-1:] for p in store.read_records(file, Preference, card=card).list]
-    examples = [p.chosen for p in pairs] or store.read_records(selected, Example, card=card).list
+    pairs = [p for file in preferred[-1:] for p in stages.read_records(file, Preference, card=card).list]
+    examples = [p.chosen for p in pairs] or stages.read_records(selected, Example, card=card).list
     shown = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
     tokenizer = load_tokenizer(max(numbered(run, method, "model").items())[1] / "model")
-    row = masking.rows(shown, masking.renderer(tokenizer, format))[0]
+    row = rows.rows(shown, renderer(tokenizer, format))[0]
     return segments(row.tokens, row.labels, tokenizer.decode)

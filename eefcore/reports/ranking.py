@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
-from eefcore import metrics, stats
-from eefcore.metrics import Comparison, Evaluation
-from eefcore.reports import cells
-from eefcore.reports.cells import TOLD, Column, Table
-from eefcore.reports.wording import p_value, signed
+from eefcore.evaluation import metrics, stats
+from eefcore.evaluation.formatting import p_value, signed
+from eefcore.evaluation.metrics import Comparison, Evaluation
+from eefcore.reports.document import cells
+from eefcore.reports.document.cells import TOLD, Column, Table
 
 
 class Link(NamedTuple):

@@ -12,20 +12,21 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from eefcore.ledger import Cost
-from eefcore.metrics import Evaluation
+from eefcore.evaluation.formatting import compact, percent
+from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.stats import Estimate
+from eefcore.figures import evaluation
+from eefcore.figures.plots import Plot
+from eefcore.figures.tree import TreeView
 from eefcore.protocols import Skill
-from eefcore.reports import acting, chapters, comparison, figures
+from eefcore.reports import acting, comparison, sections
 from eefcore.reports.acting import Acting
-from eefcore.reports.cells import Table
 from eefcore.reports.comparison import ResultTable, by_card, compared
-from eefcore.reports.document import Document, Prose, Section, Segment, Story, picture
-from eefcore.reports.plots import Plot
+from eefcore.reports.document.blocks import Document, Prose, Section, Segment, Story, picture
+from eefcore.reports.document.cells import Table
 from eefcore.reports.studies import Seed, studied
-from eefcore.reports.tree_view import TreeView
-from eefcore.reports.wording import compact, percent
 from eefcore.search.tree import Tree
-from eefcore.stats import Estimate
+from eefcore.storage.cost import Cost
 from eefcore.types import Trajectory
 
 
@@ -46,7 +47,7 @@ class Report(NamedTuple):
     details: tuple[str, ...]
     ours: str
     tables: tuple[ResultTable, ...]
-    figures: tuple[Figure, ...]
+    evaluation: tuple[Figure, ...]
     cases: tuple[Story, ...]
     no_cases: str  # why there are none, when there are none
     dialogue: tuple[Segment, ...]
@@ -99,7 +100,7 @@ def from_results(
     stories, no_cases = _stories(group, main, ours, experts, skills)
     return Report(
         title=title,
-        headline=chapters.headline(main, ours),
+        headline=sections.headline(main, ours),
         details=_details(main, ours),
         ours=ours,
         tables=tuple(tables),
@@ -127,13 +128,13 @@ def document(content: Report) -> Document:
             for id, heading in (("navigation", "Navigation"), ("curve", "Over iterations"))
             if id in pictures
         ),
-        Section("cases", "Case studies", (Prose(chapters.HOW_FOUND), *content.cases) if content.cases else (Prose(content.no_cases),)),
-        *([chapters.trained(content.ours, content.dialogue)] if content.dialogue else []),
-        *([chapters.searched(content.tree.svg, content.tree.text)] if content.tree else []),
-        chapters.ended(content.tables, content.ours),
-        chapters.environment([t.card for t in content.tables]),
-        chapters.WORDS,
-        chapters.again(content.command, content.versions),
+        Section("cases", "Case studies", (Prose(sections.HOW_FOUND), *content.cases) if content.cases else (Prose(content.no_cases),)),
+        *([sections.trained(content.ours, content.dialogue)] if content.dialogue else []),
+        *([sections.searched(content.tree.svg, content.tree.text)] if content.tree else []),
+        sections.ended(content.tables, content.ours),
+        sections.environment([t.card for t in content.tables]),
+        sections.WORDS,
+        sections.again(content.command, content.versions),
     )  # fmt: skip
     return Document(content.title, content.headline, content.details, shown)
 
@@ -189,10 +190,10 @@ def _figures(
     name, caption, plot = acting.drawn(rates, {m: a for m, a in acts.items() if m in rates})
     out = [Figure(name, "results", caption, plot)]
     if table.rows[0].skills:
-        plot = figures.navigation({r.method: r.skills for r in table.rows})
-        out.append(Figure("navigation", "navigation", chapters.NAVIGATION, plot))
+        plot = evaluation.navigation({r.method: r.skills for r in table.rows})
+        out.append(Figure("navigation", "navigation", sections.NAVIGATION, plot))
     if curves:
-        out.append(Figure("curve", "curve", chapters.CURVE, figures.curve(curves)))
+        out.append(Figure("curve", "curve", sections.CURVE, evaluation.curve(curves)))
     return tuple(out)
 
 

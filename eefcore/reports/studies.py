@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from eefcore.metrics import Run
+from eefcore.evaluation.metrics import Run
+from eefcore.evaluation.navigation import used
 from eefcore.protocols import Skill
 from eefcore.reports.cases import Case, Move, find_cases, moves, side_by_side
-from eefcore.reports.document import Abreast, Side, Story, Turn
-from eefcore.skills import used
+from eefcore.reports.document.blocks import Abreast, Side, Story, Turn
 from eefcore.types import Trajectory
 
 

@@ -20,11 +20,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from eefcore import metrics, stats, store
-from eefcore.experts.scripted import Measure
-from eefcore.metrics import Evaluation
-from eefcore.selection import Repository, TrainingSet, counts, solution
-from eefcore.stats import Estimate
+from eefcore.evaluation import metrics, stats
+from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.stats import Estimate
+from eefcore.experts.registry import Measure
+from eefcore.selection.algorithm import Repository, TrainingSet, counts, solution
+from eefcore.storage import stages as store
 from eefcore.types import Card, Example, State, Trajectory
 
 K = TypeVar("K", bound=Hashable)

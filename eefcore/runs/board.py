@@ -20,8 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from eefcore import store
 from eefcore.runs.plan import Node, methods, told
+from eefcore.storage import stages
 
 
 class Is(StrEnum):
@@ -76,7 +76,7 @@ class Board:
         """`node` is now `state`."""
         self._is[node] = state
         if state is Is.THERE and node.finished:
-            self._seconds_of[node.notebook.name].append(store.record(node.folder).seconds)
+            self._seconds_of[node.notebook.name].append(stages.record(node.folder).seconds)
         elif state is Is.RUNNING:
             self._began[node] = monotonic()
         elif node in self._began:
@@ -154,7 +154,7 @@ class Board:
         if self._is[node] is not Is.RUNNING:
             seconds = self._seconds.get(node)
             return "", "" if seconds is None else clock(seconds), ""
-        seconds, told = monotonic() - self._began[node], store.progress(node.folder)
+        seconds, told = monotonic() - self._began[node], stages.progress(node.folder)
         if told is None or not told.total:
             return "", clock(seconds), ""
         left = clock(told.seconds / told.done * (told.total - told.done)) if told.done else ""

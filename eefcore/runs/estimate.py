@@ -17,8 +17,8 @@ from math import ceil
 from typing import NamedTuple
 
 from eefcore import envs
-from eefcore.runs.params import expand
 from eefcore.runs.plan import Node, upstream
+from eefcore.variables import expand
 
 
 class Episode(NamedTuple):

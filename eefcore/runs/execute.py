@@ -18,10 +18,11 @@ from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 
-from eefcore.disk import told, write_whole
 from eefcore.errors import StageFailed
 from eefcore.runs.kernels import Forked, Kernels
-from eefcore.runs.notebook import Notebook, Value
+from eefcore.runs.notebook import Notebook
+from eefcore.storage.disk import told, write_whole
+from eefcore.types import Value
 
 SHOWN_LINES = 6  # of an error's message
 WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others

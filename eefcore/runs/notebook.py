@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore.errors import ParamsError
-
-Value = int | float | str | bool
+from eefcore.types import Value
 
 _NUMBERED = "[0-9]*_*.ipynb"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from eefcore import judges, policies
+from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.notebook import Notebook
-from eefcore.runs.params import Method, Params, Values, expand
+from eefcore.runs.params import Method, Params, Values
+from eefcore.search import critics as judges
+from eefcore.variables import expand
 
 
 class Outline(NamedTuple):

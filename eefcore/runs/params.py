@@ -26,16 +26,17 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from eefcore import store
 from eefcore.errors import ParamsError
-from eefcore.runs.notebook import Notebook, Parameter, Value
+from eefcore.runs.notebook import Notebook, Parameter
+from eefcore.storage import stages as store
+from eefcore.types import Value
+from eefcore.variables import VARIABLE
 
 RESERVED = frozenset({"run", "label", "inputs"})
 """Parameters that say where a stage stands and not what it computes: filled by the pipeline, part of no identity."""
@@ -99,18 +100,13 @@ def read_yaml(path: Path) -> dict[str, object]:
     return content
 
 
-def expand(value: Value) -> Value:
-    """`value` with each `${NAME}` replaced by that environment variable."""
-    return _VARIABLE.sub(lambda m: os.environ[m[1]], value) if isinstance(value, str) else value
-
-
 def checked(where: str, parameter: Parameter, value: object) -> Value:
     """`value` as `parameter` takes it, the variables that it names being set; else ParamsError at `where`."""
     try:
         known = parameter.read(value)
     except TypeError as error:
         raise ParamsError(f"{where}: {error} ({parameter.help})") from error
-    names = _VARIABLE.findall(known) if isinstance(known, str) else []
+    names = VARIABLE.findall(known) if isinstance(known, str) else []
     if missing := next((name for name in names if name not in os.environ), None):
         raise ParamsError(
             f"{where}: set the environment variable {missing} first: {parameter.help} (export {missing}=…)"
@@ -131,9 +127,6 @@ def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     raise ParamsError(f"{path}: {where} {key!r} is unknown{guess} Allowed: {', '.join(known) or 'none'}")
-
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class _Unique(yaml.SafeLoader):

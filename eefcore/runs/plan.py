@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from eefcore import store
-from eefcore.runs.identity import identity
-from eefcore.runs.notebook import Notebook, Value
+from eefcore.runs.notebook import Notebook
 from eefcore.runs.outline import Outline, outline
 from eefcore.runs.params import SWAPS, Method, Params
+from eefcore.storage import stages
+from eefcore.tracking.identity import identity
+from eefcore.types import Value
 
 K = TypeVar("K")
 Inputs = Mapping[str, "Node"]
@@ -48,12 +49,12 @@ class Node:
     @property
     def folder(self) -> Path:
         """Where it is, once finished."""
-        return store.stage_folder(self.run, self.label, self.identity)
+        return stages.stage_folder(self.run, self.label, self.identity)
 
     @property
     def finished(self) -> bool:
         """Whether it is there."""
-        return store.finished(self.folder)
+        return stages.finished(self.folder)
 
 
 class Stage(Protocol):

@@ -13,18 +13,19 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from eefcore import segments, store
 from eefcore.errors import EefError, StageFailed
 from eefcore.runs.board import Board, Is
 from eefcore.runs.execute import execute, kill_kernels
 from eefcore.runs.kernels import Kernels, gpu
 from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node
+from eefcore.storage import stages
+from eefcore.tracking import wandb_run
 
 COPY = "notebook.ipynb"  # the executed notebook, in its stage's folder
 TICK_SECONDS = 0.5
 
-LATER = {"eefcore.policies": ("eefcore.policies.hf",)}
+LATER = {"eefcore.policies": ("eefcore.policies.hf_engine.policy",)}
 """What a module that a notebook imports imports only when it is used, and nearly every stage does."""
 
 
@@ -89,7 +90,7 @@ def _run(node: Node, kernels: Kernels) -> None:
         "run": node.run,
         "label": node.label,
         "inputs": json.dumps(
-            {k: n.folder.relative_to(store.results_root()).as_posix() for k, n in node.inputs.items()},
+            {k: n.folder.relative_to(stages.results_root()).as_posix() for k, n in node.inputs.items()},
             ensure_ascii=False,
         ),
     }
@@ -110,7 +111,7 @@ def _copy(node: Node) -> Path:
 
 
 def _kept(node: Node) -> Path:
-    return (node.folder if node.finished else store.partial_folder(node.folder)) / COPY
+    return (node.folder if node.finished else stages.partial_folder(node.folder)) / COPY
 
 
 def _keep_copy(node: Node) -> None:
@@ -135,7 +136,7 @@ def _kernels(waiting: Sequence[Node], jobs: int) -> Kernels:
     notebooks = {n.notebook.name: n.notebook for n in waiting} if len(waiting) > jobs else {}
     named = {module for notebook in notebooks.values() for module in modules(notebook)}
     later = {late for module in named for late in LATER.get(module, ())}
-    return Kernels(sorted(named | later | set(segments.modules() if named else ())))
+    return Kernels(sorted(named | later | set(wandb_run.modules() if named else ())))
 
 
 def _default_jobs() -> int:

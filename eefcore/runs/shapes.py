@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from eefcore.policies import model_path
 from eefcore.runs.estimate import Shape
-from eefcore.runs.params import expand
+from eefcore.variables import expand
 
 _LLAMA_3_8B = {
     "model_type": "llama",

@@ -28,11 +28,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eefcore import store
 from eefcore.errors import ParamsError, StoreError
-from eefcore.runs.notebook import Notebook, Value
+from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import Params, Values, checked, choose, read_params, read_yaml, settable
 from eefcore.runs.plan import Inputs, Node, add, stages_of
+from eefcore.storage import stages as store
+from eefcore.types import Value
 
 NOTEBOOK = "suite"  # 10_suite, by the name without the number
 

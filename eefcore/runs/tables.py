@@ -9,12 +9,12 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Table
 
-from eefcore import store
 from eefcore.errors import StoreError
-from eefcore.reports.wording import compact
+from eefcore.evaluation.formatting import compact
 from eefcore.runs import estimate
 from eefcore.runs.plan import Node, methods, told
-from eefcore.store import Metric, StageRecord
+from eefcore.storage import stages as store
+from eefcore.storage.stages import Metric, StageRecord
 
 PIPED = 160  # columns
 

@@ -15,8 +15,8 @@ from scipy.stats import spearmanr
 
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
-from eefcore.search.lessons import Chosen, Lessons, lessons
-from eefcore.search.talks import side_by_side
+from eefcore.search.critic_data import Chosen, Lessons, lessons
+from eefcore.search.scheduler import side_by_side
 from eefcore.search.tree import Tree, copied
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from eefcore.ledger import Cost, total
 from eefcore.search.tree import Place, Tree
+from eefcore.storage.cost import Cost, total
 from eefcore.types import History
 
 

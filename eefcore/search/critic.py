@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from eefcore.composite import command
+from eefcore.actions import command
 from eefcore.protocols import Policy, Sampling
-from eefcore.questions import BEST, SOLVED, VERDICTS, parsed, question
-from eefcore.search.talks import Question, Talk, draw_seed, side_by_side
+from eefcore.rendering.critic_prompts import BEST, SOLVED, VERDICTS, parsed, question
+from eefcore.search.scheduler import Question, Talk, draw_seed, side_by_side
 from eefcore.search.tally import Tally
 from eefcore.types import History
 

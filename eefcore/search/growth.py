@@ -18,17 +18,17 @@ from collections.abc import Callable, Sequence
 
 from eefcore.errors import ParamsError, StoreError
 from eefcore.protocols import Benchmark, Environment, Policy
-from eefcore.rollout import restored
+from eefcore.rollout.rollout import restored
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
+from eefcore.search.env_view import World, opened
 from eefcore.search.guard import Irreversible, nothing
 from eefcore.search.mcts import Landing, Proposal, Selected
+from eefcore.search.scheduler import Talks
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.simulation import Effect, Ending, Leaf, Simulated, Simulator, effect
-from eefcore.search.talks import Talks
 from eefcore.search.tally import Tally
 from eefcore.search.tree import Node, Place, Simulation, Tree, copied, rooted
-from eefcore.search.worlds import World, opened
 from eefcore.types import History, Stop
 
 

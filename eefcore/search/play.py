@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from eefcore.errors import ReplayMismatch
 from eefcore.protocols import Environment
-from eefcore.rollout import restored
+from eefcore.rollout.rollout import restored
 from eefcore.search import mcts
 from eefcore.search.guard import REFUSED
 from eefcore.search.tree import Tree, copied

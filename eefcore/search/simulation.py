@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
-from eefcore.composite import command
+from eefcore.actions import command, is_thought
 from eefcore.errors import SimulatorError
-from eefcore.metrics import is_thought
 from eefcore.protocols import Reply, Sampling
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
+from eefcore.search.env_view import World
 from eefcore.search.mcts import Landing, Proposal
+from eefcore.search.scheduler import Question, Talk, draw_seed
 from eefcore.search.settings import Settings
-from eefcore.search.talks import Question, Talk, draw_seed
 from eefcore.search.tally import Tally
 from eefcore.search.tree import Edge
-from eefcore.search.worlds import World
 from eefcore.types import History, Step, Stop
 
 Effect = Callable[[str, Landing], Hashable]

@@ -26,10 +26,10 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from eefcore.formats import Turns
-from eefcore.masking import Renderer
-from eefcore.policies.hf import HFPolicy
+from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Sampling
+from eefcore.rendering.formats import Turns
+from eefcore.rendering.renderer import Renderer
 from eefcore.types import History
 
 VOCABULARY, MEAN_ACTION, MAX_NEW = 3500, 15, 64
@@ -106,7 +106,7 @@ def workload(episodes: int, seed: int = 0) -> list[Episode]:
 
 
 def by_policy(policy: HFPolicy, episodes: list[Episode]) -> Played:
-    """As `eefcore.rollout` drives a policy; an action without an end is followed up all the same."""
+    """As `eefcore.rollout.rollout` drives a policy; an action without an end is followed up all the same."""
     read, written, watch = policy.tokens_read, policy.tokens_written, Watch()
     histories = [History(str(i), e.observations[0]) for i, e in enumerate(episodes)]
     for i, history in enumerate(histories):

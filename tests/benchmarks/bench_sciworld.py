@@ -27,11 +27,12 @@ from itertools import cycle
 from pathlib import Path
 
 import psutil
+from helpers.paths import ROOT
 from measuring import MB, Row, Took, each, told
 from scienceworld import ScienceWorldEnv
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from sciworld_gold import GOLDEN, Gold, read
+sys.path.insert(0, str(ROOT))
+from helpers.sciworld_gold import GOLDEN_FILE, Gold, read
 
 from eefcore.envs.sciworld.simulator import Simulator
 from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=1500, help="steps of each process before it is timed")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
-    episodes = list(read(GOLDEN))
+    episodes = list(read(GOLDEN_FILE))
     rows = [
         *side_by_side(episodes, args.rounds, args.warm_up),
         *restores(episodes, args.rounds, args.warm_up),
@@ -155,7 +156,7 @@ def play(simulator: Simulator, episode: Gold, process: psutil.Process) -> Took:
     took = timed(process, lambda: answers.extend(simulator.step(world, a) for a in episode.actions))
     simulator.forget(world)
     if [a.observation for a in answers] != episode.observations:
-        raise RuntimeError(f"{episode.task}: not what is in {GOLDEN.name}")
+        raise RuntimeError(f"{episode.task}: not what is in {GOLDEN_FILE.name}")
     return took
 
 

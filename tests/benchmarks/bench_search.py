@@ -27,7 +27,7 @@ import torch
 
 from eefcore import envs
 from eefcore.policies import load_policy
-from eefcore.policies.hf import HFPolicy
+from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Benchmark, Environment, Reply, Sampling
 from eefcore.search import growth
 from eefcore.search.settings import Settings, Signal

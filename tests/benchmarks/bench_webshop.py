@@ -30,7 +30,7 @@ import psutil
 from measuring import MB, Row, Took, each, told
 
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
-from eefcore.envs.webshop.catalogue import Catalogue
+from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.env import WebShop
 from eefcore.envs.webshop.generate import write_catalogue
 from eefcore.types import State

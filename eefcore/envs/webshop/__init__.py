@@ -11,10 +11,10 @@ generate              catalogues of any size in the official format
 """
 
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
-from eefcore.envs.webshop.catalogue import Catalogue
+from eefcore.envs.webshop.catalogue.catalogue import Catalogue
+from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.envs.webshop.env import WebShop
 from eefcore.envs.webshop.goals import Goal
-from eefcore.envs.webshop.product import Product
 from eefcore.envs.webshop.splits import Sizes
 
 __all__ = ["Catalogue", "Goal", "Product", "Sizes", "WebShop", "WebShopBenchmark"]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from eefcore import __version__
 from eefcore.envs.webshop import splits as splitting
-from eefcore.envs.webshop.agentlite import AgentLite
-from eefcore.envs.webshop.catalogue import Catalogue
+from eefcore.envs.webshop.catalogue.catalogue import Catalogue
+from eefcore.envs.webshop.catalogue.loading import only_file
 from eefcore.envs.webshop.env import Interface, Memory, WebShop
 from eefcore.envs.webshop.goals import Goal, human_goals, synthetic_goals
-from eefcore.envs.webshop.loading import only_file
+from eefcore.envs.webshop.interfaces.agentlite import AgentLite
+from eefcore.envs.webshop.interfaces.official import OfficialText
 from eefcore.envs.webshop.nouns import tagger_named
-from eefcore.envs.webshop.official import OfficialText
 from eefcore.envs.webshop.shop import Shop
 from eefcore.envs.webshop.splits import Sizes, Splits
 from eefcore.errors import DataError, ParamsError, UnknownTask
@@ -87,7 +87,7 @@ class WebShopBenchmark:
             sizes: of the splits.
             splits_file: `{"train": [ids], "dev": [ids], "test": [ids]}`.
             hold_out_products: of splits by content: no product of a test goal is a training goal's.
-            cache: where the catalogue keeps its built form; `eefcore.contents.default_cache()` by default.
+            cache: where the catalogue keeps its built form; `eefcore.storage.hashing.default_cache()` by default.
 
         Raises:
             DataError: a file is missing, torn, or not of this catalogue.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from eefcore.envs.webshop.goals import Goal
-from eefcore.envs.webshop.session import Answer, Session
+from eefcore.envs.webshop.interfaces.session import Answer, Session
 from eefcore.errors import EpisodeOver, UnknownTask
 from eefcore.protocols import Skill
 from eefcore.types import State, Transition

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from eefcore.envs.webshop.product import Product
+from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.errors import DataError
 
 NO_CAP = 1_000_000.0

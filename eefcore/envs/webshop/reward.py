@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 from rapidfuzz.fuzz import token_set_ratio
 
+from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.envs.webshop.colours import normalize_color
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.nouns import NounTagger
-from eefcore.envs.webshop.product import Product
 
 
 class TypeReward(NamedTuple):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
+from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.nouns import NounTagger
-from eefcore.envs.webshop.product import Product
 from eefcore.envs.webshop.reward import get_reward
 
 TOP = 50

@@ -26,7 +26,7 @@ from eefcore.envs.sciworld import SciWorldBenchmark
 from eefcore.envs.sciworld.env import command
 from eefcore.envs.sciworld.tasks import of_agentgym
 from eefcore.errors import DataError, UnknownTask
-from eefcore.experts.foreign import Episode, episodes
+from eefcore.experts.foreign.formats import Episode, episodes
 from eefcore.experts.sciworld.scene import after, opening
 from eefcore.types import History, Stop, Trajectory
 

@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from eefcore.contents import default_cache
-from eefcore.disk import write_whole
 from eefcore.envs.sciworld.benchmark import SciWorldBenchmark
 from eefcore.envs.sciworld.jvm import simulator_version
 from eefcore.envs.sciworld.simulator import Seen
 from eefcore.envs.sciworld.tasks import Task
 from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
 from eefcore.experts.sciworld.scene import Scene, after, opening
+from eefcore.storage.disk import write_whole
+from eefcore.storage.hashing import default_cache
 
 FORM = 1
 """Raised when a change here changes what is kept on disk."""

@@ -16,12 +16,12 @@ from eefcore.envs.sciworld.env import command
 from eefcore.errors import DataError
 from eefcore.experts.allocation import Offer
 from eefcore.experts.players import hired
+from eefcore.experts.registry import Measure, Scripts, Shown
 from eefcore.experts.sciworld import skills
 from eefcore.experts.sciworld.gold import Golds
 from eefcore.experts.sciworld.phrases import PHRASES
 from eefcore.experts.sciworld.scientist import EXPERT, NAIVE, NONE, Habits, Mistakes, Scientist
 from eefcore.experts.sciworld.thoughts import Plan, nav, plan
-from eefcore.experts.scripted import Measure, Scripts, Shown
 from eefcore.types import Trajectory
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from eefcore.experts.scripted import permuted, retold
+from eefcore.experts.registry import permuted, retold
 from eefcore.types import Trajectory
 
 _COLOURS = {

@@ -20,12 +20,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from eefcore.experts.registry import Shown
 from eefcore.experts.sciworld.names import renamed
 from eefcore.experts.sciworld.scene import HOUSE, way
 from eefcore.experts.sciworld.scientist import Scientist
 from eefcore.experts.sciworld.thoughts import nav, place, walking
 from eefcore.experts.sciworld.visitor import Visitor
-from eefcore.experts.scripted import Shown
 from eefcore.protocols import Benchmark
 from eefcore.types import Example
 

@@ -1,0 +1,97 @@
+"""`eef data`: catalogues that are generated, trajectories that come and go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(help="Generate a catalogue, import and export trajectories.", no_args_is_help=True)
+
+
+@data.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the official files are written.")],
+    products: Annotated[int, typer.Option(help="Products of the catalogue, at least 10 a task.")] = 1000,
+    tasks: Annotated[int, typer.Option(help="Tasks, one instruction each.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+) -> None:
+    """Write a WebShop catalogue and its tasks in the official file format."""
+    from eefcore.envs.webshop.generate import write_catalogue
+
+    written = write_catalogue(folder, products=products, tasks=tasks, seed=seed)
+    kinds = ", ".join(f"{n} {kind}" for kind, n in written.kinds.items())
+    typer.echo(f"{folder}: {written.products:,} products, {written.tasks:,} tasks ({kinds})")
+
+
+@data.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A foreign file, or a folder of an ETO run.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
+    format: Annotated[
+        str, typer.Option(help="react, agentgym, eto, openai or agentlite; auto looks.")
+    ] = "auto",
+    rewards: Annotated[Path | None, typer.Option(help="A file of rewards, where FILE has none.")] = None,
+    win: Annotated[float, typer.Option(help="What FILE calls a win: 1, or 100.")] = 1.0,
+    source: Annotated[str, typer.Option(help="Who acted, if FILE does not say.")] = "",
+    money: Annotated[float, typer.Option(help="Dollars an episode cost.")] = 0.0,
+    preamble: Annotated[
+        int | None, typer.Option(help="Messages before the task, if FILE has examples.")
+    ] = None,
+) -> None:
+    """Read trajectories of others: ReAct logs, AgentGym and ShareGPT, ETO, OpenAI chats, AgentLite."""
+    from eefcore.experts.foreign.importing import read_foreign, rewards_from
+    from eefcore.storage.records import write_records
+
+    given = rewards_from(rewards) if rewards else None
+    trajectories = read_foreign(
+        file, format, rewards=given, win=win, source=source, money=money, preamble=preamble
+    )
+    write_records(out, trajectories, kind="trajectories", card=None)
+    wins = sum(t.win for t in trajectories)
+    typer.echo(
+        f"{out}: {len(trajectories):,} trajectories, {wins:,} wins. With `expert: {{file: …}}` in a params file"
+    )
+    typer.echo("02_expert finds the benchmark's tasks that they are of, and counts those that replay in it.")
+
+
+@data.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="EXAMPLES.jsonl", help="What a select stage wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="OpenAI's fine-tuning format.")],
+) -> None:
+    """Write training examples as OpenAI chats, with weight 0 on what is not trained."""
+    from eefcore.experts.foreign.exporting import export_openai
+    from eefcore.storage.records import read_records
+    from eefcore.types import Example
+
+    examples = read_records(file, Example).list
+    export_openai(examples, out)
+    typer.echo(f"{out}: {len(examples):,} examples")
+
+
+@data.command()
+def sciworld(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="AgentTraj-L's sciworld_train.json.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
+    benchmark: Annotated[str, typer.Option(help="sciworld, or sciworld_mini.")] = "sciworld",
+    as_written: Annotated[
+        bool, typer.Option("--as-written", help="Repair no spelling of the older simulator.")
+    ] = False,
+) -> None:
+    """Play AgentTraj-L's ScienceWorld trajectories again, and count what goes otherwise today."""
+    from eefcore import envs
+    from eefcore.envs.sciworld import SciWorldBenchmark
+    from eefcore.errors import ParamsError
+    from eefcore.experts.sciworld.agenttraj import read
+    from eefcore.storage.records import write_records
+
+    world = envs.load(benchmark)
+    if not isinstance(world, SciWorldBenchmark):
+        raise ParamsError(f"--benchmark {benchmark}: expected sciworld or sciworld_mini")
+    played = read(file, world, repair=not as_written)
+    write_records(out, played.trajectories, kind="trajectories", card=world.card)
+    for what, n in played.table().items():
+        typer.echo(f"{n:>8,}  {what}")
+    typer.echo(f"{out}: replayed, so they can be cloned and explored from: 02_expert's `file`")

@@ -1,0 +1,200 @@
+"""`eef`: the workspace from a shell. What is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eefcore.cli.data import data
+from eefcore.errors import EefError
+
+if TYPE_CHECKING:
+    from eefcore.runs.plan import Node
+
+REPORT = "report.html"  # in a run's folder, written by the report stage
+
+app = typer.Typer(
+    name="eef",
+    help="Tune LLM agents on an expert's trajectories, failed ones included. Start with: eef run params/quickstart.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data, name="data")
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Stages side by side.",
+        show_default="one a core; one where there is a GPU",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and print the plan; start nothing.")
+]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Names of runs: folders under results/.")]
+
+
+@app.command()
+def run(
+    params: Annotated[
+        Path, typer.Argument(metavar="PARAMS.yaml", help="A params file, e.g. params/quickstart.yaml.")
+    ],
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run the stages that a params file asks for; those that are finished are skipped.
+
+    Stop it whenever you like: the same command goes on where it stopped.
+    """
+    from eefcore.runs.open_stage import planned
+
+    _run(planned(params), jobs, dry_run, f"eef run {params}")
+
+
+@app.command()
+def suite(
+    suite: Annotated[
+        Path, typer.Argument(metavar="SUITE.yaml", help="A suite, e.g. params/suites/fast.yaml.")
+    ],
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Only what its file keeps under `fast`.")] = False,
+    seeds: Annotated[str, typer.Option(help="Only these of its seeds, as 0,1.", show_default="all")] = "",
+    runs: Annotated[
+        str,
+        typer.Option(
+            help="Only these of its params files, as mini_methods,mini_budgets.", show_default="all"
+        ),
+    ] = "",
+) -> None:
+    """Run params files times seeds, seed by seed; continues like `run`. `eef report` shows it half done."""
+    from eefcore.runs.open_stage import planned_suite
+
+    try:
+        chosen = [int(seed) for seed in seeds.split(",")] if seeds else []
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"whole numbers and commas, as 0,1; got {seeds!r}", param_hint="--seeds"
+        ) from error
+    only = [stem.strip() for stem in runs.split(",") if stem.strip()]
+    options = {"--fast": fast, f"--seeds {seeds}": seeds, f"--runs {runs}": runs}
+    command = " ".join(["eef suite", str(suite), *(option for option, given in options.items() if given)])
+    _run(planned_suite(suite, fast=fast, seeds=chosen, only=only), jobs, dry_run, command)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run: a folder under results/.")],
+) -> None:
+    """Print the stages of a run, what they cost and what they measured."""
+    from eefcore.runs.tables import show_run
+
+    show_run(run)
+
+
+@app.command()
+def report(
+    runs: Runs,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Write it as a W&B Report as well, which `eef sync` publishes.")
+    ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Copy its text, tables and figures to results/published/.")
+    ] = False,
+) -> None:
+    """Build the HTML reports of finished runs once more, from their records; of a suite, over what is finished."""
+    from eefcore.reports.document import published, wandb_report
+    from eefcore.runs.open_stage import reported
+    from eefcore.runs.runner import run_again
+
+    for found in [reported(run) for run in runs]:
+        run_again(found.report)
+        for part, methods in groupby(found.missing, key=lambda name: name.rpartition("/")[0]):
+            left = {name.rpartition("/")[2]: found.missing[name] for name in methods}
+            typer.echo(f"not finished: {part}, {sum(left.values())} stages of {', '.join(left)}")
+        _say_report(found.report.run)
+        if wandb:
+            path = wandb_report.of_run(found.report.run)
+            typer.echo(f"W&B Report: {os.path.relpath(path)}, published by `eef sync`")
+        if publish:
+            folder = published.publish(found.report.run, found.report.folder)
+            typer.echo(f"Published: {os.path.relpath(folder)}")
+
+
+@app.command()
+def sync(
+    runs: Runs,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
+) -> None:
+    """Upload to Weights & Biases what was recorded offline, each finished stage once, and reports made for it."""
+    from eefcore.reports.document import wandb_report
+    from eefcore.storage import stages
+    from eefcore.tracking.stage import sync
+
+    report = sync(runs, dry_run=dry_run)
+    for what, segments in report._asdict().items():
+        for segment in segments:
+            typer.echo(f"{what:>10}  {segment}")
+    typer.echo(", ".join(f"{len(segments)} {what}" for what, segments in report._asdict().items()))
+    for path in (stages.run_folder(run) / wandb_report.FILE for run in runs):
+        if path.exists():
+            where = "when there is a W&B key" if dry_run else wandb_report.publish(path)
+            typer.echo(f"{'report':>10}  {os.path.relpath(path)}: {where}")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -> None:
+    if dry_run:
+        from eefcore.runs.tables import show_plan
+
+        show_plan(nodes)
+        return
+    from eefcore.runs.runner import run
+
+    try:
+        run(nodes, resume=command, jobs=jobs)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. What is finished is kept; go on with: {command}", err=True)
+        raise typer.Exit(130) from None
+    for name in dict.fromkeys(n.run for n in nodes):
+        _say_report(name)
+
+
+def _say_report(run: str) -> None:
+    from eefcore.storage.stages import run_folder
+
+    path = run_folder(run) / REPORT
+    if path.exists():
+        typer.echo(f"Report: {os.path.relpath(path)}")
+
+
+def main() -> None:
+    """The console script: sane threads, and errors of ours without a traceback."""
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except EefError as error:
+        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Two threads a stage beside other work are several times slower than one; what the shell has set wins."""

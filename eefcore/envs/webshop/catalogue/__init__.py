@@ -1,0 +1,1 @@
+"""Read the official WebShop product files once into a form that is mapped from disk."""

@@ -1,0 +1,172 @@
+"""What the shop sells, and what a search finds: built once from the official files, then mapped from disk.
+
+    files of a folder ──ProductReader──> entries, listings, index   in the cache, by content
+                                             │
+                          every process maps them: one copy in the page cache serves all
+
+Opening takes the same time for a thousand products and for a million. A range of prices is one price here: drawn
+uniformly, as officially, but from a stream of its own, seeded by `price_seed` and the asin, so that a product costs
+the same in every run and whatever else was drawn.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from eefcore.envs.webshop.catalogue.building import built, digest
+from eefcore.envs.webshop.catalogue.listing import Listing
+from eefcore.envs.webshop.catalogue.loading import Entry, Skipped
+from eefcore.envs.webshop.catalogue.product import Product
+from eefcore.envs.webshop.lucene.search import Index
+from eefcore.errors import DataError
+
+NO_PRICE = 100.0
+"""What a product without a price costs officially."""
+
+CHANCE = 50
+"""Products that `<r>` lists."""
+
+_KINDS = {"<a>": "attribute", "<c>": "category", "<q>": "query"}
+
+
+class Catalogue:
+    """The products of one folder of official files, by asin. Read-only; shared by all episodes and processes.
+
+    Pickles as the path of its built form; a fork or a spawned process maps the same files.
+
+    Attributes:
+        hash: names its content and prices, 12 hex digits.
+        skipped: products of the file that the official loader leaves out, by reason.
+        asins: ids in the order of the file.
+    """
+
+    def __init__(self, folder: Path, price_seed: int) -> None:
+        """Opens a built form; see `load`."""
+        self._folder, self._price_seed = folder, price_seed
+        self.skipped = msgspec.json.decode((folder / "skipped.json").read_bytes(), type=Skipped)
+        self._ids = _mapped(folder / "ids.npy")  # in ascending order: the n-th is document n of the index
+        self._row_of = _mapped(folder / "rows.npy")  # id number to row of the file
+        self._number_of = _mapped(folder / "numbers.npy")  # and back
+        self._entries = np.asarray(np.memmap(folder / "entries", mode="r"))
+        self._entry_ends = _mapped(folder / "entry_ends.npy")
+        self.asins: Sequence[str] = _Ids(self._ids, self._number_of)
+        self.hash = digest(folder.stem, str(price_seed))[:12]  # the folder is named by content
+        self._index = Index(folder)
+        self._listings = {kind: Listing(folder, name) for kind, name in _KINDS.items()}
+        self._product = lru_cache(maxsize=1 << 14)(self._decoded)
+        self._found = lru_cache(maxsize=1 << 14)(self._searched)
+
+    @classmethod
+    def load(cls, folder: Path, *, cache: Path | None = None, price_seed: int = 233) -> Catalogue:
+        """The catalogue of the `items_shuffle*.json` and `items_ins_v2*.json` in `folder`.
+
+        Args:
+            cache: where built forms are kept; `$EEF_CACHE` or `~/.cache/eefcore` by default.
+            price_seed: of the prices drawn from ranges.
+
+        Raises:
+            DataError: a file is missing or damaged, or a product lacks what it needs.
+            StoreError: the cache can't be written or read.
+        """
+        return cls(built(Path(folder), cache), price_seed)
+
+    def __reduce__(self) -> tuple[type[Catalogue], tuple[Path, int]]:
+        return type(self), (self._folder, self._price_seed)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, asin: object) -> bool:
+        return isinstance(asin, str) and self._number(asin) is not None
+
+    def __getitem__(self, asin: str) -> Product:
+        return self._product(asin)
+
+    def search(self, query: str, k: int = 50) -> tuple[str, ...]:
+        """Ids of the best `k` products for the words of `query`, best first; those without any of them are not listed."""
+        return self._found(query, k)
+
+    def filtered(self, kind: str, value: str) -> tuple[str, ...]:
+        """Ids of all products whose `kind` is exactly `value`, in file order.
+
+        Args:
+            kind: `<a>` an attribute, `<c>` the category, `<q>` the query; `<r>`: 50 by chance, the same for the same value.
+
+        Raises:
+            DataError: another kind.
+        """
+        if kind == "<r>":
+            rng = random.Random(f"{self.hash} {value}")
+            return tuple(rng.sample(self.asins, min(CHANCE, len(self))))
+        if kind not in self._listings:
+            raise DataError(f"products can't be listed by {kind!r}; choose one of <r>, {', '.join(_KINDS)}")
+        return tuple(self.asins[row] for row in self._listings[kind].rows(value))
+
+    def _searched(self, query: str, k: int) -> tuple[str, ...]:
+        return tuple(id.decode() for id in self._ids[self._index.search(query, k).documents].tolist())
+
+    def _number(self, asin: str) -> int | None:
+        wanted = asin.encode(errors="replace")
+        number = bisect_left(self._ids, wanted)
+        return number if number < len(self._ids) and self._ids[number] == wanted else None
+
+    def _decoded(self, asin: str) -> Product:
+        number = self._number(asin)
+        if number is None:
+            raise KeyError(asin)
+        row = self._row_of[number]
+        start = self._entry_ends[row - 1] if row else 0
+        entry = _decode(self._entries[start : self._entry_ends[row]].data)
+        return _priced(entry, self._price_seed)
+
+
+class _Ids(Sequence[str]):
+    """Ids in file order, decoded as they are asked for."""
+
+    def __init__(self, ids: np.ndarray, number_of: np.ndarray) -> None:
+        self._ids, self._number_of = ids, number_of
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, row):
+        if isinstance(row, slice):
+            return tuple(id.decode() for id in self._ids[self._number_of[row]].tolist())
+        return self._ids[self._number_of[row]].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), 4096):
+            yield from self[start : start + 4096]
+
+
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+def _priced(entry: Entry, seed: int) -> Product:
+    prices = entry.prices or (NO_PRICE,)
+    price = prices[0] if len(prices) == 1 else random.Random(f"{seed} {entry.asin}").uniform(*prices)
+    return Product(
+        asin=entry.asin,
+        title=entry.title,
+        description=entry.description,
+        bullets=entry.bullets,
+        options=entry.options,
+        prices=prices,
+        price_tag=" to ".join(f"${price}" for price in prices),
+        price=price,
+        category=entry.category,
+        product_category=entry.product_category,
+        query=entry.query,
+        attributes=entry.attributes,
+    )
+
+
+def _mapped(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path, mmap_mode="r"))

@@ -1,0 +1,234 @@
+"""The products of the official files, one after the other, as the official loader reads them (engine/engine.py:230-362).
+
+    items_shuffle*.json   [{asin, name, full_description, small_description, pricing?, customization_options,
+                            category, product_category, query, …}, …]
+    items_ins_v2*.json    {asin: {attributes, …}, …}
+
+The product file has over a million products and gigabytes; memory holds a piece of it. What the official loader
+needs, and would stop without, is an error here; what it never looks at is ignored. It reads NaN, so we do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from eefcore.envs.webshop.catalogue.elements import elements
+from eefcore.errors import DataError
+
+T = TypeVar("T")
+
+_LONGEST_ASIN = 10
+_DUMMY = ("DUMMY_ATTR",)
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """A product as it is stored: `Product` without what is computed from it. No price: `prices` is empty."""
+
+    asin: str
+    title: str
+    description: str
+    bullets: tuple[str, ...]
+    options: dict[str, tuple[str, ...]]
+    prices: tuple[float, ...]
+    category: str
+    product_category: str
+    query: str
+    attributes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What the official index holds of it: title, description, first bullet and options."""
+        options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in self.options.items())
+        return " ".join(
+            (self.title, self.description, self.bullets[0] if self.bullets else "", options)
+        ).lower()
+
+
+class Skipped(NamedTuple):
+    """How many products of the file the official loader leaves out, by reason."""
+
+    nan: int = 0
+    long_asin: int = 0
+    repeated: int = 0
+
+
+class _Option(msgspec.Struct):
+    value: str
+
+
+class _Row(msgspec.Struct):
+    """What is read of a product; the names are the file's."""
+
+    asin: str
+    name: str
+    full_description: str
+    small_description: tuple[str, ...] | str
+    customization_options: dict[str, tuple[_Option, ...] | None] | str | None
+    category: str
+    product_category: str
+    query: str
+    pricing: str | None = None
+
+
+class _Named(msgspec.Struct):
+    asin: str
+
+
+class _Attributed(msgspec.Struct):
+    attributes: tuple[str, ...] = _DUMMY
+
+
+class ProductReader:
+    """Iterates, once, over the products of `items` that the official loader keeps, with their attributes from `ins`.
+
+    Attributes:
+        position: bytes of `items` read so far.
+        skipped: products left out so far.
+
+    Raises (while iterating):
+        DataError: a file or a product is not what it should be; names file, product, field, and what to do.
+    """
+
+    def __init__(self, items: Path, ins: Path) -> None:
+        self._items, self._ins = items, ins
+        self.position = 0
+        self.skipped = Skipped()
+
+    def __iter__(self) -> Iterator[Entry]:
+        attributes = _attributes(self._ins)
+        seen: set[str] = set()
+        with open(self._items, "rb") as file:
+            for number, raw in enumerate(elements(file, self._items.name)):
+                self.position = file.tell()
+                read = self._read(raw, number, seen)
+                if isinstance(read, str):
+                    self.skipped = self.skipped._replace(**{read: getattr(self.skipped, read) + 1})
+                    continue
+                seen.add(read.asin)
+                yield self._entry(read, number, attributes)
+
+    def _read(self, raw: bytes, number: int, seen: set[str]) -> _Row | str:
+        """The product, or the reason to skip it: nothing but the id of such a one is looked at."""
+        try:
+            row = _decoded(raw, _Row)
+            return _reason_to_skip(row.asin, seen) or row
+        except (ValueError, RecursionError) as error:
+            try:
+                reason = _reason_to_skip(_decoded(raw, _Named).asin, seen)
+            except (ValueError, RecursionError):
+                reason = None
+            if reason is None:
+                raise self._error(number, error) from error
+            return reason
+
+    def _entry(self, row: _Row, number: int, attributes: Mapping[str, msgspec.Raw]) -> Entry:
+        options = row.customization_options or {}
+        if isinstance(options, str):
+            raise self._error(
+                number, f"Expected `object`, got {options[:40]!r} - at `$.customization_options`"
+            )
+        try:
+            prices = _prices(row.pricing)
+        except ValueError:
+            message = f"Expected prices like `$9.99` or `$9.99$12.50`, got {row.pricing!r} - at `$.pricing`"
+            raise self._error(number, message) from None
+        if "\0" in row.asin:
+            raise self._error(number, f"Expected an id without NUL, got {row.asin!r} - at `$.asin`")
+        bullets = row.small_description
+        return Entry(
+            asin=row.asin,
+            title=row.name,
+            description=row.full_description,
+            bullets=(bullets,) if isinstance(bullets, str) else bullets,
+            options={
+                name.lower(): tuple(v.value.strip().replace("/", " | ").lower() for v in values)
+                for name, values in options.items()
+                if values is not None
+            },
+            prices=prices,
+            category=row.category,
+            product_category=row.product_category,
+            query=row.query.lower().strip(),
+            attributes=self._own(attributes, row.asin),
+        )
+
+    def _own(self, attributes: Mapping[str, msgspec.Raw], asin: str) -> tuple[str, ...]:
+        if asin not in attributes:
+            return _DUMMY
+        try:
+            return msgspec.json.decode(attributes[asin], type=_Attributed).attributes
+        except msgspec.ValidationError as error:
+            raise DataError(
+                f"{self._ins.name}: {asin}: {error}; correct it, or download the file again"
+            ) from error
+
+    def _error(self, number: int, problem: Exception | str) -> DataError:
+        return DataError(
+            f"{self._items.name}: product {number} (counted from 0): {problem}; "
+            "correct or remove this product, or download the file again"
+        )
+
+
+def _decoded(raw: bytes, type: type[T]) -> T:
+    """`raw` as a `type`. What only Python's reader takes is let through it: NaN, and halves of characters, as `?`."""
+    try:
+        return msgspec.json.decode(raw, type=type)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        whole = json.dumps(json.loads(raw), ensure_ascii=False).encode(errors="replace")
+        return msgspec.convert(json.loads(whole), type)
+
+
+def only_file(folder: Path, pattern: str) -> Path:
+    """The one file of `folder` whose name fits `pattern`.
+
+    Raises:
+        DataError: there is none, or there are several.
+    """
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        there = (
+            ", ".join(sorted(p.name for p in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
+        )
+        got = ", ".join(p.name for p in found) or f"none (there: {there or 'nothing'})"
+        raise DataError(
+            f"{folder}: expected exactly one {pattern}, got {got}; put the official file there, or write a catalogue "
+            "with eefcore.envs.webshop.generate"
+        )
+    return found[0]
+
+
+def _attributes(path: Path) -> dict[str, msgspec.Raw]:
+    """What `path` says of each asin, not decoded yet: a million decoded would take a gigabyte."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise DataError(
+            f"{path.name}: expected a JSON object of asins: {error}; it is truncated or of another kind; "
+            "download or write it again"
+        ) from error
+
+
+def _reason_to_skip(asin: str, seen: set[str]) -> str | None:
+    if asin == "nan":
+        return "nan"
+    if len(asin) > _LONGEST_ASIN:
+        return "long_asin"
+    return "repeated" if asin in seen else None
+
+
+def _prices(text: str | None) -> tuple[float, ...]:
+    """The first two prices of `$9.99$12.50`; whatever else is written between dollar signs is ignored."""
+    if not text:
+        return ()
+    prices = tuple(float(re.sub(r"[^\d.]", "", price)) for price in text.split("$")[1:])
+    if not prices:
+        raise ValueError(text)
+    return prices[:2]

@@ -1,0 +1,1 @@
+"""Search products as Lucene 8.11 does under pyserini 0.17: tokens, stems, an inverted index, BM25."""

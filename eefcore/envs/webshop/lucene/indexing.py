@@ -1,0 +1,183 @@
+"""An inverted index, built from documents as they come, in bounded memory (read by `search.Index`).
+
+Documents are counted a batch at a time, and their terms and frequencies go to disk as they come. When all
+are in, they get their final numbers and are written out by term, a block of documents at a time.
+
+    posting_documents  uint32 [P]   document numbers, ascending within a term
+    posting_codes      uint16 [P]   which impact (f_td over its norm) the pair has
+    posting_ends       int64  [V]   where a term's part of them ends; terms in the order of their bytes
+    impacts, peaks     float32      the value of each code; the greatest of each term
+    terms, term_ends                the vocabulary in UTF-8, end to end
+    counts             int64  [2]   documents, and documents that have a term
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from eefcore.envs.webshop.lucene.search import norms
+from eefcore.envs.webshop.lucene.terms import length_codes, term
+from eefcore.envs.webshop.lucene.wordbreak import words
+
+_REMEMBERED = 1 << 20  # words of texts whose terms are kept at hand
+_BLOCK = 1 << 15  # documents written out at a time
+_MOST = (1 << 16) - 1  # of one term in a document
+
+
+class IndexWriter:
+    """Takes texts in any order; `finish` writes the index of them into `folder`. Close it, or use it in a `with`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = _Numbers()
+        self._lengths: list[np.ndarray] = []  # terms in each document, repetitions counted
+        self._sizes: list[np.ndarray] = []  # different terms in each document
+        self._spilled = open(folder / "spilled", "wb")  # noqa: SIM115, closed by __exit__
+
+    def __enter__(self) -> IndexWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spilled.close()
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Takes a batch of documents; a few thousand at a time are counted fastest."""
+        number = self._numbers.__getitem__
+        found = [list(map(number, words(text))) for text in texts]
+        documents = np.repeat(np.arange(len(texts)), [len(one) for one in found])
+        flat = np.fromiter(chain.from_iterable(found), np.int64, len(documents))
+        documents, flat = documents[flat >= 0], flat[flat >= 0]
+        pairs, counts = np.unique(documents << 32 | flat, return_counts=True)
+        pair = np.empty(len(pairs), _PAIR)
+        pair["term"], pair["count"] = pairs & 0xFFFFFFFF, np.minimum(counts, _MOST)
+        pair.tofile(self._spilled)
+        self._lengths.append(np.bincount(documents, minlength=len(texts)))
+        self._sizes.append(np.bincount(pairs >> 32, minlength=len(texts)))
+
+    def finish(self, order: np.ndarray) -> None:
+        """Writes the index. `order[n]` is which of the added documents, counted from 0, becomes document n."""
+        self._spilled.close()
+        path = self._folder / "spilled"
+        spilled = np.memmap(path, _PAIR, "r") if path.stat().st_size else np.empty(0, _PAIR)
+        lengths, sizes = np.concatenate(self._lengths), np.concatenate(self._sizes)
+        filled = int(np.count_nonzero(lengths))
+        self._save("counts", np.array([len(lengths), filled]))
+        renumbered = self._write_vocabulary()
+        blocks = _Blocks(spilled, renumbered, length_codes(lengths), sizes, order)
+        self._write_postings(blocks, norms(lengths.sum() / filled) if filled else np.ones(256, np.float32))
+        path.unlink()
+
+    def _write_vocabulary(self) -> np.ndarray:
+        """Writes the terms in order; returns the new number of each, by its old one."""
+        encoded = [term.encode() for term in self._numbers.terms]
+        self._numbers = _Numbers()
+        by_bytes = sorted(range(len(encoded)), key=encoded.__getitem__)
+        self._save("terms", np.frombuffer(b"".join(encoded[n] for n in by_bytes), np.uint8))
+        self._save("term_ends", np.cumsum([len(encoded[n]) for n in by_bytes], dtype=np.int64))
+        renumbered = np.empty(len(encoded), np.int64)
+        renumbered[by_bytes] = np.arange(len(encoded))
+        return renumbered
+
+    def _write_postings(self, blocks: _Blocks, norms: np.ndarray) -> None:
+        sizes = np.zeros(len(blocks.renumbered), np.int64)
+        used = np.zeros(256 * blocks.width, bool)  # by length code and count
+        for block in blocks:
+            sizes += np.bincount(block.terms, minlength=len(sizes))
+            used[block.kinds] = True
+        ends = np.cumsum(sizes)
+        total = int(ends[-1]) if len(ends) else 0
+        self._save("posting_ends", ends)
+        kinds = np.flatnonzero(used)
+        code_of = np.cumsum(used) - 1
+        impacts = (kinds % blocks.width).astype(np.float32) * norms[kinds // blocks.width]
+        self._save("impacts", impacts)
+
+        documents = self._create("posting_documents", np.uint32, total)
+        codes = self._create("posting_codes", np.min_scalar_type(len(impacts)), total)
+        peaks = np.zeros(len(sizes), np.float32)
+        free = ends - sizes
+        for block in blocks:
+            at = np.argsort(block.terms, kind="stable")
+            terms = block.terms[at]
+            firsts = np.flatnonzero(np.diff(terms, prepend=-1))
+            lengths = np.diff(firsts, append=len(terms))
+            places = np.repeat(free[terms[firsts]] - firsts, lengths) + np.arange(len(terms))
+            documents[places] = block.documents[at]
+            codes[places] = code = code_of[block.kinds[at]]
+            free[terms[firsts]] += lengths
+            if len(firsts):
+                peaks[terms[firsts]] = np.maximum(
+                    peaks[terms[firsts]], np.maximum.reduceat(impacts[code], firsts)
+                )
+        self._save("peaks", peaks)
+
+    def _create(self, name: str, dtype: np.dtype | type, length: int) -> np.ndarray:
+        if not length:
+            self._save(name, np.empty(0, dtype))
+            return np.empty(0, dtype)
+        path = self._folder / f"{name}.npy"
+        return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (length,))
+
+    def _save(self, name: str, array: np.ndarray) -> None:
+        np.save(self._folder / f"{name}.npy", array)
+
+
+class _Numbers(dict[str, int]):
+    """Word of a text to the number of its term, -1 for a stop word; terms are numbered as they come."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, int] = {}
+
+    def __missing__(self, word: str) -> int:
+        found = term(word)
+        number = -1 if found is None else self.terms.setdefault(found, len(self.terms))
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[word] = number
+        return number
+
+
+_PAIR = np.dtype([("term", np.uint32), ("count", np.uint16)])
+
+
+class _Block(NamedTuple):
+    """A block's (document, term) pairs: final document and term numbers, and length code · width + count."""
+
+    documents: np.ndarray
+    terms: np.ndarray
+    kinds: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The spilled pairs, in the final order of documents, `_BLOCK` documents at a time."""
+
+    spilled: np.ndarray
+    renumbered: np.ndarray
+    codes: np.ndarray
+    sizes: np.ndarray
+    order: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """One more than the highest count."""
+        return int(self.spilled["count"].max(initial=0)) + 1
+
+    def __iter__(self) -> Iterator[_Block]:
+        starts, width = np.cumsum(self.sizes) - self.sizes, self.width
+        for first in range(0, len(self.order), _BLOCK):
+            chosen = self.order[first : first + _BLOCK]
+            sizes = self.sizes[chosen]
+            within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            pairs = self.spilled[np.repeat(starts[chosen], sizes) + within]
+            yield _Block(
+                documents=np.repeat(np.arange(first, first + len(chosen)), sizes),
+                terms=self.renumbered[pairs["term"].astype(np.int64)],
+                kinds=np.repeat(self.codes[chosen].astype(np.int64) * width, sizes) + pairs["count"],
+            )

@@ -1,0 +1,1 @@
+"""Read other projects' trajectory files and write ours for their trainers."""

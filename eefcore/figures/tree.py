@@ -1,0 +1,176 @@
+"""A search tree to look at: nodes are pages, an edge says its action, N, Q̃ and Q̂, the chosen path is bold.
+
+It is one SVG with the page of each node as its title, which a browser shows where one points; it runs no script, so it
+is the same in a notebook, in a report, and in a mail. Root left, depth to the right, siblings by visits. Actions that were
+proposed and never tried are one line a node, so that 5,000 nodes stay a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from eefcore.actions import command
+from eefcore.evaluation.formatting import action
+from eefcore.figures.plots import BLUE, GREEN, INK, RED
+from eefcore.search import mcts
+from eefcore.search.tree import Edge, Node, Tree
+from eefcore.storage.disk import write_whole
+from eefcore.types import Stop
+
+COLUMN, ROW, LEFT, TOP = 262, 36, 16, 26
+_SHOWN = 34  # characters of an action
+_LAST = 90  # what is right of the deepest column: how it ended
+
+
+class Spot(NamedTuple):
+    """Where a node is drawn, in pixels."""
+
+    x: float
+    y: float
+
+
+class TreeView:
+    """`tree`, which shows itself in a notebook."""
+
+    def __init__(self, tree: Tree, by: str = "visits") -> None:
+        self.tree = tree
+        taken = {p.node: p.edge for p in tree.path(tree.at)}
+        self._chosen = {p.node: p.edge for p in mcts.principal(tree, by)} | taken
+        self._spots, self._rows = _laid_out(tree)
+
+    @property
+    def svg(self) -> str:
+        """The picture."""
+        depth = max(s.x for s in self._spots.values())
+        width, height = int(depth + _LAST), int(TOP + ROW * self._rows + 8)
+        lines = "".join(part for k in self._spots for part in self._edges(k))
+        nodes = "".join(self._node(k) for k in self._spots)
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11" fill="{INK}">'
+            f'<text x="{LEFT}" y="14">{escape(self._told())}</text>{lines}{nodes}</svg>'
+        )
+
+    @property
+    def text(self) -> str:
+        """The same as an outline, to be read without a browser."""
+        return "\n".join([self._told(), *self._outline(0, 0)])
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow:auto;max-height:560px">{self.svg}</div>'
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _told(self) -> str:
+        t = self.tree
+        return (
+            f"{t.task_id}: {len(t.simulations)} simulations, {len(t.nodes)} nodes, by the {t.signal.value}; "
+            "edges: N visits, Q̃ what came of them, Q̂ what the critic says"
+        )
+
+    def _edges(self, k: int) -> Iterator[str]:
+        """The lines from node k, and what is said of them."""
+        here, node = self._spots[k], self.tree.nodes[k]
+        total = max(1, mcts.visits(node))
+        for i, edge in _tried(node):
+            spot, bold = self._spots[edge.child], self._chosen.get(k) == i
+            width = 1.0 + 3.0 * edge.N / total
+            bend = here.x + 24
+            yield (
+                f'<path d="M{here.x:.0f} {here.y:.1f}C{bend:.0f} {here.y:.1f} {here.x + 12:.0f} {spot.y:.1f} '
+                f'{here.x + 38:.0f} {spot.y:.1f}H{spot.x:.0f}" fill="none" stroke="{BLUE if bold else INK}" '
+                f'stroke-width="{width:.1f}" opacity="{1 if bold else 0.55}"/>'
+            )
+            weight = ' font-weight="bold"' if bold else ""
+            yield f'<text x="{here.x + 42:.0f}" y="{spot.y - 5:.1f}"{weight}>{escape(_short(edge))}'
+            yield f"<title>{escape(edge.reply.action)}</title></text>"
+            yield f'<text x="{here.x + 42:.0f}" y="{spot.y + 13:.1f}" opacity="0.85">{_numbers(edge)}</text>'
+        if waiting := [e for e in node.edges if not e.N]:
+            x, y = here.x - 4, here.y + 17
+            said = "\n".join(f"{command(e.reply.action)}  Q̂ {e.q_hat:.2f}" for e in waiting)
+            yield f'<text x="{x:.0f}" y="{y:.1f}" opacity="0.7">+{len(waiting)}<title>{escape(said)}</title></text>'
+
+    def _node(self, k: int) -> str:
+        spot, node = self._spots[k], self.tree.nodes[k]
+        ended = " ".join(filter(None, (node.stop and node.stop.value.replace("_", " "), _reward(node))))
+        title = escape(f"{node.observation}\n{ended}".rstrip())
+        # The unseen rim is pointed at as well: a dot is small.
+        dot = (
+            f'<circle cx="{spot.x:.0f}" cy="{spot.y:.1f}" r="{6 if k == self.tree.at else 4.5}" fill="{_colour(node)}" '
+            f'stroke="transparent" stroke-width="10"><title>{title}</title></circle>'
+        )
+        return (
+            f'{dot}<text x="{spot.x + 9:.0f}" y="{spot.y + 4:.1f}">{_end(node)}</text>' if node.stop else dot
+        )
+
+    def _outline(self, k: int, depth: int) -> Iterator[str]:
+        node = self.tree.nodes[k]
+        for i, edge in _tried(node):
+            mark = "*" if self._chosen.get(k) == i else " "
+            end = _reward(self.tree.nodes[edge.child])
+            yield f"{'  ' * depth}{mark} {command(edge.reply.action)}  {_numbers(edge)}  {end}".rstrip()
+            yield from self._outline(edge.child, depth + 1)
+
+
+def write(path: Path, view: TreeView) -> None:
+    """`path`, a page that holds the tree and nothing else."""
+    page = f'<!doctype html><meta charset="utf-8"><title>{escape(view.tree.task_id)}</title><body>{view.svg}</body>'
+    write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
+
+
+def _laid_out(tree: Tree) -> tuple[dict[int, Spot], int]:
+    """Where each visited node is, and how many rows they take: leaves below each other, a node amid its children."""
+    spots: dict[int, Spot] = {}
+    rows = 0
+    stack = [(0, 0, False)]
+    while stack:
+        k, depth, below = stack.pop()
+        children = [e.child for _, e in _tried(tree.nodes[k])]
+        if children and not below:
+            stack.append((k, depth, True))
+            stack += [(child, depth + 1, False) for child in reversed(children)]
+            continue
+        ys = [spots[child].y for child in children]
+        if not ys:
+            ys, rows = [TOP + ROW * (rows + 0.5)], rows + 1
+        spots[k] = Spot(LEFT + COLUMN * depth, (ys[0] + ys[-1]) / 2)
+    return spots, rows
+
+
+def _tried(node: Node) -> list[tuple[int, Edge]]:
+    """The edges that were taken, the most visited first."""
+    return sorted(((i, e) for i, e in enumerate(node.edges) if e.N), key=lambda pair: -pair[1].N)
+
+
+def _short(edge: Edge) -> str:
+    said = action(command(edge.reply.action))
+    return said if len(said) <= _SHOWN else f"{said[: _SHOWN - 1]}…"
+
+
+def _numbers(edge: Edge) -> str:
+    whose = "" if edge.proposals else "the expert's · "
+    return f"{whose}N {edge.N} · Q̃ {mcts.mean_return(edge):.2f} · Q̂ {edge.q_hat:.2f}"
+
+
+def _reward(node: Node) -> str:
+    return "" if node.reward is None else f"reward {node.reward:.2f}"
+
+
+def _end(node: Node) -> str:
+    """What is written beside a node where an episode ended: how good that was, or why it was cut short."""
+    if node.stop is Stop.DONE and node.reward is not None:
+        return f"R {node.reward:.2f}"
+    if node.stop is Stop.DONE and node.value is not None:
+        return f"judged {node.value:.2f}"
+    return escape(node.stop.value.replace("_", " "))
+
+
+def _colour(node: Node) -> str:
+    """Green: won; red: ended otherwise; blue: a page."""
+    if node.stop is None:
+        return BLUE
+    return GREEN if node.value == 1.0 else RED

@@ -1,0 +1,208 @@
+"""Pairs of which π_θ is to prefer one side: what an expert and the policy did, compared by how it ended.
+
+    trajectory_pairs    a task's whole trajectories, the expert's against the policy's own   (ETO; Agent Q eq. 5)
+    beneficial_pairs    in a state from which the policy lost: the expert's action that      (EEF Fig. 1's green
+                        led to where it won, against what it did itself                       arrows; Agent Q eq. 4)
+
+Pure functions over trajectories. Only rewards and wins are compared; the experts' marks are for `counts` alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from eefcore.actions import is_thought
+from eefcore.errors import ParamsError
+from eefcore.selection.algorithm import outcomes
+from eefcore.types import Example, Preference, State, Trajectory
+
+
+def pairs(
+    experts: Sequence[Trajectory],
+    simulations: Sequence[Trajectory],
+    *,
+    kind: str,
+    demonstrations: str,
+    by: str,
+) -> list[Preference]:
+    """The pairs of `kind`, `trajectory` or `beneficial`.
+
+    Args:
+        demonstrations: what whole trajectories are compared with: `positive`, the expert's wins, as the paper
+            runs ETO (Table 2, Use Neg); or `all`, so that the policy may be preferred to a failed expert. Beneficial
+            actions are looked for in all, wherever they are.
+        by: how whole trajectories are compared.
+
+    Raises:
+        ParamsError: one of the three is none of what there is.
+    """
+    if kind not in ("trajectory", "beneficial"):
+        raise ParamsError(f"08_preferences: pairs {kind!r}; choose trajectory or beneficial")
+    if demonstrations not in ("positive", "all"):
+        raise ParamsError(f"08_preferences: demonstrations {demonstrations!r}; choose positive or all")
+    if kind == "beneficial":
+        return beneficial_pairs(experts, simulations)
+    return trajectory_pairs([e for e in experts if e.win or demonstrations == "all"], simulations, by)
+
+
+def trajectory_pairs(
+    experts: Sequence[Trajectory], simulations: Iterable[Trajectory], by: str
+) -> list[Preference]:
+    """τ^w, τ^l: on each task the better of the expert's trajectory and the policy's own from s_0; no pair if they tie.
+
+    ETO has one of each. Of several experts' trajectories the best is compared, the first of equals; of several of
+    the policy's own each, equal ones once. Simulations from expert states are not the policy's own, and those the
+    infrastructure spoilt have no outcome.
+
+    Args:
+        by: `reward`, the final one; or `win`, so that two losses tie whatever their rewards.
+
+    Raises:
+        ParamsError: `by` is neither.
+    """
+    if by not in ("reward", "win"):
+        raise ParamsError(f"08_preferences: by {by!r}; choose reward or win")
+
+    def score(t: Trajectory) -> float:
+        return t.reward if by == "reward" else float(t.win)
+
+    best: dict[str, Trajectory] = {}
+    for e in experts:
+        if len(e) and (e.task_id not in best or score(e) > score(best[e.task_id])):
+            best[e.task_id] = e
+    own = {t.state(len(t)): t for t in simulations if _judged(t) and not t.n_expert}
+    return [
+        Preference(
+            chosen=Example(better),
+            rejected=Example(worse),
+            margin=score(better) - score(worse),
+            reason=f"{better.source}: {better.outcome} {better.reward:.2f}, "
+            f"{worse.source}: {worse.outcome} {worse.reward:.2f}",
+        )
+        for mine in own.values()
+        # Equal actions end equally, but for a limit that one of the two was under.
+        if (expert := best.get(mine.task_id))
+        and score(expert) != score(mine)
+        and expert.actions != mine.actions
+        for worse, better in [sorted((expert, mine), key=score)]
+    ]
+
+
+def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajectory]) -> list[Preference]:
+    """a^w, a^l in a state of an expert trajectory: what the expert did there and helped, what the policy did and failed.
+
+    Of two explored states that follow each other, s_i and s_j, the policy lost from the first and won from the
+    second: something helped among a_i … a_{j-1}. The pair is at the first action in which the expert differs from a
+    simulation that failed from s_i, while they are still in one state. It is that action alone, or, if it is a
+    thought, all up to the deed it leads to; nothing after it is trained, since nobody knows whether it helped.
+
+    Ours, and so are its limits: who thinks in other words and then does the same is no pair, since the states are
+    not the same any more when the deeds part. The helpful action need not be the first different one.
+    """
+    known = outcomes(simulations)
+    failed, won = _by_start(simulations, win=False), _by_start(simulations, win=True)
+    found: dict[tuple[State, ...], Preference] = {}  # each difference once, whoever showed it
+    for expert in experts:
+        explored = [i for i in range(len(expert)) if expert.state(i) in known]
+        for i, j in pairwise(explored):
+            before, after = expert.state(i), expert.state(j)
+            if known[before] is not False or not known[after]:
+                continue
+            for failure in failed[before]:
+                if pair := _first_difference(won[after][0], failure, i, j):
+                    ends = (e.trajectory.state(e.trained.stop) for e in (pair.chosen, pair.rejected))
+                    found.setdefault(tuple(ends), pair)
+    return list(found.values())
+
+
+class Counts(NamedTuple):
+    """What the pairs amount to; the names are those of the logged keys."""
+
+    n: int  # pairs
+    tasks: int  # tasks they are of
+    from_expert: float  # share of the pairs whose chosen side starts with an expert's action
+    margin: float  # mean
+    chosen_actions: int  # trained actions of the chosen sides
+    rejected_actions: int  # and of the rejected ones
+    mistakes: float  # share of the chosen actions that are an expert's marked mistakes
+
+
+def counts(preferences: Sequence[Preference]) -> Counts:
+    """Of pairs already made; the marks are read here alone."""
+    chosen = [p.chosen for p in preferences]
+    actions = sum(len(e.trained) for e in chosen)
+    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained}) for e in chosen)
+    return Counts(
+        n=len(chosen),
+        tasks=len({e.trajectory.task_id for e in chosen}),
+        from_expert=_share(sum(e.first < e.trajectory.n_expert for e in chosen), len(chosen)),
+        margin=_share(sum(p.margin for p in preferences), len(chosen)),
+        chosen_actions=actions,
+        rejected_actions=sum(len(p.rejected.trained) for p in preferences),
+        mistakes=_share(wrong, actions),
+    )
+
+
+def side_by_side(preference: Preference) -> str:
+    """One pair to read: where it is, and what either side does there."""
+    start = preference.chosen.trajectory.history.at(preference.chosen.first)
+    sides = (("chosen", preference.chosen), ("rejected", preference.rejected))
+    return "\n".join(
+        [
+            f"task {start.task_id}: {start.at(0).observation}",
+            f"after {len(start)} actions: {start.observation}",
+            f"({preference.reason})",
+            *(line for name, example in sides for line in _told(name, example)),
+        ]
+    )
+
+
+def _told(name: str, example: Example) -> Iterator[str]:
+    yield ""
+    yield f"{name} ({example.trajectory.outcome}, reward {example.trajectory.reward:.2f})"
+    for i in example.trained:
+        yield f"  > {example.trajectory.actions[i]}"
+
+
+def _first_difference(winner: Trajectory, failure: Trajectory, i: int, j: int) -> Preference | None:
+    """The pair at the first k of i … j-1 where the two, alike so far, do differently; None if there is none."""
+    steps = range(i, min(j, len(failure)))
+    k = next((k for k in steps if winner.actions[k] != failure.actions[k]), None)
+    if k is None:
+        return None
+    until, failed_until = _deed(winner.actions, k, j), _deed(failure.actions, k, len(failure))
+    deeds = winner.actions[until - 1], failure.actions[failed_until - 1]
+    if deeds[0] == deeds[1]:
+        return None
+    return Preference(
+        chosen=Example(winner, k, until),
+        rejected=Example(failure, k, failed_until),
+        margin=1.0,
+        reason=f"lost from s_{i}, won from s_{j}",
+    )
+
+
+def _deed(actions: Sequence[str], k: int, end: int) -> int:
+    """One past the first action from a_k on that is no thought, or `end` if it comes before."""
+    return next((n + 1 for n in range(k, end) if not is_thought(actions[n])), end)
+
+
+def _by_start(simulations: Iterable[Trajectory], *, win: bool) -> Mapping[State, list[Trajectory]]:
+    """The simulations that were won, or lost, by where they started."""
+    out: dict[State, list[Trajectory]] = defaultdict(list)
+    for t in simulations:
+        if _judged(t) and t.win is win:
+            out[t.state(t.n_expert)].append(t)
+    return out
+
+
+def _judged(t: Trajectory) -> bool:
+    """Whether there is an outcome, and an action that led to it."""
+    return len(t) > 0 and not t.stop.infrastructure
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,220 @@
+"""How a history is written for a language model: h_t as pieces of text, a_t marked.
+
+    agentlite   one growing prompt, `Action:…` / `Observation: …`, as both papers ran their experts in a shop
+    chat        the same turns and prompt through a tokenizer's own chat template, for instruct models
+    agentgym    the turns of ScienceWorld for instruct models, its rules a turn of their own, as in AgentGym
+    compact     turns with no prompt text, for tiny models of any environment, which know the rules
+    composite   Agent Q's h_t (Appendix A): the task, the actions so far and the present page; and the same as
+                composite_chat, through a chat template, and as composite_compact, with no prompt text
+
+One renderer serves rollout, training and evaluation (`eefcore.rendering.renderer.Renderer`). Of those above composite the pieces
+of h_t are a prefix of the pieces of h_{t+1} (`Format.grows`), so nothing that was read is ever read anew. Composite
+ones drop earlier pages, and are read anew from the last action on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from eefcore.errors import PolicyError
+from eefcore.plugins import plugin
+from eefcore.rendering import prompts
+from eefcore.types import Example, History, Step
+
+
+class Piece(NamedTuple):
+    """A stretch of the dialogue; `action` is i when it is a_i, and None when the policy only reads it."""
+
+    text: str
+    action: int | None = None
+
+
+class Format(Protocol):
+    """A way to write histories."""
+
+    name: str
+    end: str
+    """What closes an action. The policy writes it, and training teaches it."""
+    grows: bool
+    """Whether h_t is a prefix of h_{t+1}, so that one training row holds all actions of a trajectory."""
+
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t, ending where the policy must write a_t. Action pieces come without `end`."""
+
+
+def conditioned(history: History, phrase: str) -> History:
+    """h_t as if o_0 ended with a line that says `phrase`; an empty phrase says nothing (NAT).
+
+    NAT tells good trajectories from bad ones by a phrase in the prompt. It goes after the task, so that every
+    format and chat template has a place for it.
+    """
+    if not phrase:
+        return history
+    if not history.steps:
+        return msgspec.structs.replace(history, observation=f"{history.observation}\n{phrase}")
+    first, *rest = history.steps
+    said: Step = msgspec.structs.replace(first, observation=f"{first.observation}\n{phrase}")
+    return msgspec.structs.replace(history, steps=(said, *rest))
+
+
+def dialogue(example: Example) -> History:
+    """What is written of an example: all up to its last trained action, as its phrase conditions it."""
+    return conditioned(example.trajectory.history.at(example.trained.stop), example.phrase)
+
+
+class Turns:
+    """Prompt, o_0, a_0, o_1, a_1, …, each between fixed words."""
+
+    grows = True
+
+    def __init__(self, name: str, *, prompt: str, first: str, then: str, end: str) -> None:
+        self.name, self.end = name, end
+        self._first, self._then = prompt + first, then
+
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t as it would be printed."""
+        observations = [*(s.observation for s in history.steps), history.observation]
+        out = [Piece(self._first.format(observations[0]))]
+        for i, step in enumerate(history.steps):
+            out += [Piece(step.action, i), Piece(self._then.format(observations[i + 1]))]
+        return out
+
+
+class Chat:
+    """The turns of a dialogue through `tokenizer.apply_chat_template`: o_t is the user's, a_t the assistant's.
+
+    Raises:
+        PolicyError: the template rewrites earlier turns (some drop old thoughts), so that h_t would
+            not be a prefix of h_{t+1}.
+    """
+
+    grows = True
+
+    def __init__(self, tokenizer: Any, *, prompt: str, agreed: str = "", name: str = "chat") -> None:
+        """What says `prompt` before o_0: in the same turn, or in one of its own that is answered by `agreed`."""
+        self.name, self._tokenizer = name, tokenizer
+        self._before = [("user", prompt), ("assistant", agreed)] if agreed else []
+        self._prompt = "" if agreed else prompt
+        opened = self._render([("user", "o"), ("assistant", "a")], generate=False)
+        asked = self._render([("user", "o")], generate=True)
+        if not opened.startswith(asked + "a"):
+            raise PolicyError(
+                f"the chat template of {tokenizer.name_or_path} puts {opened[len(asked) :][:40]!r} where the "
+                "assistant's words were expected; use format: agentlite"
+            )
+        self._suffix = opened[len(asked) + 1 :]
+        self.end = self._suffix.rstrip("\n") or "\n"
+
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t, each piece what the template adds for one turn."""
+        observations = [*(s.observation for s in history.steps), history.observation]
+        turns = [*self._before, ("user", self._prompt + observations[0])]
+        text = self._render(turns, generate=True)
+        out = [Piece(text)]
+        for i, step in enumerate(history.steps):
+            turns += [("assistant", step.action), ("user", observations[i + 1])]
+            longer = self._render(turns, generate=True)
+            read = text + step.action + self.end
+            if not longer.startswith(read):
+                raise PolicyError(
+                    f"the chat template of {self._tokenizer.name_or_path} rewrites turn {i} once turn {i + 1} "
+                    "is there, so no cache and no mask can be right; use format: agentlite"
+                )
+            out += [Piece(step.action, i), Piece(longer[len(read) :])]
+            text = longer
+        return out
+
+    def _render(self, turns: list[tuple[str, str]], *, generate: bool) -> str:
+        messages = [{"role": role, "content": content} for role, content in turns]
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
+
+
+class Remembered:
+    """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
+
+    o_0 is the task, so it stays; h_0 is o_0 alone. `page` opens o_t and closes with what the policy goes on from.
+    """
+
+    grows = False
+
+    def __init__(self, name: str, *, prompt: str, task: str, page: str, ask: str, end: str) -> None:
+        self.name, self.end = name, end
+        self._task, self._page, self._ask = prompt + task, page, ask
+
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t, its actions as they were written."""
+        if not history.steps:
+            return [Piece(self._task.format(history.observation) + self._ask)]
+        return [
+            Piece(self._task.format(history.steps[0].observation)),
+            *(Piece(step.action, i) for i, step in enumerate(history.steps)),
+            Piece(self._page.format(history.observation) + self._ask),
+        ]
+
+
+class RememberedChat:
+    """`Remembered` as the only user's turn of a chat template; the assistant's is a_t."""
+
+    name = "composite_chat"
+    grows = False
+
+    def __init__(self, tokenizer: Any, *, prompt: str) -> None:
+        chat = Chat(tokenizer, prompt="")
+        self.end = chat.end
+        before, _, after = chat.pieces(History("", _MARK))[0].text.partition(_MARK)
+        if not after:
+            raise PolicyError(
+                f"the chat template of {tokenizer.name_or_path} rewrites what a user says; use format: composite"
+            )
+        opened = before.replace("{", "{{").replace("}", "}}")
+        self._words = Remembered(
+            self.name, prompt=opened, task=prompt + _TASK, page=_PAGE, ask=after, end=self.end
+        )
+
+    def pieces(self, history: History) -> list[Piece]:
+        """h_t, its actions as they were written, each with the mark that closed it."""
+        return self._words.pieces(history)
+
+
+_MARK = "what the user says"
+_TASK, _PAGE = "USER QUERY:\n{}\n\nEXECUTION HISTORY:\n", "\nCURRENT OBSERVATION:\n{}\n"
+
+AGENTLITE = Turns(
+    "agentlite", prompt=prompts.SHOP, first="Task:{}\nAction:", then="Observation: {}\nAction:", end="\n"
+)
+COMPACT = Turns("compact", prompt="", first="{}\n> ", then="{}\n> ", end="\n")
+COMPOSITE = Remembered(
+    "composite", prompt=prompts.COMPOSITE_SHOP, task=_TASK, page=_PAGE, ask="\nNEXT ACTION:\n", end="\n\n"
+)
+COMPOSITE_COMPACT = Remembered(
+    "composite_compact", prompt="", task="{}\n\n", page="{}\n", ask="> ", end="\n\n"
+)
+
+
+def format_named(name: str, tokenizer: Any = None) -> Format:
+    """The format of that name; `chat` needs the tokenizer whose template it speaks.
+
+    `my_package.my_module:format` is what that function makes of the tokenizer: an environment of your own has
+    its own prompt, as in `Turns("mine", prompt=…)` or `Chat(tokenizer, prompt=…)`.
+
+    Raises:
+        PolicyError: no such format.
+        ParamsError: no such function.
+    """
+    if ":" in name:
+        return plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
+    known = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
+    if name == RememberedChat.name:
+        return RememberedChat(tokenizer, prompt=prompts.COMPOSITE_SHOP)
+    if name == "chat":
+        return Chat(tokenizer, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:")
+    if name == "agentgym":
+        return Chat(tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name)
+    if name not in known:
+        raise PolicyError(
+            f"no format {name!r}; choose one of {', '.join((*known, 'chat', 'agentgym', RememberedChat.name))}, or "
+            "my_package.my_module:format"
+        )
+    return known[name]

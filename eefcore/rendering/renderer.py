@@ -1,0 +1,74 @@
+"""Render histories as token ids, by one format and one tokenizer; spans of actions are recorded while rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from eefcore.rendering.formats import Format, format_named
+from eefcore.types import History, Step
+
+
+class Encoded(NamedTuple):
+    """h_t in ids; `spans[i]` is where a_i lies, its end mark included."""
+
+    tokens: list[int]
+    spans: list[tuple[int, int]]
+
+
+class Renderer:
+    """Histories to ids, by one format and one tokenizer."""
+
+    def __init__(self, tokenizer: Any, format: Format) -> None:
+        self.tokenizer, self.format = tokenizer, format
+        self.ids = lru_cache(maxsize=1 << 16)(self._ids)
+        bos = getattr(tokenizer, "bos_token_id", None)
+        adds_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+        self._head = (bos,) if adds_bos else ()
+        self._eos = getattr(tokenizer, "eos_token", None) or ""
+
+    def encode(self, history: History) -> Encoded:
+        """h_t: what a policy has read, and written, when it must write a_t."""
+        tokens, spans = list(self._head), []
+        for text, action in self.format.pieces(history):
+            if action is None:
+                # A chat template writes its own opening mark.
+                ids = self.ids(text)
+                tokens += ids[1:] if not spans and self._head and ids[:1] == self._head else ids
+            else:
+                ids = self.said(history.steps[action])
+                spans.append((len(tokens), len(tokens) + len(ids)))
+                tokens += ids
+        return Encoded(tokens, spans)
+
+    def said(self, step: Step) -> tuple[int, ...]:
+        """The ids of a_t, its end mark included: as they were sampled, if they were."""
+        return step.tokens or self.ids(step.action + self.format.end)
+
+    def length(self, history: History) -> int:
+        """Tokens read and written on the way to h_t: all of it where h_t grows.
+
+        Where it does not, a policy that keeps what it read reads each page once, and each action once more.
+        """
+        if self.format.grows:
+            return len(self.encode(history).tokens)
+        read = len(self.encode(history.at(0)).tokens)
+        for i in range(1, len(history) + 1):
+            tokens, spans = self.encode(history.at(i))
+            start, stop = spans[-1]
+            read += len(tokens) - start + stop - start
+        return read
+
+    def action(self, tokens: Sequence[int]) -> str:
+        """The action that sampled `tokens` say, its end mark, or the model's own end of text, cut off."""
+        said = self.tokenizer.decode(tokens, skip_special_tokens=False)
+        return said.split(self.format.end, 1)[0].removesuffix(self._eos)
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def renderer(tokenizer: Any, format: str) -> Renderer:
+    """The renderer of a tokenizer and the format of that name."""
+    return Renderer(tokenizer, format_named(format, tokenizer))

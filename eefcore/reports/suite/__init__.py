@@ -1,0 +1,1 @@
+"""Compare the methods of a suite over its seeds."""

@@ -1,0 +1,129 @@
+"""Typed JSONL: a header that says what the records are and where they were made, then one a line.
+
+{"eefcore": 1, "kind": "trajectories", "type": "Trajectory", "records": 2, "card": {…}}
+{"history": …, "reward": 1.0}
+{"history": …, "reward": 0.0}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from eefcore.errors import CardMismatch, StoreError
+from eefcore.storage.disk import SCHEMA, Lines, read, write_whole
+from eefcore.types import Card
+
+R = TypeVar("R")
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a file of records.
+
+    Attributes:
+        eefcore: the schema's version.
+        kind: what the records are, in words: `trajectories`, `examples`.
+        type: the class of the records; empty when there are none.
+        records: how many follow.
+        card: the environment they were made in; None where there is none, as in imported data.
+    """
+
+    eefcore: int
+    kind: str
+    type: str
+    records: int
+    card: Card | None
+
+
+class Records(NamedTuple, Generic[R]):
+    """A file of records, read."""
+
+    header: Header
+    list: list[R]
+
+
+def write_records(path: Path, records: Iterable[R], *, kind: str, card: Card | None) -> None:
+    """`path` holds `records`, all of them, or is as it was.
+
+    Raises:
+        StoreError: a record could not be read back; no space; no permission.
+    """
+    kept = list(records)
+    types = sorted({type(r).__name__ for r in kept})
+    if len(types) > 1:
+        raise StoreError(f"{path}: {', '.join(types)} in one file; write one file for each")
+    header = Header(eefcore=SCHEMA, kind=kind, type="".join(types), records=len(kept), card=card)
+    lines = [msgspec.json.encode(header) + b"\n"]
+    if kept:
+        codec = Lines[R](type(kept[0]))
+        lines += [codec.encode(r, f"{path}:{n}") for n, r in enumerate(kept, start=2)]
+    write_whole(path, b"".join(lines))
+
+
+def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Records[R]:
+    """The records of `path`, all of class `type`, made in the environment of `card` if one is given.
+
+    Raises:
+        StoreError: not our file, another schema or class, torn, or a line that does not decode.
+        CardMismatch: made in another environment: the catalogue, the goals, the interface changed.
+    """
+    first, *lines = read(path).splitlines(keepends=True) or [b""]
+    header = _header(path, first)
+    if header.type not in ("", type.__name__):
+        raise StoreError(
+            f"{path}:1: expected {type.__name__} records, got {header.type} ({header.kind!r}); "
+            "was another file meant?"
+        )
+    if card is not None:
+        _same_card(path, card, header.card)
+    whole = sum(line.endswith(b"\n") for line in lines)
+    if whole != header.records or whole != len(lines):
+        raise StoreError(
+            f"{path}:{len(lines) + 1}: torn: expected {header.records} whole records, got {whole}; "
+            "move it away and run its stage again, or copy it again"
+        )
+    codec = Lines[R](type)
+    return Records(header, [codec.decode(line, f"{path}:{n}") for n, line in enumerate(lines, start=2)])
+
+
+class _Mark(msgspec.Struct):
+    eefcore: int
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        version = msgspec.json.decode(line, type=_Mark).eefcore
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise StoreError(
+            f'{path}:1: not a file of ours: expected a header {{"eefcore": {SCHEMA}, …}}, got {line[:60]!r}; '
+            "import foreign data with `eef data import`"
+        ) from error
+    if version != SCHEMA:
+        raise StoreError(
+            f"{path}:1: expected schema {SCHEMA}, got {version}; read it with the eefcore that wrote it, "
+            "or run its stage again"
+        )
+    return Lines[Header](Header).decode(line, f"{path}:1")
+
+
+def _same_card(path: Path, expected: Card, got: Card | None) -> None:
+    if got is None:
+        raise CardMismatch(
+            f"{path}:1: expected records of {expected.name} {expected.key}, got some of no known environment; "
+            "replay them in this one first"
+        )
+    if got.key == expected.key:
+        return
+    facts = {k: (expected.facts.get(k), got.facts.get(k)) for k in sorted({*expected.facts, *got.facts})}
+    differ = [
+        f"{k}: expected {mine!r}, got {theirs!r}" for k, (mine, theirs) in facts.items() if mine != theirs
+    ]
+    if got.name != expected.name:
+        differ.insert(0, f"name: expected {expected.name!r}, got {got.name!r}")
+    raise CardMismatch(
+        f"{path}:1: made in another environment ({'; '.join(differ)}); go back to the data it was made with, "
+        "or make it again with the present one"
+    )

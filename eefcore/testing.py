@@ -1,0 +1,293 @@
+"""Contract test classes for environments, benchmarks and policies: subclass one, and pytest checks the rules.
+
+    class TestToyShop(EnvironmentContract):
+        task, script = "lamp", ("click[Next]", "click[D]", "buy")
+        make = ToyShop
+
+    class TestToyShops(BenchmarkContract):
+        load = ToyShops
+
+    class TestMyPolicy(PolicyContract):
+        ...  # give `make` and `histories`
+
+They are the other half of `eefcore.protocols`; pytest has to be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import pytest
+
+from eefcore.errors import EpisodeOver, PolicyError, UnknownTask
+from eefcore.protocols import Benchmark, Environment, Policy, Reply, Sampling
+from eefcore.types import History, State, Transition
+
+SPLITS = ("train", "dev", "test")
+
+NONSENSE = (
+    "",
+    " ",
+    "\n",
+    "[",
+    "]",
+    "[]",
+    "a[b]",
+    "{}",
+    "\x00",
+    "\ud800",
+    "🛒" * 2000,
+    "x" * 10_000,
+    "click[",
+    "Action:",
+)
+"""Texts that a policy may write and no environment may break on."""
+
+
+class EnvironmentContract:
+    """The rules. A subclass is one environment and one task of it."""
+
+    task: str
+    script: tuple[str, ...]
+    """Actions that end the episode with the last, and not before."""
+
+    def make(self) -> Environment:
+        """A fresh environment. Those made by one test share what their class shares."""
+        raise NotImplementedError
+
+    def test_the_same_actions_give_the_same_observations(self):
+        assert self.play(self.make()) == self.play(self.make())
+
+    def test_one_environment_can_be_played_again(self):
+        env = self.make()
+        assert self.play(env) == self.play(env)
+
+    def test_observations_are_text_and_transitions_are_typed(self):
+        (first,), *rest = self.play(self.make())
+        assert isinstance(first, str)
+        assert all(isinstance(t, Transition) and isinstance(t.observation, str) for t in rest)
+        assert all(isinstance(t.reward, float) and isinstance(t.done, bool) for t in rest)
+
+    def test_restore_continues_as_if_never_left(self):
+        full = self.play(self.make())
+        for i in range(len(self.script)):
+            other = self.make()
+            assert other.restore(State(self.task, self.script[:i])) == full[i][0]
+            assert [other.step(a) for a in self.script[i:]] == full[i + 1 :]
+
+    def test_restore_to_a_snapshot_shows_what_was_seen_there(self):
+        env = self.make()
+        seen, states = [env.reset(self.task)], [env.snapshot()]
+        for action in self.script[:-1]:
+            seen.append(env.step(action).observation)
+            states.append(env.snapshot())
+        for state, observation in reversed([*zip(states, seen, strict=True)]):
+            assert env.restore(state) == observation
+            assert env.snapshot() == state
+            assert self.make().restore(state) == observation
+
+    def test_two_episodes_do_not_touch_each_other(self):
+        alone = self.play(self.make())
+        one, other = self.make(), self.make()
+        one.reset(self.task)
+        other.reset(self.task)
+        for action, expected in zip(self.script, alone[1:], strict=True):
+            assert one.step(action) == expected
+            assert other.step(action) == expected
+
+    def test_snapshot_names_where_we_are(self):
+        env = self.make()
+        env.reset(self.task)
+        assert env.snapshot() == State(self.task)
+        if len(self.script) > 1:
+            env.step(self.script[0])
+            assert env.snapshot() == State(self.task, self.script[:1])
+
+    def test_reward_is_zero_until_done_and_in_the_unit_interval(self):
+        *before, last = self.play(self.make())[1:]
+        assert last.done and 0 <= last.reward <= 1
+        assert all(t.reward == 0 and not t.done for t in before)
+
+    def test_stepping_past_the_end_is_an_error_that_says_what_to_do(self):
+        env = self.make()
+        self.play(env)
+        with pytest.raises(EpisodeOver, match="reset"):
+            env.step(self.script[0])
+        env.reset(self.task)
+        env.step(self.script[0])
+
+    def test_stepping_before_reset_is_an_error_that_says_what_to_do(self):
+        with pytest.raises(EpisodeOver, match="reset"):
+            self.make().step(self.script[0])
+
+    def test_an_unknown_task_is_named(self):
+        with pytest.raises(UnknownTask, match="no such task"):
+            self.make().reset("no such task")
+
+    def test_any_text_is_answered(self):
+        env = self.make()
+        env.reset(self.task)
+        for action in NONSENSE:
+            answer = env.step(action)
+            assert isinstance(answer.observation, str) and not answer.done and answer.reward == 0
+
+    def play(self, env: Environment) -> list[tuple]:
+        """(o_0,), and what each action of the script was answered."""
+        return [(env.reset(self.task),), *(env.step(action) for action in self.script)]
+
+
+class BenchmarkContract:
+    """The rules of what is around an environment, of `eefcore.protocols.Benchmark`. A subclass loads one."""
+
+    def load(self) -> Benchmark:
+        """A benchmark with tasks in every split, the same each time."""
+        raise NotImplementedError
+
+    def test_a_task_is_in_one_split_and_once(self):
+        told = self.load()
+        ids = [task for split in SPLITS for task in told.tasks(split)]
+        assert all(told.tasks(split) for split in SPLITS) and len(set(ids)) == len(ids)
+
+    def test_loaded_again_it_is_the_same(self):
+        one, other = self.load(), self.load()
+        assert one.card == other.card and one.card.key == other.card.key
+        assert [one.tasks(split) for split in SPLITS] == [other.tasks(split) for split in SPLITS]
+        task = one.tasks("test")[0]
+        assert one.instruction(task) == other.instruction(task)
+        assert one.make().reset(task) == other.make().reset(task)
+
+    def test_every_task_can_be_started_and_says_what_it_asks_for(self):
+        told = self.load()
+        env = told.make()
+        for task in (task for split in SPLITS for task in told.tasks(split)):
+            assert env.reset(task) and told.instruction(task)
+            assert env.snapshot() == State(task)
+
+    def test_an_episode_is_limited(self):
+        assert isinstance(self.load().max_turns, int) and self.load().max_turns > 0
+
+    def test_skills_name_actions_of_the_history_each_once_and_in_order(self):
+        told = self.load()
+        env, task = told.make(), told.tasks("train")[0]
+        history = History(task, env.reset(task))
+        for action in NONSENSE[: told.max_turns]:
+            history = history.then(action, env.step(action).observation)
+        for name, skill in told.skills.items():
+            assert name and not [*skill(history.at(0))]
+            found = [*skill(history)]
+            assert found == sorted({*found} & {*range(len(history))})
+
+
+def answered(policy: Policy, questions: Mapping[Hashable, tuple[History, Sampling]]) -> dict[Hashable, Reply]:
+    """Every answer to `questions`, asked together; each episode is closed once it has answered."""
+    for episode, (history, sampling) in questions.items():
+        policy.ask(episode, history, sampling)
+    replies: dict[Hashable, Reply] = {}
+    while came := policy.answers():
+        for episode, reply in came:
+            assert episode not in replies, f"{episode!r} was answered twice"
+            replies[episode] = reply
+            policy.close(episode)
+    return replies
+
+
+def played(
+    policy: Policy, starts: Sequence[History], samplings: Sequence[Sampling], turns: int
+) -> dict[int, History]:
+    """Each start after `turns` more actions, or fewer if one was none; all are played together."""
+    histories = dict(enumerate(starts))
+    for i, history in histories.items():
+        policy.ask(i, history, samplings[i])
+    while came := policy.answers():
+        for i, reply in came:
+            if reply.stop is None:
+                seen = f"you said: {reply.action[:12]}"
+                histories[i] = histories[i].then(reply.action, seen, reply.tokens, reply.logps)
+            if reply.stop is not None or len(histories[i]) - len(starts[i]) == turns:
+                policy.close(i)
+            else:
+                policy.ask(i, histories[i], samplings[i])
+    return histories
+
+
+class PolicyContract:
+    """Give `make`, a policy, and `histories`, some that it can answer, all of them different."""
+
+    turns = 3
+
+    def make(self) -> Policy:
+        raise NotImplementedError
+
+    @property
+    def histories(self) -> Sequence[History]:
+        raise NotImplementedError
+
+    def samplings(self, n: int, temperature: float = 1.0) -> list[Sampling]:
+        return [Sampling(temperature, 1000 + i) for i in range(n)]
+
+    def questions(self) -> dict[Hashable, tuple[History, Sampling]]:
+        asked = zip(self.histories, self.samplings(len(self.histories)), strict=True)
+        return {f"e{i}": question for i, question in enumerate(asked)}
+
+    def test_it_has_a_name(self):
+        assert self.make().name
+
+    def test_nothing_asked_nothing_answered(self):
+        assert list(self.make().answers()) == []
+
+    def test_every_question_is_answered_once_and_none_is_invented(self):
+        policy, questions = self.make(), self.questions()
+        assert answered(policy, questions).keys() == questions.keys()
+        assert list(policy.answers()) == []
+
+    def test_an_answer_holds_an_action_or_says_why_not(self):
+        for reply in answered(self.make(), self.questions()).values():
+            assert reply.stop is not None or reply.action.strip()
+            assert len(reply.tokens) == len(reply.logps)
+            assert all(p <= 0 for p in reply.logps)
+
+    def test_equal_seeds_draw_equal_actions(self):
+        first, again = (answered(self.make(), self.questions()) for _ in range(2))
+        assert actions(first) == actions(again)
+
+    def test_the_rest_of_the_batch_does_not_matter(self):
+        together = answered(self.make(), self.questions())
+        alone = self.make()
+        for episode, question in reversed(self.questions().items()):
+            assert actions(answered(alone, {episode: question})) == actions({episode: together[episode]})
+
+    def test_an_episode_goes_on_after_its_answer(self):
+        starts = self.histories
+        samplings = self.samplings(len(starts))
+        together = played(self.make(), starts, samplings, self.turns)
+        for i, start in enumerate(starts):
+            alone = played(self.make(), [start], [samplings[i]], self.turns)
+            assert alone[0].actions == together[i].actions
+
+    def test_what_is_kept_between_turns_changes_nothing(self):
+        starts, samplings = self.histories, self.samplings(len(self.histories))
+        for i, history in played(self.make(), starts, samplings, self.turns).items():
+            for t in range(len(starts[i]), len(history)):
+                step = history.steps[t]
+                fresh = answered(self.make(), {"fresh": (history.at(t), samplings[i])})["fresh"]
+                assert (fresh.action, fresh.tokens) == (step.action, step.tokens)
+                assert fresh.logps == pytest.approx(step.logps, abs=1e-4)
+
+    def test_a_closed_episode_is_forgotten(self):
+        policy, (history, *_) = self.make(), self.histories
+        policy.ask("gone", history, Sampling())
+        policy.close("gone")
+        assert list(policy.answers()) == []
+        policy.close("never seen")
+        assert answered(policy, {"gone": (history, Sampling())}).keys() == {"gone"}
+
+    def test_a_second_open_question_is_an_error(self):
+        policy, (history, *_) = self.make(), self.histories
+        policy.ask("e", history, Sampling())
+        with pytest.raises(PolicyError, match="twice"):
+            policy.ask("e", history, Sampling())
+
+
+def actions(replies: Mapping[Hashable, Reply]) -> dict[Hashable, tuple[str, tuple[int, ...], str | None]]:
+    """What was said, without the last bits of floats."""
+    return {e: (r.action, r.tokens, r.stop) for e, r in replies.items()}

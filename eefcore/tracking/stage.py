@@ -1,0 +1,380 @@
+"""A stage at work: its folder, what it reads, what it logs, and the record it leaves.
+
+    stage = Stage.open(run=…, label="explore#1", notebook="05_explore", params={…}, inputs={"model": …})
+    …                       cells; a kill leaves the partial folder, and a rerun continues its journals
+    stage.finish()          one rename, and the stage is done
+
+Everything goes to files in the stage's folder first and to W&B second (`eefcore.tracking.wandb_run`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from tqdm.auto import tqdm
+
+from eefcore.errors import ParamsError, StoreError
+from eefcore.storage import stages
+from eefcore.storage.cost import Cost
+from eefcore.storage.disk import read, told, write_whole
+from eefcore.storage.journal import Journal
+from eefcore.storage.metrics_log import Logbook
+from eefcore.storage.stages import Progress, StageRecord
+from eefcore.tracking import wandb_run
+from eefcore.tracking.identity import identity
+from eefcore.tracking.provenance import check_portable, packages
+from eefcore.tracking.wandb_run import Segment, SyncReport
+from eefcore.types import Card, Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Bar", "Stage", "SyncReport", "sync"]
+
+R = TypeVar("R")
+
+ARTIFACT_BYTES = 5_000_000
+"""The largest file of a stage that is copied to W&B; models are not."""
+
+_BEAT = 1.0  # seconds between two notes of how long a stage has worked
+
+_open: dict[Path, Stage] = {}
+"""Stages at work in this process: running the opening cell once more takes its stage up again."""
+
+
+class Stage:
+    """One stage at work. As a context manager it finishes by itself; an error leaves the partial folder."""
+
+    def __init__(
+        self,
+        run: str,
+        label: str,
+        notebook: str,
+        params: dict[str, Any],
+        inputs: dict[str, Path],
+        identities: dict[str, str],
+        claim: stages.Claim,
+    ) -> None:
+        self.run, self.label, self.notebook = run, label, notebook
+        self.params, self.inputs, self.identities = params, inputs, identities
+        self.identity = identity(notebook, params, identities)
+        self._final, self._claim = stages.stage_folder(run, label, self.identity), claim
+        if stages.recorded(self._final):
+            stages.publish(self._final)
+        self._ended, self._shown_again = False, stages.finished(self._final)
+        self._cost, self._card = Cost(), None
+        self._opened, self._started = time.monotonic(), datetime.now(UTC)
+        self._beaten, self._bars = -_BEAT, []
+        with told("work in", self._final.parent):
+            self._partial.mkdir(parents=True, exist_ok=True)
+        if self._shown_again:
+            self._recall()
+        self._earlier = _attempts(self._partial)
+        self.attempt = len(self._earlier) + 1
+        self._logbook = Logbook(self._partial / "metrics.partial.jsonl", self.attempt)
+        self.beat()
+        self._segment = Segment(
+            stages.results_root(), run, label, notebook, self._config(), disabled=self._shown_again
+        )
+
+    @classmethod
+    def open(
+        cls, *, run: str, label: str, notebook: str, params: Mapping[str, Any], inputs: Mapping[str, Path]
+    ) -> Stage:
+        """The stage, at work: new, or taken up where a kill left it, or finished before and shown again.
+
+        An input is the folder of a finished stage, or a committed one, known by its files.
+
+        Raises:
+            StoreError: another process works on it; an input is not there; no permission.
+            ParamsError: a parameter holds an absolute path or a secret.
+        """
+        check_portable(params)
+        identities = {name: stages.input_identity(path) for name, path in inputs.items()}
+        final = stages.stage_folder(run, label, identity(notebook, params, identities))
+        if final in _open:
+            _open[final].abandon()
+        claim = stages.Claim(final)
+        try:
+            stage = cls(run, label, notebook, dict(params), dict(inputs), identities, claim)
+        except BaseException:
+            claim.release()
+            raise
+        _open[final] = stage
+        return stage
+
+    # -------------------------------------------------------------------------- what it reads and writes
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes; once finished, where it is."""
+        done = self._ended and stages.finished(self._final)
+        return self._final if done else stages.partial_folder(self._final)
+
+    def input(self, name: str) -> Path:
+        """The folder of a finished stage that this one reads."""
+        if name not in self.inputs:
+            raise ParamsError(
+                f"{self.label}: no input {name!r}; it was opened with {', '.join(self.inputs) or 'none'}. "
+                "Name it where the stage is opened"
+            )
+        return self.inputs[name]
+
+    def journal(self, name: str, fingerprint: str = "", type: type[R] = Trajectory) -> Journal[R]:
+        """Long work that a rerun continues; the folder already stands for the parameters and inputs."""
+        return Journal(self._partial / f"{name}.journal.jsonl", type, fingerprint)
+
+    def progress(self, total: int, what: str) -> Bar:
+        """A bar here, and `progress.json` for who watches from outside."""
+        bar = Bar(self, total, what)
+        self._bars.append(bar)
+        return bar
+
+    # -------------------------------------------------------------------------- what it tells
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Numbers of the whole stage, or of one `step` of a curve; each key has a row in results/README.md."""
+        self._at_work()
+        kept = self._logbook.add(metrics, step)
+        self._segment.log(kept, step)
+        self.beat()
+
+    def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """`tables/<name>.csv`."""
+        kept, text = [list(row) for row in rows], io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(kept)
+        write_whole(self._partial / "tables" / f"{name}.csv", text.getvalue().encode())
+        self._segment.table(name, columns, kept)
+        self.beat()
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """`figures/<name>.png` and `.svg`, and of a `Plot` the numbers it draws, `.csv`."""
+        from eefcore.figures.plots import files  # matplotlib is there: someone made the figure
+
+        path = self._partial / "figures" / name
+        for ending, content in files(figure).items():
+            write_whole(path.with_name(f"{name}.{ending}"), content)
+        self._segment.image(name, path.with_name(f"{name}.png"))
+        self.beat()
+
+    def text(self, name: str, text: str) -> None:
+        """`texts/<name>.txt`: a dialogue to read."""
+        write_whole(self._partial / "texts" / f"{name}.txt", text.encode("utf-8", "replace"))
+        self._segment.text(name, text)
+        self.beat()
+
+    def cost(self, cost: Cost) -> None:
+        """Add to what the stage cost. Its seconds are its own wall time, whatever `cost` says."""
+        self._cost += cost
+
+    def card(self, card: Card) -> None:
+        """The environment its numbers were measured in."""
+        self._card = card
+
+    # -------------------------------------------------------------------------- how it ends
+
+    @property
+    def seconds(self) -> float:
+        """At work: this attempt, and what earlier ones noted before they were killed."""
+        return sum(a.seconds for a in self._earlier) + time.monotonic() - self._opened
+
+    def finish(self) -> StageRecord:
+        """Done: the folder gets its name, W&B its artefact. A stage finished before keeps its first record."""
+        if self._ended and stages.finished(self._final):
+            return stages.record(self._final)
+        self._at_work()
+        if self._shown_again:
+            return self._finish_again()
+        record = self._record()
+        points = self._logbook.points()
+        self._logbook.close(self._partial / "metrics.jsonl")
+        stages.write_record(self._partial, record)
+        stages.publish(self._final)
+        self._ended = True
+        for point in points:
+            if point.attempt < self.attempt:
+                self._segment.log(point.metrics, point.step)
+        small = [
+            p for p in sorted(self._final.iterdir()) if p.is_file() and p.stat().st_size <= ARTIFACT_BYTES
+        ]
+        self._segment.finish(
+            self._final.name,
+            self.notebook,
+            [p for p in small if not p.name.endswith(".journal.jsonl")],
+            {
+                "identity": self.identity,
+                "inputs": self.identities,
+                "card": self._card.key if self._card else None,
+            },
+        )
+        self._close()
+        return record
+
+    def abandon(self) -> None:
+        """Stop without a result; the partial folder stays for the next attempt."""
+        if not self._ended:
+            self.beat(now=True)
+            self._segment.abandon()
+            self._close()
+            self._ended = True
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    def beat(self, *, now: bool = False) -> None:
+        """Note for later attempts how long this one has worked, once a second at most."""
+        elapsed = time.monotonic() - self._opened
+        if now or elapsed - self._beaten >= _BEAT:
+            self._beaten = elapsed
+            attempts = [*self._earlier, _Attempt(self._started, elapsed)]
+            write_whole(self._partial / "attempts.json", msgspec.json.encode(attempts), sync=False)
+
+    def _at_work(self) -> None:
+        if self._ended:
+            raise StoreError(
+                f"{self.label}: expected a stage at work, but it has ended; run the cell that opens it again"
+            )
+
+    @property
+    def _partial(self) -> Path:
+        """Where it writes, while it is at work."""
+        self._at_work()
+        return stages.partial_folder(self._final)
+
+    def _record(self) -> StageRecord:
+        seconds = self.seconds
+        cost = msgspec.structs.replace(self._cost, seconds=seconds)
+        self.log({f"cost/{name}": getattr(cost, name) for name in cost.__struct_fields__})
+        return StageRecord(
+            label=self.label,
+            notebook=self.notebook,
+            params=self.params,
+            inputs=self.identities,
+            identity=self.identity,
+            card=self._card,
+            cost=cost,
+            metrics=self._logbook.latest(),
+            packages=packages(),
+            seconds=seconds,
+            attempts=self.attempt,
+            started=(self._earlier or [_Attempt(self._started, 0.0)])[0].started,
+            finished=datetime.now(UTC),
+        )
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            **self.params,
+            "identity": self.identity,
+            "inputs": self.identities,
+            "attempt": self.attempt,
+            "packages": packages(),
+        }
+
+    def _recall(self) -> None:
+        """The journals of the finished stage, so that showing it again is quick."""
+        warnings.warn(
+            f"{self.label} is finished already ({self._final.name}): this shows it again and keeps the record as it "
+            "is; for other results change a parameter",
+            stacklevel=4,
+        )
+        for path in self._final.glob("*.journal.jsonl"):
+            write_whole(self._partial / path.name, read(path))
+
+    def _finish_again(self) -> StageRecord:
+        shutil.rmtree(self._partial)
+        self._ended = True
+        self._close()
+        return stages.record(self.folder)
+
+    def _close(self) -> None:
+        for bar in self._bars:
+            bar.close()
+        self._claim.release()
+        _open.pop(self._final, None)
+
+
+def sync(runs: Sequence[str], *, dry_run: bool = False) -> SyncReport:
+    """Upload the complete offline segments of `runs` to W&B, each once; with `dry_run` only say which.
+
+    Raises:
+        TrackingError: there is no key.
+    """
+    for run in runs:
+        stages.run_folder(run)  # refuses what is no name of a run
+    return wandb_run.sync(stages.results_root(), runs, dry_run=dry_run)
+
+
+class Bar:
+    """How far a long thing is; call it with how many more are done."""
+
+    def __init__(self, stage: Stage, total: int, what: str) -> None:
+        self._stage, self._total, self._what, self._done = stage, total, what, 0
+        self._bar = tqdm(total=total, desc=what)
+        self._told = -_BEAT
+        self._tell()
+
+    def __call__(self, n: int = 1) -> None:
+        """`n` more are done."""
+        self._done += n
+        self._bar.update(n)
+        if time.monotonic() - self._told >= _BEAT / 2 or self._done >= self._total:
+            self._tell()
+
+    def at(self, done: int) -> None:
+        """So many are done in all, those of an attempt before this one among them."""
+        self(done - self._done)
+
+    def more(self, n: int) -> None:
+        """`n` more are to be done than was said."""
+        self._total += n
+        self._bar.total = self._total
+        self._bar.refresh()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+        self._bar.close()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        now = Progress(self._what, self._done, self._total, self._stage.seconds)
+        write_whole(self._stage.folder / "progress.json", msgspec.json.encode(now), sync=False)
+        self._stage.beat()
+
+
+# ------------------------------------------------------------------------------ what surrounds it
+
+
+class _Attempt(msgspec.Struct, frozen=True):
+    started: datetime
+    seconds: float
+
+
+def _attempts(folder: Path) -> list[_Attempt]:
+    path = folder / "attempts.json"
+    return msgspec.json.decode(read(path), type=list[_Attempt]) if path.exists() else []

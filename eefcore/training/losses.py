@@ -1,0 +1,80 @@
+"""log π of what was written, and the losses made of it: L_SFT (EEF §3.2) and L_DPO (Agent Q eq. 4, 5).
+
+    tokens        t_0    t_1    t_2    t_3
+    labels        –      –      t_2    t_3       – is IGNORE: read, not trained
+    logits        z_0    z_1    z_2    z_3       z_l scores t_{l+1}
+    predicted     –      t_2    t_3    –         labels moved one to the left
+
+so that log π(t_2 | t_0 t_1) is read off z_1. The shift happens here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from eefcore.training.rows import IGNORE
+
+
+def predicted(labels: Tensor) -> Tensor:
+    """What the logits of each position are to say, [B, L]: the label of the next one, IGNORE at the end."""
+    return torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORE)], dim=1)
+
+
+def token_logp(logits: Tensor, targets: Tensor) -> Tensor:
+    """log π of each target under the logits of its own position; 0 where it is IGNORE.
+
+    Shapes [N, V] and [N] to [N]. Computed in float32 whatever the logits are in.
+    """
+    return -F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="none")
+
+
+def sequence_logp(logits: Tensor, labels: Tensor) -> Tensor:
+    """Σ_l m_l log π(t_l | t_<l) of each row, shape [B]; logits [B, L, V], labels [B, L] not shifted."""
+    each = token_logp(logits.flatten(0, 1), predicted(labels).flatten())
+    return each.view_as(labels).sum(dim=1)
+
+
+def sft_loss(logits: Tensor, labels: Tensor, n_trained_tokens: Tensor | int) -> Tensor:
+    """L_SFT / n: −Σ_l m_l log π(t_l | t_<l) over all rows given, divided by `n_trained_tokens`, a scalar.
+
+    The paper sums over a trajectory and does not say how a batch is averaged. We divide by the number
+    of trained tokens of the *global* batch, over all its micro-batches and devices: the losses of the
+    parts then add up to the loss of the whole, and each trained token weighs the same.
+    """
+    return -sequence_logp(logits, labels).sum() / n_trained_tokens
+
+
+class DPO(NamedTuple):
+    """What direct preference optimisation makes of B pairs; each has shape [B].
+
+    Attributes:
+        loss: −log σ(margin).
+        margin: β (log π/π_ref)(a^w) − β (log π/π_ref)(a^l), the implicit reward's difference; 0 where π is π_ref.
+    """
+
+    loss: Tensor
+    margin: Tensor
+
+
+def dpo_loss(
+    chosen: Tensor, rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, *, beta: float
+) -> DPO:
+    """−log σ(β log π(a^w|h)/π_ref(a^w|h) − β log π(a^l|h)/π_ref(a^l|h)) of each pair (Agent Q eq. 4).
+
+    Given whole trajectories, whose log π is the sum over their actions' tokens and over no observation's,
+    it is the trajectory DPO of Agent Q eq. 5 and of ETO: the environment's part of the likelihood is the
+    same under π and π_ref, and drops out.
+
+    Args:
+        chosen: log π of the trained tokens of each chosen side, summed (`sequence_logp`), [B].
+        rejected: the same of the rejected sides.
+        reference_chosen: the same under π_ref, from the data and not from a model.
+        reference_rejected: the same of the rejected sides.
+        beta: how strongly to stay near π_ref.
+    """
+    margin = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
+    return DPO(-F.logsigmoid(margin), margin)

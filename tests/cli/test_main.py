@@ -1,0 +1,231 @@
+"""The command line: help that reads well and comes at once, errors without a traceback, plans and records."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.workspaces import KNOBS, OPEN, write_notebook, write_params
+
+from eefcore.runs.open_stage import planned
+from eefcore.storage import stages
+from eefcore.storage.records import read_records, write_records
+from eefcore.types import Example, History, Step, Trajectory
+
+EEF = Path(sys.executable).with_name("eef")
+
+
+def eef(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [EEF, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "200", "WANDB_MODE": "disabled"} | environment,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_names_every_command():
+    said = eef("--help").stdout
+    assert "eef run params/quickstart.yaml" in said
+    for command in ("run", "suite", "data", "show", "report", "sync"):
+        assert f" {command} " in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "suite",
+        "show",
+        "report",
+        "sync",
+        "data",
+        "data generate",
+        "data import",
+        "data export",
+        "data sciworld",
+    ],
+)
+def test_every_command_has_help(command):
+    done = eef(*command.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: eef {command}" in done.stdout
+
+
+def test_help_comes_at_once():
+    """In the processor's time: the machine may be busy with other tests."""
+
+    def seconds() -> float:
+        begin = resource.getrusage(resource.RUSAGE_CHILDREN)
+        eef("--help")
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_the_command_line_loads_nothing_heavy():
+    code = "import sys, eefcore.cli.main; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "transformers", "numpy", "papermill", "wandb", "matplotlib", "yaml"} & set(loaded)
+
+
+def test_a_dry_run_prints_the_plan_and_starts_nothing(demo):
+    done = eef("run", demo, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for node in planned(demo):
+        (line,) = [line for line in done.stdout.splitlines() if node.folder.name in line]
+        assert "to do" in line
+    explored = next(n for n in planned(demo) if n.params.get("M") == 5)
+    (line,) = [line for line in done.stdout.splitlines() if explored.folder.name in line]
+    assert "EEF" in line and "train.1, expert" in line and "M=5" in line and "seed=3" in line
+    assert "20 stages, 20 to do. Nothing was started." in done.stdout
+    assert not (demo.parents[1] / "results").exists()
+
+
+def test_a_params_file_that_does_not_fit_is_one_clear_line(demo):
+    done = eef("run", write_params(demo.parents[1], "run: a\nmethod: {}"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("ParamsError: ") and "did you mean 'methods'?" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_a_run_a_failure_and_what_show_says(demo):
+    text = "run: a\nstages: {report: {trouble: raise}}\nmethods: {SFT POS: {iterations: 1}}"
+    done = eef("run", write_params(demo.parents[1], text))
+    assert done.returncode == 1
+    assert "6 stages · 5 done · 1 failed" in done.stdout
+    assert done.stderr.startswith("StageFailed: a: report (07_report): cell [4]")
+    assert f"with: eef run {demo}" in done.stderr and "Traceback" not in done.stderr
+    shown = eef("show", "a")
+    assert shown.returncode == 0, shown.stderr
+    for label in ("expert", "select.1", "train.1", "evaluate.1", "evaluate.test"):
+        assert f"\n{label}-" in shown.stdout
+    assert "value" in shown.stdout
+
+
+def test_a_report_is_built_again_from_the_records(demo):
+    write_notebook(
+        demo.parents[1],
+        "07_report",
+        OPEN.format(name="07_report"),
+        """
+        import os
+        from eefcore.storage.stages import run_folder
+        text = " ".join([os.environ["EEF_TEST_WORD"], title, *sorted(stage.inputs)])
+        (run_folder(run) / "report.html").write_text(text)
+        stage.finish()
+        """.replace("        ", ""),
+        parameters=KNOBS["07_report"],
+    )
+    text = "run: a\nstages: {report: {title: T}}\nmethods: {EEF: {iterations: 1}}"
+    path = demo.parents[1] / "results" / "a" / "report.html"
+    done = eef("run", write_params(demo.parents[1], text), EEF_TEST_WORD="first")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("Report: results/a/report.html\n")
+    first = path.read_text()
+    assert first == "first T EEF/dev1 EEF/experts EEF/model1 EEF/select1 EEF/test"
+
+    demo.unlink()
+    records = stages.stages("a")
+    done = eef("report", "a", EEF_TEST_WORD="second")
+    assert done.returncode == 0, done.stderr
+    assert path.read_text() == first.replace("first", "second")
+    assert stages.stages("a") == records
+
+
+def test_a_report_is_written_for_wandb_and_published(demo):
+    write_notebook(
+        demo.parents[1],
+        "07_report",
+        OPEN.format(name="07_report"),
+        """
+        from eefcore.reports import document
+        from eefcore.storage.stages import run_folder
+        document.write(run_folder(run) / document.FILE, document.Document(title, "a headline", (), ()))
+        (stage.folder / "report.md").write_text("a headline")
+        stage.finish()
+        """.replace("        ", ""),
+        parameters=KNOBS["07_report"],
+    )
+    text = "run: a\nmethods: {EEF: {iterations: 1}}"
+    done = eef("run", write_params(demo.parents[1], text))
+    assert done.returncode == 0, done.stderr
+
+    done = eef("report", "a", "--wandb", "--publish")
+    assert done.returncode == 0, done.stderr
+    assert "W&B Report: results/a/report.wandb.json, published by `eef sync`\n" in done.stdout
+    assert done.stdout.endswith("Published: results/published/a\n")
+    results = demo.parents[1] / "results"
+    assert "a headline" in (results / "a" / "report.wandb.json").read_text()
+    assert (results / "published" / "a" / "report.md").read_text() == "a headline"
+
+    done = eef("sync", "a", "--dry-run")
+    assert "results/a/report.wandb.json: when there is a W&B key\n" in done.stdout
+
+
+def test_a_run_without_a_report_has_none_to_build(demo):
+    done = eef("report", "nosuch")
+    assert done.returncode == 1 and "no report was made; finish the run" in done.stderr
+
+
+def test_a_run_that_is_not_there(demo):
+    done = eef("show", "nosuch")
+    assert (
+        done.returncode == 1 and "no finished stage; runs are named as in their params files" in done.stderr
+    )
+
+
+def test_data_is_generated_in_the_official_format(tmp_path):
+    done = eef("data", "generate", tmp_path / "shop", "--products", 200, "--tasks", 10, "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'shop'}: 200 products, 10 tasks" in done.stdout
+    assert len(json.loads((tmp_path / "shop" / "items_shuffle.json").read_text())) == 200
+
+
+def test_data_goes_out_and_comes_back(tmp_path):
+    history = History("t", "bought", (Step("a shop", "search[lamp]"), Step("a list", "click[Buy Now]")))
+    example = Example(Trajectory(history=history, reward=1.0), first=1)
+    write_records(tmp_path / "examples.jsonl", [example], kind="examples", card=None)
+    done = eef("data", "export", tmp_path / "examples.jsonl", tmp_path / "chats.jsonl")
+    assert done.returncode == 0, done.stderr
+    (chat,) = map(json.loads, (tmp_path / "chats.jsonl").read_text().splitlines())
+    assert [m.get("weight") for m in chat["messages"]] == [None, 0, None, 1]
+
+    (tmp_path / "rewards.json").write_text('{"0": 1.0}')
+    arguments = ["--rewards", tmp_path / "rewards.json", "--source", "me", "--money", 0.25]
+    done = eef("data", "import", tmp_path / "chats.jsonl", tmp_path / "back.jsonl", *arguments)
+    assert done.returncode == 0, done.stderr
+    (back,) = read_records(tmp_path / "back.jsonl", Trajectory).list
+    assert (back.actions, back.reward, back.source, back.money) == (
+        example.trajectory.actions,
+        1.0,
+        "me",
+        0.25,
+    )
+
+
+def test_what_is_not_there_is_not_synced(demo):
+    done = eef("sync", "nosuch", "--dry-run")
+    assert done.returncode == 0 and done.stdout == "0 uploaded, 0 already, 0 incomplete, 0 failed\n"
+
+
+@pytest.mark.parametrize("given", ["", "3"])
+def test_threads_are_sane_unless_the_shell_says_otherwise(demo, given):
+    code = "import os, eefcore.cli.main as c; c.app = lambda: print(os.environ['OMP_NUM_THREADS']); c.main()"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | (
+        {"OMP_NUM_THREADS": given} if given else {}
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert said.stdout.strip() == (given or "1")

@@ -1,0 +1,324 @@
+"""Composite actions (Agent Q Appendix A): what the environment reads of them, how they are remembered, what is trained."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from functools import cache
+
+import msgspec
+import pytest
+import torch
+from helpers.byte_tokenizer import CHATML, byte_tokenizer
+from helpers.sft_runs import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore import envs
+from eefcore.actions import Parts, command, commands, thought, written
+from eefcore.envs.composite import CompositeBenchmark
+from eefcore.errors import MaskError
+from eefcore.experts import registry
+from eefcore.experts.players import demonstrate
+from eefcore.experts.webshop import shop
+from eefcore.experts.webshop.composed import Composed, composed, parted
+from eefcore.experts.webshop.composed_skills import ACTING
+from eefcore.experts.webshop.view import BACK, call
+from eefcore.protocols import Reply
+from eefcore.rendering.critic_prompts import parsed
+from eefcore.rendering.formats import COMPOSITE, COMPOSITE_COMPACT, RememberedChat, format_named
+from eefcore.rendering.renderer import Renderer
+from eefcore.search.guard import classed
+from eefcore.testing import BenchmarkContract, EnvironmentContract
+from eefcore.training import dpo, references, rows
+from eefcore.training.losses import sequence_logp
+from eefcore.training.rows import IGNORE
+from eefcore.types import Example, History, Preference, Step, Trajectory
+
+FIRST = written(Parts("It is there.", "next", "Turned.", "look, buy."))
+H = History("t", "page 3", (Step("a hat", FIRST), Step("page 2", written(Parts("", "buy hat", "")))))
+
+
+def test_an_action_is_a_line_a_part_and_the_command_is_what_is_done():
+    assert FIRST == "PLAN: look, buy.\nTHOUGHT: It is there.\nCOMMAND: next\nEXPLANATION: Turned."
+    assert (command(FIRST), thought(FIRST)) == ("next", "It is there.")
+    assert written(Parts("", "buy hat", "")) == "COMMAND: buy hat"
+    assert commands(H).actions == ("next", "buy hat")
+
+
+@given(st.text())
+def test_what_has_no_command_is_one(said):
+    assert command(said) == said or "COMMAND:" in said
+
+
+def test_of_two_commands_the_first_is_done():
+    assert command("COMMAND:  a [b] \nCOMMAND: c") == "a [b]"
+
+
+class TestEnvironment(EnvironmentContract):
+    """A wrapped shop keeps to the contract; its states are those of whole actions."""
+
+    world = property(lambda self: small())
+    task = property(lambda self: self.world.tasks("train")[0])
+    script = property(lambda self: naive(self.world, self.task))
+
+    def make(self):
+        return self.world.make()
+
+
+@cache
+def small() -> CompositeBenchmark:
+    return envs.load("webshop_mini+composite", sizes="6/3/3", seed=1)
+
+
+@cache
+def naive(world: CompositeBenchmark, task: str) -> tuple[str, ...]:
+    (shown,) = demonstrate(world, Composed(shop.shopper(world.inner, "naive")), [task])
+    return shown.actions
+
+
+class TestShop(BenchmarkContract):
+    def load(self):
+        return small()
+
+    def test_its_card_is_another_and_its_turns_are_known_unloaded(self):
+        plain = envs.load("webshop_mini", sizes="6/3/3", seed=1)
+        assert (self.load().card.name, self.load().card.facts) == ("webshop+composite", plain.card.facts)
+        assert envs.turns("webshop_mini+composite", data="", sizes="6/3/3", seed=1) == plain.max_turns
+
+    def test_buying_is_irreversible_whatever_is_thought_of_it(self):
+        unsafe = classed(self.load())
+        buys = 'click[{"button": "Buy Now"}]'
+        assert unsafe(buys) and unsafe(written(Parts("It fits.", buys, "Bought.")))
+        assert not unsafe(written(Parts(buys, 'click[{"button": "red"}]', "")))
+
+    def test_its_skills_are_told_by_commands(self):
+        turn, think = 'click[{"button": "Next >"}]', 'Think[{"response": "x"}]'
+        h = History("t", "o", tuple(Step("o", written(Parts(turn, a, ""))) for a in (think, turn)))
+        assert [*self.load().skills["Next"](h)] == [1]
+
+
+@pytest.fixture(scope="module")
+def world() -> CompositeBenchmark:
+    return envs.load("webshop_mini+composite", sizes="30/3/3", seed=1)
+
+
+@pytest.mark.parametrize("strength", ["strong", "naive"])
+def test_a_composed_expert_does_what_it_would_have_done(world, strength):
+    """Same commands, same rewards, and the mistakes are marked where they are made; the way back is the way there."""
+    shopper = shop.shopper(world.inner, strength)
+    plain = [*demonstrate(world.inner, shopper, world.tasks("train")[:12])]
+    mine = [*demonstrate(world, Composed(shopper), world.tasks("train")[:12])]
+    assert [t.reward for t in mine] == [t.reward for t in plain]
+    for a, b in zip(mine, plain, strict=True):
+        assert composed(b.history) == a.history
+        assert parted(a.history) == b.history
+        assert {m.kind for m in a.marks} == {m.kind for m in b.marks}
+
+
+def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
+    shown = registry.skills(world, world.tasks("train"), n=240, seed=0)
+    assert {len(s.example.trained) for s in shown} == {1}
+    assert {s.name for s in shown} >= {"shop", "page", "rank", "options", "verdict"}
+    for s in shown:
+        if s.name == "verdict":
+            said = s.example.trajectory.actions[-1]
+            of_the_last = " ".join(s.example.trajectory.actions[:-1]).rpartition("Went back.")[2]
+            assert command(said) == (
+                "2" if "closest" in of_the_last or "there is no " in of_the_last else "1"
+            )
+
+
+ID = r"B0[A-Z]{8}"
+
+
+def listed(t: Trajectory) -> list[tuple[str, str]]:
+    """Product ids and titles, of all the results pages that were seen."""
+    seen = "\n".join([*(s.observation for s in t.history.steps), t.history.observation])
+    return re.findall(rf"\[({ID})\] \n(.*) \n", seen)
+
+
+def in_the_shops_ids(t: Trajectory, world: CompositeBenchmark) -> Trajectory:
+    """What is told in other ids, in those of the products with these titles."""
+    catalogue = world.inner.shop.catalogue
+    by_title = {catalogue[asin].title: asin for asin in catalogue.asins}
+    known = {id: by_title[title] for id, title in listed(t)}
+    return registry.retold(t, lambda text: re.sub(ID, lambda found: known.get(found[0], found[0]), text))
+
+
+def test_a_critic_is_shown_wins_and_failures_of_who_turned_the_page(world):
+    """A base that saw failures alone would tell an episode by its Next."""
+    shown = registry.skills(world, world.tasks("train"), n=800, seed=3)
+    told = [s.example.trajectory.actions for s in shown if s.name == "verdict"]
+    judged = Counter(command(a[-1]) for a in told if "Next >" in " ".join(map(command, a)))
+    assert min(judged["1"], judged["2"]) > 0.25 * judged.total()
+
+
+def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(world):
+    """The way out where nothing fits, if it is among what is offered; else what is left."""
+    perfect, ways = Composed(shop.shopper(world.inner, "perfect")), 0
+    for s in registry.skills(world, world.tasks("train"), n=400, seed=2):
+        if s.name != "rank":
+            continue
+        t = in_the_shops_ids(s.example.trajectory, world)
+        asked = t.history.at(s.example.first)
+        page, listed = asked.observation.split("\nDo not act yet.")
+        options = re.findall(r"^\d\. (.*)$", listed, re.M)
+        named = command(t.actions[-1])
+        assert options[parsed(Reply(t.actions[-1]), options)] == named
+        out = command(perfect.act(msgspec.structs.replace(asked, observation=page)))
+        if out in options and out in (call("click", "Next >"), call("click", BACK)):
+            assert named == out
+            ways += 1
+    assert ways > 20
+
+
+def test_a_base_can_only_copy_product_ids(world):
+    """Most are not of the shop, two dialogues rarely give a product the same one, and what is clicked was seen."""
+    catalogue, ids = world.inner.shop.catalogue, defaultdict(list)
+    for s in registry.skills(world, world.tasks("train"), n=200, seed=0):
+        history, i = s.example.trajectory.history, s.example.first
+        for id, title in listed(s.example.trajectory):
+            ids[title].append(id)
+        if s.name != "refused" and (clicked := re.search(ID, command(history.actions[i]))):
+            assert clicked[0] in history.steps[i].observation
+    met = [id for each in ids.values() for id in each]
+    assert sum(id in catalogue for id in met) < 0.5 * len(met)
+    assert len({*met}) > 0.5 * len(met)
+
+
+def test_a_base_is_shown_a_way_out_now_and_then_where_nothing_fits(world):
+    """And nowhere else: `Next >` and `Back to Search` after a judgement that nothing here is right."""
+    settled = tried = 0
+    for s in registry.skills(world, world.tasks("train"), n=900, seed=1):
+        if s.name in ACTING:
+            action = s.example.trajectory.actions[s.example.first]
+            out = command(action) in (call("click", "Next >"), call("click", BACK))
+            tried += out
+            settled += "closest" in action or ("there is no " in action and not out)
+            assert not (out and "fits. I should" in action.replace("None fits. I should", ""))
+    assert 0.1 < tried / (tried + settled) < 0.3
+
+
+# ------------------------------------------------------------------------------ how it is written and trained
+
+BYTES = byte_tokenizer(CHATML, special=("<|im_start|>", "<|im_end|>"))
+PLAIN = Renderer(byte_tokenizer(), COMPOSITE_COMPACT)  # whose ids the tiny model of the training tests has
+
+
+def test_h_t_is_the_task_the_actions_and_the_present_page():
+    assert [p.action for p in COMPOSITE_COMPACT.pieces(H)] == [None, 0, 1, None]
+    renderer = Renderer(BYTES, COMPOSITE_COMPACT)
+    tokens, spans = renderer.encode(H)
+    assert BYTES.decode(tokens) == f"a hat\n\n{FIRST}\n\nCOMMAND: buy hat\n\npage 3\n> "
+    assert [BYTES.decode(tokens[a:b]) for a, b in spans] == [FIRST + "\n\n", "COMMAND: buy hat\n\n"]
+    assert BYTES.decode(renderer.encode(H.at(0)).tokens) == "a hat\n\n> "
+
+
+@pytest.mark.parametrize("name", ["composite", "composite_chat"])
+def test_a_large_model_is_told_the_same_and_how_to_answer(name):
+    written_as = format_named(name, BYTES)
+    text = BYTES.decode(Renderer(BYTES, written_as).encode(H).tokens)
+    assert text.count("a hat") == text.count(FIRST) == text.count("page 3") == 1 and "page 2" not in text
+    assert "COMMAND: one command" in text and '{"product": words}' in text
+    if name == "composite_chat":
+        assert text.startswith("<|im_start|>user\n") and text.endswith("<|im_start|>assistant\n")
+
+
+def example(first=0, until=None) -> Example:
+    return Example(Trajectory(history=H, reward=1.0), first, until)
+
+
+def test_a_row_an_action_after_its_own_history_and_nothing_else_is_trained():
+    one, other = rows.rows(example(), Renderer(BYTES, COMPOSITE_COMPACT))
+    assert rows.show_mask(*one, BYTES.decode) == f"a hat\n\n> «{FIRST}\n\n»"
+    assert rows.show_mask(*other, BYTES.decode) == f"a hat\n\n{FIRST}\n\npage 2\n> «COMMAND: buy hat\n\n»"
+    assert rows.rows(example(1), Renderer(BYTES, COMPOSITE_COMPACT)) == [other]
+    assert rows.rows(example(0, 1), Renderer(BYTES, COMPOSITE_COMPACT)) == [one]
+    with pytest.raises(MaskError, match="ask for `rows`"):
+        rows.row(example(), Renderer(BYTES, COMPOSITE_COMPACT))
+
+
+def test_too_long_rows_are_refused_one_by_one():
+    renderer = Renderer(BYTES, COMPOSITE_COMPACT)
+    one, other = rows.rows(example(), renderer)
+    assert rows.fitted([example()], renderer, context=len(one.tokens)) == ([one], 1)
+    assert rows.fitted([example()], renderer, context=len(other.tokens)) == ([one, other], 0)
+
+
+def test_sampled_ids_are_kept_and_checked():
+    ids = tuple(BYTES("COMMAND: buy hat\n\n")["input_ids"])
+    h = History("t", "bye", (Step("a hat", "COMMAND: buy hat", ids, (-0.5,) * len(ids)),))
+    renderer = Renderer(BYTES, COMPOSITE_COMPACT)
+    (row,) = rows.rows(Example(Trajectory(history=h, reward=1.0)), renderer)
+    assert tuple(t for t in row.labels if t != IGNORE) == ids
+    wrong = History("t", "bye", (Step("a hat", "COMMAND: buy cap", ids, (-0.5,) * len(ids)),))
+    with pytest.raises(MaskError, match="its tokens say 'COMMAND: buy hat'"):
+        rows.rows(Example(Trajectory(history=wrong, reward=1.0)), renderer)
+
+
+def test_what_is_read_and_written_on_the_way_counts_actions_twice_and_pages_once():
+    """By hand, a character a token: o_0 and its mark; a_0, again a_0, o_1; a_1, again a_1, o_2."""
+    expected = len("a hat\n\n> ") + 2 * len(FIRST + "\n\n") + len("page 2\n> ")
+    expected += 2 * len("COMMAND: buy hat\n\n") + len("page 3\n> ")
+    assert Renderer(BYTES, COMPOSITE_COMPACT).length(H) == expected
+
+
+def test_eq_10_the_likelihood_of_an_action_is_that_of_all_its_parts():
+    """log π(a_1|h_1) = log π(plan|h) + log π(thought|h, plan) + log π(command|…) + log π(explanation|…)."""
+    model = tiny()
+    (row,) = rows.rows(example(0, 1), PLAIN)
+    with torch.no_grad():
+        logits = model(torch.tensor([row.tokens])).logits
+    whole = sequence_logp(logits, torch.tensor([row.labels])).item()
+    parts, start = [], len(row.tokens) - row.n_trained
+    for part in (
+        "PLAN: look, buy.\n",
+        "THOUGHT: It is there.\n",
+        "COMMAND: next\n",
+        "EXPLANATION: Turned.\n\n",
+    ):
+        labels = [IGNORE] * len(row.tokens)
+        labels[start : start + len(part)] = row.tokens[start : start + len(part)]
+        parts.append(sequence_logp(logits, torch.tensor([labels])).item())
+        start += len(part)
+    assert start == len(row.tokens) and all(p < 0 for p in parts)
+    assert whole == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_eq_5_over_rows_by_hand(tmp_path):
+    """Two actions against one, a row each: −log σ(β Σ_t log π/π_ref (w) − β Σ_t log π/π_ref (l)) with stored π_ref."""
+    model, lost = tiny(), History("t", "bye", (Step("a hat", "COMMAND: nap"),))
+    n_chosen, n_rejected = len(FIRST + "\n\nCOMMAND: buy hat\n\n"), len("COMMAND: nap\n\n")
+    pair = Preference(
+        chosen=example(),
+        rejected=Example(Trajectory(history=lost, reward=0.0)),
+        margin=1.0,
+        chosen_logps=(-5.5,) * n_chosen,
+        rejected_logps=(-5.25,) * n_rejected,
+    )
+    (ids,) = references.pairs([pair], PLAIN)
+    assert (len(ids.chosen), len(ids.rejected)) == (2, 1)
+
+    def logp(side):
+        with torch.no_grad():
+            return sum(
+                sequence_logp(model(torch.tensor([r.tokens])).logits, torch.tensor([r.labels])).item()
+                for r in side
+            )
+
+    chosen = 0.1 * (logp(ids.chosen) + 5.5 * n_chosen)
+    rejected = 0.1 * (logp(ids.rejected) + 5.25 * n_rejected)
+    trained = dpo.train_dpo(
+        model, [ids], pad_id=0, beta=0.1, epochs=1, batch_size=1, learning_rate=0.0, seed=0, out=tmp_path
+    )
+    assert trained.curves.loss == [pytest.approx(math.log1p(math.exp(rejected - chosen)), rel=1e-3)]
+    assert trained.curves.chosen == [pytest.approx(chosen, rel=1e-3, abs=1e-4)]
+    assert trained.curves.rejected == [pytest.approx(rejected, rel=1e-3, abs=1e-4)]
+    assert trained.cost.tokens_trained == n_chosen + n_rejected
+
+
+def test_the_chat_form_needs_a_template_that_keeps_what_the_user_says():
+    assert RememberedChat(BYTES, prompt="Shop.\n").end == format_named("chat", BYTES).end
+    assert COMPOSITE.grows is COMPOSITE_COMPACT.grows is False

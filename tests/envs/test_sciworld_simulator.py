@@ -1,0 +1,375 @@
+"""The simulator repeats itself: over worlds, over processes, and as its own package has it; worlds are each alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from helpers.sciworld_gold import GOLDEN_FILE, Gold, played, read
+
+from eefcore.envs.sciworld.jvm import FLAGS, JavaError
+from eefcore.envs.sciworld.simulator import Seen, Simulator
+from eefcore.envs.sciworld.tasks import SCIWORLD, Task
+from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
+from eefcore.errors import SimulatorError
+
+pytestmark = [pytest.mark.java, pytest.mark.xdist_group("jvm")]
+
+GOLD = list(read(GOLDEN_FILE))
+BEES = Task("grow-fruit", 0)  # which draw lots at every step
+ROAM = [
+    "wait1",
+    "open door",
+    "0",
+    "look around",
+    "open door",
+    "1",
+    "go to kitchen",
+    "go to outside",
+    "inventory",
+]
+
+
+def show(simulator: Simulator, task: Task, actions: list[str]) -> list[Seen]:
+    """Everything that is seen, o_0 first."""
+    world = simulator.load(*task)
+    seen = [world.seen, *(simulator.step(world, action) for action in actions)]
+    simulator.forget(world)
+    return seen
+
+
+def wild(gold: Gold, n: int, seed: int) -> list[str]:
+    """Actions of an episode in any order, and some that ask or fail."""
+    return random.Random(seed).choices([*gold.actions, *ROAM, "focus on", "mix", "2"], k=n)
+
+
+def same(gold: Gold, again: Gold) -> None:
+    """What the file has is what is seen now, its score included; the first difference is told."""
+    for i, (action, *there) in enumerate(zip(gold.actions, gold.observations, gold.scores, strict=True)):
+        assert [again.observations[i], again.scores[i]] == there, f"{gold.task}: after {i}, {action!r}"
+    if gold.first is not None:
+        assert gold.first in (again.first, again.first.partition("\n")[2])
+
+
+@pytest.mark.parametrize("gold", GOLD, ids=lambda gold: gold.task.kind)
+def test_gold_on_file_is_seen_again(simulator, gold):
+    assert gold.scores[-1] == 100
+    same(gold, played(simulator, gold.task, gold.actions))
+
+
+def test_the_file_has_every_kind_and_is_small():
+    assert [gold.task.kind for gold in GOLD] == [*SCIWORLD]
+    assert GOLDEN_FILE.stat().st_size < 100_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_gold_of_others_is_seen_again(simulator):
+    if not (name := os.environ.get("EEF_SCIWORLD_GOLD")):
+        pytest.skip(
+            "EEF_SCIWORLD_GOLD names no file: JSON lines of task, variation, actions, observations, scores"
+        )
+    for gold in read(Path(name)):
+        same(gold, played(simulator, gold.task, gold.actions))
+
+
+def test_a_difference_to_the_file_is_noticed(simulator):
+    gold = GOLD[-1]
+    again = played(simulator, gold.task, gold.actions)
+    with pytest.raises(AssertionError, match=r"after 1, "):
+        same(gold, again._replace(scores=[again.scores[0], 7, *again.scores[2:]]))
+    with pytest.raises(AssertionError, match=r"after 2, "):
+        same(gold, again._replace(observations=[*again.observations[:2], "", *again.observations[3:]]))
+
+
+def test_three_loads_show_the_same(simulator):
+    for gold in GOLD[::7]:
+        actions = wild(gold, 15, seed=1)
+        first, *again = (show(simulator, gold.task, actions) for _ in range(3))
+        assert [seen == first for seen in again] == [True, True]
+
+
+@pytest.mark.slow
+def test_three_loads_in_two_processes_show_the_same(simulator):
+    """In another order, so that what was loaded before can't matter."""
+    plays = [(gold.task, wild(gold, 30, seed)) for gold in GOLD for seed in (0, 1)]
+    here = [show(simulator, *play) for play in plays]
+    other = Simulator()
+    try:
+        order = random.Random(0).sample([*range(len(plays))] * 3, 3 * len(plays))
+        assert [i for i in order if show(other, *plays[i]) != here[i]] == []
+    finally:
+        other.close()
+    order = random.Random(1).sample([*range(len(plays))] * 2, 2 * len(plays))
+    assert [i for i in order if show(simulator, *plays[i]) != here[i]] == []
+
+
+def test_heat_flows_the_same_way_each_time(simulator):
+    """The reproducer of the simulator's issue 33: half of such runs in a stock Java make no steam."""
+    actions = ["open door to kitchen", "go to kitchen", "pour counter into sink", "activate sink"]
+    actions += ["use lighter on drawer", "look around"]
+    runs = [show(simulator, Task("boil", 0), actions) for _ in range(8)]
+    assert all(run == runs[0] for run in runs)
+    assert "a burned drawer, a substance called steam." in runs[0][-1].observation
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        tuple(flag for flag in FLAGS if flag != "-XX:hashCode=2"),
+        tuple(flag.replace("hashCode=2", "hashCode=5") for flag in FLAGS),
+    ],
+    ids=["not given", "another"],
+)
+def test_without_the_flag_nothing_is_started(flags):
+    before = javas()
+    with pytest.raises(
+        SimulatorError, match=r"identity hash codes are \[.*expected \[1, 1\].* unset _JAVA_OPTIONS"
+    ):
+        Simulator(flags)
+    assert javas() == before
+
+
+def test_the_users_java_options_can_not_undo_the_flag_unnoticed(monkeypatch):
+    monkeypatch.setenv("_JAVA_OPTIONS", "-XX:+UnlockExperimentalVMOptions -XX:hashCode=5")
+    with pytest.raises(SimulatorError, match="this Java does not heed -XX:hashCode=2"):
+        Simulator()
+
+
+def test_worlds_side_by_side_are_each_alone(simulator):
+    """Bees draw lots from one `Random` for all, and new things are numbered by one counter."""
+    plays = [
+        (BEES, ["wait"] * 4),
+        (GOLD[14].task, GOLD[14].actions),
+        (BEES, ["wait"] * 4),
+        (GOLD[0].task, GOLD[0].actions),
+    ]
+    alone = [show(simulator, *play) for play in plays]
+    worlds = [simulator.load(*task) for task, _ in plays]
+    together = [[world.seen] for world in worlds]
+    turns = [i for i, (_, actions) in enumerate(plays) for _ in actions]
+    random.Random(0).shuffle(turns)
+    for i in turns:
+        together[i].append(simulator.step(worlds[i], plays[i][1][len(together[i]) - 1]))
+    for world in worlds:
+        simulator.forget(world)
+    assert together == alone
+
+
+def test_a_gold_path_in_between_changes_nothing(simulator):
+    alone = show(simulator, BEES, ["wait"] * 2)
+    world = simulator.load(*BEES)
+    seen = [world.seen, simulator.step(world, "wait")]
+    assert simulator.gold("find-non-living-thing", 2)[-1].startswith("move ")
+    assert [*seen, simulator.step(world, "wait")] == alone
+    simulator.forget(world)
+
+
+def test_threads_take_turns(simulator):
+    plays = [(gold.task, gold.actions) for gold in GOLD[10:14]]
+    alone = [show(simulator, *play) for play in plays]
+    together: dict[int, list[Seen]] = {}
+    threads = [
+        threading.Thread(target=lambda i=i: together.update({i: show(simulator, *plays[i])}))
+        for i in range(len(plays))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[i] for i in range(len(plays))] == alone
+
+
+def test_a_loaded_world_has_a_score_of_its_own(simulator):
+    """After a win the simulator's own interface would tell the winner's, until something is done."""
+    won = GOLD[11]
+    assert show(simulator, won.task, won.actions)[-1] == Seen(won.observations[-1], 100, True)
+    first, task, objects = show(simulator, GOLD[0].task, ["task", "objects"])
+    assert first.score == 0 and not first.completed
+    assert task[1:] == objects[1:] == first[1:]
+    assert task.observation.startswith("Task description:\nYour task is to boil")
+
+
+def test_what_is_free_speaks_of_its_own_world(simulator):
+    one, other = (simulator.load(*gold.task) for gold in (GOLD[0], GOLD[4]))
+    simulator.step(other, "open door")
+    told = [simulator.step(world, "task").observation for world in (one, other)]
+    assert told == [f"Task description:\n{w.interface.getTaskDescription()}" for w in (one, other)]
+    assert told[0] != told[1]
+
+
+def test_an_exception_of_the_simulator_is_a_failure_for_good(simulator):
+    class Broken:
+        def step(self, command: str) -> Seen:
+            raise JavaError("java.util.NoSuchElementException: None.get")
+
+    world = simulator.load(*GOLD[0].task)
+    working, world.interface = world.interface, Broken()
+    assert simulator.step(world, "mix") == Seen("java.util.NoSuchElementException: None.get", -100, True)
+    world.interface = working
+    simulator.forget(world)
+
+
+def test_no_file_is_left_and_no_folder_held(simulator, tmp_path, monkeypatch):
+    """The simulator would write object_type_ids.tsv wherever it is started, at each new kind of thing."""
+    monkeypatch.chdir(tmp_path)
+    show(simulator, Task("measure-melting-point-known-substance", 5), ["look around"])
+    process = psutil.Process(simulator.jvm.pid)
+    assert process.cwd() == os.path.abspath(os.sep)
+    assert not [p for p in (tmp_path, Path(process.cwd())) if (p / "object_type_ids.tsv").exists()]
+    assert not [f.path for f in process.open_files() if f.path.endswith(".tsv")]
+
+
+def test_many_worlds_take_little_memory(simulator):
+    """128 stand in one process by default. The benchmark plays more."""
+    worlds = [simulator.load(*GOLD[i % len(GOLD)].task) for i in range(60)]
+    resident = psutil.Process(simulator.jvm.pid).memory_info().rss
+    for world in worlds:
+        simulator.forget(world)
+    assert resident < 400e6
+
+
+@pytest.mark.slow
+def test_steps_are_those_of_the_package(simulator):
+    """Its own environment, in a Java with the same flags: observations and scores to the letter."""
+    plays = [(gold.task, [*gold.actions[:9], *wild(gold, 4, 3)]) for gold in GOLD[::5]]
+    plays.append(
+        (GOLD[0].task, ["objects", "help", "task", "open door", "", "open", "go", "focus on agent", "wait1"])
+    )
+    code = """
+import json, sys
+from scienceworld import ScienceWorldEnv
+env = ScienceWorldEnv("", envStepLimit=10**9)
+for (task, variation), actions in json.load(sys.stdin):
+    env.load(task, variation, "")
+    env.step("look around")
+    print(json.dumps([(o, i["score"]) for o, _, _, i in map(env.step, actions)]))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(plays),
+        env=os.environ | {"JAVA_TOOL_OPTIONS": " ".join(FLAGS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = [
+        [tuple(seen) for seen in json.loads(line)] for line in told.stdout.splitlines() if line[:1] == "["
+    ]
+    assert [[seen[:2] for seen in show(simulator, *play)[1:]] for play in plays] == theirs
+
+
+@pytest.fixture
+def fresh() -> Iterator[Worlds]:
+    """Worlds in which nobody stands anywhere yet."""
+    with closing(Worlds()) as worlds:
+        yield worlds
+
+
+class TestWorlds:
+    def test_a_state_is_remembered_and_its_world_taken_on_from_there(self, fresh, monkeypatch):
+        steps = counted(monkeypatch)
+        memory, actions = Memory(), tuple(GOLD[12].actions)
+        ends = [fresh.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)]
+        assert [seen.observation for seen in ends[1:]] == GOLD[12].observations
+        told = ["look around", *actions]  # each once, behind the look around of the load
+        assert steps == told
+        assert [
+            fresh.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)
+        ] == ends
+        assert steps == told
+
+    def test_a_way_back_is_played_again_and_compared(self, fresh, monkeypatch):
+        memory, actions = Memory(), tuple(GOLD[12].actions)
+        fresh.look(Place(GOLD[12].task, actions[:4]), memory)
+        steps = counted(monkeypatch)
+        fresh.look(Place(GOLD[12].task, (*actions[:2], "inventory")), memory)
+        assert steps == ["look around", *actions[:2], "inventory"]
+
+    def test_a_simulator_that_dies_is_replaced_and_the_state_is_the_same(self):
+        worlds, memory, place = Worlds(), Memory(), Place(GOLD[12].task, tuple(GOLD[12].actions[:3]))
+        worlds.look(Place(place.task, place.commands[:2]), memory)
+        (pid,) = worlds.pids
+        psutil.Process(pid).kill()
+        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+        assert worlds.look(place, memory).observation == GOLD[12].observations[2]
+        assert worlds.pids and worlds.pids != (pid,)
+        worlds.close()
+        assert worlds.pids == ()
+
+    def test_memory_and_standing_worlds_are_bounded(self, worlds):
+        memory, few = Memory(size=3), [Place(GOLD[12].task, ("wait1",) * n) for n in range(6)]
+        for place in few:
+            memory.keep(place, Seen("x", 0, False))
+        assert [memory.recall(place) is not None for place in few] == [False] * 3 + [True] * 3
+        assert len(worlds._standing) <= 128
+
+    @pytest.mark.slow
+    def test_several_simulators_show_the_same_to_several_threads(self):
+        worlds, seen = Worlds(simulators=2), {}
+        places = [Place(gold.task, tuple(gold.actions[:5])) for gold in GOLD[:8]]
+
+        def look(first: int) -> None:
+            for i in range(first, len(places), 2):
+                seen[i] = worlds.look(places[i], Memory()).observation
+
+        threads = [threading.Thread(target=look, args=(first,)) for first in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(worlds.pids) == 2
+        assert [seen[i] for i in range(len(places))] == [gold.observations[4] for gold in GOLD[:8]]
+        worlds.close()
+
+
+@pytest.mark.slow
+def test_a_restore_takes_a_load_and_its_steps_and_hardly_more():
+    """Of what the simulator takes it can save nothing, in a new world; the milliseconds are the benchmark's to tell."""
+    long = [gold for gold in GOLD if len(gold.actions) > 20]
+    worlds = Worlds(warm=0)
+    java = psutil.Process(worlds.simulator().jvm.pid)
+
+    def seconds(work: Callable[[], object]) -> float:
+        before = sum(java.cpu_times()[:2]) + time.process_time()
+        work()
+        return sum(java.cpu_times()[:2]) + time.process_time() - before
+
+    def bare() -> None:
+        for gold in long:
+            show(worlds.simulator(), gold.task, gold.actions[:20])
+
+    def restored() -> None:
+        for gold in long:
+            worlds.look(Place(gold.task, tuple(gold.actions[:20])), Memory())
+
+    rounds = [(seconds(bare), seconds(restored)) for _ in range(4)][1:]  # the first compiles
+    worlds.close()
+    assert min(there for _, there in rounds) < 1.5 * min(here for here, _ in rounds)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What simulators are told from here on."""
+    told, step = [], Simulator.step
+
+    def counting(self: Simulator, world: object, command: str) -> Seen:
+        told.append(command)
+        return step(self, world, command)
+
+    monkeypatch.setattr(Simulator, "step", counting)
+    return told
+
+
+def javas() -> set[int]:
+    """Java processes of ours."""
+    return {p.pid for p in psutil.Process().children(recursive=True) if "java" in p.name()}

@@ -1,0 +1,214 @@
+"""A folder of official files made into tasks, splits, a card and environments."""
+
+import itertools
+import json
+import re
+
+import pytest
+
+from eefcore.envs.webshop import Sizes, WebShopBenchmark
+from eefcore.errors import DataError, LeakageError, ParamsError, UnknownTask
+from eefcore.rollout.rollout import replayed
+from eefcore.types import History, State, Trajectory
+
+WORDS = ("soft", "warm", "thick", "light", "plain")
+
+
+def item(i):
+    return {
+        "asin": f"B{i:09}",
+        "name": f"{WORDS[i % 5]} towel number {WORDS[i // 5]}",
+        "full_description": "a towel",
+        "pricing": f"${5 + i}.50",
+        "images": ["x"],
+        "product_category": "Home › Bath › Towels",
+        "average_rating": "",
+        "small_description": ["made of cotton"],
+        "customization_options": {"Color": [{"value": "Red"}, {"value": "Blue"}]},
+        "category": "garden",
+        "query": "towels",
+        "page": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shop")
+    items = [item(i) for i in range(20)]
+    ins = {
+        p["asin"]: {
+            "attributes": ["cotton"],
+            "instruction": f"Find me {p['name']}",
+            "instruction_attributes": ["cotton"],
+        }
+        for p in items
+    }
+    human = {
+        p["asin"]: [
+            {
+                "instruction": f"i want {p['name']}",
+                "instruction_attributes": ["cotton"],
+                "instruction_options": ["red"],
+            }
+        ]
+        for p in items
+    }
+    for name, content in (("items_shuffle_20", items), ("items_ins_v2_20", ins), ("items_human_ins", human)):
+        (path / f"{name}.json").write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def load(folder, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+
+    def loaded(**options):
+        return WebShopBenchmark.load(folder, cache=cache, **options)
+
+    return loaded
+
+
+def test_tasks_are_hashes_in_splits_of_the_usual_sizes(load):
+    bench = load()
+    assert [len(bench.tasks(split)) for split in ("train", "dev", "test")] == [13, 2, 5]
+    assert all(re.fullmatch(r"[0-9a-f]{12}", i) for i in bench.tasks("train"))
+    assert load().splits == bench.splits
+    assert bench.max_turns == 20 and set(bench.skills) == {"Next", "Back"}
+
+
+def test_instructions_and_goals(load):
+    bench = load()
+    for task_id in bench.tasks("test"):
+        assert bench.instruction(task_id) == bench.goal(task_id).instruction == bench.make().reset(task_id)
+        assert bench.instruction(task_id).startswith("i want ")
+
+
+def test_synthetic_goals_and_the_other_interfaces(load):
+    bench = load(goals="synthetic", interface="text_rich", sizes=Sizes(test=10, dev=4))
+    assert [len(bench.tasks(split)) for split in ("train", "dev", "test")] == [26, 4, 10]
+    assert bench.max_turns == 100
+    assert bench.make().reset(bench.tasks("dev")[0]).startswith("WebShop\nInstruction: \nFind me ")
+    apart = load(goals="synthetic", sizes=Sizes(test=10, dev=4), hold_out_products=True)
+    bought = [{apart.goal(i).asin for i in apart.tasks(split)} for split in ("train", "dev", "test")]
+    assert not any(a & b for a, b in itertools.combinations(bought, 2))
+
+
+def test_what_is_wanted_can_be_won(load):
+    bench = load()
+    env, task_id = bench.make(), bench.tasks("train")[0]
+    goal = bench.goal(task_id)
+    env.reset(task_id)
+    for action in (f'search[{{"product": "{goal.name}"}}]', f'click[{{"button": "{goal.asin}"}}]'):
+        env.step(action)
+    env.step('click[{"button": "red"}]')
+    assert env.step('click[{"button": "Buy Now"}]') == ("shopping is finished.", 1.0, True)
+
+
+def test_environments_of_a_benchmark_share_their_snapshots(load):
+    bench = load()
+    env, task_id = bench.make(), bench.tasks("train")[0]
+    env.reset(task_id)
+    seen = env.step('search[{"product": "towel"}]').observation
+    state = env.snapshot()
+    asked = []
+    bench.interface.act, act = (lambda *a: asked.append(a)), bench.interface.act
+    assert bench.make().restore(state) == seen and not asked
+    bench.interface.act = act
+
+
+def test_a_recorded_trajectory_is_replayed(load):
+    bench = load()
+    env, task_id = bench.make(), bench.tasks("test")[0]
+    history = History(task_id, env.reset(task_id))
+    for action in ('search[{"product": "warm"}]', 'Finish[{"response": "no"}]'):
+        history = history.then(action, env.step(action).observation)
+    trajectory = Trajectory(history=history, reward=0.0)
+    assert replayed(bench.make(), trajectory) is trajectory
+
+
+def test_the_card_tells_everything_a_number_depends_on(load):
+    base = load().card
+    assert base.name == "webshop" and base.key == load().card.key
+    facts = base.facts
+    assert facts["products"] == 20 and facts["goals"] == "human" and facts["n_goals"] == 20
+    assert facts["tagger"] == "letters" and facts["interface"] == "agentlite" and facts["price_seed"] == 233
+    others = [
+        load(goals="synthetic"),
+        load(interface="text"),
+        load(arrows=False),
+        load(item_lines=False),
+        load(seed=1),
+        load(sizes=Sizes(test=1, dev=1)),
+    ]
+    assert len({base.key, *(bench.card.key for bench in others)}) == 7
+
+
+def test_splits_file_of_the_folder_is_used_and_checked(load, folder):
+    bench = load()
+    ids = sorted(bench.goals)
+    file = folder / "splits.json"
+    try:
+        file.write_text(json.dumps({"train": ids[:2], "dev": ids[2:3], "test": ids[3:4]}))
+        assert load().tasks("train") == tuple(ids[:2])
+        assert len(load(sizes=Sizes(3, 3)).tasks("test")) == 3
+        file.write_text(json.dumps({"train": ids[:2], "dev": [], "test": ids[:1]}))
+        with pytest.raises(LeakageError, match=ids[0]):
+            load()
+    finally:
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"interface": "html"}, ParamsError, "interface 'html'; choose one of agentlite, text, text_rich"),
+        ({"goals": "mine"}, ParamsError, "goals 'mine'; choose one of human, synthetic"),
+        ({"tagger": "no_such_model"}, DataError, "no_such_model"),
+        ({"sizes": Sizes(test=15, dev=15)}, DataError, "15 test and 15 dev goals out of 20"),
+    ],
+)
+def test_what_can_not_be_loaded(load, options, error, message):
+    with pytest.raises(error, match=message):
+        load(**options)
+
+
+def test_a_splits_file_that_is_not_there(load, tmp_path):
+    with pytest.raises(DataError, match="no splits file"):
+        load(splits_file=tmp_path / "mine.json")
+
+
+def test_goals_that_are_there_twice(load, folder):
+    other = folder / "items_human_ins_2.json"
+    other.write_text("{}")
+    try:
+        with pytest.raises(
+            DataError, match=r"exactly one items_human_ins\*\.json, got items_human_ins.json, items"
+        ):
+            load()
+    finally:
+        other.unlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{}", "not one human goal is about its 20 products"), (None, "got none")]
+)
+def test_goals_that_are_not_there(load, folder, content, message):
+    file = folder / "items_human_ins.json"
+    kept = file.read_text()
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    try:
+        with pytest.raises(DataError, match=message):
+            load()
+    finally:
+        file.write_text(kept)
+
+
+def test_unknown_names_are_named(load):
+    bench = load()
+    with pytest.raises(ParamsError, match="'valid'; choose one of"):
+        bench.tasks("valid")
+    for ask in (bench.instruction, bench.goal, bench.make().reset, lambda i: bench.make().restore(State(i))):
+        with pytest.raises(UnknownTask, match="'nobody' among 20"):
+            ask("nobody")

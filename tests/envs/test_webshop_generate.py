@@ -1,0 +1,221 @@
+"""Generated shops: the official format, and tasks that need what their kind says, whatever the seed and the size."""
+
+import json
+from collections import Counter
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eefcore.envs.webshop import Sizes, WebShopBenchmark
+from eefcore.envs.webshop.generate import FILES, SHARES, write_catalogue
+from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
+from eefcore.errors import DataError
+from eefcore.experts.players import demonstrate
+from eefcore.experts.webshop import shop
+
+PER_PAGE = 3
+PAGE = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
+TRAPPED = {"back", "back_next"}
+SEEDS = st.integers(0, 10**6)
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def made(tmp_path_factory):
+    """A new shop, loaded; its products and tasks as told."""
+
+    def make(*, tasks=8, seed=0, products=None, shares=None):
+        folder = tmp_path_factory.mktemp("made")
+        write_catalogue(folder, products=products or 10 * tasks, tasks=tasks, seed=seed, shares=shares)
+        return WebShopBenchmark.load(folder, cache=folder / "cache", sizes=Sizes(0, 0), seed=seed)
+
+    return make
+
+
+def found(benchmark, task):
+    """What a buyer's search finds for the task: the attributes asked for, and the noun."""
+    goal = benchmark.goal(task)
+    return benchmark.shop.catalogue.search(" ".join((*goal.attributes, goal.query)))
+
+
+def check_kinds(benchmark):
+    """Each task by the page of its target, and by what looks right before it."""
+    judge, kinds = shop.judge(benchmark), shop.kinds(benchmark)
+    for task, goal in benchmark.goals.items():
+        listed = found(benchmark, task)
+        place, kind = listed.index(goal.asin), kinds[task]
+        assert place // PER_PAGE + 1 == PAGE[kind], (task, kind, place)
+        assert judge(task, goal.asin) is None
+        fit = [a for a in listed[:place] if judge(task, a) is None]
+        assert len(fit) == (kind in TRAPPED), (task, kind)
+        for trap in fit:
+            options = {v for values in benchmark.shop.catalogue[trap].options.values() for v in values}
+            assert not set(goal.options) <= options  # only its options say that it is wrong
+            assert listed.index(trap) < PER_PAGE
+    return Counter(kinds.values())
+
+
+def wins(benchmark, strength):
+    """Tasks won by the shopper of that strength."""
+    expert = shop.shopper(benchmark, strength)
+    return {t.task_id for t in demonstrate(benchmark, expert, benchmark.goals) if t.win}
+
+
+# What the tasks need ------------------------------------------------------------------------------------
+
+
+@few
+@given(SEEDS)
+def test_each_kind_of_task_needs_what_it_says(made, seed):
+    equal = dict.fromkeys(SHARES, 0.2)
+    assert set(check_kinds(made(tasks=15, seed=seed, shares=equal))) <= set(SHARES)
+
+
+@few
+@given(SEEDS)
+def test_the_perfect_shopper_wins_every_task_and_the_naive_one_the_direct_ones(made, seed):
+    benchmark = made(tasks=12, seed=seed)
+    kinds = shop.kinds(benchmark)
+    assert wins(benchmark, "perfect") == set(kinds)
+    assert wins(benchmark, "naive") == {task for task, kind in kinds.items() if kind == "direct"}
+
+
+@pytest.mark.parametrize("kind", SHARES)
+def test_one_kind_alone(made, kind):
+    benchmark = made(tasks=6, shares={kind: 1.0})
+    assert check_kinds(benchmark) == {kind: 6}
+    assert len(wins(benchmark, "perfect")) == 6
+    assert len(wins(benchmark, "naive")) == 6 * (kind == "direct")
+
+
+def test_a_background_of_many_products_leaves_the_kinds_true(made):
+    benchmark = made(tasks=10, products=3000, seed=4)
+    assert len(benchmark.shop.catalogue) == 3000
+    check_kinds(benchmark)
+    assert wins(benchmark, "perfect") == set(benchmark.goals)
+
+
+def test_no_other_product_wins_a_task(made):
+    """Whoever buys the best of anything else listed, with any of its options, does not win."""
+    benchmark = made(tasks=6, seed=2)
+    for task, goal in benchmark.goals.items():
+        for other in set(found(benchmark, task)) - {goal.asin}:
+            options = tuple(v for values in benchmark.shop.catalogue[other].options.values() for v in values)
+            assert benchmark.shop.worth(goal, other, options) < 1, (task, other)
+
+
+def test_shares(tmp_path):
+    told = write_catalogue(tmp_path, products=15_000, tasks=1500, seed=1)
+    assert told.tasks == sum(told.kinds.values()) == 1500
+    for kind, share in SHARES.items():
+        assert told.kinds[kind] / 1500 == pytest.approx(share, abs=0.05)
+    assert sum(SHARES.values()) == pytest.approx(1)
+
+
+# The files ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_told_is_what_is_written(tmp_path):
+    told = write_catalogue(tmp_path, products=321, tasks=20, seed=5)
+    items, ins, human, kinds = (json.loads((tmp_path / name).read_text()) for name in FILES)
+    ids = [row["asin"] for row in items]
+    assert told.products == len(ids) == len(set(ids)) == 321
+    assert set(ins) == set(ids)
+    assert set(human) == set(kinds) and len(human) == told.tasks == 20
+    assert set(human) <= set(ids)
+    assert Counter(kinds.values()) == {k: n for k, n in told.kinds.items() if n}
+    assert all(len(asin) == 10 for asin in ids)
+
+
+def test_targets_are_not_told_by_their_place_in_the_file(tmp_path):
+    write_catalogue(tmp_path, products=400, tasks=40)
+    items, _, human, _ = (json.loads((tmp_path / name).read_text()) for name in FILES)
+    places = [i for i, row in enumerate(items) if row["asin"] in human]
+    assert len(places) == 40
+    assert len({b - a for a, b in pairwise(places)}) > 3
+
+
+def test_the_official_loader_reads_it(made):
+    benchmark = made(tasks=8)
+    assert len(benchmark.goals) == len(benchmark.tasks("train")) == 8
+    for goal in benchmark.goals.values():
+        product = benchmark.shop.catalogue[goal.asin]
+        assert set(goal.attributes) == set(product.attributes)
+        assert set(goal.options) <= {v for values in product.options.values() for v in values}
+        assert goal.price_upper > product.price
+        assert all(word in goal.instruction for word in (*goal.attributes, *goal.options, product.query))
+        assert benchmark.shop.worth(goal, goal.asin, goal.options) == 1
+
+
+def files(folder):
+    return [(folder / name).read_bytes() for name in FILES]
+
+
+def test_equal_seeds_write_equal_files(tmp_path):
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        write_catalogue(tmp_path / name, products=130, tasks=12, seed=seed)
+    one, same, other = (files(tmp_path / name) for name in ("one", "same", "other"))
+    assert one == same
+    assert all(a != b for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "products, tasks, shares, message",
+    [
+        (100, 0, None, "0 tasks: there are words for 1 to"),
+        (10**7, 10**6, None, "1000000 tasks: there are words for 1 to 19840"),
+        (99, 10, None, "99 products for 10 tasks: each needs up to 10; ask for 100 or more"),
+        (
+            100,
+            10,
+            {"sideways": 1.0},
+            "no kind of task 'sideways'; there are direct, next, far, back, back_next",
+        ),
+    ],
+)
+def test_what_can_not_be_written_is_refused(tmp_path, products, tasks, shares, message):
+    with pytest.raises(DataError, match=message):
+        write_catalogue(tmp_path / "new", products=products, tasks=tasks, shares=shares)
+    assert not (tmp_path / "new").exists()
+
+
+# The words ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 110, 5000, 12_100, 12_101, 1_180_000])
+def test_ids_are_unique(n):
+    tried = range(n) if n <= 12_101 else range(0, n, 97)
+    ids = [asin(i, n) for i in tried]
+    assert len(set(ids)) == len(ids)
+    assert all(len(id) == 10 and id.startswith("B0") for id in ids)
+
+
+@pytest.mark.parametrize("i, n", [(-1, 10), (10, 10), (0, 1_210_001)])
+def test_there_are_no_ids_beyond_the_words(i, n):
+    with pytest.raises(ValueError, match=f"got the {i}-th of {n}"):
+        asin(i, n)
+
+
+def test_neighbours_in_a_small_shop_differ_in_their_first_word():
+    assert all(asin(i, 4000)[2:6] != asin(i + 1, 4000)[2:6] for i in range(200))
+
+
+VALUES = [v for values in OPTION_VALUES.values() for v in values]
+NOUNS = [kind.noun for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    "words", [VALUES, [*ATTRIBUTES, *BACKGROUND_ATTRIBUTES], NOUNS], ids=["options", "attributes", "nouns"]
+)
+def test_words_hold_no_other_word(words):
+    """The official scoring takes a part for the whole, so no word may be a part of another."""
+    assert len(set(words)) == len(words)
+    assert not [(a, b) for a, b in combinations(words, 2) if a in b or b in a]
+
+
+def test_descriptions_say_nothing_that_is_asked_for():
+    asked = {w for text in (*VALUES, *ATTRIBUTES, *NOUNS) for w in text.split()}
+    # `box` of `granola box` weighs nothing in a search: every product "comes in a plain box".
+    assert asked & set(FILLERS) <= {"box"}

@@ -1,0 +1,144 @@
+"""AgentTraj-L's ScienceWorld file: what an older simulator recorded is played in today's, repaired or as it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from helpers.sciworld_gold import GOLDEN_FILE, read
+from typer.testing import CliRunner
+
+from eefcore import envs
+from eefcore.cli import main
+from eefcore.envs.sciworld.tasks import AGENTGYM, VARIATIONS
+from eefcore.errors import DataError
+from eefcore.experts import collect
+from eefcore.experts.sciworld import agenttraj
+from eefcore.experts.sciworld.agenttraj import REPAIRS
+from eefcore.rollout.exploration import verified
+
+simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("worlds")]
+GOLD = {gold.task.kind: gold for gold in read(GOLDEN_FILE)}
+OLD = ("greenhouse", "green house")
+
+
+@pytest.mark.parametrize(
+    "name, written, today",
+    [
+        ("room", "Thought:\nThe green house.\n\nAction:\ngo to green house", "Thought:\nThe greenhouse.\n\nAction:\ngo to greenhouse"),
+        ("terminal", "Thought: a bulb. Action: connect blue light bulb terminal 1 to battery anode", "Thought: a bulb. Action: connect blue light bulb to battery anode"),
+        ("terminal", "connect metal pot terminal 1 to red wire terminal 1", "connect metal pot to red wire terminal 1"),
+        ("terminal", "connect red wire terminal 1 to battery anode", "connect red wire terminal 1 to battery anode"),
+        ("terminal", "connect battery anode to red wire terminal 1", "connect battery anode to red wire terminal 1"),
+        ("terminal", "I said terminal 1 to you. Action: look around", "I said terminal 1 to you. Action: look around"),
+        ("typo", "pick up cachew nut and sandwhich", "pick up cashew nut and sandwich"),
+    ],
+)  # fmt: skip
+def test_three_spellings_are_repaired(name, written, today):
+    assert REPAIRS[name](written) == today
+
+
+def record(gold, *, old=False, actions=None, number=None):
+    """The path as AgentGym's file has it; `old` as an older simulator spelt it."""
+    first = sum(VARIATIONS[kind] for kind in AGENTGYM[: AGENTGYM.index(gold.task.kind)])
+    said = [*gold.actions] if actions is None else actions
+    turns = [{"from": "human", "value": "You are an agent.", "loss": None}, {"from": "gpt", "value": "OK. I will.", "loss": False}]  # fmt: skip
+    turns.append({"from": "human", "value": gold.first, "loss": None})
+    for i, action in enumerate(said):
+        turns.append({"from": "gpt", "value": f"Thought:\nSo.\n\nAction:\n{action}", "loss": True})
+        if i < len(said) - 1:
+            seen = gold.observations[i] if i < len(gold.observations) else "…"
+            turns.append({"from": "human", "value": seen, "loss": None})
+    number = first + gold.task.variation if number is None else number
+    text = json.dumps({"item_id": f"sciworld_{number}", "conversations": turns})
+    return json.loads(text.replace(*OLD) if old else text)
+
+
+def written(folder, *records):
+    path = folder / "sciworld_train.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+def green():
+    """A path on file that goes through the greenhouse, in a kind of `sciworld_mini`."""
+    return next(
+        g for g in GOLD.values() if "go to greenhouse" in g.actions and g.task.kind.startswith("find")
+    )
+
+
+def won(gold):
+    return gold.actions[: gold.scores.index(100) + 1]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return envs.load("sciworld_mini")
+
+
+class TestRead:
+    pytestmark = simulated
+
+    def test_what_is_spelt_as_today_wins_as_written(self, world, tmp_path):
+        gold = green()
+        found = agenttraj.read(written(tmp_path, record(gold, actions=won(gold))), world)
+        (t,) = found.trajectories
+        assert t.win and t.source == "agenttraj" and t.n_expert == len(t)
+        assert world.goal(t.task_id) == gold.task
+        assert t.actions[0].startswith("Thought:\nSo.")
+        assert (found.won_as_written, found.diverged, found.refused) == (1, 0, 0)
+        assert not found.repaired and not found.after_end
+
+    def test_the_old_spelling_is_repaired_where_it_is_not_taken(self, world, tmp_path):
+        gold = green()
+        path = written(tmp_path, record(gold, old=True, actions=won(gold)))
+        found = agenttraj.read(path, world)
+        (t,) = found.trajectories
+        assert t.win and found.won_as_written == 0
+        assert found.repaired["room"] == sum("greenhouse" in a for a in won(gold))
+        assert found.diverged == 0 and found.refused == 0
+        assert verified(world, found.trajectories).refused == []
+        as_it_is = agenttraj.read(path, world, repair=False)
+        assert not as_it_is.trajectories[0].win and as_it_is.trajectories[0].reward == 0
+        assert (as_it_is.refused, as_it_is.diverged, sum(as_it_is.repaired.values())) == (1, 1, 0)
+        assert verified(world, as_it_is.trajectories).refused == []
+
+    def test_what_comes_after_the_end_is_left_out_and_counted(self, world, tmp_path):
+        gold = green()
+        found = agenttraj.read(
+            written(tmp_path, record(gold, actions=[*won(gold), "wait1", "look around"])), world
+        )
+        assert found.trajectories[0].win and found.after_end == 2
+
+    def test_what_shows_something_else_today_is_counted(self, world, tmp_path):
+        gold = green()
+        other = gold._replace(observations=["A different room.", *gold.observations[1:]])
+        found = agenttraj.read(written(tmp_path, record(other, actions=won(gold))), world)
+        assert found.trajectories[0].win and found.diverged == 1
+
+    def test_tasks_of_other_kinds_are_counted(self, world, tmp_path):
+        found = agenttraj.read(written(tmp_path, record(GOLD["boil"]), record(green(), number=4639)), world)
+        assert found.trajectories == [] and found.elsewhere == 2
+
+    def test_the_table_says_it_in_words(self, world, tmp_path):
+        gold = green()
+        table = agenttraj.read(written(tmp_path, record(gold, old=True, actions=won(gold))), world).table()
+        assert table["trajectories"] == table["won"] == 1 and table["won as written"] == 0
+        assert table["actions repaired: room"] > 0 and table["actions repaired: typo"] == 0
+
+    def test_an_id_of_another_file_is_an_error(self, world, tmp_path):
+        path = written(tmp_path, record(green()) | {"item_id": "webshop_7"})
+        with pytest.raises(DataError, match=r"record 'webshop_7': expected an item_id such as sciworld_606"):
+            agenttraj.read(path, world)
+
+    def test_from_a_shell_into_a_file_that_stages_read(self, world, tmp_path):
+        gold = green()
+        path, out = written(tmp_path, record(gold, old=True, actions=won(gold))), tmp_path / "out.jsonl"
+        arguments = ["data", "sciworld", str(path), str(out), "--benchmark", "sciworld_mini"]
+        said = CliRunner().invoke(main.app, arguments)
+        assert said.exit_code == 0, said.output
+        assert "1  trajectories" in said.output and "0  won as written" in said.output
+        (t,) = collect.imported(str(out), envs.load("sciworld_mini", sizes="1/1/1"))
+        assert t.win and world.goal(t.task_id) == gold.task
+        CliRunner().invoke(main.app, [*arguments, "--as-written"])
+        assert not collect.imported(str(out), envs.load("sciworld_mini", sizes="1/1/1"))[0].win

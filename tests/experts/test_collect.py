@@ -1,0 +1,185 @@
+"""Expert data: who shows what, what it cost, and what it amounts to (Tables 1 and 4)."""
+
+import json
+
+import pytest
+from helpers.episodes import CARD, SKILLS, by_back, by_next, episode, naive
+
+from eefcore.errors import DataError, ParamsError
+from eefcore.experts import collect
+from eefcore.experts.webshop import shop
+from eefcore.storage.cost import Cost
+from eefcore.storage.records import write_records
+from eefcore.types import Card, Trajectory
+
+
+def test_each_expert_shows_each_task_of_the_split(mini):
+    shown = collect.demonstrations(mini, ["strong", "weak"], "dev", seed=1)
+    assert [(t.source, t.task_id) for t in shown] == [
+        (name, task) for name in ("strong", "weak") for task in mini.tasks("dev")
+    ]
+    assert all(t.n_expert == len(t) for t in shown)
+
+
+def test_demonstrations_repeat_by_seed(mini):
+    def shown(seed):
+        return collect.demonstrations(mini, ["weak"], "train", seed=seed)
+
+    assert shown(1) == shown(1) != shown(2)
+
+
+def test_each_expert_has_its_price(mini):
+    for name, strength in shop.STRENGTHS.items():
+        for t in collect.demonstrations(mini, [name], "dev", seed=0):
+            assert t.money == pytest.approx(strength.dollars * len(t))
+    assert shop.STRENGTHS["strong"].dollars == pytest.approx(30 * shop.STRENGTHS["weak"].dollars)
+
+
+def test_an_unknown_expert_is_refused(mini):
+    with pytest.raises(
+        ParamsError, match="no expert 'GPT-4' for webshop; choose one of strong, weak, perfect"
+    ):
+        collect.demonstrations(mini, ["GPT-4"], "dev", seed=0)
+
+
+def test_a_benchmark_without_scripted_experts_is_told():
+    class Elsewhere:
+        card = Card("elsewhere", {})
+
+    with pytest.raises(ParamsError, match="no scripted expert for elsewhere; give 02_expert a `file`"):
+        collect.demonstrations(Elsewhere(), ["strong"], "train", seed=0)
+
+
+# What it amounts to -------------------------------------------------------------------------------------
+
+
+def paid(t, money):
+    return Trajectory(history=t.history, reward=t.reward, n_expert=len(t), source=t.source, money=money)
+
+
+TRIED = [
+    paid(by_next("a", source="dear"), 0.5),
+    paid(naive("b", source="dear"), 0.25),
+    paid(by_back("a", source="cheap"), 0.01),
+    paid(by_next("c", 0.5, source="dear"), 0.25),
+]
+
+
+def test_sources_in_the_order_they_appear():
+    assert collect.sources(TRIED) == ["dear", "cheap"]
+    assert collect.by(TRIED, "dear") == [TRIED[0], TRIED[1], TRIED[3]]
+    assert collect.by(TRIED, "nobody") == []
+
+
+def test_what_it_cost():
+    assert collect.expert_cost(TRIED) == Cost(money=1.01)
+    assert collect.expert_cost([]) == Cost()
+
+
+def test_a_row_an_expert():
+    dear, cheap = collect.table(TRIED, SKILLS)
+    lengths = [len(TRIED[0]), len(TRIED[1]), len(TRIED[3])]
+    assert dear == {
+        "expert": "dear",
+        "trajectories": 3,
+        "positive": 1,
+        "mean length": round(sum(lengths) / 3, 2),
+        "money": 1.0,
+        "Next used": 2,
+        "Next won by": 1,
+        "Back used": 0,
+        "Back won by": 0,
+    }
+    assert (cheap["Back used"], cheap["Back won by"], cheap["Next used"], cheap["money"]) == (1, 1, 0, 0.01)
+    assert collect.table([], SKILLS) == []
+
+
+@pytest.mark.parametrize(
+    "t, skills",
+    [(by_next("t"), {"Next"}), (by_back("t"), {"Back"}), (naive("t"), set()), (episode("t", (), 0.0), set())],
+)
+def test_a_thought_about_a_skill_does_not_use_it(t, skills):
+    assert {name for name, uses in SKILLS.items() if uses(t.history)} == skills
+
+
+def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
+    kinds = shop.kinds(mini)
+    for t in collect.demonstrations(mini, ["perfect"], "train", seed=0):
+        used = {name for name, uses in mini.skills.items() if uses(t.history)}
+        needed = {
+            "direct": set(),
+            "next": {"Next"},
+            "far": {"Next"},
+            "back": {"Back"},
+            "back_next": {"Next", "Back"},
+        }
+        assert used == needed[kinds[t.task_id]]
+
+
+# From elsewhere -----------------------------------------------------------------------------------------
+
+
+def test_our_own_records_are_read(mini, tmp_path):
+    file = tmp_path / "experts.jsonl"
+    write_records(file, TRIED, kind="trajectories", card=CARD)
+    assert collect.imported(str(file), mini) == TRIED
+
+
+def conversation(tmp_path, instruction):
+    """A foreign file of one record."""
+    said = [
+        ("human", "You are a shopper."),
+        ("gpt", "OK"),
+        ("human", instruction),
+        ("gpt", "search[hat]"),
+        ("human", "a hat"),
+    ]
+    turns = [{"from": who, "value": text} for who, text in said]
+    file = tmp_path / "webshop.json"
+    file.write_text(json.dumps([{"item_id": "webshop_1", "reward": 0.5, "conversations": turns}]))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "said", ["{}, and price lower than 77.00 dollars", "Instruction:\n{}.\n[Search]", "{}"]
+)
+def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, said):
+    task = mini.tasks("dev")[0]
+    wish, _, _ = mini.instruction(task).partition(", and price lower than")
+    (t,) = collect.imported(conversation(tmp_path, said.format(wish)), mini)
+    assert t.task_id == task
+    assert (len(t), t.reward) == (1, 0.5) and "search[hat]" in t.actions[0]
+
+
+def test_a_foreign_record_of_no_task_keeps_its_own_id(mini, tmp_path):
+    (t,) = collect.imported(conversation(tmp_path, "buy a hat"), mini)
+    assert t.task_id not in mini.goals
+
+
+@pytest.mark.parametrize("content", ["", "nothing of the kind\n", '{"some": "json"}\n'])
+def test_what_is_neither_is_refused(mini, tmp_path, content):
+    file = tmp_path / "odd.jsonl"
+    file.write_text(content)
+    with pytest.raises(DataError):
+        collect.imported(str(file), mini)
+
+
+def test_a_missing_file_is_told(mini, tmp_path):
+    with pytest.raises(DataError):
+        collect.imported(str(tmp_path / "nowhere.jsonl"), mini)
+
+
+# Dev and test tasks stay out ----------------------------------------------------------------------------
+
+
+def test_only_what_is_about_no_dev_or_test_task_is_for_training(mini):
+    tasks = [i for split in ("test", "train", "dev") for i in mini.tasks(split)]
+    shown = [episode(task, (), 0.0) for task in (*tasks, "a foreign one")]
+    assert [t.task_id for t in collect.for_training(shown, mini)] == [*mini.tasks("train"), "a foreign one"]
+
+
+def test_the_starts_of_the_dev_and_test_tasks_are_held_out(mini):
+    held = collect.held_out(mini)
+    assert [h.task_id for h in held] == [*mini.tasks("dev"), *mini.tasks("test")]
+    env = mini.make()
+    assert all(len(h) == 0 and h.observation == env.reset(h.task_id) for h in held)

@@ -1,0 +1,382 @@
+"""Foreign files become trajectories, or an error that says which record and field is not as expected."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers.paths import WEBSHOP_DATA
+
+from eefcore.errors import DataError, EpisodeOver, UnknownTask
+from eefcore.experts.foreign.importing import first_trained, read_foreign, rewards_from
+from eefcore.protocols import Environment
+from eefcore.rollout.exploration import verified
+from eefcore.types import Example, State, Stop, Transition
+
+DATA = WEBSHOP_DATA
+
+RULES = {"from": "human", "value": "You are web shopping.\nYour response should use the following format: …"}
+START = "WebShop [SEP] Instruction: [SEP] a red mug, and price lower than 10.00 dollars [SEP] Search"
+PAGE = (
+    "Instruction: [SEP] a red mug [SEP] Back to Search [SEP] Page 1 [SEP] B000000001 [SEP] Red Mug [SEP] $8.0"
+)
+SEARCH = "Thought:\nI should search for a red mug.\n\nAction:\nsearch[red mug]"
+CLICK = "Thought:\nIt is red.\n\nAction:\nclick[B000000001]"
+
+
+def written(folder: Path, name: str, content) -> Path:
+    """Text as it is, a list as JSON lines or, for .json, as an array; a dict as an object."""
+    path = folder / name
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    elif isinstance(content, list) and path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(record) + "\n" for record in content))
+    else:
+        path.write_text(json.dumps(content, indent=2))
+    return path
+
+
+def react(**changes):
+    record = {
+        "idx": 7,
+        "instruction": "a red mug",
+        "reward": 1.0,
+        "bought": True,
+        "steps": [
+            {"action": "reset", "obs": "Webshop \nInstruction:  \na red mug \n[Search] "},
+            {"action": "think[I should search.]", "obs": "OK."},
+            {"action": "search[red mug]", "obs": "[Back to Search] \nPage 1"},
+            {"action": "click[Buy Now]", "obs": "Your score (min 0.0, max 1.0): 1.0"},
+        ],
+    }
+    return {**record, **changes}
+
+
+def agentgym(*, losses=(True, True), reward=None):
+    record = {
+        "item_id": "webshop_5238",
+        "conversations": [
+            {**RULES, "loss": None},
+            {"from": "gpt", "loss": False, "value": "Ok."},
+            {"from": "human", "loss": None, "value": START},
+            {"from": "gpt", "loss": losses[0], "value": SEARCH},
+            {"from": "human", "loss": None, "value": PAGE},
+            {"from": "gpt", "loss": losses[1], "value": CLICK},
+        ],
+    }
+    return record if reward is None else {**record, "reward": reward, "success": int(reward == 1)}
+
+
+def eto(**changes):
+    turns = [{k: v for k, v in t.items() if k != "loss"} for t in agentgym()["conversations"]]
+    return {"id": 12, "conversations": turns, "reward": 0.75, "source": "gpt-4", **changes}
+
+
+def explored(reason="success", reward=1.0):
+    example = [{"from": "human", "value": "an example"}, {"from": "gpt", "value": "Action: search[x]"}] * 4
+    turns = [RULES, {"from": "gpt", "value": "OK"}, *example, *eto()["conversations"][2:]]
+    meta = {
+        "steps": 2,
+        "reward": reward,
+        "finished": True,
+        "success": True,
+        "terminate_reason": reason,
+        "error": None,
+    }
+    return {"meta": meta, "conversations": turns}
+
+
+AGENTLITE = """\
+Task:a red mug, and price lower than 10.00 dollars
+Action:Think[{"response": "I should search."}]
+Observation: OK
+Action:search[{"product": "red mug"}]
+Observation: WEB PAGE: {
+[Back to Search]\x20
+Page 1 (Total results: 1)\x20
+[B000000001]\x20
+Action: Figure Mug\x20
+$8.0 }
+Action:click[{"button": "Buy Now"}]
+Observation: shopping is finished.
+
+Task:a blue cup
+Action:search[{"product": "cup"}]
+Observation: WEB PAGE: {There is no such page }
+Action:
+"""
+
+
+def test_react(tmp_path):
+    (t,) = read_foreign(written(tmp_path, "r.jsonl", [react()]), money=0.02)
+    assert t.task_id == "7" and t.win and t.source == "react" and t.money == 0.02
+    assert t.actions == ("think[I should search.]", "search[red mug]", "click[Buy Now]")
+    assert t.history.steps[0].observation == "Webshop \nInstruction:  \na red mug \n[Search] "
+    assert t.history.steps[1].observation == "OK."
+    assert t.history.observation == "Your score (min 0.0, max 1.0): 1.0"
+    assert t.n_expert == len(t) == 3
+
+
+@pytest.mark.parametrize(
+    ("bought", "last", "stop"),
+    [
+        (True, {"action": "click[Buy Now]", "obs": "Your score"}, Stop.DONE),
+        (False, {"action": "click[Buy Now]", "obs": ""}, Stop.ENVIRONMENT_FAILURE),
+        (False, {"action": "click[Buy Now]", "obs": "Invalid action!"}, Stop.TURN_LIMIT),
+        (False, {"action": "think[I give up.]", "obs": "OK."}, Stop.TURN_LIMIT),
+    ],
+)
+def test_how_a_react_episode_ended(tmp_path, bought, last, stop):
+    record = react(bought=bought, reward=0.0, steps=[*react()["steps"][:-1], last])
+    assert read_foreign(written(tmp_path, "r.jsonl", [record]))[0].stop is stop
+
+
+@pytest.mark.skipif(not (DATA / "react_gpt3_250.jsonl").is_file(), reason="the real GPT-3 log is not at hand")
+def test_the_real_react_log():
+    ts = read_foreign(DATA / "react_gpt3_250.jsonl", source="gpt-3")
+    assert len(ts) == 250
+    assert Counter(t.outcome for t in ts) == {
+        "win": 87,
+        "loss": 145,
+        "turn_limit": 15,
+        "environment_failure": 3,
+    }
+    assert sum(map(len, ts)) / 250 == pytest.approx(6.8)
+    assert sum(t.reward for t in ts) / 250 == pytest.approx(0.6462, abs=1e-4)
+    assert sum(a.startswith("think[") for t in ts for a in t.actions) == 540
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_agentgym(tmp_path, name):
+    path = written(tmp_path, name, [agentgym(), agentgym()])
+    first, second = read_foreign(path, rewards=lambda record: {"webshop_5238": 1.0}[record])
+    assert first.task_id == "webshop_5238" and first.win
+    assert first.history.steps[0].observation == START
+    assert first.actions == (SEARCH, CLICK)
+    assert first.history.observation == ""
+    assert (first.sample, second.sample) == (0, 1)
+
+
+def test_an_evaluated_agentgym_file_says_its_rewards(tmp_path):
+    assert read_foreign(written(tmp_path, "a.jsonl", [agentgym(reward=0.5)]))[0].reward == 0.5
+    path = written(tmp_path, "s.jsonl", [agentgym(reward=83.0)])
+    assert read_foreign(path, win=100)[0].reward == 0.83
+    with pytest.raises(DataError, match=r"reward 83.0, expected one in \[0, 1\]; pass win=100"):
+        read_foreign(path)
+
+
+def test_a_reward_that_is_absent_is_not_0(tmp_path):
+    path = written(tmp_path, "a.json", [agentgym()])
+    with pytest.raises(
+        DataError, match="'webshop_5238' does not say its reward, and an absent reward is not 0"
+    ):
+        read_foreign(path)
+    known = rewards_from(written(tmp_path, "rewards.json", {"webshop_5238": 0.25}))
+    assert read_foreign(path, rewards=known)[0].reward == 0.25
+    other = rewards_from(written(tmp_path, "others.json", {"webshop_1": 0.25}))
+    with pytest.raises(
+        DataError, match=r"no reward of record 'webshop_5238'; it holds 1, such as \['webshop_1'\]"
+    ):
+        read_foreign(path, rewards=other)
+
+
+def test_a_given_reward_comes_before_the_one_in_the_file(tmp_path):
+    path = written(tmp_path, "e.json", [eto()])
+    assert read_foreign(path, rewards=lambda _: 0.0)[0].reward == 0.0
+
+
+@pytest.mark.parametrize(
+    ("losses", "first"),
+    [((True, True), 0), ((False, True), 1)],
+)
+def test_loss_flags_are_not_dropped(tmp_path, losses, first):
+    path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
+    (t,), (said,) = read_foreign(path), first_trained(path)
+    assert Example(t, said).first == first
+
+
+@pytest.mark.parametrize("losses", [(True, False), (False, False)])
+def test_loss_flags_no_example_can_say(tmp_path, losses):
+    path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
+    with pytest.raises(DataError, match=r"trains \[.*\], expected False … True …"):
+        first_trained(path)
+
+
+def test_eto(tmp_path):
+    (t,) = read_foreign(written(tmp_path, "e.json", [eto()]))
+    assert (t.task_id, t.reward, t.source, t.stop) == ("12", 0.75, "gpt-4", Stop.DONE)
+    assert t.actions == (SEARCH, CLICK)
+    (t,) = read_foreign(
+        written(tmp_path, "e.json", [eto(reward=None)]), rewards=lambda _: 1.0, source="human"
+    )
+    assert t.win and t.source == "human"
+
+
+@pytest.mark.parametrize(
+    ("reason", "reward", "outcome"),
+    [
+        ("success", 1.0, "win"),
+        ("success", 0.5, "loss"),
+        ("max_steps", 0.0, "turn_limit"),
+        ("exceeding maximum input length", 0.0, "context_limit"),
+    ],
+)
+def test_an_explored_eto_episode(tmp_path, reason, reward, outcome):
+    (t,) = read_foreign(written(tmp_path, "330.json", explored(reason, reward)), preamble=10)
+    assert (t.task_id, t.outcome) == ("330", outcome)
+    assert t.history.steps[0].observation == START and t.actions == (SEARCH, CLICK)
+
+
+def test_a_folder_of_explored_eto_episodes(tmp_path):
+    for name in ("10.json", "9.json"):
+        written(tmp_path, name, explored())
+    written(tmp_path, "log.txt", "Task finished")
+    assert [t.task_id for t in read_foreign(tmp_path, preamble=10)] == ["9", "10"]
+
+
+def test_agentlite(tmp_path):
+    rewards = rewards_from(
+        written(
+            tmp_path,
+            "r.csv",
+            "0\ta red mug, and price lower than 10.00 dollars\t1.0\t1.0\n1\ta blue cup\t0.2\t0.1",
+        )
+    )
+    bought, stopped = read_foreign(written(tmp_path, "t.txt", AGENTLITE), rewards=rewards)
+    assert bought.win and len(bought) == 3
+    assert bought.history.steps[0].observation == "a red mug, and price lower than 10.00 dollars"
+    assert bought.actions[1] == 'search[{"product": "red mug"}]'
+    assert "[B000000001] \nAction: Figure Mug \n$8.0 }" in bought.history.steps[2].observation
+    assert bought.history.observation == "shopping is finished."
+    assert (stopped.outcome, stopped.reward, len(stopped)) == ("turn_limit", 0.1, 1)
+    assert stopped.history.observation == "WEB PAGE: {There is no such page }"
+
+
+def test_the_example_in_an_agentlite_prompt_is_not_an_episode(tmp_path):
+    prompt = "[Role]\nYou shop.\n[Example]\nTask:a towel\nAction:Finish[{}]\nObservation: OK\n[Execution]\n"
+    (t, _) = read_foreign(written(tmp_path, "t.txt", prompt + AGENTLITE), rewards=lambda _: 1.0)
+    assert t.task_id.startswith("a red mug")
+
+
+def test_plain_conversations_without_a_preamble(tmp_path):
+    record = eto(conversations=eto()["conversations"][2:])
+    assert read_foreign(written(tmp_path, "e.json", [record]))[0].actions == (SEARCH, CLICK)
+
+
+def test_openai_messages(tmp_path):
+    messages = [
+        {"role": "system", "content": "You are web shopping."},
+        {"role": "user", "content": START},
+        {"role": "assistant", "content": SEARCH, "weight": 0},
+        {"role": "user", "content": PAGE},
+        {"role": "assistant", "content": CLICK, "weight": 1},
+    ]
+    path = written(tmp_path, "o.jsonl", [{"messages": messages}] * 2)
+    assert [t.task_id for t in read_foreign(path, rewards=lambda _: 1.0)] == ["0", "1"]
+    assert first_trained(path) == [1, 1]
+
+
+def test_our_task_for_a_foreign_record(tmp_path):
+    path = written(tmp_path, "r.jsonl", [react()])
+    (t,) = read_foreign(path, task_id=lambda e: f"task:{e.id}:{e.observations[0].split(chr(10))[2].strip()}")
+    assert t.task_id == "task:7:a red mug"
+
+
+def without(record, field):
+    return {k: v for k, v in record.items() if k != field}
+
+
+def turns(*speakers):
+    return eto(conversations=[{"from": s, "value": "x"} for s in speakers])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("r.jsonl", [react(), without(react(), "reward")], r"r.jsonl:2: .*missing required field `reward`"),
+        ("r.jsonl", [react(reward="high")], r"r.jsonl.*Expected `float`, got `str` - at `\$.reward`"),
+        ("r.jsonl", [react(reward=1.5)], r"reward 1.5, expected one in \[0, 1\]"),
+        ("r.jsonl", [react(steps=react()["steps"][:1])], "expected `reset` and at least one action, got 1 steps"),
+        ("r.jsonl", json.dumps(react()) + "\n" + json.dumps(react())[:90], r"r.jsonl:2: .*is the file whole"),
+        ("a.json", [agentgym(), without(agentgym(), "conversations")], "a.json, record 1: .*`conversations`"),
+        ("a.json", [{"item_id": "webshop_1", "conversations": None}], "task ids alone .AgentEval. holds no traj"),
+        ("a.json", json.dumps([agentgym()])[:-200], "a.json: Input data was truncated"),
+        ("e.json", [turns("human", "human")], "message 1: expected one from 'gpt', got 'human'"),
+        ("e.json", [turns("gpt", "human")], "message 0: expected one from 'human', got 'gpt'"),
+        ("e.json", [turns("human")], "no action after 0 messages of the prompt"),
+        ("9.json", explored(), "pass preamble, the number of messages before the task .ETO's own: WebShop 10"),
+        ("t.txt", "Task:a cup\n", "no action follows Task:a cup"),
+        ("t.txt", 'Task:a cup\nAction:search[{}]\nno prefix\n', "t.txt:3: expected `Observation:` after an action"),
+        ("t.txt", "Task:a\nAction:x[{}]\nObservation: a b[TLDR]", "cut by AgentLite's logger; raise its OBS_OFFSET"),
+        ("x.json", [{"prompt": "a", "answer": "b"}], "has the fields prompt, answer, which no format known here has"),
+        ("x.json", [], "no record in it"),
+        ("x.txt", "", "no record in it"),
+        ("x.txt", "a book about mugs", "x.txt:1: JSON is malformed"),
+        ("x.json", "[1, 2]", "x.json, record 0: Expected `object`, got `int`"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_says_where_and_why(tmp_path, name, content, says):
+    with pytest.raises(DataError, match=says):
+        read_foreign(written(tmp_path, name, content), rewards=None if name != "t.txt" else lambda _: 1.0)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match=r"none\.json: can't be read"):
+        read_foreign(tmp_path / "none.json")
+    with pytest.raises(DataError, match=r"no \*.json file in this folder"):
+        read_foreign(tmp_path)
+    (tmp_path / "b.json").write_bytes(b'[{"a": "\xff"}]')
+    with pytest.raises(DataError, match="not UTF-8 text at byte 8"):
+        read_foreign(tmp_path / "b.json")
+    with pytest.raises(DataError, match="no format 'parquet'; choose auto or one of react, agentgym"):
+        read_foreign(tmp_path / "b.json", "parquet")
+    with pytest.raises(DataError, match=r"r.csv:1: expected index, task, …, reward between tabs"):
+        rewards_from(written(tmp_path, "r.csv", "index\ttask\treward"))
+
+
+class OneClick:
+    """A shop with one page: `click[Buy Now]` ends it."""
+
+    def reset(self, task_id: str) -> str:
+        if task_id != "7":
+            raise UnknownTask(f"no task {task_id}")
+        self.over = False
+        return "Webshop \nInstruction:  \na red mug \n[Search] "
+
+    def step(self, action: str) -> Transition:
+        if self.over:
+            raise EpisodeOver("it is over")
+        self.over = action == "click[Buy Now]"
+        if self.over:
+            return Transition("Your score (min 0.0, max 1.0): 1.0", 1.0, True)
+        return Transition("OK." if action.startswith("think") else "[Back to Search] \nPage 1")
+
+    def snapshot(self) -> State:
+        return State("7")
+
+    def restore(self, state: State) -> str:
+        raise NotImplementedError
+
+
+def test_what_can_be_explored_from_and_why_not(tmp_path):
+    """Other pages, another score, an unknown task, a shop that closes early: accepted, and not explored."""
+    steps = react()["steps"]
+    records = [
+        react(),
+        react(steps=[*steps[:2], {"action": "search[red mug]", "obs": "Page 1 of another shop"}, steps[3]]),
+        react(reward=0.5),
+        react(idx=8),
+        react(steps=[*steps, {"action": "click[Buy Now]", "obs": "again"}]),
+    ]
+    ts = read_foreign(written(tmp_path, "r.jsonl", records))
+    make: type[Environment] = OneClick
+    result = verified(SimpleNamespace(make=make), ts)
+    assert result.kept == ts[:1]
+    assert [t for t, _ in result.refused] == ts[1:]
+    for (_, reason), says in zip(
+        result.refused,
+        ["o_2 is now", "replayed to reward 1.0, recorded 0.5", "no task 8", "is over"],
+        strict=True,
+    ):
+        assert says in reason

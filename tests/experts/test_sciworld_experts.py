@@ -1,0 +1,311 @@
+"""ScienceWorld's scripted experts: what they read, that they do what they say, and that their mistakes are marked."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from helpers.sciworld_gold import GOLDEN_FILE, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eefcore import envs
+from eefcore.envs.sciworld.env import command
+from eefcore.envs.sciworld.tasks import MINI
+from eefcore.errors import DataError
+from eefcore.experts import collect, registry
+from eefcore.experts.players import demonstrate
+from eefcore.experts.sciworld import gold, lab
+from eefcore.experts.sciworld.scene import HOUSE, Scene, after, names, opening, reading, scene, way, words
+from eefcore.experts.sciworld.scientist import EXPERT, NAIVE, Habits, Mistakes, Scientist
+from eefcore.experts.sciworld.thoughts import nav, plan, thought
+from eefcore.rollout.exploration import verified
+from eefcore.types import History, Mark, Stop
+
+simulated = [
+    pytest.mark.java,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.xdist_group("jvm"),
+    pytest.mark.usefixtures("worlds"),
+]
+
+KITCHEN = (
+    "Your task is to boil water.\n"
+    "This room is called the kitchen. In it, you see: \n\tthe agent\n\ta substance called air\n"
+    "\ta chair. On the chair is: nothing.\n\ta counter. On the counter is: a bowl (containing a red apple, a banana).\n"
+    "\ta fridge. The fridge door is closed. \n\ta thermometer, currently reading a temperature of 10 degrees celsius\n"
+    "\ta substance called soap\nYou also see:\n"
+    "\tA door to the bathroom (that is closed)\n\tA door to the hallway (that is open)\n"
+)
+FILE = list(read(GOLDEN_FILE))
+PLANS = {
+    g.task.kind: plan(g.task.kind, gold.Gold(tuple(g.actions), (g.first, *g.observations), won=True))
+    for g in FILE
+    if g.first is not None
+}
+STEADY = Habits(opens=True, notices=0.0)
+
+
+def histories(kind):
+    """h_0, h_1, …, h_T of the simulator's own path on file."""
+    (path,) = (g for g in FILE if g.task.kind == kind)
+    out = [History(kind, path.first)]
+    for action, seen in zip(path.actions, path.observations, strict=True):
+        out.append(out[-1].then(action, seen))
+    return out
+
+
+def scientist(habits=STEADY, seed=0, **mistakes):
+    return Scientist(PLANS, habits=habits, mistakes=Mistakes(**mistakes), seed=seed)
+
+
+# What is read ------------------------------------------------------------------------------------------
+
+
+def test_a_room_is_read():
+    now = opening(KITCHEN)
+    assert now.room == "kitchen"
+    assert now.things == (
+        *("chair", "counter", "bowl", "red apple", "banana", "fridge", "thermometer", "soap"),
+    )
+    assert now.is_open("hallway") and not now.is_open("bathroom")
+
+
+@pytest.mark.parametrize(
+    "told, answer, expected",
+    [
+        ("go to hallway", "You move to the hallway.", {"room": "hallway", "things": ()}),
+        ("open door to bathroom", "The door is now open.", {"open": {("bathroom", "kitchen"), ("hallway", "kitchen")}}),
+        ("close door to hallway", "The door is now closed.", {"open": set()}),
+        ("pick up soap", "You move the soap to the inventory.", {"carried": ("soap",)}),
+        ("go to bathroom", "The door is not open.", {"room": "kitchen", "refused": True}),
+        ("fly", "No known action matches that input.", {"refused": True}),
+        ("pick up it", "Ambiguous request: Please enter the number", {"asked": True, "carried": ()}),
+        ("open fridge", "The fridge is now open.", {"room": "kitchen", "refused": False}),
+    ],
+)  # fmt: skip
+def test_an_answer_is_read(told, answer, expected):
+    now = after(opening(KITCHEN), told, answer)
+    assert {name: getattr(now, name) for name in expected} == expected
+
+
+def test_what_was_picked_up_is_not_listed_any_more_and_back_when_put_down():
+    picked = after(opening(KITCHEN), "pick up soap", "You move the soap to the inventory.")
+    assert picked.carried == ("soap",) and "soap" not in picked.things
+    put = after(picked, "move soap to fridge", "You move the soap to the fridge.")
+    assert put.carried == () and "soap" in put.things
+
+
+def test_listings_are_read_without_states_and_titles():
+    look = "This room is called the x. In it, you see: \n\tan axe\n\ta turtle in the adult stage, soil\n\ta book (Moby Dick) titled Moby Dick by H\n"
+    assert names(look)[:2] == ("axe", "turtle")
+
+
+@pytest.mark.parametrize("answer, degrees", [("the thermometer measures a temperature of -11 degrees celsius", -11), ("no", None)])  # fmt: skip
+def test_a_thermometer_is_read(answer, degrees):
+    assert reading(answer) == degrees
+
+
+def test_ways_lead_through_doors_and_are_the_shortest():
+    assert way("bedroom", "foundry") in (
+        ("hallway", "kitchen", "outside", "foundry"),
+        ("hallway", "greenhouse", "outside", "foundry"),
+    )
+    assert way("kitchen", "kitchen") == way("kitchen", "moon") == ()
+    for here in HOUSE:
+        for there in HOUSE:
+            path = (here, *way(here, there))
+            assert path[-1] == there
+            assert all(b in HOUSE[a] and a in HOUSE[b] for a, b in pairwise(path))
+
+
+@pytest.mark.parametrize(
+    "said, answer, listed, plain",
+    [
+        ("focus on egg turtle", "You focus on the turtle egg.", ("turtle egg", "axe"), "focus on turtle egg"),
+        ("pick up thermometer in kitchen", "", ("thermometer",), "pick up thermometer"),
+        ("look around", "", ("thermometer",), None),
+    ],
+)
+def test_things_are_called_as_they_are_listed(said, answer, listed, plain):
+    assert next(iter(gold._candidates(said, answer, listed)), None) == plain
+
+
+# The scientist, on paths that are on file ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_without_mistakes_it_follows_its_plan_and_says_so(kind):
+    who = scientist()
+    *before, end = histories(kind)
+    for history, told in zip(before, PLANS[kind].actions, strict=True):
+        action = who.act(history)
+        assert command(action) == told and who.ahead(history) == told
+        assert action.startswith("Thought: ") and "\n" not in action
+        assert action.partition(" Action: ")[0].endswith(f"{told}.")
+        assert who.marks(history) == () and not who.gives_up(history)
+    assert who.gives_up(end) and who.ahead(end) == ""
+    assert command(who.act(end)) == "look around"
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_a_scene_is_where_the_simulator_says(kind):
+    for history, now in zip(histories(kind), PLANS[kind].scenes, strict=True):
+        assert scene(history) == now
+        if history.observation.startswith("You move to the "):
+            assert history.observation == f"You move to the {now.room}."
+
+
+def test_thoughts_say_what_for():
+    there = PLANS["find-plant"]
+    said = [thought(there, i, told, now) for i, (told, now) in enumerate(zip(there.actions, there.scenes, strict=False))]  # fmt: skip
+    assert any(s.startswith("I look for a plant") for s in said)
+    assert any(" is a plant. I should focus on " in s for s in said)
+    assert any(s.startswith("I bring the ") and " box, in the " in s for s in said)
+    assert thought(there, 0, "0", there.scenes[0], noticed="That did not work.") == (
+        "That did not work. Any of them will do. I should answer 0."
+    )
+
+
+def test_after_what_somebody_else_did_it_goes_on_from_there():
+    told = PLANS["find-plant"].actions
+    first, *_ = histories("find-plant")
+    elsewhere = first.then("examine air", "a substance called air")
+    assert command(scientist().act(elsewhere)) == told[0]
+    for history in histories("find-plant")[1:-1]:
+        thought_by_another = history.at(0)
+        for step, seen in zip(history.steps, [*(s.observation for s in history.steps[1:]), history.observation], strict=True):  # fmt: skip
+            thought_by_another = thought_by_another.then(words("Hm.", step.action), seen)
+        assert command(scientist().act(thought_by_another)) == told[len(history)]
+
+
+def test_who_opens_nothing_skips_what_is_to_be_opened():
+    opened = [a for a in PLANS["find-plant"].actions if a.startswith("open ")]
+    assert opened and command(scientist(NAIVE).act(histories("find-plant")[0])) not in opened
+
+
+def test_who_notices_a_wrong_room_goes_back():
+    _, second, *_ = histories("find-plant")
+    right = PLANS["find-plant"].scenes[2].room
+    wrong = next(room for room in HOUSE[scene(second).room] if room != right)
+    lost = second.then(f"go to {wrong}", f"You move to the {wrong}.")
+    back = scientist(Habits(opens=True, notices=1.0)).act(lost)
+    assert back.startswith(f"Thought: This is the {wrong}. ")
+    assert command(back) == f"go to {scene(second).room}"
+    assert f"This is the {wrong}" not in scientist(STEADY).act(lost)
+
+
+@pytest.mark.parametrize("slip", ["drop", "replace", "insert"])
+def test_a_slip_is_marked_where_it_is_made(slip):
+    first = histories("use-thermometer")[0]
+    who = scientist(**{slip: 1.0})
+    assert command(who.act(first)) != PLANS["use-thermometer"].actions[0]
+    assert {mark.kind for mark in who.marks(first)} == {slip}
+    assert {mark.step for mark in who.marks(first)} == {0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(sorted(PLANS)), st.integers(0, 50), st.data())
+def test_it_is_a_function_of_the_history_and_its_seed(kind, seed, data):
+    history = data.draw(st.sampled_from(histories(kind)))
+    slips = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "stray": 1.0}
+    one, other = (scientist(EXPERT, seed, **slips) for _ in range(2))
+    other.act(histories(kind)[-1])
+    assert one.act(history) == other.act(history)
+    assert one.marks(history) == other.marks(history)
+
+
+def test_another_seed_slips_elsewhere():
+    acts = {scientist(EXPERT, seed, replace=0.3).act(histories("boil")[0]) for seed in range(12)}
+    assert 1 < len(acts) < 12
+
+
+# In the simulator ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A task of each short kind; golds in a cache of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EEF_CACHE", str(tmp_path_factory.mktemp("golds")))
+        benchmark = envs.load("sciworld_mini", sizes=f"{len(MINI)}/1/1")
+        lab.scientist(benchmark, "perfect")
+        yield benchmark
+
+
+def shown(world, name, seed=0):
+    return collect.demonstrations(world, [name], "train", seed=seed)
+
+
+@pytest.fixture(scope="module")
+def strong(world):
+    return [t for seed in range(2) for t in shown(world, "strong", seed)]
+
+
+class TestExperts:
+    pytestmark = simulated
+
+    def test_the_perfect_wins_and_makes_no_mistakes(self, world):
+        played = shown(world, "perfect")
+        assert [world.goal(t.task_id).kind for t in played] == [*MINI]
+        assert all(t.win and not t.marks for t in played)
+
+    def test_what_is_done_to_a_thing_was_seen_before(self, world):
+        """Rooms are looked at before anything in them is used."""
+        for t in shown(world, "perfect"):
+            for i, action in enumerate(t.actions):
+                if (told := command(action)).startswith(("focus on ", "pick up ")):
+                    thing = told.split(" on ")[-1].removeprefix("pick up ").partition(" in ")[0]
+                    seen = "\n".join(t.history.at(j).observation for j in range(i + 1))
+                    assert all(word in seen for word in thing.split()), (told, i)
+
+    def test_golds_are_worked_out_once(self, world, monkeypatch):
+        first = gold.Golds(world)
+        worked_out = {task: first[task] for task in world.tasks("train")}
+        again = gold.Golds(world)
+        monkeypatch.setattr(gold, "gold", None)
+        assert {task: again[task] for task in worked_out} == worked_out
+        assert all(each.won for each in worked_out.values())
+
+    def test_the_naive_opens_nothing(self, world):
+        played = shown(world, "naive")
+        assert not [a for t in played for a in t.actions if command(a).startswith("open ")]
+        assert sum(t.win for t in played) < len(played) / 2
+
+    def test_experts_win_by_their_strength_and_fail_by_marked_mistakes(self, world, strong):
+        weak = shown(world, "weak")
+        for t in (*strong, *weak):
+            assert t.win or t.marks
+            assert all(isinstance(m, Mark) and m.step < len(t) for m in t.marks)
+        wins = [sum(t.win for t in played) / len(played) for played in (strong, weak)]
+        assert wins == pytest.approx([0.7, 0.5], abs=0.2)
+
+    def test_failures_can_be_explored_from_those_that_give_up_too(self, world, strong):
+        """What an episode came to when its player left is 0, there and when it is played again."""
+        assert Stop.TURN_LIMIT in {t.stop for t in strong if not t.win}
+        assert all(t.reward == 0 for t in strong if t.stop is Stop.TURN_LIMIT)
+        assert verified(world, strong).refused == []
+
+    def test_prices_and_kinds(self, world):
+        who = lab.scientist(world, "strong")
+        (played,) = demonstrate(world, who, world.tasks("train")[:1], dollars=0.5, gives_up=who.gives_up)
+        assert played.money == 0.5 * len(played) and played.source == "strong"
+        assert lab.kinds(world)[played.task_id] == MINI[0]
+        (rooms,) = registry.of(world).measures
+        assert [rooms.of(t) for t in shown(world, "perfect")] == [
+            sum(command(a).startswith("go to ") for a in t.actions) for t in shown(world, "perfect")
+        ]
+
+    def test_strengths_have_names(self, world):
+        with pytest.raises(DataError, match="no ScienceWorld expert 'mighty'; choose one of strong, weak"):
+            lab.scientist(world, "mighty")
+
+
+def test_a_command_to_walk_is_told_from_others():
+    assert [nav(told) for told in ("go to kitchen", "open door to hallway", "open fridge")] == [
+        "kitchen",
+        "hallway",
+        "",
+    ]
+    assert Scene("kitchen").things == ()

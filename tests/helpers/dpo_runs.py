@@ -1,0 +1,35 @@
+"""Pairs of rows and short DPO runs."""
+
+from __future__ import annotations
+
+import torch
+
+from eefcore.training.dpo import train_dpo
+from eefcore.training.logprobs import token_logps
+from eefcore.training.losses import sequence_logp
+from eefcore.training.references import Pair
+from helpers.sft_runs import some_rows, tiny
+
+
+def some_pairs(n, reference=None, seed=0):
+    """Pairs of rows of different lengths, and what `reference` (default: the tiny model) thinks of them."""
+    rows = some_rows(2 * n, seed)
+    logps = token_logps(reference or tiny(), rows, pad_id=0, batch_tokens=99)
+    return [Pair((rows[i],), (rows[i + n],), logps[i], logps[i + n]) for i in range(n)]
+
+
+def run(model, pairs, out, **changes):
+    settings = {
+        "pad_id": 0,
+        "beta": 0.5,
+        "epochs": 1,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "seed": 0,
+        "out": out,
+    }
+    return train_dpo(model, pairs, **{**settings, **changes})
+
+
+def logp(model, row):
+    return sequence_logp(model(torch.tensor([row.tokens])).logits, torch.tensor([row.labels]))

@@ -1,0 +1,29 @@
+"""The glossary of logged keys in results/README.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from helpers.paths import ROOT
+
+GLOSSARY = ROOT / "results" / "README.md"
+
+
+class Row(NamedTuple):
+    key: str
+    formula: str
+    paper: str
+
+
+def rows(text: str) -> list[Row]:
+    """The rows of the table `key | formula | where in the paper`."""
+    _, _, table = text.partition("| key | formula | where in the paper |\n|---|---|---|\n")
+    lines = table.split("\n\n")[0].splitlines()
+    return [Row(*(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines]
+
+
+def undocumented(keys: Iterable[str]) -> set[str]:
+    """The keys that have no row. For the tests that run stages."""
+    return set(keys) - {row.key for row in rows(GLOSSARY.read_text(encoding="utf-8"))}

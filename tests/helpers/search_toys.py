@@ -1,0 +1,106 @@
+"""A policy that throws dice, and trees of the toy shop: search without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from random import Random
+
+from eefcore.policies.scripted import Scripted
+from eefcore.protocols import Policy, Reply, Sampling
+from eefcore.search import growth
+from eefcore.search.critic import Critic, ScriptedCritic
+from eefcore.search.settings import Settings, Signal
+from eefcore.search.tree import Tree, rooted
+from eefcore.types import History, Stop, Transition
+from helpers.toy_shop import TASKS, ToyShop
+
+HAT = "green hat"
+ACTIONS = ("next", "back", "dance", "Think[well]", "Think[so]", *(f"buy {thing}" for thing in TASKS[2:5]))
+
+
+def thrown(history: History, sampling: Sampling) -> Reply:
+    """An action as the seed has it, with made-up tokens."""
+    dice = Random(f"{sampling.seed} {history.actions} {history.observation}")
+    action = dice.choice(ACTIONS)
+    return Reply(action, (len(action), dice.randrange(9)), (-dice.random(), -dice.random()))
+
+
+class Dice(Scripted):
+    """π that says what `say` makes of history and sampling; answers all, the last asked first, or one a call."""
+
+    def __init__(
+        self,
+        say: Callable[[History, Sampling], Reply] = thrown,
+        *,
+        reverse: bool = False,
+        single: bool = False,
+    ):
+        super().__init__(lambda h: "", "dice")
+        self._say, self._reverse, self._single = say, reverse, single
+        self._open: dict[Hashable, tuple[History, Sampling]] = {}
+        self.asked: list[tuple[History, Sampling]] = []
+        self.most = 0  # questions open at a time
+        self.closed: list[Hashable] = []
+
+    def ask(self, episode, history, sampling):
+        assert episode not in self._open
+        self._open[episode] = history, sampling
+        self.asked.append((history, sampling))
+        self.most = max(self.most, len(self._open))
+
+    def answers(self):
+        keys = list(reversed(self._open) if self._reverse else self._open)[: 1 if self._single else None]
+        return [(key, self._say(*self._open.pop(key))) for key in keys]
+
+    def close(self, episode):
+        self.closed.append(episode)
+
+
+def settings(**changes) -> Settings:
+    return Settings(**{"max_turns": 8, "K": 4} | changes)
+
+
+def roots(tasks=TASKS[3:], signal: Signal = Signal.REWARD, **changes) -> list[Tree]:
+    shop = ToyShop()
+    return [rooted(History(t, shop.reset(t)), settings(**changes), signal, "dice") for t in tasks]
+
+
+CRITIC = ScriptedCritic(
+    lambda history, action: (action == f"buy {history.task_id}") + (action == "next") / 2,
+    lambda history: history.actions[-1] == f"buy {history.task_id}",
+)
+
+
+def grown(
+    trees: list[Tree],
+    to: int,
+    policy: Policy | None = None,
+    critic: Critic | None = CRITIC,
+    make_env=ToyShop,
+    **rest,
+) -> list[Tree]:
+    return growth.grow(trees, policy or Dice(), make_env, critic, to=to, **rest)
+
+
+class Sealed(Transition):
+    """What an environment answers to one who must not read the reward."""
+
+    __slots__ = ()
+
+    @property
+    def reward(self):
+        raise AssertionError("the reward was read")
+
+    def __iter__(self):
+        raise AssertionError("the reward was unpacked")
+
+
+class SealedShop(ToyShop):
+    """The toy shop, its rewards under seal."""
+
+    def step(self, action):
+        return Sealed(*super().step(action))
+
+
+FAILED = Reply("", stop=Stop.MODEL_FAILURE)
+MALFORMED = Reply("", (7,), (-0.5,), Stop.MALFORMED)

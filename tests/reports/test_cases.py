@@ -1,0 +1,157 @@
+"""Where trajectories part, and which tasks are told."""
+
+import pytest
+from helpers.episodes import BACK, NAIVE, NEXT, SKILLS, by_back, by_next, click, episode, naive, spoilt, think
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore.actions import is_thought
+from eefcore.reports.cases import divergence, find_cases, kept, moves, outcomes_along, side_by_side
+from eefcore.selection.algorithm import solved
+from eefcore.types import Example, Stop
+
+
+def spell(word, **rest):
+    """An episode of one action a letter; lower case is a thought, x is answered by X."""
+    moves = [(think(c), "OK") if c.islower() else (click(c), c) for c in word]
+    return episode("t", moves, 0.0, **rest)
+
+
+@pytest.mark.parametrize(
+    ("action", "thought"),
+    [
+        ('Think["response": "I should click Next."]', True),
+        ("think[The third product fits.]", True),
+        (" Think[]", True),
+        ('click["button": "Think"]', False),
+        ("search[think pad]", False),
+        ("Thinkpad[x]", False),
+        ("", False),
+    ],
+)
+def test_thoughts(action, thought):
+    assert is_thought(action) is thought
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "parts"),
+    [
+        ("AB", "AB", None),
+        ("AB", "AC", (1, 1)),
+        ("aAbB", "cAdB", None),  # thoughts worded otherwise
+        ("aAbB", "AbC", (3, 2)),  # a thought more
+        ("abA", "cB", (2, 1)),
+        ("A", "AB", (1, 1)),  # one ends
+        ("AbB", "A", (2, 1)),
+        ("Ab", "A", None),  # the rest is talk
+        ("", "", None),
+    ],
+)
+def test_divergence_is_in_what_is_done(a, b, parts):
+    assert divergence(spell(a), spell(b)) == parts
+    assert divergence(spell(b), spell(a)) == (None if parts is None else parts[::-1])
+
+
+def test_a_thought_without_a_partner_stands_alone():
+    rows, parts = side_by_side(spell("aAbB"), spell("AcdC"))
+    shown = [tuple("-" if m is None else m.action[-3] for m in row) for row in rows]
+    assert shown == [("a", "-"), ("A", "A"), ("b", "c"), ("-", "d"), ("B", "C")]
+    assert parts == 4
+    assert [row.same for row in rows] == [False, True, False, False, False]
+
+
+words = st.text("abAB", max_size=8)
+
+
+@given(words, words)
+def test_nothing_is_lost_or_moved_by_aligning(a, b):
+    rows, parts = side_by_side(spell(a), spell(b))
+    assert [row.left for row in rows if row.left] == moves(spell(a))
+    assert [row.right for row in rows if row.right] == moves(spell(b))
+    before = rows[:parts]
+    assert all(
+        row.same or all(move is None or move.thought for move in row) or row.left.action == row.right.action
+        for row in before
+    )
+
+
+def test_a_move_has_the_answer_that_followed():
+    assert [(m.index, m.action, m.answer) for m in moves(by_next("a"))] == [
+        (i, action, answer) for i, (action, answer) in enumerate(NEXT)
+    ]
+
+
+def test_different_tasks_are_not_compared():
+    with pytest.raises(ValueError, match="different tasks"):
+        divergence(naive("a"), naive("b"))
+
+
+def find(better, worse, experts=(), skills=SKILLS, **rest):
+    return [
+        (c.skill, c.better.task_id, c.expert is not None)
+        for c in find_cases(better, worse, experts, skills, **rest)
+    ]
+
+
+def test_the_papers_rule():
+    """b and c fit; the expert tried Next and lost on c alone, so c is told, and b is not."""
+    better = [by_next("c"), by_next("b"), by_next("a")]
+    worse = [naive("a", 1.0), naive("b"), naive("c")]
+    experts = [by_next("c", 0.5), naive("b", 0.5), by_next("a", 0.5)]
+    (case,) = find_cases(better, worse, experts, {"Next": SKILLS["Next"]})
+    assert (case.better, case.worse, case.expert) == (better[0], worse[2], experts[0])
+    assert case.rule == "wins using Next; the other loses without Next; the expert tried it and lost"
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "experts", "found", "why"),
+    [
+        ([by_next("a")], [naive("a")], [], ("Next", "a", False), "did an expert try it and lose"),
+        ([by_next("a")], [naive("a")], [by_next("a", 1.0)], ("Next", "a", False), "did an expert try"),
+        ([by_next("a")], [by_next("a", 0.5)], [], ("Next", "a", False), "loses though it used it too"),
+        ([naive("a", 1.0)], [naive("a")], [], (None, "a", False), "no such task was won using Next"),
+        ([by_next("b"), by_next("a")], [naive("b"), naive("a")], [], ("Next", "a", False), ""),
+    ],
+)
+def test_weaker_rules_say_why(better, worse, experts, found, why):
+    assert find(better, worse, experts, {"Next": SKILLS["Next"]}) == [found]
+    assert why in find_cases(better, worse, experts, {"Next": SKILLS["Next"]})[0].rule
+
+
+def test_a_task_is_told_once():
+    """b is told for Back, since a, which uses it too, was told for Next."""
+    both = episode("a", (*BACK[:-4], *NEXT[2:4], *BACK[-4:]), 1.0)
+    assert find([both, by_back("b")], [naive("a"), naive("b")]) == [
+        ("Next", "a", False),
+        ("Back", "b", False),
+    ]
+    assert find([both], [naive("a")]) == [("Next", "a", False)]
+
+
+def test_as_many_as_asked_in_order_of_their_ids():
+    tasks = ["d", "b", "a", "c"]
+    found = find(
+        [by_next(t) for t in tasks], [naive(t) for t in tasks], skills={"Next": SKILLS["Next"]}, each=3
+    )
+    assert [task for _, task, _ in found] == ["a", "b", "c"]
+
+
+def test_what_the_infrastructure_spoilt_is_no_case():
+    assert find([by_next("a")], [spoilt("a")]) == []
+    assert find([by_next("a")], [naive("a", 1.0)]) == []
+    assert find([by_next("a")], [episode("a", NAIVE[:3], 0.0, stop=Stop.TURN_LIMIT)]) == [
+        ("Next", "a", False)
+    ]
+
+
+def test_fig_1():
+    """Won from s_l and s_3l, lost from s_0 and s_2l: a_0 … a_{l-1} and a_2l … a_{3l-1} are kept."""
+    expert = spell("ABCDEFGH", n_expert=8)
+    own = {0: "Z", 2: "ABX", 4: "ABCDY", 6: "ABCDEFW"}
+    simulations = [
+        episode("t", [(click(c), c) for c in word], float(i in (2, 6)), n_expert=i) for i, word in own.items()
+    ]
+    assert outcomes_along(expert, solved(simulations)) == {0: False, 2: True, 4: False, 6: True}
+    examples = [Example(simulations[3], 4), Example(simulations[1], 0), Example(naive("other"), 0)]
+    assert kept(expert, examples) == [(0, 2), (4, 6)]
+    assert kept(spell("AXCDEFGH"), examples) == []

@@ -1,0 +1,81 @@
+"""A report as data: what is written is read back, any text in it included, and what is no report is refused."""
+
+import pytest
+from helpers.documents import story, whole
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore.errors import StoreError
+from eefcore.reports.document import blocks as document
+from eefcore.reports.document import markdown
+
+ANY = st.text(st.characters(), max_size=30)  # half a surrogate pair included
+
+
+def test_every_kind_of_block_is_written_and_read(tmp_path):
+    path = tmp_path / "report.json"
+    document.write(path, whole())
+    assert document.read(path) == whole()
+    assert {type(b) for b in whole().sections[0].blocks} == set(document.Block.__args__)
+
+
+@given(ANY)
+def test_any_text_is_kept(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("d") / "report.json"
+    document.write(path, whole(text))
+    assert document.read(path) == whole(text)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"title": 3}', "[]", '{"title": "t", "sections": ['])
+def test_what_is_no_report_is_refused(tmp_path, content):
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    with pytest.raises(StoreError, match=r"expected a report of ours.*make it again with `eef report`"):
+        document.read(path)
+
+
+def test_tables_and_stories_are_found_in_order():
+    assert [t.name for t in document.tables(whole())] == ["methods"]
+    assert document.stories(whole()) == [story("words")]
+
+
+# As Markdown ---------------------------------------------------------------------------------------------
+
+
+def test_markdown_says_every_block(tmp_path):
+    text = markdown.build(tmp_path / "r.md", whole(), pictures="pics").read_text()
+    for expected in (
+        "# words\n",
+        "## Results\n",
+        "- words\n- b",
+        "| Method |\n| --- |\n| words |",
+        "<sub>words</sub>",
+        "![words](pics/fig.png)",
+        "«words»b",
+        "- words: words",
+        "```text\nwords\n```",
+    ):
+        assert expected in text, expected
+
+
+def test_a_case_study_is_told_together_until_they_part():
+    assert markdown.told(story()).splitlines() == [
+        "both  0 > search a sofa",
+        "      a sofa",
+        "---- here they part ----",
+        "EEF  1 > click Next",
+        "      a sofa",
+        "EEF  2 > Think",
+        "---- EEF: win · reward 1.00 ----",
+        "RFT  2 > Think",
+        "---- RFT: turn limit · reward 0.00 ----",
+        "expert  0 > search a sofa",
+        "      a sofa",
+        "---- the expert tried it too: gpt-4: loss · reward 0.50 ----",
+    ]
+
+
+@given(st.text("`a\n", max_size=40))
+def test_no_text_breaks_out_of_its_fence(text):
+    first, *_, last = markdown.fenced(text).split("\n")
+    assert first == f"{last}text" and last not in text

@@ -1,0 +1,69 @@
+"""An order of methods is held link by link, and says no more than the panels tell."""
+
+import pytest
+from helpers.episodes import CARD, naive
+
+from eefcore.evaluation import stats
+from eefcore.evaluation.metrics import Evaluation
+from eefcore.reports import ranking
+from eefcore.reports.document.cells import numbers
+
+N = 60
+
+
+def evaluation(method, wins, seeds=1):
+    run = [naive(f"t{i:02}", 1.0 if i in wins else 0.5) for i in range(N)]
+    return Evaluation(method, CARD, (run,) * seeds, tuple(range(seeds)))
+
+
+BEST, MIDDLE, SAME, WORST = (
+    evaluation("EEF", range(50)),
+    evaluation("RFT", range(25)),
+    evaluation("SFT", range(1, 26)),
+    evaluation("SFT ALL", range(45)),
+)
+
+
+def test_each_link_is_a_paired_test_of_neighbours_corrected_for_all():
+    links = ranking.links([WORST, SAME, MIDDLE, BEST], ["EEF", "RFT", "SFT", "SFT ALL"])
+    assert [(link.better, link.worse) for link in links] == [
+        ("EEF", "RFT"),
+        ("RFT", "SFT"),
+        ("SFT", "SFT ALL"),
+    ]
+    p = [stats.mcnemar(25, 0), stats.mcnemar(1, 1), stats.mcnemar(0, 20)]
+    assert [link.holm for link in links] == pytest.approx(stats.holm(p))
+    assert [link.verdict for link in links] == ["told", "not told", "the other way round"]
+
+
+def test_sentences_are_of_what_is_not_told():
+    order = ["EEF", "NAT", "RFT", "SFT", "SFT ALL"]
+    links = ranking.links([WORST, SAME, MIDDLE, BEST], order)
+    first, tie, wrong, missing = ranking.sentences(links, order)
+    assert first == "Of the 3 links of the paper’s order 1 is told."
+    assert tie.startswith("RFT > SFT is not told: +0.0 points, 95 % interval ")
+    assert "needs n" not in tie  # there is no gap to tell
+    assert wrong.startswith("SFT > SFT ALL is the other way round: −33.3 points")
+    assert missing == "Not run here: NAT."
+
+
+def test_a_gap_that_is_too_small_says_what_it_needs():
+    (link,) = ranking.links([BEST, evaluation("RFT", range(2, 48))], ["EEF", "RFT"])
+    assert (
+        f"a gap of this size needs n ≥ {link.found.needed_n:,} in one seed."
+        in ranking.sentences([link], [])[1]
+    )
+    assert ranking.table([link]).rows[0][1].values["needs n"] == link.found.needed_n
+
+
+def test_the_table_has_the_numbers():
+    links = ranking.links([BEST, MIDDLE], ["EEF", "RFT"])
+    columns, (row,) = numbers(ranking.table(links))
+    told = dict(zip(columns, row, strict=True))
+    assert told["link"] == "EEF > RFT" and told["verdict"] == "told"
+    assert told["win rate gap"] == pytest.approx(25 / N)
+    assert told["win rate gap holm"] == pytest.approx(stats.mcnemar(25, 0))
+
+
+def test_one_method_alone_has_no_link():
+    assert ranking.links([BEST], ["EEF", "RFT"]) == []

@@ -1,0 +1,356 @@
+"""What each finder asks for, on outcomes that repeat and on outcomes that do not."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore.errors import ParamsError
+from eefcore.rollout import finders
+from eefcore.rollout.finder import Probe
+from eefcore.selection.algorithm import explored_steps, outcomes, recovery_state
+from eefcore.types import History, State, Step, Stop, Trajectory
+
+NAMES = ("fixed", "binary", "bandit")
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def expert(actions, reward=0.0, task="t", source="strong"):
+    steps = tuple(Step(f"o{i}", a) for i, a in enumerate(actions))
+    return Trajectory(history=History(task, "end", steps), reward=reward, n_expert=len(steps), source=source)
+
+
+def simulation(history, won, sample=0, stop=Stop.DONE):
+    ended = history.then("buy", "end")
+    return Trajectory(history=ended, reward=float(won), n_expert=len(history), sample=sample, stop=stop)
+
+
+def explored(finder, wins, *, most=None):
+    """Rounds of probes, and all simulations, where `wins(state, sample)` says which are won (None: spoilt).
+
+    As `exploration.explore`: s_0 with what is asked for unseen, then round by round within the budget.
+    """
+    tasks = dict.fromkeys(e.task_id for e in finder.experts)
+    left = finder.budget if most is None else most
+    rounds, seen = [], []
+    while True:
+        asked = finder.ask(seen)[:left]
+        starts = [(History(task, "o0"), 0) for task in tasks] if not rounds else []
+        starts += [(finder.experts[p.expert].history.at(p.step), p.sample) for p in asked]
+        if not starts:
+            return rounds, seen
+        won = [wins(h.state, sample) for h, sample in starts]
+        seen = seen + [
+            simulation(h, bool(w), sample, Stop.DONE if w is not None else Stop.MODEL_FAILURE)
+            for (h, sample), w in zip(starts, won, strict=True)
+        ]
+        rounds.append(asked)
+        left -= len(asked)
+
+
+def by_step(line):
+    """One trajectory's outcomes from s_0, s_1, …: `W`, `L`, or `?` for spoilt."""
+    return lambda state, _: {"W": True, "L": False, "?": None}[line[len(state.actions)]]
+
+
+def steps(rounds):
+    return [[p.step for p in asked] for asked in rounds]
+
+
+# The grid, on a trajectory of eight actions with l = 1 ---------------------------------------------------
+
+
+def test_fixed_is_one_round_whatever_it_sees():
+    two = [expert("abcdefghijkl"), expert("abc", task="u")]
+    finder = finders.load("fixed", two, 5, seed=0)
+    rounds, seen = explored(finder, lambda *_: True)
+    assert rounds == [[Probe(0, i) for i in (2, 4, 6, 8, 10)] + [Probe(1, 1), Probe(1, 2)]]
+    assert len(seen) == 2 + 7 and finder.budget == 7
+
+
+def test_fixed_simulates_each_state_as_often_as_it_is_told():
+    finder = finders.load("fixed", [expert("abcd")], 3, repeats=2, seed=0)
+    rounds, _ = explored(finder, lambda *_: True)
+    assert rounds == [[Probe(0, i, n) for n in (0, 1) for i in (1, 2, 3)]] and finder.budget == 6
+    with pytest.raises(ParamsError, match="repeats 2 is for the fixed finder, not for binary; set it to 1"):
+        finders.load("binary", [expert("abcd")], 3, repeats=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    "line, asked",
+    [
+        # s_0 … s_5; nobody won: the middle, then the longest stretch left, the later of equals
+        ("LLLLLL", [3, 5, 2, 4, 1]),
+        ("LLLWWW", [3, 2]),  # a win: bisect down to the fewest expert actions
+        ("LWWWWW", [3, 2, 1]),
+        ("LLWWWW", [3, 2, 1]),
+        ("LLLLLW", [3, 5, 4]),
+        ("LLLLWW", [3, 5, 4]),
+        ("LLWLLL", [3, 5, 2, 1]),  # wins that do not last are found all the same
+        ("LWLLLL", [3, 5, 2, 4, 1]),
+        ("LLLLWL", [3, 5, 2, 4]),
+        # π_θ alone won: the last state first
+        ("WWWWWL", [5, 3, 4]),  # bisect for the first failure
+        ("WWWLLL", [5, 3, 2, 4]),  # … and behind it hunt for what recovers
+        ("WLLLLL", [5, 3, 2, 1, 4]),
+        ("WLLWLL", [5, 3, 4]),  # s_4, and not the earlier fall: outcomes alternate
+        ("WLLLWL", [5, 3, 2, 1, 4]),
+        ("WWWWWW", [5, 3, 2, 4, 1]),  # hunt for a failure
+        ("WWWLWW", [5, 3, 2]),
+        ("WLLWWW", [5, 3, 2, 1]),
+        # spoilt: neither, and not asked again
+        ("L?????", [3, 5, 2, 4, 1]),
+        ("L??WWW", [3, 2, 1]),
+        ("LLL?LW", [3, 5, 2, 4]),
+        ("?LLWWW", [3, 2]),
+        ("WWWWW?", [5, 3, 2, 4, 1]),
+    ],
+)
+def test_binary_on_a_failed_expert(line, asked):
+    rounds, _ = explored(finders.load("binary", [expert("abcdefgh")], 5, seed=0), by_step(line))
+    assert steps(rounds) == [[]] + [[i] for i in asked]
+
+
+@pytest.mark.parametrize(
+    "line, asked",
+    [
+        ("WLLLLL", []),  # nothing to learn
+        ("LLLLLL", [3, 5]),  # its own win stands at its end
+        ("LWWWWW", [3, 2, 1]),
+        ("LLLWWW", [3, 2]),
+    ],
+)
+def test_binary_on_an_expert_that_won(line, asked):
+    rounds, _ = explored(finders.load("binary", [expert("abcdefgh", 1.0)], 5, seed=0), by_step(line))
+    assert steps(rounds) == [[]] + [[i] for i in asked]
+
+
+def test_binary_leaves_a_task_that_another_trajectory_solved():
+    won, lost = expert("abcdefgh", 1.0), expert("mnopqrst", source="weak")
+    finder = finders.load("binary", [lost, won], 5, seed=0)
+    rounds, _ = explored(finder, lambda *_: False)
+    assert {p.expert for asked in rounds for p in asked} == {1}
+
+
+def test_binary_stops_on_all_trajectories_of_a_task_when_one_wins():
+    two = [expert("abcdefgh"), expert("mnopqrst", source="weak")]
+    finder = finders.load("binary", two, 5, seed=0)
+    rounds, _ = explored(finder, lambda s, _: s.actions[:1] == ("m",))
+    assert rounds[:2] == [[], [Probe(0, 3), Probe(1, 3)]]
+    assert {p.expert for asked in rounds[2:] for p in asked} == {1}
+
+
+def test_binary_bisects_another_trajectory_no_further_than_the_best_solution():
+    two = [expert("abcdefgh"), expert("mnopqrst", source="weak")]
+    finder = finders.load("binary", two, 5, seed=0)
+    start = State("t")
+    seen = [
+        simulation(History("t", "o0"), False),
+        simulation(two[0].history.at(2), True),
+        simulation(two[1].history.at(4), True),
+    ]
+    assert not outcomes(seen)[start]
+    assert finder.ask(seen) == [Probe(0, 1), Probe(1, 1)]
+    assert finder.ask([*seen, simulation(two[0].history.at(1), True)]) == []
+
+
+def test_a_state_of_two_experts_is_asked_once_by_binary():
+    twins = [expert("abcdefgh", source=source) for source in ("strong", "weak")]
+    rounds, _ = explored(finders.load("binary", twins, 5, seed=0), lambda *_: False)
+    assert [len(asked) for asked in rounds] == [0, 1, 1, 1, 1, 1]
+
+
+# The bandit ---------------------------------------------------------------------------------------------
+
+
+def many(n, length=8, reward=0.0):
+    return [expert("abcdefghijkl"[:length], reward, task=f"t{k}") for k in range(n)]
+
+
+def test_the_bandit_leaves_what_is_settled():
+    """Half of the tasks are won from s_0."""
+    finder = finders.load("bandit", many(20), 5, seed=0)
+    rounds, _ = explored(finder, lambda s, _: not s.actions and int(s.task_id[1:]) % 2 == 0)
+    probed = Counter(finder.experts[p.expert].task_id for asked in rounds for p in asked)
+    assert set(probed) == {f"t{k}" for k in range(1, 20, 2)}
+    assert sum(probed.values()) == finder.budget == 100
+
+
+def test_the_bandit_shortens_what_it_solved_and_then_stops():
+    """Every state wins: one solves the task, those before it are tried once each at most."""
+    finder = finders.load("bandit", many(20), 5, seed=0)
+    rounds, seen = explored(finder, lambda s, _: bool(s.actions))
+    assert all(p.sample == 0 for asked in rounds for p in asked)
+    shortest = {
+        t: min(s.n_expert for s in seen if s.task_id == t and s.win) for t in {s.task_id for s in seen}
+    }
+    assert set(shortest.values()) == {1} and len(seen) < 20 + finder.budget
+
+
+def test_the_bandit_tries_once_where_a_win_would_only_shorten_an_experts():
+    finder = finders.load("bandit", many(20, reward=1.0), 5, seed=0)
+    rounds, _ = explored(finder, lambda *_: False, most=1000)
+    times = Counter((p.expert, p.step) for asked in rounds for p in asked)
+    assert times == dict.fromkeys([(k, i) for k in range(20) for i in range(1, 8)], 1)
+
+
+def test_the_bandit_learns_where_wins_are():
+    """Only s_6 … s_8 of nine actions win; after a few rounds it asks for little else."""
+    finder = finders.load("bandit", many(200, 9), 2, seed=0)
+    rounds, _ = explored(finder, lambda s, _: len(s.actions) >= 6)
+    late = [sum(p.step >= 6 for p in asked) / len(asked) for asked in rounds if asked]
+    assert late[0] < 0.6 and sum(late[3:8]) / 5 > 0.8
+
+
+def test_the_bandit_tries_again_with_new_samples_but_no_more_than_M_times():
+    finder = finders.load("bandit", many(3, 3), 5, seed=0)
+    rounds, _ = explored(finder, lambda *_: False, most=1000)
+    times = Counter((p.expert, p.step) for asked in rounds for p in asked)
+    assert times == dict.fromkeys([(k, i) for k in range(3) for i in (1, 2)], 5)
+    assert {p.sample for asked in rounds for p in asked} == set(range(5))
+
+
+def test_the_bandits_rounds_are_a_twentieth_of_its_budget():
+    finder = finders.load("bandit", many(40), 5, seed=0)
+    rounds, _ = explored(finder, lambda *_: False)
+    assert [len(asked) for asked in rounds] == [0] + [10] * 20
+
+
+def test_another_seed_asks_for_other_states():
+    asked = [explored(finders.load("bandit", many(20), 5, seed=k), lambda *_: False)[0] for k in (0, 0, 1)]
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_an_unknown_finder_is_refused():
+    with pytest.raises(ParamsError, match="finder 'bnary'; choose fixed, binary, bandit or one of"):
+        finders.load("bnary", [], 5, seed=0)
+
+
+class LastOnly:
+    """A finder of one's own: s_{T-1} of each expert."""
+
+    def __init__(self, experts, M, seed):
+        self.experts, self.budget = experts, M * len(experts)
+
+    def ask(self, seen):
+        return [] if seen else [Probe(k, len(e) - 1) for k, e in enumerate(self.experts)]
+
+
+def test_one_of_your_own_is_named_by_its_module():
+    finder = finders.load("test_finders:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0)
+    rounds, _ = explored(finder, lambda *_: False)
+    assert steps(rounds) == [[3, 1]] and finder.budget == 6
+    with pytest.raises(ParamsError, match="05_explore: finder 'test_finders:None_': test_finders has no"):
+        finders.load("test_finders:None_", [], 5, seed=0)
+
+
+# Properties ---------------------------------------------------------------------------------------------
+
+
+@st.composite
+def worlds(draw, *, samples=1):
+    """Experts of a few tasks in a world of two actions, so that trajectories meet, and who wins from where."""
+    entries = st.tuples(
+        st.text("ab", max_size=9), st.booleans(), st.sampled_from("tuv"), st.sampled_from(["strong", "weak"])
+    )
+    drawn = draw(st.lists(entries, max_size=5))
+    won = {(t, a): float(w and bool(a)) for a, w, t, _ in drawn}  # the same actions end alike
+    found = [expert(a, won[t, a], t, s) for a, _, t, s in drawn]
+    states = sorted({(e.task_id, e.actions[:i]) for e in found for i in range(len(e) + 1)})
+    chances = st.sampled_from([True, False, False, None])
+    table = {(State(*s), k): draw(chances) for s in states for k in range(samples)}
+    return found, draw(st.integers(0, 5)), lambda state, sample: table[state, sample]
+
+
+@each
+@given(worlds(samples=5), st.integers(0, 3))
+def test_no_finder_spends_more_than_the_paper_or_asks_for_what_is_not_there(name, world, seed):
+    experts, M, wins = world
+    finder = finders.load(name, experts, M, seed=seed)
+    rounds, _ = explored(finder, wins)
+    probes = [p for asked in rounds for p in asked]
+    assert finder.budget == sum(len(explored_steps(len(e), M)) for e in experts)
+    assert len(probes) <= finder.budget
+    assert all(0 < p.step < len(experts[p.expert]) for p in probes)
+    assert len(set(probes)) == len(probes)
+
+
+@given(worlds(samples=5), st.integers(0, 3))
+def test_a_state_is_asked_for_again_only_by_the_bandit_and_as_the_next_sample(world, seed):
+    experts, M, wins = world
+    for name in ("binary", "bandit"):
+        rounds, seen = explored(finders.load(name, experts, M, seed=seed), wins)
+        times = Counter(t.state(t.n_expert) for t in seen)
+        assert max(times.values(), default=1) <= (1 if name == "binary" else max(1, M))
+        for state in times:
+            samples = [t.sample for t in seen if t.state(t.n_expert) == state]
+            assert samples == list(range(len(samples)))
+        for asked in rounds:
+            assert len({experts[p.expert].state(p.step) for p in asked}) == len(asked)
+
+
+@each
+@given(worlds(samples=5), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_the_order_of_the_trajectories_is_of_no_matter(name, world, seed, rnd):
+    experts, M, wins = world
+    shuffled = rnd.sample(experts, len(experts))
+    asked = []
+    for order in (experts, shuffled):
+        rounds, _ = explored(finders.load(name, order, M, seed=seed), wins)
+        asked.append([Counter((order[p.expert].state(p.step), p.sample) for p in r) for r in rounds])
+    assert asked[0] == asked[1]
+
+
+@given(worlds())
+def test_binary_solves_what_fixed_solves_with_no_more_simulations(world):
+    experts, M, wins = world
+    solved, spent = {}, {}
+    for name in ("fixed", "binary"):
+        rounds, seen = explored(finders.load(name, experts, M, seed=0), wins)
+        solved[name] = {t.task_id for t in (*experts, *seen) if t.win}
+        spent[name] = sum(map(len, rounds))
+    assert solved["binary"] == solved["fixed"]
+    assert spent["binary"] <= spent["fixed"]
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 12), st.booleans())
+def test_where_wins_follow_losses_once_binary_finds_the_fewest_expert_actions(length, M, first, won):
+    """… of the states on the grid, as fixed does; on an expert that won by halving, M + 1 answers in all."""
+    e = expert("abcdefghijkl"[:length], float(won))
+    best = {}
+    for name in ("fixed", "binary"):
+        rounds, seen = explored(
+            finders.load(name, [e], M, seed=0), lambda s, _: len(s.actions) >= max(1, first)
+        )
+        best[name] = min((t.n_expert for t in (e, *seen) if t.win), default=None)
+    assert best["binary"] == best["fixed"]
+    if won:
+        assert sum(map(len, rounds)) <= math.ceil(math.log2(M + 1))
+
+
+@given(st.integers(2, 12), st.integers(1, 6), st.integers(1, 12))
+def test_where_losses_follow_wins_once_binary_finds_the_recovery_state(length, M, first):
+    e = expert("abcdefghijkl"[:length])
+    found = {}
+    for name in ("fixed", "binary"):
+        _, seen = explored(finders.load(name, [e], M, seed=0), lambda s, _: len(s.actions) < first)
+        found[name] = recovery_state(e, outcomes(seen))
+    assert found["binary"] == found["fixed"]
+
+
+@each
+@given(worlds(samples=5), st.data())
+def test_what_is_asked_follows_from_what_was_seen(name, world, data):
+    """A new finder, shown the rounds so far, asks what the old one asked: an exploration can be taken up anywhere."""
+    experts, M, wins = world
+    rounds, seen = explored(finders.load(name, experts, M, seed=3), wins)
+    tasks = len({e.task_id for e in experts})
+    k = data.draw(st.integers(0, len(rounds)))
+    known = sum(map(len, rounds[:k])) + (tasks if k else 0)
+    asked = finders.load(name, experts, M, seed=3).ask(seen[:known])
+    expected = rounds[k] if k < len(rounds) else []
+    assert asked[: len(expected)] == expected

@@ -1,0 +1,186 @@
+"""Rollouts from anywhere: heads that are kept, limits that are counted, restores that are verified."""
+
+import msgspec
+import pytest
+from helpers.toy_shop import TASKS, ToyShop, shopper
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore.errors import ReplayMismatch
+from eefcore.policies.scripted import Scripted
+from eefcore.protocols import Reply, Sampling
+from eefcore.rollout.rollout import Start, replayed, restored, rollout
+from eefcore.types import History, Mark, Stop, Trajectory
+
+HAT = "green hat"
+
+
+def opened(task=HAT, *actions):
+    """The history of `actions` in the shop."""
+    shop = ToyShop()
+    history = History(task, shop.reset(task))
+    for action in actions:
+        history = history.then(action, shop.step(action).observation)
+    return history
+
+
+def played(*starts, act=shopper, max_turns=10, **rest):
+    return rollout(Scripted(act, "toy"), ToyShop, starts, max_turns=max_turns, **rest)
+
+
+class OneAtATime(Scripted):
+    """Answers the youngest question first, one a call, and remembers what is open."""
+
+    def __init__(self, act):
+        super().__init__(act, "slow")
+        self.closed = []
+
+    def answers(self):
+        if not self._asked:
+            return []
+        episode = next(reversed(self._asked))
+        return [(episode, self._reply(self._asked.pop(episode)))]
+
+    def close(self, episode):
+        self.closed.append(episode)
+
+
+def test_an_episode_is_played_to_its_end():
+    (t,) = played(Start(opened()))
+    assert t.actions == ("next", "next", f"buy {HAT}")
+    assert (t.win, t.stop, t.n_expert, t.source, len(t)) == (True, Stop.DONE, 0, "toy", 3)
+    assert [s.observation for s in t.history.steps] == [
+        "buy a green hat. red hat, red sock",
+        "blue hat, blue sock",
+        "green hat, green sock",
+    ]
+    assert t.history.observation == "bye"
+
+
+def test_the_head_stays_at_the_head_and_is_the_experts():
+    head = opened(HAT, "what", "next")
+    (t,) = played(Start(head, Sampling(0.7, 3), sample=2, marks=(Mark(0, "slip"),)))
+    assert t.history.at(2) == head
+    assert (t.n_expert, t.sample, t.temperature, t.marks) == (2, 2, 0.7, (Mark(0, "slip"),))
+    assert t.win and t.actions == ("what", "next", "next", f"buy {HAT}")
+
+
+@pytest.mark.parametrize(
+    "head, max_turns, length, stop",
+    [
+        ((), 3, 3, Stop.DONE),
+        ((), 2, 2, Stop.TURN_LIMIT),
+        (("what",) * 2, 4, 4, Stop.TURN_LIMIT),  # the head counts
+        (("what",) * 4, 4, 4, Stop.TURN_LIMIT),  # nothing is asked
+        ((), 0, 0, Stop.TURN_LIMIT),
+    ],
+)
+def test_max_turns_counts_all_of_the_trajectory(head, max_turns, length, stop):
+    (t,) = played(Start(opened(HAT, *head)), max_turns=max_turns)
+    assert (len(t), t.stop, t.reward, t.n_expert) == (length, stop, float(stop is Stop.DONE), len(head))
+
+
+@pytest.mark.parametrize("stop", [Stop.MALFORMED, Stop.CONTEXT_LIMIT, Stop.MODEL_FAILURE])
+def test_a_reply_without_an_action_ends_the_episode_where_it_is(stop):
+    class Stops(Scripted):
+        def _reply(self, history):
+            return Reply("", stop=stop) if history.actions else Reply("next")
+
+    (t,) = rollout(Stops(shopper, "stops"), ToyShop, [Start(opened())], max_turns=9)
+    assert (t.actions, t.reward, t.stop) == (("next",), 0.0, stop)
+
+
+def test_done_without_a_win_keeps_its_reward():
+    (t,) = played(Start(opened()), act=lambda h: "buy red hat")
+    assert (t.reward, t.win, t.outcome) == (0.25, False, "loss")
+
+
+def test_sampled_ids_are_kept():
+    class Samples(Scripted):
+        def _reply(self, history):
+            return Reply(self._act(history), (len(history), 9), (-0.5, -0.25))
+
+    (t,) = rollout(Samples(shopper, "ids"), ToyShop, [Start(opened())], max_turns=9)
+    assert [s.tokens for s in t.history.steps] == [(0, 9), (1, 9), (2, 9)]
+    assert {s.logps for s in t.history.steps} == {(-0.5, -0.25)}
+
+
+def test_no_starts_no_trajectories():
+    assert played() == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(TASKS), st.integers(0, 3)), max_size=8))
+def test_episodes_come_back_in_order_whoever_answers_first(chosen):
+    starts = [Start(opened(task, *["what"] * n), sample=i) for i, (task, n) in enumerate(chosen)]
+    together = played(*starts)
+    policy, heard = OneAtATime(shopper), []
+    alone = rollout(policy, ToyShop, starts, max_turns=10, finished=heard.append)
+    assert [t.sample for t in alone] == list(range(len(starts)))
+    assert [msgspec.structs.replace(t, source="toy") for t in alone] == together
+    assert sorted(policy.closed) == list(range(len(starts)))  # each episode is closed once
+    assert sorted(t.sample for t in heard) == list(range(len(starts)))
+
+
+# Restoring and replaying --------------------------------------------------------------------------------
+
+
+def test_restored_is_where_the_history_was():
+    env = restored(ToyShop(), opened(HAT, "next"))
+    assert env.snapshot() == opened(HAT, "next").state
+    assert env.step("next").observation == "green hat, green sock"
+
+
+def test_an_environment_that_shows_something_else_is_refused():
+    elsewhere = History(HAT, "buy a green hat. yellow hat")
+    with pytest.raises(
+        ReplayMismatch, match=r"green hat: after 0 actions .* shows 'buy a green hat\. red hat"
+    ):
+        rollout(Scripted(shopper), ToyShop, [Start(elsewhere)], max_turns=9)
+
+
+def recorded():
+    (t,) = played(Start(opened()))
+    return t
+
+
+def test_a_trajectory_that_replays_to_the_letter_is_itself():
+    t = recorded()
+    assert replayed(ToyShop(), t) is t
+
+
+def test_replaying_leaves_a_snapshot_of_each_state():
+    kept = []
+
+    class Remembers(ToyShop):
+        def snapshot(self):
+            kept.append(super().snapshot())
+            return kept[-1]
+
+    t = recorded()
+    replayed(Remembers(), t)
+    assert kept == [t.state(i) for i in range(len(t))]
+
+
+@pytest.mark.parametrize("i", [0, 1, 2, 3])
+def test_the_first_changed_observation_is_named(i):
+    t = recorded()
+    steps = [
+        msgspec.structs.replace(s, observation=s.observation + "!" * (j >= i))
+        for j, s in enumerate(t.history.steps)
+    ]
+    changed = msgspec.structs.replace(
+        t, history=History(HAT, t.history.observation + "!" * (i <= 3), tuple(steps))
+    )
+    with pytest.raises(ReplayMismatch, match=rf"green hat: o_{i} is now"):
+        replayed(ToyShop(), changed)
+
+
+def test_a_changed_reward_is_refused():
+    t = recorded()
+    with pytest.raises(ReplayMismatch, match=r"replayed to reward 1\.0, recorded 0\.5"):
+        replayed(ToyShop(), msgspec.structs.replace(t, reward=0.5))
+
+
+def test_a_trajectory_cut_short_replays_to_nothing():
+    (t,) = played(Start(opened()), max_turns=2)
+    assert isinstance(t, Trajectory) and replayed(ToyShop(), t) is t

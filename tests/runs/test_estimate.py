@@ -1,0 +1,168 @@
+"""What a plan will take, against numbers worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.paths import ROOT
+
+from eefcore.runs import estimate
+from eefcore.runs.estimate import Episode, Memory, Shape, Use, Work
+from eefcore.runs.open_stage import planned
+from eefcore.runs.plan import Node
+from eefcore.runs.shapes import shape
+
+TINY = Shape(parameters=1000, adapter=10, hidden=8, layers=2, key_values=4, intermediate=16, vocabulary=100)
+
+
+@pytest.fixture
+def nodes(tmp_path, monkeypatch):
+    """The stages of a params file with these methods, on the notebooks as they are."""
+    monkeypatch.chdir(ROOT)
+
+    def plan(methods: str, stages: str = "{}") -> list[Node]:
+        path = tmp_path / "a.yaml"
+        shared = "{sizes: 40/10/20, context: 500, max_new_tokens: 30, slots: 7}"
+        path.write_text(f"run: a\nshared: {shared}\nstages: {stages}\nmethods: {methods}", encoding="utf-8")
+        return planned(path)
+
+    return plan
+
+
+def by_label(nodes: list[Node]) -> dict[str, Work]:
+    return {n.label: estimate.work(n) for n in nodes if estimate.work(n) != Work()}
+
+
+def test_one_method_by_hand(nodes):
+    plan = nodes(
+        "{EEF: {iterations: 2, explore: {samples: 2, M: 3}}}", "{train: {epochs: 5, batch_size: 16}}"
+    )
+    works = by_label(plan)
+    # 40 tasks twice from their starts, 40 expert trajectories from 3 states each
+    explored = works["explore.1"]
+    assert explored.simulations == 40 * 2 + 40 * 3
+    assert explored.typical == Episode(200 * 9, 200 * 80, 200 * 160)
+    assert explored.most == Episode(
+        200 * 20, 200 * 500, 200 * 500
+    )  # 20 turns of 30 tokens are more than the context
+    assert [works[f"evaluate.{which}"].evaluated for which in (1, 2, "test")] == [10, 10, 20]
+    # cloning: at most every trajectory; then a solution for each task, and one recovery in each trajectory
+    assert (works["train.1"].rows, works["train.1"].optimiser_steps) == (40, 3 * 5)
+    assert (works["train.2"].rows, works["train.2"].optimiser_steps) == (80, 5 * 5)
+    assert works["train.2"].tokens_trained == 80 * 5 * 80
+    whole = estimate.total(works.values())
+    assert (whole.simulations, whole.evaluated, whole.rows) == (200, 40, 120)
+    assert whole.typical == Episode(240 * 9, 240 * 80, 240 * 160)
+
+
+@pytest.mark.parametrize(
+    ("method", "simulations", "rows"),
+    [
+        ("explore: {samples: 6, M: 0}", 240, 40),  # RFT×6 recovers nothing
+        ("explore: {M: 2, repeats: 3}", 40 + 240, 80),
+        ("expert: {expert: strong+weak}, explore: {M: 1}", 40 + 80, 120),
+        ("expert: {expert: strong+weak}, explore: {M: 1, explore_from: weak}", 40 + 40, 80),
+        ("expert: {file: one.jsonl + other.jsonl}, explore: {M: 1}", 40 + 80, 120),
+    ],
+)
+def test_what_methods_differ_in(nodes, method, simulations, rows):
+    works = by_label(nodes(f"{{m: {{iterations: 2, {method}}}}}"))
+    assert (works["explore.1"].simulations, works["train.2"].rows) == (simulations, rows)
+
+
+def test_cloning_one_of_two_experts(nodes):
+    both = "expert: {expert: strong+weak}"
+    works = by_label(nodes(f"{{m: {{iterations: 1, {both}}}}}"))
+    alone = by_label(nodes(f"{{m: {{iterations: 1, {both}, select: {{clone_from: strong}}}}}}"))
+    assert (works["train.1"].rows, alone["train.1"].rows) == (80, 40)
+
+
+def test_a_preference_pair_is_two_rows(nodes):
+    works = by_label(nodes("{ETO: {iterations: 2, learn: dpo, dpo: {epochs: 3, batch_size: 16}}}"))
+    assert (works["dpo.2"].rows, works["dpo.2"].optimiser_steps) == (80, 9)
+    assert works["dpo.2"].tokens_trained == 2 * 40 * 3 * 80
+
+
+def test_nothing_is_made_of_nothing():
+    assert estimate.total([]) == Work()
+
+
+# ---------------------------------------------------------------------------------- memory
+
+
+def test_training_all_weights_by_hand():
+    found = estimate.training_memory(TINY, examples=3, context=10, lora_r=0, bf16=False)
+    layer = 30 * 4 * (6 * 8 + 2 * 4 + 4 * 16)  # 30 tokens, float32, 120 numbers each
+    logits = 12 * 30 * 100
+    assert found == Memory(
+        weights=4000,
+        gradients=4000,
+        optimiser=8000,
+        activations=2 * layer + logits,
+        recomputed=2 * 30 * 4 * 8 + layer + logits,
+    )
+    assert found.total(recompute=False) == 16000 + 28800 + 36000
+    assert found.total(recompute=True) == 16000 + 1920 + 14400 + 36000
+
+
+def test_training_an_adapter_by_hand():
+    found = estimate.training_memory(TINY, examples=1, context=10, lora_r=5, bf16=True)
+    assert found[:3] == (4000 + 4 * 50, 4 * 50, 8 * 50)
+    assert found.activations == 2 * (10 * 2 * 120) + 12 * 10 * 100
+
+
+def test_bfloat16_copies_are_kept_of_what_is_trained():
+    found = estimate.training_memory(TINY, examples=1, context=10, lora_r=0, bf16=True)
+    assert found.weights == 4000 + 2000
+
+
+def test_playing_by_hand():
+    found = estimate.rollout_memory(TINY, slots=7, context=500)
+    # keys and values, two bytes each, of 4 numbers in 2 layers
+    assert found == Memory(weights=2000, cache=2 * 2 * 7 * 500 * 2 * 4)
+    assert found.total(recompute=False) == 2000 + 112_000
+
+
+def test_the_memory_of_a_plan_names_each_kind_once(nodes):
+    plan = nodes(
+        "{EEF: {iterations: 2}, ETO: {iterations: 2, learn: dpo, dpo: {micro_batch: 3}},"
+        " big: {iterations: 2, train: {base: someone/big, lora_r: 8, micro_batch: 1}}}",
+        "{train: {micro_batch: 4}}",
+    )
+    found = estimate.memory(plan, lambda base: TINY if base == "tiny" else None)
+    play = "play 7 × 500 tokens"
+    assert found == {
+        Use("tiny", "train all on 4 × 500 tokens"): estimate.training_memory(
+            TINY, examples=4, context=500, lora_r=0, bf16=True
+        ),
+        Use("tiny", play): estimate.rollout_memory(TINY, slots=7, context=500),
+        Use("tiny", "train all on 6 × 500 tokens"): estimate.training_memory(
+            TINY, examples=6, context=500, lora_r=0, bf16=True
+        ),
+        Use("someone/big", "train rank 8 on 1 × 500 tokens"): None,
+        Use("someone/big", play): None,
+    }
+
+
+# ---------------------------------------------------------------------------------- shapes
+
+
+def test_the_papers_models_have_as_many_parameters_as_their_makers_say():
+    llama = shape("meta-llama/Meta-Llama-3-8B-Instruct")
+    assert llama == Shape(8_030_261_248, 2_621_440, 4096, 32, 1024, 14336, 128256)
+    # of a layer: q 8192, k and v 5120 each, o 8192, gate, up and down 18432 each
+    assert llama.adapter == 32 * (2 * 8192 + 2 * 5120 + 3 * 18432)
+    assert shape("mistralai/Mistral-7B-v0.3").parameters == 7_248_023_552
+
+
+def test_the_shape_of_a_base_on_this_machine_is_its_configs():
+    from safetensors.torch import load_file
+
+    from eefcore.policies import model_path
+
+    found, weights = shape("tiny"), load_file(model_path("tiny") / "model.safetensors")
+    assert found.parameters == sum(w.numel() for w in weights.values())
+    assert (found.vocabulary, found.hidden) == weights["model.embed_tokens.weight"].shape
+
+
+def test_a_base_that_is_not_here_has_no_shape():
+    assert shape("nobody/nothing") is None

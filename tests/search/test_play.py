@@ -1,0 +1,153 @@
+"""Search at test time, and what may be done for good."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from helpers.search_toys import FAILED, HAT, Dice, SealedShop, grown, roots
+from helpers.toy_shop import TASKS, ToyShop
+
+from eefcore.errors import ReplayMismatch
+from eefcore.policies.scripted import Scripted
+from eefcore.search.guard import REFUSED, Guard
+from eefcore.search.play import play
+from eefcore.search.settings import Signal
+from eefcore.types import State, Stop
+
+
+def buying(action):
+    return action.startswith("buy ")
+
+
+def played(tasks=(HAT,), signal=Signal.REWARD, *, n=30, live=ToyShop, by="visits", policy=None, **changes):
+    make_env = SealedShop if signal is Signal.CRITIC else ToyShop
+    return play(
+        roots(tasks, signal, **changes),
+        lambda trees, to: grown(trees, to, policy, make_env=make_env, irreversible=buying),
+        live,
+        simulations=n,
+        by=by,
+    )
+
+
+@pytest.mark.parametrize("by", ["visits", "value"])
+@pytest.mark.parametrize("signal", Signal)
+def test_search_wins_where_the_policy_throws_dice(signal, by):
+    out = played(TASKS[2:5], signal, by=by, K=8)
+    assert all(p.trajectory.win for p in out)
+    alone = play(roots(TASKS[2:5], K=1, alpha=1.0), partial(grown, critic=None), ToyShop, simulations=1)
+    assert sum(p.trajectory.win for p in alone) <= 1
+
+
+def test_the_tree_goes_along_and_what_was_searched_below_is_kept():
+    (episode,) = played(n=10)
+    t, tree = episode.trajectory, episode.tree
+    assert tree.history(tree.at).actions == t.actions and tree.attempts == 10 * len(t)
+    assert t.history == tree.history(tree.at)
+    assert (t.source, t.n_expert, t.stop) == ("dice+search", 0, tree.nodes[tree.at].stop)
+
+
+def test_the_trees_that_were_given_stay_as_they_are():
+    trees = roots()
+    play(trees, lambda some, to: grown(some, to), ToyShop, simulations=3)
+    assert all(t.at == 0 and not t.simulations for t in trees)
+
+
+def test_an_episode_may_end_by_its_limit_or_for_want_of_answers():
+    (dancer,) = played(policy=Scripted(lambda h: "dance"), n=2, max_turns=3)
+    assert (dancer.trajectory.stop, len(dancer.trajectory), dancer.trajectory.reward) == (
+        Stop.TURN_LIMIT,
+        3,
+        0.0,
+    )
+    (mute,) = played(policy=Scripted(lambda h: " "), n=2)
+    assert (mute.trajectory.stop, len(mute.trajectory)) == (Stop.MALFORMED, 0)
+    (gone,) = played(policy=Dice(lambda *_: FAILED), n=2)
+    assert gone.trajectory.stop is Stop.MODEL_FAILURE and gone.trajectory.stop.infrastructure
+
+
+def test_a_live_environment_that_differs_is_noticed():
+    class Moved(ToyShop):
+        def step(self, action):
+            return super().step(action)._replace(observation="elsewhere", done=False)
+
+    with pytest.raises(ReplayMismatch, match="is it the environment that was searched"):
+        played(live=Moved)
+
+
+def test_live_a_human_is_asked_before_anything_is_bought():
+    asked = []
+
+    def human(answer):
+        def agrees(state, action):
+            asked.append((state, action))
+            return answer
+
+        return agrees
+
+    bought = partial(Guard, irreversible=buying)
+    (yes,) = played(live=lambda: bought(ToyShop(), human=human(True)), K=8)
+    assert yes.trajectory.win and asked == [(State(HAT, yes.trajectory.actions[:-1]), f"buy {HAT}")]
+    (no,) = played(live=lambda: bought(ToyShop(), human=human(False)), K=8)
+    assert (no.trajectory.stop, no.trajectory.reward, no.trajectory.history.observation) == (
+        Stop.DONE,
+        0.0,
+        REFUSED,
+    )
+    assert not no.trajectory.win and no.tree.tally.violations == 0
+
+
+# The guard ------------------------------------------------------------------------------------------------
+
+
+def guard(human=None):
+    return Guard(ToyShop(), buying, human)
+
+
+def test_out_of_a_snapshot_nothing_irreversible_is_done():
+    env = guard()
+    env.reset("red hat")
+    assert env.step("buy red hat").observation == REFUSED
+    assert (env.violations, env.rehearsed) == (1, 0)
+    assert env.snapshot() == State("red hat")  # nothing happened
+    assert env.step("buy red hat").reward == 1.0
+    assert (env.violations, env.rehearsed) == (1, 1)
+
+
+def test_a_snapshot_lasts_until_the_next_reset():
+    env = guard()
+    env.reset("red hat")
+    env.restore(State("red hat", ("next",)))
+    assert env.step("back").observation == "red hat, red sock"
+    assert env.step("buy red hat").done and env.rehearsed == 1
+    env.reset("red hat")
+    assert not env.step("buy red hat").done and env.violations == 1
+
+
+def test_with_a_human_snapshots_do_not_count():
+    env = guard(lambda state, action: action == "buy red sock")
+    env.reset("red hat")
+    env.snapshot()
+    assert env.step("buy red hat").observation == REFUSED and env.step("next").observation != REFUSED
+    env.step("back")
+    assert env.step("buy red sock").done
+    assert (env.consented, env.refused, env.violations, env.rehearsed) == (1, 1, 0, 0)
+
+
+def test_what_can_be_undone_is_nobodys_business():
+    env = Guard(ToyShop(), human=lambda *_: pytest.fail("asked"))
+    env.reset("red hat")
+    assert env.step("buy red hat").reward == 1.0
+
+
+def test_in_the_shop_buying_is_irreversible(mini):
+    buy = 'click[{"button": "Buy Now"}]'
+    assert mini.irreversible(buy) and mini.irreversible('click[{"button":  "Buy Now"}]\nand then')
+    for action in (
+        'click[{"button": "Next >"}]',
+        'Think[{"response": "Buy Now"}]',
+        "Buy Now",
+        'Finish[{"response": "x"}]',
+    ):
+        assert not mini.irreversible(action)

@@ -1,0 +1,94 @@
+"""Log-likelihoods are those of the definition, however rows are grouped, and stored ones are checked."""
+
+import math
+
+import pytest
+import torch
+from helpers.sft_runs import some_rows, tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eefcore.errors import DriftError
+from eefcore.training.batches import alike
+from eefcore.training.logprobs import Drift, drift, refuse_drift, token_logps
+from eefcore.training.models import with_adapter
+from eefcore.training.rows import IGNORE, Row
+
+
+def by_definition(model, row):
+    """Row by row, unpadded, from the softmax of every logit."""
+    logps = torch.log_softmax(model(torch.tensor([row.tokens])).logits[0].double(), dim=-1)
+    return [logps[l - 1, label].item() for l, label in enumerate(row.labels) if l and label != IGNORE]
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 70, 10_000])
+def test_each_trained_token_is_scored_once_in_the_order_of_the_rows(batch_tokens):
+    model, rows, heard = tiny().train(), some_rows(9), []
+    got = token_logps(model, rows, pad_id=0, batch_tokens=batch_tokens, on_rows=heard.append)
+    assert not model.training and sum(heard) == len(rows)
+    for row, logps in zip(rows, got, strict=True):
+        assert logps == pytest.approx(by_definition(model, row), abs=1e-5)
+
+
+def test_an_adapter_is_scored_with_its_base():
+    model, row = with_adapter(tiny(), r=2, alpha=4, seed=0), some_rows(1)[0]
+    torch.nn.init.normal_(next(p for n, p in model.named_parameters() if "lora_B" in n))
+    (got,) = token_logps(model, [row], pad_id=0, batch_tokens=99)
+    assert got == pytest.approx(by_definition(model, row), abs=1e-5)
+    with model.disable_adapter():
+        assert got != pytest.approx(by_definition(model, row), abs=1e-5)
+
+
+def test_bfloat16_is_near_but_not_the_same():
+    model, rows = tiny(), some_rows(9)
+    exact, rough = (token_logps(model, rows, pad_id=0, batch_tokens=99, bf16=b) for b in (False, True))
+    assert 0 < drift(exact, rough).mean < 0.01
+
+
+def test_nothing_to_score():
+    assert token_logps(tiny(), [], pad_id=0, batch_tokens=9) == []
+    assert token_logps(tiny(), [Row([1, 2], [1, IGNORE])], pad_id=0, batch_tokens=9) == [()]
+
+
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
+def test_rows_that_share_a_pass_fit_it(lengths, batch_tokens):
+    passes = list(alike(lengths, batch_tokens))
+    assert sorted(i for together in passes for i in together) == list(range(len(lengths)))
+    for together in passes:
+        longest = max(lengths[i] for i in together)
+        assert len(together) == 1 or longest * len(together) <= batch_tokens
+    flat = [lengths[i] for together in passes for i in together]
+    assert flat == sorted(lengths, reverse=True)
+
+
+# Drift --------------------------------------------------------------------------------------------------
+
+
+def test_drift_is_a_mean_over_tokens():
+    assert drift([(-1.0, -2.0), (-3.0,)], [(-1.0, -2.25), (-2.5,)]) == Drift(0.25, 0.5)
+    assert drift([], []) == drift([()], [()]) == Drift(0.0, 0.0)
+
+
+def test_small_drift_passes_and_is_told():
+    assert refuse_drift([(-1.0,)], [(-1.125,)], at_most=0.125) == Drift(0.125, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("stored", "recomputed", "says"),
+    [
+        ([(-1.0, -1.0)], [(-1.0, -2.0)], "by 0.5 a token .at worst 1., expected at most 0.1"),
+        ([(-1.0,)], [(math.nan,)], "differ from the trainer's by nan"),
+        ([(-1.0,), (-1.0,)], [(-1.0,), (-1.0, -2.0)], "row 1 of 2: 1 log-likelihoods are stored, 2 tokens"),
+    ],
+)
+def test_what_drifted_is_refused(stored, recomputed, says):
+    with pytest.raises(DriftError, match=says):
+        refuse_drift(stored, recomputed, at_most=0.1)
+
+
+def test_another_model_is_noticed():
+    rows = some_rows(6)
+    stored, other = (token_logps(tiny(seed), rows, pad_id=0, batch_tokens=99) for seed in (0, 1))
+    assert refuse_drift(stored, token_logps(tiny(0), rows, pad_id=0, batch_tokens=40), at_most=1e-5)
+    with pytest.raises(DriftError, match="computed under another model"):
+        refuse_drift(stored, other, at_most=0.001)

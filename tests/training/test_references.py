@@ -1,0 +1,140 @@
+"""References are stored with the data, read back as the trainer reads them, and checked before it learns."""
+
+import copy
+import math
+
+import msgspec
+import pytest
+import torch
+from helpers.byte_tokenizer import byte_tokenizer
+from helpers.dpo_runs import logp, run
+from helpers.sft_runs import tiny
+
+from eefcore.errors import DriftError, MaskError
+from eefcore.rendering.formats import COMPACT
+from eefcore.rendering.renderer import Renderer
+from eefcore.training import references
+from eefcore.training.rows import IGNORE
+from eefcore.types import Example, History, Preference, Trajectory
+
+RENDERER = Renderer(byte_tokenizer(), COMPACT)
+
+
+def preference(chosen="buy B2", rejected="buy B1", **rest):
+    before = History("t", "a mug").then("search", "B1 B2")
+    sides = [Example(Trajectory(history=before.then(a, "end"), reward=0.0), 1) for a in (chosen, rejected)]
+    return Preference(chosen=sides[0], rejected=sides[1], margin=1.0, **rest)
+
+
+def test_references_are_stored_with_the_data_and_survive_the_disk():
+    model = tiny()
+    given = [preference(), preference("leave the shop by its back door"), preference(rejected="wait")]
+    heard = []
+    kept, refused = references.referenced(
+        given, model, RENDERER, context=30, batch_tokens=64, bf16=False, on_rows=heard.append
+    )
+    assert refused == 1 and sum(heard) == 4
+    assert [(p.chosen, p.rejected) for p in kept] == [(given[i].chosen, given[i].rejected) for i in (0, 2)]
+    back = [msgspec.json.decode(msgspec.json.encode(p), type=Preference) for p in kept]
+    assert back == kept
+    for p, pair in zip(kept, references.pairs(back, RENDERER), strict=True):
+        assert len(p.chosen_logps) == len("buy B2\n") and len(p.rejected_logps) == references.n_trained(
+            pair.rejected
+        )
+        assert sum(p.chosen_logps) == pytest.approx(logp(model, *pair.chosen).item(), abs=1e-4)
+        assert RENDERER.tokenizer.decode([t for t in pair.rejected[0].labels if t != IGNORE]).startswith(
+            p.rejected.trajectory.actions[1]
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (preference(), r"\(7, 7\) tokens are trained, \(0, 0\) reference"),
+        (preference(chosen_logps=(-1.0,) * 7, rejected_logps=(-1.0,) * 6), r"\(7, 6\) reference"),
+    ],
+)
+def test_a_preference_without_its_references_is_refused(given, says):
+    with pytest.raises(MaskError, match=f"t: preference at s_1: .*{says}.*08_preferences"):
+        references.pairs([given], RENDERER)
+
+
+def test_referenced_trained_and_checked_end_to_end(tmp_path):
+    """The rejected action becomes less likely than the chosen one, and the reference is not the model any more."""
+    model, before = tiny(), [preference()]
+    kept, _ = references.referenced(before, model, RENDERER, context=99, batch_tokens=64, bf16=False)
+    start = copy.deepcopy(model)
+    pairs = references.pairs(kept, RENDERER)
+    assert references.shown(pairs, RENDERER.tokenizer.decode) == (
+        "a mug\n> search\nB1 B2\n> «buy B2\n»\n\nrather than\n\na mug\n> search\nB1 B2\n> «buy B1\n»"
+    )
+    assert references.gate(model, pairs, pad_id=0, bf16=False, at_most=1e-5).worst < 1e-5
+    with pytest.raises(DriftError, match="differ from the trainer's"):
+        references.gate(tiny(1), pairs, pad_id=0, bf16=False, at_most=1e-3)
+    run(model, pairs, tmp_path, epochs=10, batch_size=1, learning_rate=5e-3)
+    with torch.no_grad():
+        gaps = [(logp(m, *pairs[0].chosen) - logp(m, *pairs[0].rejected)).item() for m in (start, model)]
+    assert gaps[1] > gaps[0] + 1
+
+
+def test_without_a_pair_there_is_nothing_to_check():
+    assert references.gate(tiny(), [], pad_id=0, bf16=False, at_most=0.0) == (0.0, 0.0)
+    assert references.shown([], RENDERER.tokenizer.decode).startswith("no pair")
+    assert references.referenced([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == ([], 0)
+
+
+def aged(preference, age):
+    return msgspec.structs.replace(preference, age=age)
+
+
+def test_the_gate_judges_the_models_own_round_alone():
+    """Likelihoods of an earlier policy differ honestly; of the model's own they must not."""
+    kept = references.referenced(
+        [preference()], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
+    ).preferences
+    later = tiny(1)
+    own = references.referenced(
+        [preference("buy B2", "wait")], later, RENDERER, context=99, batch_tokens=64, bf16=False
+    ).preferences
+    mixed = references.pairs([*own, aged(kept[0], 1)], RENDERER)
+    assert [p.age for p in mixed] == [0, 1]
+    assert references.gate(later, mixed, pad_id=0, bf16=False, at_most=1e-4).worst < 1e-4
+    with pytest.raises(DriftError, match="differ from the trainer's"):
+        references.gate(later, references.pairs([*own, *kept], RENDERER), pad_id=0, bf16=False, at_most=1e-3)
+
+
+def test_what_is_scored_anew_is_of_the_models_own_round():
+    kept = references.completed(
+        [aged(preference(), 2)], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
+    ).preferences
+    assert [p.age for p in kept] == [0]
+
+
+def test_replayed_pairs_are_left_out_once_the_model_is_too_far_from_them():
+    """The shift by hand: the stored log-likelihoods are the model's, less 0.5 a token of one pair and 2 of another."""
+    model = tiny()
+    known = references.referenced(
+        [preference(), preference("wait"), preference(rejected="leave")],
+        model,
+        RENDERER,
+        context=99,
+        batch_tokens=64,
+        bf16=False,
+    ).preferences
+
+    def moved(p, by):
+        sides = {n: tuple(x - by for x in getattr(p, n)) for n in ("chosen_logps", "rejected_logps")}
+        return msgspec.structs.replace(p, **sides, age=1)
+
+    buffer = [moved(known[0], 0.5), known[1], moved(known[2], 2.0)]
+    n, m = (len(p.chosen_logps) + len(p.rejected_logps) for p in (buffer[0], buffer[2]))
+    heard = []
+    for at_most, left in ((0.1, [1]), (0.6, [0, 1]), (3.0, [0, 1, 2])):
+        kept, stale, shift = references.replayed(
+            buffer, model, RENDERER, at_most=at_most, batch_tokens=64, bf16=False, on_rows=heard.append
+        )
+        assert kept == [buffer[i] for i in left] and stale == 3 - len(left)
+        assert shift == pytest.approx((0.5 * n + 2.0 * m) / (n + m), abs=1e-4)
+    assert sum(heard) == 3 * 4, "of the model's own round none is scored again"
+    none = references.replayed(known, model, RENDERER, at_most=0.0, batch_tokens=64, bf16=False)
+    assert none.preferences == known and none.stale == 0 and math.isnan(none.shift)

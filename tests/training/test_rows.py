@@ -1,0 +1,337 @@
+"""m_l is 1 on the actions from the important state on, and nowhere else, whatever writes the dialogue.
+
+What must not change here without a decision:
+1. a_0 … a_{first-1} are read and never trained; every later action is trained, its end mark included.
+2. Sampled ids are used as they were sampled.
+3. What a policy read at h_t is the beginning of what it reads at h_{t+1}.
+4. A row that would train nothing, or words that are not the action's, is an error.
+5. A row that is too long is refused and counted, never cut.
+"""
+
+import pytest
+import torch
+from helpers.byte_tokenizer import CHATML, byte_tokenizer, sentencepiece_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eefcore.errors import MaskError, PolicyError
+from eefcore.rendering import prompts
+from eefcore.rendering.formats import AGENTLITE, COMPACT, Chat, Turns, conditioned, format_named
+from eefcore.rendering.renderer import Renderer
+from eefcore.training.losses import sft_loss
+from eefcore.training.rows import IGNORE, fitted, row, show_mask
+from eefcore.types import Example, History, Step, Trajectory
+
+PLAIN = Turns("plain", prompt="", first="{}|", then="{}|", end=".")
+SPECIAL = ("<|im_start|>", "<|im_end|>", "<|bos|>", "<|eot|>")
+WITH_BOS = (
+    "{% for m in messages %}{{ '<|bos|>' if loop.first }}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|eot|>"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+DROPS_THOUGHTS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{{ m.content if loop.last else m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+OPENS_A_THOUGHT = CHATML.replace(
+    "<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}"
+)
+
+
+def history(
+    *turns: tuple[str, str], last: str = "o", sampled: dict[int, tuple[int, ...]] | None = None
+) -> History:
+    steps = tuple(Step(o, a, (sampled or {}).get(i, ())) for i, (o, a) in enumerate(turns))
+    return History("t", last, steps)
+
+
+def example(h: History, first: int = 0, until: int | None = None, phrase: str = "") -> Example:
+    return Example(Trajectory(history=h, reward=1.0), first, until, phrase)
+
+
+def renderers() -> dict[str, Renderer]:
+    chatml, bos = byte_tokenizer(special=SPECIAL), byte_tokenizer(WITH_BOS, special=SPECIAL)
+    merging = byte_tokenizer(merges=((".", "Ċ"), ("]", "Ċ"), ("a", ".Ċ"), (">", "Ġ")))
+    pieces = sentencepiece_tokenizer()
+    return {
+        "agentlite": Renderer(chatml, AGENTLITE),
+        "compact": Renderer(chatml, COMPACT),
+        "compact-merging": Renderer(merging, COMPACT),
+        "compact-sentencepiece": Renderer(pieces, COMPACT),
+        "agentlite-sentencepiece": Renderer(pieces, AGENTLITE),
+        "chat": Renderer(chatml, Chat(chatml, prompt="Shop.\n")),
+        "chat-bos": Renderer(bos, Chat(bos, prompt="Shop.\n")),
+        "chat-sentencepiece": Renderer(pieces, Chat(pieces, prompt="Shop.\n")),
+        "agentgym": Renderer(chatml, Chat(chatml, prompt="Rules.", agreed="OK.", name="agentgym")),
+    }
+
+
+RENDERERS = renderers()
+words = st.text(st.characters(codec="utf-8", exclude_characters="\n\r|"), min_size=1, max_size=12).map(
+    str.strip
+)
+turn = st.tuples(words.filter(bool), words.filter(bool))
+turns = st.lists(turn, min_size=1, max_size=4)
+every_renderer = pytest.mark.parametrize("renderer", RENDERERS.values(), ids=RENDERERS.keys())
+
+
+# ---------------------------------------------------------------- the mask, to be read
+
+
+@pytest.mark.parametrize(
+    ("first", "shown"),
+    [
+        (0, "o0|«a0.»o1|«a1.»o2|«a2.»"),
+        (1, "o0|a0.o1|«a1.»o2|«a2.»"),
+        (2, "o0|a0.o1|a1.o2|«a2.»"),
+    ],
+)
+def test_the_mask_starts_at_the_important_state(first, shown):
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
+    assert show_mask(*row(example(h, first), renderer), renderer.tokenizer.decode) == shown
+
+
+@pytest.mark.parametrize(
+    ("first", "until", "shown"),
+    [
+        (0, 1, "o0|«a0.»"),
+        (0, 2, "o0|«a0.»o1|«a1.»"),
+        (1, 2, "o0|a0.o1|«a1.»"),
+        (1, 3, "o0|a0.o1|«a1.»o2|«a2.»"),
+    ],
+)
+def test_what_follows_the_last_trained_action_is_left_out(first, until, shown):
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
+    assert show_mask(*row(example(h, first, until), renderer), renderer.tokenizer.decode) == shown
+
+
+def test_a_phrase_stands_after_the_task_and_is_read_only():
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    h = history(("o0", "a0"), ("o1", "a1"))
+    labelled = row(example(h, 1, phrase="Good:"), renderer)
+    assert show_mask(*labelled, renderer.tokenizer.decode) == "o0\nGood:|a0.o1|«a1.»"
+    assert conditioned(h, "") is h
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("compact", "Köln?\n> buy it\nno\n> «think[…]\n»"),
+        ("compact-merging", "Köln?\n> buy it\nno\n> «think[…]\n»"),
+        ("chat", "<|im_start|>user\nShop.\nKöln?<|im_end|>\n<|im_start|>assistant\nbuy it<|im_end|>\n"
+                 "<|im_start|>user\nno<|im_end|>\n<|im_start|>assistant\n«think[…]<|im_end|>»"),
+        ("chat-bos", "<|bos|><|im_start|>user\nShop.\nKöln?<|eot|><|im_start|>assistant\nbuy it<|eot|>"
+                     "<|im_start|>user\nno<|eot|><|im_start|>assistant\n«think[…]<|eot|>»"),
+        ("agentgym", "<|im_start|>user\nRules.<|im_end|>\n<|im_start|>assistant\nOK.<|im_end|>\n"
+                     "<|im_start|>user\nKöln?<|im_end|>\n<|im_start|>assistant\nbuy it<|im_end|>\n"
+                     "<|im_start|>user\nno<|im_end|>\n<|im_start|>assistant\n«think[…]<|im_end|>»"),
+    ],
+)  # fmt: skip
+def test_golden_dialogues(name, shown):
+    renderer = RENDERERS[name]
+    h = history(("Köln?", "buy it"), ("no", "think[…]"))
+    assert show_mask(*row(example(h, 1), renderer), renderer.tokenizer.decode) == shown
+
+
+def test_the_agentlite_dialogue_is_that_of_the_papers():
+    tokens, _ = RENDERERS["agentlite"].encode(history(("a mug", 'Think[{"response": "ok"}]'), last="OK"))
+    text = RENDERERS["agentlite"].tokenizer.decode(tokens)
+    assert text.endswith('\nTask:a mug\nAction:Think[{"response": "ok"}]\nObservation: OK\nAction:')
+    assert 'click[{"button": name}]' in text
+
+
+def test_the_agentgym_dialogue_asks_for_a_thought_and_an_action_and_knows_no_teleport():
+    tokenizer = byte_tokenizer(special=SPECIAL)
+    spoken = Renderer(tokenizer, format_named("agentgym", tokenizer))
+    text = tokenizer.decode(
+        spoken.encode(history(("boil water", "Thought:\nSo.\n\nAction:\nlook around")))[0]
+    )
+    assert "Thought: your thoughts.\nAction: your next action<|im_end|>" in text
+    assert f"assistant\n{prompts.AGREED}<|im_end|>\n<|im_start|>user\nboil water<|im_end|>" in text
+    assert "focus on OBJ" in text and "teleport" not in text
+
+
+def test_show_mask_of_nothing_and_of_everything():
+    decode = byte_tokenizer().decode
+    tokens = byte_tokenizer()("ab")["input_ids"]
+    assert show_mask(tokens, [IGNORE, IGNORE], decode) == "ab"
+    assert show_mask(tokens, tokens, decode) == "«ab»"
+
+
+# ---------------------------------------------------------------- what holds for any dialogue
+
+
+@every_renderer
+@given(turns, words)
+@settings(max_examples=25, deadline=None)
+def test_what_was_read_is_never_read_anew(renderer, turns, last):
+    """h_t is a prefix of h_{t+1}, in ids, and the ids in between are a_t and what answered it."""
+    h = history(*turns, last=last)
+    before = renderer.encode(h.at(0))
+    for t in range(1, len(h) + 1):
+        after = renderer.encode(h.at(t))
+        assert after.tokens[: len(before.tokens)] == before.tokens
+        assert after.spans[:-1] == before.spans
+        assert after.spans[-1][0] == len(before.tokens)
+        before = after
+
+
+@every_renderer
+@given(turns, st.data())
+@settings(max_examples=25, deadline=None)
+def test_trained_tokens_are_the_spans_and_say_the_actions(renderer, turns, data):
+    h = history(*turns)
+    first = data.draw(st.integers(0, len(h) - 1))
+    tokens, labels = row(example(h, first), renderer)
+    spans = renderer.encode(h).spans[first:]
+    assert sum(label != IGNORE for label in labels) == sum(stop - start for start, stop in spans)
+    assert [renderer.action(labels[start:stop]) for start, stop in spans] == list(h.actions[first:])
+    assert all(label in (IGNORE, token) for token, label in zip(tokens, labels, strict=True))
+    assert labels[0] == IGNORE and labels[-1] != IGNORE
+
+
+@every_renderer
+@given(turns, words, st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_row_that_ends_early_is_the_beginning_of_the_whole_one(renderer, turns, phrase, data):
+    h = history(*turns)
+    until = data.draw(st.integers(1, len(h)))
+    first = data.draw(st.integers(0, until - 1))
+    part, whole = (row(example(h, first, end, phrase), renderer) for end in (until, None))
+    assert [whole.tokens[: len(part.tokens)], whole.labels[: len(part.labels)]] == list(part)
+    assert len(part.tokens) == renderer.encode(conditioned(h, phrase)).spans[until - 1][1]
+
+
+@every_renderer
+@given(turns, words, words, st.integers(0, 4))
+@settings(max_examples=25, deadline=None)
+def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, last, phrase, t):
+    """A policy that acts on `conditioned` histories reads its training rows' beginnings."""
+    h = history(*turns, last=last)
+    t = min(t, len(h) - 1)
+    read = renderer.encode(conditioned(h.at(t), phrase)).tokens
+    assert row(example(h, t, phrase=phrase), renderer).tokens[: len(read)] == read
+
+
+@every_renderer
+@given(turns, st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_another_first_is_another_loss(renderer, turns, seed):
+    h = history(*turns, ("o", "a"))
+    vocabulary = len(renderer.tokenizer)
+    tokens, all_labels = row(example(h), renderer)
+    logits = torch.randn(1, len(tokens), vocabulary, generator=torch.Generator().manual_seed(seed))
+    losses = [
+        sft_loss(logits, torch.tensor([row(example(h, first), renderer).labels]), 1).item()
+        for first in range(len(h))
+    ]
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == len(h)
+    assert losses[0] == pytest.approx(sft_loss(logits, torch.tensor([all_labels]), 1).item())
+
+
+@every_renderer
+def test_one_mark_of_the_beginning_at_most(renderer):
+    tokens, _ = renderer.encode(history(("o0", "a0"), ("o1", "a1")))
+    begin = renderer.tokenizer.convert_tokens_to_ids(["<s>", "<|bos|>"])
+    marks = [t for t in begin if t is not None and t in tokens and t != renderer.tokenizer.unk_token_id]
+    assert all(tokens.count(t) == 1 and tokens[0] == t for t in marks)
+    assert (marks != []) == (renderer in (RENDERERS["chat-bos"],) or renderer.tokenizer.bos_token == "<s>")
+
+
+# ---------------------------------------------------------------- sampled ids
+
+
+def test_sampled_ids_are_used_as_they_were_sampled():
+    """`a.` and the end sampled as three tokens, where encoding would give one; nothing is encoded again."""
+    renderer = RENDERERS["compact-merging"]
+    ids = renderer.tokenizer.convert_tokens_to_ids
+    sampled, encoded = (ids("a"), ids("."), ids("Ċ")), renderer.ids("a.\n")
+    assert len(encoded) == 1
+    h = history(("o0", "a."), ("o1", "a."), sampled={0: sampled})
+    tokens, spans = renderer.encode(h)
+    assert tuple(tokens[slice(*spans[0])]) == sampled
+    assert tuple(tokens[slice(*spans[1])]) == encoded
+    labels = row(example(h), renderer).labels
+    assert tuple(label for label in labels if label != IGNORE) == (*sampled, *encoded)
+
+
+def test_ids_sampled_past_the_end_mark_stay():
+    """A token may hold the end mark and more; it was sampled, so it is trained, and the action is what is before."""
+    tokenizer = byte_tokenizer(merges=(("Ċ", "Ċ"),))
+    renderer = Renderer(tokenizer, COMPACT)
+    sampled = tuple(tokenizer.convert_tokens_to_ids(["b", "ĊĊ"]))
+    labels = row(example(history(("o", "b"), sampled={0: sampled})), renderer).labels
+    assert tuple(label for label in labels if label != IGNORE) == sampled
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_ids_of_another_tokenizer(first):
+    """Also where they are only read: a cache made of them would be of other words."""
+    renderer = RENDERERS["compact"]
+    ids = renderer.ids("click[B2]\n")
+    h = history(("o0", "click[B1]"), ("o1", "buy"), sampled={0: ids})
+    with pytest.raises(
+        MaskError, match=r"a_0 is 'click\[B1\]' but its tokens say 'click\[B2\]'; were they sampled"
+    ):
+        row(example(h, first), renderer)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_action_that_holds_the_end_mark():
+    h = history(("o0", "Thought: x\nAction: buy"))
+    with pytest.raises(MaskError, match=r"holds '\\n', which ends actions in this format; use format: chat"):
+        row(example(h), RENDERERS["compact"])
+    labels = row(example(h), RENDERERS["chat"]).labels
+    assert RENDERERS["chat"].action([t for t in labels if t != IGNORE]) == "Thought: x\nAction: buy"
+
+
+class Forgetful:
+    """A tokenizer that has no token for the end mark, and drops it."""
+
+    bos_token_id = eos_token = None
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [ord(c) for c in text if c != "."]}
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+        return "".join(map(chr, ids))
+
+
+def test_a_row_that_would_train_nothing():
+    with pytest.raises(MaskError, match="no token of a_0 … is trained"):
+        row(example(history(("o", ""))), Renderer(Forgetful(), PLAIN))
+
+
+def test_long_rows_are_refused_and_counted():
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    examples = [example(history(("o", "a" * n))) for n in (1, 5, 9)]
+    lengths = [len(row(e, renderer).tokens) for e in examples]
+    assert lengths == [4, 8, 12]
+    rows, refused = fitted(examples, renderer, context=8)
+    assert ([len(r.tokens) for r in rows], refused) == ([4, 8], 1)
+
+
+def test_a_template_that_rewrites_earlier_turns():
+    tokenizer = byte_tokenizer(DROPS_THOUGHTS, special=SPECIAL)
+    renderer = Renderer(tokenizer, Chat(tokenizer, prompt=""))
+    row(example(history(("o0", "buy"))), renderer)
+    with pytest.raises(PolicyError, match=r"rewrites turn 0 once turn 1 is there.*use format: agentlite"):
+        row(example(history(("o0", "<think>red?</think>buy"), ("o1", "buy"))), renderer)
+
+
+def test_a_template_that_opens_a_thought_for_the_assistant():
+    tokenizer = byte_tokenizer(OPENS_A_THOUGHT, special=SPECIAL)
+    with pytest.raises(PolicyError, match="where the assistant's words were expected; use format: agentlite"):
+        Chat(tokenizer, prompt="")
+
+
+def test_a_format_that_does_not_exist():
+    with pytest.raises(
+        PolicyError, match=r"no format 'json'; choose one of agentlite, compact, .*my_module:format"
+    ):
+        format_named("json")

@@ -1,0 +1,318 @@
+"""SFT does what the paper's loss says, whatever the batch is cut into, and can be killed."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers.byte_tokenizer import byte_tokenizer
+from helpers.paths import TESTS
+from helpers.sft_runs import VOCABULARY, run, some_rows, tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import LlamaForCausalLM
+
+from eefcore.errors import MaskError, ParamsError, PolicyError
+from eefcore.training import loop
+from eefcore.training.batches import Batches, collate
+from eefcore.training.loop import last_checkpoint
+from eefcore.training.losses import sft_loss
+from eefcore.training.models import load_model, save_model, with_adapter
+from eefcore.training.rows import IGNORE, Row
+
+
+def gradients(model, rows, out, **changes) -> dict[str, torch.Tensor]:
+    """The gradient of the one step that is taken, as it was accumulated."""
+    seen: dict[str, torch.Tensor] = {}
+    for name, p in model.named_parameters():
+        p.register_post_accumulate_grad_hook(lambda p, name=name: seen.update({name: p.grad.clone()}))
+    run(model, rows, out, batch_size=len(rows), **changes)
+    return seen
+
+
+def gradients_by_definition(model, rows) -> dict[str, torch.Tensor]:
+    """Row by row, unpadded, with every logit computed: −Σ log π / (trained tokens of all rows)."""
+    n = sum(label != IGNORE for row in rows for label in row.labels)
+    for row in rows:
+        tokens, labels = torch.tensor([row.tokens]), torch.tensor([row.labels])
+        sft_loss(model(tokens).logits, labels, n).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        {"micro_batch": 8},
+        {"micro_batch": 2},
+        {"micro_batch": 1},
+        {"micro_batch": 4, "gradient_checkpointing": True},
+    ],
+)
+def test_the_gradient_is_that_of_the_global_batch(tmp_path, cut):
+    """Accumulated over micro-batches with different numbers of trained tokens, it is still exact."""
+    rows = some_rows(8)
+    assert len({sum(label != IGNORE for label in row.labels) for row in rows}) > 3
+    expected = gradients_by_definition(tiny(), rows)
+    got = gradients(tiny(), rows, tmp_path, **cut)
+    assert got.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(got[name], expected[name], rtol=1e-4, atol=1e-7)
+
+
+def test_a_last_batch_that_is_smaller_is_normalised_by_its_own_tokens(tmp_path):
+    """Five rows in batches of four: the loss of the second step is that of the row left over."""
+    model, rows, start = tiny(), some_rows(5), copy.deepcopy(tiny())
+    losses = run(model, rows, tmp_path, batch_size=4, micro_batch=1, learning_rate=0.0).losses
+    each = [
+        sft_loss(start(torch.tensor([r.tokens])).logits, torch.tensor([r.labels]), 1).item() for r in rows
+    ]
+    n = [sum(label != IGNORE for label in r.labels) for r in rows]
+    order = list(Batches([len(r.tokens) for r in rows], 4, seed=0))
+    first = sum(each[i] for i in order[:4]) / sum(n[i] for i in order[:4])
+    assert losses == pytest.approx([first, each[order[4]] / n[order[4]]], rel=1e-5)
+
+
+def test_it_learns(tmp_path):
+    trained = run(tiny(), some_rows(8), tmp_path, epochs=60, learning_rate=2e-2)
+    assert len(trained.losses) == 60
+    assert trained.losses[-1] < 0.5 * trained.losses[0]
+
+
+def test_equal_seeds_give_equal_results(tmp_path):
+    def weights(seed):
+        model = tiny()
+        run(model, some_rows(20), tmp_path, epochs=2, seed=seed)
+        return torch.cat([p.flatten() for p in model.parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_what_it_reports(tmp_path):
+    heard = []
+    rows = some_rows(20)
+    trained = run(tiny(), rows, tmp_path, epochs=3, on_step=lambda *step: heard.append(step))
+    n = sum(label != IGNORE for row in rows for label in row.labels)
+    assert trained.cost.tokens_trained == 3 * n
+    assert trained.cost.seconds > 0
+    assert [(done, total) for done, total, _ in heard] == [(i + 1, 9) for i in range(9)]
+    assert [loss for *_, loss in heard] == trained.losses
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch, capsys):
+    """No folder, no print, and a model that is as it was but for its weights."""
+    monkeypatch.chdir(tmp_path)
+    model = tiny()
+    before = model.config.to_dict()
+    run(model, some_rows(8), tmp_path / "out", bf16=True, gradient_checkpointing=True)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert capsys.readouterr().out == ""
+    assert not model.training and not model.is_gradient_checkpointing
+    assert "forward" not in vars(model) and model.config.to_dict() == before
+    tokens = torch.tensor([some_rows(1)[0].tokens])
+    logits = model(tokens).logits
+    assert logits.shape == (1, tokens.shape[1], VOCABULARY)
+    assert logits.dtype == torch.float32
+
+
+def test_bfloat16_changes_little_and_does_not_stay(tmp_path):
+    exact, rounded = tiny(), tiny()
+    losses = run(exact, some_rows(16), tmp_path, epochs=2).losses
+    rough = run(rounded, some_rows(16), tmp_path, epochs=2, bf16=True).losses
+    assert rough == pytest.approx(losses, rel=0.01)
+    assert rough != losses
+    again = tiny()
+    assert run(again, some_rows(16), tmp_path, epochs=2).losses == losses
+    assert all(p.dtype == torch.float32 for p in rounded.parameters())
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("at", "every"), [(1, 500), (4, 500), (6, 500), (6, 2), (9, 2)])
+def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path, monkeypatch, at, every):
+    """Nine steps of three an epoch; killed in an epoch and as one ends, with checkpoints between and inside of them."""
+    monkeypatch.setattr(loop, "SAVE_STEPS", every)
+    rows, whole, resumed = some_rows(20), tiny(), tiny()
+    expected = run(whole, rows, tmp_path / "whole", epochs=3, resumable=True)
+
+    def die(done, total, loss):
+        if done == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(tiny(), rows, tmp_path / "out", epochs=3, resumable=True, on_step=die)
+    (tmp_path / "out" / "checkpoint-99").mkdir(parents=True)  # torn while it was written
+    heard = []
+    got = run(
+        resumed, rows, tmp_path / "out", epochs=3, resumable=True, on_step=lambda done, *_: heard.append(done)
+    )
+    assert heard[0] == (at - 1) // min(3, every) * min(3, every) + 1
+    assert got.losses == expected.losses
+    assert got.cost.tokens_trained == expected.cost.tokens_trained
+    for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    rows, first, again = some_rows(8), tiny(), tiny()
+    expected = run(first, rows, tmp_path, epochs=2, resumable=True)
+    heard = []
+    got = run(again, rows, tmp_path, epochs=2, resumable=True, on_step=lambda *step: heard.append(step))
+    assert heard == [] and got.losses == expected.losses
+    assert got.cost.seconds > 0
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+def test_a_torn_checkpoint_is_not_the_last(tmp_path):
+    assert last_checkpoint(tmp_path / "none") is None
+    for name, whole in {"checkpoint-9": True, "checkpoint-10": True, "checkpoint-11": False}.items():
+        (tmp_path / name).mkdir()
+        if whole:
+            (tmp_path / name / "whole.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "error", "says"),
+    [
+        ([], {}, MaskError, "no row to train on"),
+        ([*some_rows(2), Row([1, 2], [IGNORE, IGNORE])], {}, MaskError, "row 2 of 3 has no trained token"),
+        ([Row([1, 2], [1, IGNORE])], {}, MaskError, "row 0 of 1 has no trained token"),
+        (some_rows(8), {"micro_batch": 3}, ParamsError, "a batch of 8 rows can't be cut into passes of 3"),
+        (some_rows(8), {"micro_batch": 16}, ParamsError, "passes of 16 rows on 1 device"),
+        (some_rows(8), {"warmup": 5}, ParamsError, r"share of the steps in \[0, 1\), got 5"),
+    ],
+)
+def test_what_is_refused(tmp_path, rows, changes, error, says):
+    with pytest.raises(error, match=says):
+        run(tiny(), rows, tmp_path, **changes)
+
+
+def test_rows_are_filled_up_on_the_right():
+    batch = collate([Row([5, 6, 7], [IGNORE, 6, 7]), Row([8, 9], [IGNORE, 9])], pad_id=1)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 1]]
+    assert batch["labels"].tolist() == [[IGNORE, 6, 7], [IGNORE, 9, IGNORE]]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 16), st.integers(0, 99))
+@settings(max_examples=50)
+def test_an_epoch_visits_every_row_once_and_batches_are_sorted(lengths, batch_size, seed):
+    batches = Batches(lengths, batch_size, seed)
+    orders = []
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        orders.append(list(batches))
+        assert sorted(orders[-1]) == list(range(len(lengths)))
+        for start in range(0, len(lengths), batch_size):
+            here = [lengths[i] for i in orders[-1][start : start + batch_size]]
+            assert here == sorted(here, reverse=True)
+    batches.set_epoch(1)
+    assert list(batches) == orders[1]
+
+
+def test_epochs_differ_in_their_batches():
+    batches = Batches([1] * 64, 8, seed=0)
+    first = [set(list(batches)[i : i + 8]) for i in range(0, 64, 8)]
+    batches.set_epoch(1)
+    assert first != [set(list(batches)[i : i + 8]) for i in range(0, 64, 8)]
+
+
+def test_an_adapter_alone_is_trained_saved_and_moved_with_its_base(tmp_path):
+    tokenizer, base = byte_tokenizer(), tiny()
+    save_model(base, tokenizer, tmp_path / "a" / "base")
+    model = with_adapter(load_model(tmp_path / "a" / "base").model, r=2, alpha=4, seed=0)
+    run(model, some_rows(8), tmp_path / "out", epochs=3, learning_rate=1e-2)
+    tokens = torch.tensor([some_rows(1)[0].tokens])
+    logits = model(tokens).logits
+    with model.disable_adapter():
+        torch.testing.assert_close(model(tokens).logits, base(tokens).logits)
+    save_model(model, tokenizer, tmp_path / "a" / "adapter")
+    assert not list((tmp_path / "a" / "adapter").glob("model*.safetensors"))
+    (tmp_path / "a").rename(tmp_path / "b")
+    for file in (tmp_path / "b").rglob("*.json"):
+        assert str(tmp_path) not in file.read_text()
+
+    kept = load_model(tmp_path / "b" / "adapter").model
+    melted = load_model(tmp_path / "b" / "adapter", merge=True).model
+    assert type(melted) is LlamaForCausalLM
+    torch.testing.assert_close(kept(tokens).logits, logits)
+    torch.testing.assert_close(melted(tokens).logits, logits, rtol=1e-4, atol=1e-5)
+    again = load_model(tmp_path / "b" / "adapter", trainable=True).model
+    assert run(again, some_rows(8), tmp_path / "out").losses[0] < run(base, some_rows(8), tmp_path).losses[0]
+
+    save_model(kept, tokenizer, tmp_path / "merged", merge=True)
+    torch.testing.assert_close(
+        load_model(tmp_path / "merged").model(tokens).logits, logits, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_equal_seeds_draw_equal_adapters():
+    def weights(seed):
+        model = with_adapter(tiny(), r=2, alpha=4, seed=seed)
+        return torch.cat([p.flatten() for n, p in model.named_parameters() if "lora_A" in n])
+
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.equal(weights(3), weights(4))
+
+
+def test_a_saved_model_comes_back(tmp_path):
+    model, tokenizer = tiny(), byte_tokenizer()
+    save_model(model, tokenizer, tmp_path)
+    loaded = load_model(tmp_path)
+    assert not loaded.model.training
+    assert loaded.tokenizer("Köln")["input_ids"] == tokenizer("Köln")["input_ids"]
+    for a, b in zip(model.parameters(), loaded.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert load_model(tmp_path, dtype="bfloat16").model.dtype == torch.bfloat16
+
+
+def test_a_tokenizer_that_does_not_fit(tmp_path):
+    larger = byte_tokenizer(special=("<|a|>", "<|b|>"))
+    with pytest.raises(PolicyError, match="writes ids up to 258, the model knows 257"):
+        save_model(tiny(), larger, tmp_path)
+    save_model(tiny(), byte_tokenizer(), tmp_path)
+    larger.save_pretrained(tmp_path)
+    with pytest.raises(PolicyError, match="writes ids up to 258"):
+        load_model(tmp_path)
+
+
+def test_no_model_there(tmp_path):
+    with pytest.raises(PolicyError, match=r"nowhere: no model can be read there"):
+        load_model(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(PolicyError, match="no model can be read there"):
+        load_model(tmp_path)
+
+
+TWO = """
+import json, os, sys
+from pathlib import Path
+from helpers.sft_runs import run, some_rows, tiny
+out = Path(sys.argv[1])
+trained = run(tiny(), some_rows(20), out, epochs=2, micro_batch=int(sys.argv[2]))
+if os.environ.get("RANK", "0") == "0":
+    (out / "losses.json").write_text(json.dumps(trained.losses))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    """The same call under torchrun: the same losses, up to an epoch's last batch, which is filled up."""
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+
+    def losses(*launch, micro_batch):
+        command = [sys.executable, *launch, str(script), str(tmp_path), str(micro_batch)]
+        subprocess.run(command, env=env, capture_output=True, check=True, timeout=500)
+        return json.loads((tmp_path / "losses.json").read_text())
+
+    one = losses(micro_batch=4)
+    two = losses("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", micro_batch=2)
+    assert len(one) == len(two) == 6
+    assert two[:2] == pytest.approx(one[:2], rel=1e-5)
