@@ -120,6 +120,28 @@ class TestRead:
         found = agenttraj.read(written(tmp_path, record(GOLD["boil"]), record(green(), number=4639)), world)
         assert found.trajectories == [] and found.elsewhere == 2
 
+    @pytest.mark.parametrize("acts", [["look around"], ["look around", "go to hallway"]])
+    def test_a_number_of_a_task_that_it_does_not_ask_for_is_refused_and_counted(self, world, tmp_path, acts):
+        """As where a file counts the kinds otherwise; a record that wins is of its task, whatever its words."""
+        gold = green()
+        asked, _, page = gold.first.partition("\n")
+        other = gold._replace(first=f"Your task is to do something else.\n{page}")
+        found = agenttraj.read(
+            written(
+                tmp_path,
+                record(other, actions=acts),
+                record(gold, actions=acts),
+                record(other, actions=won(gold)),
+            ),
+            world,
+        )
+        assert found.misnumbered == 1 and [t.win for t in found.trajectories] == [False, True]
+        assert found.won_as_written == 1
+        assert found.table()["records whose number names a task that they do not ask for"] == 1
+        assert {t.history.at(0).observation.partition("\n")[0] for t in found.trajectories} == {asked}
+        as_it_is = agenttraj.read(written(tmp_path, record(other, actions=acts)), world, repair=False)
+        assert (as_it_is.trajectories, as_it_is.misnumbered) == ([], 1)
+
     def test_the_table_says_it_in_words(self, world, tmp_path):
         gold = green()
         table = agenttraj.read(written(tmp_path, record(gold, old=True, actions=won(gold))), world).table()

@@ -56,6 +56,8 @@ class Read(NamedTuple):
         refused: of the trajectories, how many hold an action that today's simulator does not take.
         after_end: actions left out because the episode had ended.
         elsewhere: records of tasks that the benchmark does not hold.
+        misnumbered: records that ask for something else than the task of their number, and do not win it: left out,
+            as a file may count the kinds of task otherwise than the server does.
     """
 
     trajectories: list[Trajectory]
@@ -65,6 +67,7 @@ class Read(NamedTuple):
     refused: int
     after_end: int
     elsewhere: int
+    misnumbered: int
 
     def table(self) -> dict[str, int]:
         """The counts, in words."""
@@ -77,6 +80,7 @@ class Read(NamedTuple):
             "trajectories with an action that is not taken today": self.refused,
             "actions after the end": self.after_end,
             "records of other tasks": self.elsewhere,
+            "records whose number names a task that they do not ask for": self.misnumbered,
         }
 
 
@@ -106,15 +110,34 @@ def read(path: Path, benchmark: SciWorldBenchmark, *, repair: bool = True) -> Re
             elsewhere += 1
             continue
         played = _played(benchmark, task, episode, {})
-        won += played.trajectory.win
-        if repair and not played.trajectory.win:
+        as_written = played.trajectory.win
+        if repair and not as_written:
             played = _played(benchmark, task, episode, REPAIRS)
+        if not (played.trajectory.win or _asks(episode.observations[0], benchmark.instruction(task))):
+            sums.update(misnumbered=1)
+            continue
+        won += as_written
         out.append(played.trajectory)
         repaired += played.repaired
         sums += Counter(
             diverged=int(played.diverged), refused=int(played.refused), after_end=played.after_end
         )
-    return Read(out, won, repaired, sums["diverged"], sums["refused"], sums["after_end"], elsewhere)
+    return Read(
+        out,
+        won,
+        repaired,
+        sums["diverged"],
+        sums["refused"],
+        sums["after_end"],
+        elsewhere,
+        sums["misnumbered"],
+    )
+
+
+def _asks(recorded: str, instruction: str) -> bool:
+    """Whether a first observation asks for what the task does; one that says no task in words is believed."""
+    asked = [_spelt(line) for line in recorded.splitlines() if line.startswith("Your task is to")]
+    return not asked or _spelt(instruction) in asked
 
 
 def _number(record: str, path: Path) -> int:
