@@ -62,5 +62,9 @@ class PolicyError(EefError, RuntimeError):
     """A policy can't answer: no such model, an endpoint that refuses, a vocabulary that does not fit."""
 
 
+class Unshowable(PolicyError):
+    """One dialogue can't be written in a format: an action or a page of it is rewritten by the chat template."""
+
+
 class TrackingError(EefError, RuntimeError):
     """W&B can't be asked for something: no key. The local record is complete without it."""

@@ -17,8 +17,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from jinja2 import TemplateError
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, Unshowable
 from eefcore.plugins import plugin
 from eefcore.rendering import prompts
 from eefcore.types import Example, History, Step
@@ -41,7 +42,24 @@ class Format(Protocol):
     """Whether h_t is a prefix of h_{t+1}, so that one training row holds all actions of a trajectory."""
 
     def pieces(self, history: History) -> list[Piece]:
-        """h_t, ending where the policy must write a_t. Action pieces come without `end`."""
+        """h_t, ending where the policy must write a_t. Action pieces come without `end`.
+
+        Raises:
+            Unshowable: an action or a page can't be written so that h_t stays a prefix of h_{t+1}.
+        """
+
+    def written(self, action: str) -> str:
+        """An action as this format writes it where it was not sampled: as it is, unless a template trims it."""
+        return action
+
+
+def showable(format: Format, history: History, action: str) -> bool:
+    """Tell whether `format` can show `action` again, in the turns that come after it."""
+    try:
+        format.pieces(history.then(action, "o"))
+    except Unshowable:
+        return False
+    return True
 
 
 def conditioned(history: History, phrase: str) -> History:
@@ -64,7 +82,7 @@ def dialogue(example: Example) -> History:
     return conditioned(example.trajectory.history.at(example.trained.stop), example.phrase)
 
 
-class Turns:
+class Turns(Format):
     """Prompt, o_0, a_0, o_1, a_1, …, each between fixed words."""
 
     grows = True
@@ -82,7 +100,7 @@ class Turns:
         return out
 
 
-class Chat:
+class Chat(Format):
     """The turns of a dialogue through `tokenizer.apply_chat_template`: o_t is the user's, a_t the assistant's.
 
     Raises:
@@ -99,6 +117,10 @@ class Chat:
         self._prompt = "" if agreed else prompt
         opened = self._render([("user", "o"), ("assistant", "a")], generate=False)
         asked = self._render([("user", "o")], generate=True)
+        padded = self._render([("user", "o"), ("assistant", _PADDED)], generate=False)
+        self._trim = next(
+            (t for t in _TRIMS if padded.startswith(asked + t(_PADDED) + opened[len(asked) + 1 :])), str
+        )
         if not opened.startswith(asked + "a"):
             raise PolicyError(
                 f"the chat template of {tokenizer.name_or_path} puts {opened[len(asked) :][:40]!r} where the "
@@ -107,8 +129,33 @@ class Chat:
         self._suffix = opened[len(asked) + 1 :]
         self.end = self._suffix.rstrip("\n") or "\n"
 
+    def written(self, action: str) -> str:
+        """An action as the template writes it: many cut blanks off its ends."""
+        return self._trim(action)
+
     def pieces(self, history: History) -> list[Piece]:
         """h_t, each piece what the template adds for one turn."""
+        try:
+            return self._pieces(history)
+        except (_Rewritten, TemplateError) as error:
+            model = self._tokenizer.name_or_path
+            reason = (
+                f"the chat template of {model} {error}, so no cache and no mask can be right"
+                if isinstance(error, _Rewritten)
+                else f"the chat template of {model} refuses the dialogue ({error})"
+            )
+            kind = Unshowable if self._shows_plain(len(history)) else PolicyError
+            raise kind(f"{reason}; use format: agentlite") from error
+
+    def _shows_plain(self, turns: int) -> bool:
+        """Whether so many turns of plain words can be shown: then what can't is the fault of its own text."""
+        try:
+            self._pieces(History("", "o", (Step("o", "a"),) * turns))
+        except (_Rewritten, TemplateError):
+            return False
+        return True
+
+    def _pieces(self, history: History) -> list[Piece]:
         observations = [*(s.observation for s in history.steps), history.observation]
         turns = [*self._before, ("user", self._prompt + observations[0])]
         text = self._render(turns, generate=True)
@@ -116,13 +163,11 @@ class Chat:
         for i, step in enumerate(history.steps):
             turns += [("assistant", step.action), ("user", observations[i + 1])]
             longer = self._render(turns, generate=True)
-            read = text + step.action + self.end
+            action = self.written(step.action)
+            read = text + action + self.end
             if not longer.startswith(read):
-                raise PolicyError(
-                    f"the chat template of {self._tokenizer.name_or_path} rewrites turn {i} once turn {i + 1} "
-                    "is there, so no cache and no mask can be right; use format: agentlite"
-                )
-            out += [Piece(step.action, i), Piece(longer[len(read) :])]
+                raise _Rewritten(f"rewrites turn {i} once turn {i + 1} is there")
+            out += [Piece(action, i), Piece(longer[len(read) :])]
             text = longer
         return out
 
@@ -131,7 +176,16 @@ class Chat:
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
 
 
-class Remembered:
+class _Rewritten(Exception):
+    """A turn is not shown as it was read."""
+
+
+_PADDED = " \n a \n "
+_TRIMS = (str, str.strip, str.rstrip, str.lstrip, lambda text: text.strip("\n"))
+"""What templates do to the ends of an action."""
+
+
+class Remembered(Format):
     """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
 
     o_0 is the task, so it stays; h_0 is o_0 alone. `page` opens o_t and closes with what the policy goes on from.
@@ -154,7 +208,7 @@ class Remembered:
         ]
 
 
-class RememberedChat:
+class RememberedChat(Format):
     """`Remembered` as the only user's turn of a chat template; the assistant's is a_t."""
 
     name = "composite_chat"

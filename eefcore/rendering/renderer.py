@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from eefcore.rendering.formats import Format, format_named
+from eefcore.rendering.marks import Marks
 from eefcore.types import History, Step
+from eefcore.unicode import well_formed
 
 
 class Encoded(NamedTuple):
@@ -18,20 +20,33 @@ class Encoded(NamedTuple):
 
 
 class Renderer:
-    """Histories to ids, by one format and one tokenizer."""
+    """Histories to ids, by one format and one tokenizer.
+
+    Only what the format writes itself can become a special token (`eefcore.rendering.marks`).
+    """
 
     def __init__(self, tokenizer: Any, format: Format) -> None:
         self.tokenizer, self.format = tokenizer, format
         self.ids = lru_cache(maxsize=1 << 16)(self._ids)
+        self._written = getattr(format, "written", str)
         bos = getattr(tokenizer, "bos_token_id", None)
         adds_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
         self._head = (bos,) if adds_bos else ()
         self._eos = getattr(tokenizer, "eos_token", None) or ""
 
+    @cached_property
+    def marks(self) -> Marks:
+        """The control marks of the tokenizer, which no page and no action may bring in."""
+        return Marks(self.tokenizer, self.format)
+
     def encode(self, history: History) -> Encoded:
-        """h_t: what a policy has read, and written, when it must write a_t."""
+        """h_t: what a policy has read, and written, when it must write a_t.
+
+        Raises:
+            Unshowable: the format can't show an action or a page of it again.
+        """
         tokens, spans = list(self._head), []
-        for text, action in self.format.pieces(history):
+        for text, action in self.format.pieces(self.marks.quoted_history(history)):
             if action is None:
                 # A chat template writes its own opening mark.
                 ids = self.ids(text)
@@ -44,7 +59,11 @@ class Renderer:
 
     def said(self, step: Step) -> tuple[int, ...]:
         """The ids of a_t, its end mark included: as they were sampled, if they were."""
-        return step.tokens or self.ids(step.action + self.format.end)
+        return step.tokens or self.ids(self.marks.quoted(self.written(step)) + self.format.end)
+
+    def written(self, step: Step) -> str:
+        """a_t as its ids say it: as it was sampled, or else as the format writes it (some templates trim)."""
+        return step.action if step.tokens else self._written(step.action)
 
     def length(self, history: History) -> int:
         """Tokens read and written on the way to h_t: all of it where h_t grows.
@@ -66,6 +85,9 @@ class Renderer:
         return said.split(self.format.end, 1)[0].removesuffix(self._eos)
 
     def _ids(self, text: str) -> tuple[int, ...]:
+        text = well_formed(text)
+        if self.marks.holds(text):
+            return self.marks.encode(text)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

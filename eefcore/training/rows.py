@@ -86,7 +86,7 @@ def _alone(example: Example, i: int, renderer: Renderer) -> Row:
 
 
 def _check(history: History, i: int, tokens: Sequence[int], renderer: Renderer) -> None:
-    action = history.steps[i].action
+    action = renderer.written(history.steps[i])
     if (said := renderer.action(tokens)) == action:
         return
     reason = (
