@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from eefcore.types import Card, History, State, Stop, Transition
+from eefcore.unicode import well_formed
 
 Skill = Callable[[History], Sequence[int]]
 """A navigation skill: of a history those i whose action a_i uses it, in order. It may look at what was seen, too."""
@@ -80,6 +81,12 @@ class Reply(NamedTuple):
     tokens: tuple[int, ...] = ()
     logps: tuple[float, ...] = ()
     stop: Stop | None = None
+
+    def checked(self) -> Reply:
+        """Return this reply as all that play read it: its text well formed, and malformed if it holds no action."""
+        action = well_formed(self.action)
+        stop = self.stop if self.stop is not None or action.strip() else Stop.MALFORMED
+        return self._replace(action=action, stop=stop)
 
 
 class Policy(Protocol):

@@ -10,8 +10,10 @@ from collections.abc import Hashable, Sequence
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from eefcore.errors import Unshowable
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Reply, Sampling
+from eefcore.rendering.formats import showable
 from eefcore.types import History, Stop
 
 
@@ -21,7 +23,8 @@ class BeamPolicy:
     def __init__(self, inner: HFPolicy, *, beams: int, together: int = 16) -> None:
         self.name = f"{inner.name}+beams"
         self._inner, self._beams, self._together = inner, beams, together
-        self._asked: dict[Hashable, list[int]] = {}
+        self._asked: dict[Hashable, tuple[list[int], History]] = {}
+        self._unshowable: list[Hashable] = []
 
     def length(self, history: History) -> int:
         """Tokens of h_t as the inner policy reads it; a beam search reads and writes several times as much."""
@@ -30,27 +33,35 @@ class BeamPolicy:
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question."""
         del sampling
-        self._asked[episode] = self._inner.renderer.encode(history).tokens
+        try:
+            self._asked[episode] = self._inner.renderer.encode(history).tokens, history
+        except Unshowable:
+            self._unshowable.append(episode)
 
     @torch.inference_mode()
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """The answers to some of the open questions, those of like length together."""
-        episodes = sorted(self._asked, key=lambda e: len(self._asked[e]))[: self._together]
-        prompts = [self._asked.pop(e) for e in episodes]
+        if self._unshowable:
+            episodes, self._unshowable = self._unshowable, []
+            return [(episode, Reply("", stop=Stop.MALFORMED)) for episode in episodes]
+        episodes = sorted(self._asked, key=lambda e: len(self._asked[e][0]))[: self._together]
+        questions = [self._asked.pop(e) for e in episodes]
+        prompts = [prompt for prompt, _ in questions]
         if not prompts:
             return []
         too_long = [len(p) + self._inner.max_new_tokens > self._inner.context for p in prompts]
         fitting = [p for p, long in zip(prompts, too_long, strict=True) if not long]
         written = iter(self._written(fitting) if fitting else [])
         replies = [
-            Reply("", stop=Stop.CONTEXT_LIMIT) if long else self._reply(prompt, next(written))
-            for prompt, long in zip(prompts, too_long, strict=True)
+            Reply("", stop=Stop.CONTEXT_LIMIT) if long else self._reply(prompt, history, next(written))
+            for (prompt, history), long in zip(questions, too_long, strict=True)
         ]
         return list(zip(episodes, replies, strict=True))
 
     def close(self, episode: Hashable) -> None:
         """Drop the episode's question, if one is open."""
         self._asked.pop(episode, None)
+        self._unshowable = [e for e in self._unshowable if e != episode]
 
     def _written(self, prompts: Sequence[list[int]]) -> list[list[int]]:
         """The likeliest action found of each prompt, its end mark included."""
@@ -78,11 +89,12 @@ class BeamPolicy:
                 return tokens[:n]
         return tokens
 
-    def _reply(self, prompt: list[int], tokens: list[int]) -> Reply:
+    def _reply(self, prompt: list[int], history: History, tokens: list[int]) -> Reply:
         renderer = self._inner.renderer
         action = renderer.action(tokens)
         ended = renderer.format.end in renderer.tokenizer.decode(tokens, skip_special_tokens=False)
-        stop = None if ended and action.strip() else Stop.MALFORMED
+        complete = ended and action.strip() and showable(renderer.format, history, action)
+        stop = None if complete else Stop.MALFORMED
         return Reply("" if stop else action, tuple(tokens), self._logps(prompt, tokens), stop)
 
     def _logps(self, prompt: list[int], tokens: list[int]) -> tuple[float, ...]:

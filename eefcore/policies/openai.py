@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 import httpx
 import tenacity
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, Unshowable
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import Format
+from eefcore.rendering.formats import Format, showable
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import History, Stop
 
@@ -100,7 +100,13 @@ class OpenAIPolicy:
         """Send the question, or queue it behind `concurrency` others."""
         if episode in self._asked:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        self._asked[episode] = self._pool.submit(self._answer, self._request(history, sampling))
+        try:
+            request = self._request(history, sampling)
+        except Unshowable:
+            self._asked[episode] = Future()
+            self._asked[episode].set_result(_Answer(Reply("", stop=Stop.MALFORMED), Usage()))
+        else:
+            self._asked[episode] = self._pool.submit(self._shown, history, request)
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """The answers that have come, in the order they were asked."""
@@ -143,6 +149,14 @@ class OpenAIPolicy:
             request |= {"return_token_ids": True, "include_stop_str_in_output": True, "logprobs": 0}
         return request
 
+    def _shown(self, history: History, request: dict[str, Any]) -> _Answer:
+        """What the endpoint says; malformed where the format can't show it again in the next turn."""
+        answer = self._answer(request)
+        reply = answer.reply.checked()
+        if reply.stop is None and not showable(self._format, history, reply.action):
+            reply = reply._replace(stop=Stop.MALFORMED)
+        return answer._replace(reply=reply if reply.stop is None else reply._replace(action=""))
+
     def _answer(self, request: dict[str, Any]) -> _Answer:
         """What the endpoint says, in a thread of its own."""
         try:
@@ -183,6 +197,7 @@ class OpenAIPolicy:
         counted = said.get("usage") or {}
         usage = Usage(int(counted.get("prompt_tokens", 0)), int(counted.get("completion_tokens", 0)))
         action, mark, _ = (text or "").partition(end)
+        action = (action + end).partition(end)[0]  # of an end mark of two newlines it may hold the first
         complete = bool(mark) or choice["finish_reason"] == "stop"
         tokens: tuple[int, ...] = ()
         logps: tuple[float, ...] = ()

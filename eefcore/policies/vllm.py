@@ -15,11 +15,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, Unshowable
 from eefcore.policies import NO_VLLM
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import format_named
+from eefcore.rendering.formats import format_named, showable
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import History, Stop
 
@@ -46,7 +46,7 @@ class VLLMPolicy:
         self._llm, self.renderer, self._max_new_tokens = llm, renderer, max_new_tokens
         self.context: int = llm.model_config.max_model_len
         self._lora = _lora(adapter)
-        self._asked: dict[Hashable, tuple[list[int], History, Sampling]] = {}
+        self._asked: dict[Hashable, tuple[list[int] | None, History, Sampling]] = {}
 
     @classmethod
     def load(
@@ -93,16 +93,25 @@ class VLLMPolicy:
         return self.renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
-        """Queue the question."""
+        """Queue the question; a history that can't be shown is answered as malformed."""
         if episode in self._asked:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        self._asked[episode] = self.renderer.encode(history).tokens, history, sampling
+        try:
+            prompt = self.renderer.encode(history).tokens
+        except Unshowable:
+            prompt = None
+        self._asked[episode] = prompt, history, sampling
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """Every open question's answer, in the order they were asked."""
         asked, self._asked = self._asked, {}
-        fits = {e: q for e, q in asked.items() if len(q[0]) < self.context}
-        replies = {e: Reply("", stop=Stop.CONTEXT_LIMIT) for e in asked if e not in fits}
+        shown = {e: q for e, q in asked.items() if q[0] is not None}
+        fits = {e: q for e, q in shown.items() if len(q[0]) < self.context}
+        replies = {
+            e: Reply("", stop=Stop.CONTEXT_LIMIT if e in shown else Stop.MALFORMED)
+            for e in asked
+            if e not in fits
+        }
         if fits:
             said = self._llm.generate(
                 [{"prompt_token_ids": prompt} for prompt, _, _ in fits.values()],
@@ -110,9 +119,9 @@ class VLLMPolicy:
                 lora_request=self._lora,
                 use_tqdm=False,
             )
-            for (episode, (prompt, _, _)), output in zip(fits.items(), said, strict=True):
+            for (episode, (prompt, history, _)), output in zip(fits.items(), said, strict=True):
                 self.tokens_read += len(prompt) - (output.num_cached_tokens or 0)
-                replies[episode] = self._reply(output.outputs[0], len(prompt))
+                replies[episode] = self._reply(output.outputs[0], len(prompt), history)
         return [(episode, replies[episode]) for episode in asked]
 
     def close(self, episode: Hashable) -> None:
@@ -132,7 +141,7 @@ class VLLMPolicy:
             logprobs=0,
         )
 
-    def _reply(self, output: Any, prompt: int) -> Reply:
+    def _reply(self, output: Any, prompt: int, history: History) -> Reply:
         tokens = tuple(output.token_ids)
         self.tokens_written += len(tokens)
         logps = tuple(at[token].logprob for at, token in zip(output.logprobs, tokens, strict=True))
@@ -140,7 +149,9 @@ class VLLMPolicy:
             full = prompt + len(tokens) >= self.context
             return Reply("", tokens, logps, Stop.CONTEXT_LIMIT if full else Stop.MALFORMED)
         action = self.renderer.action(tokens)
-        return Reply(action, tokens, logps, None if action.strip() else Stop.MALFORMED)
+        if not action.strip() or not showable(self.renderer.format, history, action):
+            return Reply("", tokens, logps, Stop.MALFORMED)
+        return Reply(action, tokens, logps)
 
 
 def _lora(adapter: str | Path | None) -> Any:

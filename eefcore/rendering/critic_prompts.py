@@ -27,6 +27,7 @@ VERDICTS = ("The user's task is done, and every requirement is met.", "It is not
 OVER = "The episode is over."
 """What is seen of an end whose last page may tell the score."""
 
+_DIGITS = 18  # Python refuses to read numbers of thousands
 _NUMBER = re.compile(r"(?<![\w.$])\d+(?!\w|\.\d)")
 
 
@@ -43,11 +44,16 @@ def parsed(reply: Reply, options: Sequence[str]) -> int | None:
     if reply.stop is not None or not said:
         return None
     if first := re.match(r"\W*(\d+)(?!\w|\.\d)", said):
-        number = int(first[1])
+        number = _number(first[1])
         return number - 1 if 1 <= number <= len(options) else None
     quoted = [i for i, option in enumerate(options) if " ".join(option.split()).lower() in said.lower()]
     if len(quoted) == 1:
         return quoted[0]
-    numbers = {int(n) for n in _NUMBER.findall(said)}
+    numbers = {_number(n) for n in _NUMBER.findall(said)}
     named = [n - 1 for n in numbers if 1 <= n <= len(options)]
     return named[0] if len(numbers) == len(named) == 1 else None
+
+
+def _number(digits: str) -> int:
+    """The number that `digits` spell; one with more of them than any list has options is 0, which names none."""
+    return int(digits) if len(digits) <= _DIGITS else 0

@@ -69,7 +69,8 @@ def rollout(
     for i in range(len(starts)):
         ask(i)
     while answers := policy.answers():
-        for i, reply in answers:
+        for i, answer in answers:
+            reply = answer.checked()
             if reply.stop is not None:
                 end(i, 0.0, reply.stop)
                 continue

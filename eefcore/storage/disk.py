@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from eefcore.errors import StoreError
+from eefcore.unicode import all_well_formed
 
 R = TypeVar("R")
 
@@ -121,13 +122,20 @@ class Lines(Generic[R]):
         costs a run.
         """
         try:
-            line = self._encoder.encode(record)
+            line = self._encode(record)
             self._decoder.decode(line)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise StoreError(
                 f"{where}: this {type(record).__name__} can't be kept: {error}; mend it where it is made"
             ) from error
         return line + b"\n"
+
+    def _encode(self, record: R) -> bytes:
+        """Lone surrogates, which no file can hold, are replaced."""
+        try:
+            return self._encoder.encode(record)
+        except UnicodeEncodeError:
+            return self._encoder.encode(all_well_formed(msgspec.to_builtins(record)))
 
     def decode(self, line: bytes, where: str) -> R:
         """The record that `line` holds."""

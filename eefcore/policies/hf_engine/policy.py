@@ -25,14 +25,14 @@ import numpy.typing as npt
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, Unshowable
 from eefcore.policies.hf_engine.attention import ATTENTION, Reading
 from eefcore.policies.hf_engine.batch import Seats
 from eefcore.policies.hf_engine.kv_cache import Slots, Span, block_cost
 from eefcore.policies.hf_engine.rng import uniforms
 from eefcore.policies.hf_engine.sampling import draw, may_end
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import format_named
+from eefcore.rendering.formats import format_named, showable
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import History, Stop
 
@@ -136,11 +136,15 @@ class HFPolicy:
         """Queue the question; what the episode's slot already holds of `history` is not read again."""
         if episode in self._asked or episode in self._ready:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        prompt = self.renderer.encode(history).tokens
+        try:
+            prompt = self.renderer.encode(history).tokens
+        except Unshowable:
+            self._ready[episode] = Reply("", stop=Stop.MALFORMED)
+            return
         if len(prompt) >= self.context:
             self._ready[episode] = Reply("", stop=Stop.CONTEXT_LIMIT)
             return
-        self._asked[episode] = _Question(prompt, sampling)
+        self._asked[episode] = _Question(prompt, sampling, history)
         if episode in self._seats:
             self.tokens_read += self._seats.begin(episode, prompt, sampling)
         else:
@@ -151,7 +155,7 @@ class HFPolicy:
         """The next actions that are complete; the others go on from where they are at the next call."""
         while self._waiting and self._seats.seat(self._waiting[0]):
             episode = self._waiting.popleft()
-            self.tokens_read += self._seats.begin(episode, *self._asked[episode])
+            self.tokens_read += self._seats.begin(episode, *self._asked[episode][:2])
         while not self._ready and self._seats.busy.any():
             if self._forwards % _ARRANGE_EVERY == 0:
                 self._arrange()
@@ -219,11 +223,13 @@ class HFPolicy:
     def _finish(self, slot: int) -> None:
         """Answer the slot's question if its action is complete, or can't become so."""
         tokens, logps = self._seats.written(slot)
+        asked = self._asked[self._seats.episode(slot)]
         tokenizer, action, stop = self.renderer.tokenizer, "", None
         said = tokenizer.decode(tokens, skip_special_tokens=False)
         if self.renderer.format.end in said or tokens[-1] == tokenizer.eos_token_id:
             action = self.renderer.action(tokens)
-            stop = None if action.strip() else Stop.MALFORMED
+            if not action.strip() or not showable(self.renderer.format, asked.history, action):
+                action, stop = "", Stop.MALFORMED
         elif self._seats.length[slot] >= self.context:
             stop = Stop.CONTEXT_LIMIT
         elif len(tokens) >= self.max_new_tokens:
@@ -269,6 +275,7 @@ class HFPolicy:
 class _Question(NamedTuple):
     prompt: list[int]
     sampling: Sampling
+    history: History
 
 
 def _adapted(model: Any, adapter: str | Path) -> Any:
