@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from eefcore.actions import is_thought
+from eefcore.envs.registry import scripted_experts
 from eefcore.errors import ParamsError
 from eefcore.experts.allocation import Offer
 from eefcore.protocols import Benchmark
@@ -105,13 +106,6 @@ class Scripts(NamedTuple):
     phrases: tuple[str, ...] = ()
 
 
-_OURS = {
-    "webshop": "eefcore.experts.webshop.shop",
-    "webshop+composite": "eefcore.experts.webshop.composed_shop",
-    "sciworld": "eefcore.experts.sciworld.lab",
-}
-"""By the name of the benchmark's card, the module whose `SCRIPTS` they are; loaded when they are asked for."""
-
 _registered: dict[str, Scripts] = {}
 
 
@@ -123,16 +117,16 @@ def register(name: str, scripts: Scripts) -> None:
     Raises:
         ParamsError: the name is one of this package's environments.
     """
-    if name in _OURS:
-        raise ParamsError(f"{name} has its scripts in {_OURS[name]}; give the card of your own another name")
+    if module := scripted_experts(name):
+        raise ParamsError(f"{name} has its scripts in {module}; give the card of your own another name")
     _registered[name] = scripts
 
 
 def find(benchmark: Benchmark) -> Scripts | None:
     """The scripts of a benchmark, by the name of its card; None if there are none."""
     name = benchmark.card.name
-    if name in _OURS:
-        return import_module(_OURS[name]).SCRIPTS
+    if module := scripted_experts(name):
+        return import_module(module).SCRIPTS
     return _registered.get(name)
 
 

@@ -7,7 +7,7 @@
 
 Arithmetic on parameters alone. How many simulations win, and so become training rows, nobody knows before:
 rows, optimiser steps and trained tokens are at most. Tokens and steps of an episode are given twice, as
-those of a TYPICAL one and as what the turn limit, the longest action and the context allow.
+those of a typical one (`envs.registry`) and as what the turn limit, the longest action and the context allow.
 """
 
 from __future__ import annotations
@@ -16,33 +16,9 @@ from collections.abc import Callable, Iterable
 from math import ceil
 from typing import NamedTuple
 
-from eefcore import envs
+from eefcore.envs.registry import EpisodeSize, max_turns, typical_episode
 from eefcore.runs.plan import Node, upstream
 from eefcore.variables import expand
-
-
-class Episode(NamedTuple):
-    """What episodes take: actions that the environment answers, tokens that a policy writes and reads."""
-
-    steps: int
-    written: int
-    read: int
-
-    def times(self, n: int) -> Episode:
-        """Of `n` such."""
-        return Episode(*(n * part for part in self))
-
-
-TYPICAL = {
-    "compact": Episode(9, 80, 160),  # measured in `make run`
-    "composite_compact": Episode(5, 170, 370),  # of an expert, a thought and its call being one action
-    "agentlite": Episode(9, 180, 1060),  # of an expert on the official products, at 3.5 characters a token
-    "chat": Episode(9, 180, 1060),
-    "agentgym": Episode(20, 800, 1600),  # of a gold path in ScienceWorld, a thought of two sentences each
-}
-"""An episode in a shop, or of ScienceWorld, by the format that its dialogue is written in, each token read once. Other
-environments' are longer or shorter, and other formats are taken for `chat`."""
-
 
 PLAYING = ("explore", "search", "evaluate", "decide")
 """Stages in which a policy plays."""
@@ -54,17 +30,17 @@ class Work(NamedTuple):
     Attributes:
         simulations: episodes that explore, at most.
         evaluated: episodes on a panel.
-        typical: of all these episodes, if they are TYPICAL.
+        typical: of all these episodes, if they are typical (`envs.registry`).
         most: of all these episodes, at most.
         rows: training examples at most; of a preference pair, two.
         optimiser_steps: at most.
-        tokens_trained: with a loss, times epochs, if every row is TYPICAL.
+        tokens_trained: with a loss, times epochs, if every row is typical.
     """
 
     simulations: int = 0
     evaluated: int = 0
-    typical: Episode = Episode(0, 0, 0)
-    most: Episode = Episode(0, 0, 0)
+    typical: EpisodeSize = EpisodeSize(0, 0, 0)
+    most: EpisodeSize = EpisodeSize(0, 0, 0)
     rows: int = 0
     optimiser_steps: int = 0
     tokens_trained: int = 0
@@ -102,7 +78,7 @@ def total(works: Iterable[Work]) -> Work:
     for one in works:
         sums = {k: a + b for k, a, b in zip(Work._fields, out, one, strict=True) if isinstance(a, int)}
         episodes = {
-            k: Episode(*(a + b for a, b in zip(getattr(out, k), getattr(one, k), strict=True)))
+            k: EpisodeSize(*(a + b for a, b in zip(getattr(out, k), getattr(one, k), strict=True)))
             for k in ("typical", "most")
         }
         out = Work(**sums, **episodes)
@@ -147,21 +123,23 @@ def _rehearsed(node: Node) -> int:
     return actions * int(node.params["simulations"])
 
 
-def _episodes(node: Node, n: int) -> dict[str, Episode]:
+def _episodes(node: Node, n: int) -> dict[str, EpisodeSize]:
     given = node.params
     context = int(given["context"])
-    turns = envs.turns(
+    turns = max_turns(
         str(given["benchmark"]),
         data=str(expand(given["data"])),
         sizes=str(given["sizes"]),
         seed=int(given["world_seed"]),
     )
-    most = Episode(turns, min(turns * int(given["max_new_tokens"]), context), context)
+    most = EpisodeSize(turns, min(turns * int(given["max_new_tokens"]), context), context)
     return {"typical": _typical(node).times(n), "most": most.times(n)}
 
 
-def _typical(node: Node) -> Episode:
-    return TYPICAL.get(str(node.params["format"]), TYPICAL["chat"])
+def _typical(node: Node) -> EpisodeSize:
+    """The episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
+    played = (n.params["benchmark"] for n in (node, *reversed(upstream(node))) if "benchmark" in n.params)
+    return typical_episode(str(next(played, "")), str(node.params["format"]))
 
 
 class Shape(NamedTuple):

@@ -85,7 +85,7 @@ class TestShop(BenchmarkContract):
     def test_its_card_is_another_and_its_turns_are_known_unloaded(self):
         plain = envs.load("webshop_mini", sizes="6/3/3", seed=1)
         assert (self.load().card.name, self.load().card.facts) == ("webshop+composite", plain.card.facts)
-        assert envs.turns("webshop_mini+composite", data="", sizes="6/3/3", seed=1) == plain.max_turns
+        assert envs.max_turns("webshop_mini+composite", data="", sizes="6/3/3", seed=1) == plain.max_turns
 
     def test_buying_is_irreversible_whatever_is_thought_of_it(self):
         unsafe = classed(self.load())

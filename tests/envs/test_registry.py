@@ -2,14 +2,20 @@
 
 import os
 from collections import Counter
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from helpers.paths import WEBSHOP_DATA
 
 from eefcore import envs
+from eefcore.envs.registry import typical_episode
+from eefcore.envs.webshop import generate
 from eefcore.envs.webshop.generate import FILES
+from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.errors import DataError, LeakageError, ParamsError
+from eefcore.plugins import plugin
 
 
 @pytest.fixture
@@ -70,18 +76,16 @@ def test_seeds_and_numbers_of_tasks_are_other_shops(generated):
 
 def test_who_comes_second_takes_what_the_first_wrote(cache, monkeypatch):
     """Two processes that find no shop both write one, and one of them wins."""
-    from eefcore.envs.webshop import generate
-
     write = generate.write_catalogue
 
     def overtaken(folder, **options):
         monkeypatch.setattr(generate, "write_catalogue", write)
-        first = envs.generated_shop(options["tasks"], options["seed"])
+        first = generate.generated_shop(options["tasks"], options["seed"])
         assert first.exists()
         return write(folder, **options)
 
     monkeypatch.setattr(generate, "write_catalogue", overtaken)
-    folder = envs.generated_shop(3, 0)
+    folder = generate.generated_shop(3, 0)
     assert [p.name for p in (cache / "shops").iterdir()] == [folder.name]
     assert {p.name for p in folder.iterdir()} == set(FILES)
 
@@ -133,16 +137,45 @@ def test_the_hard_split_holds_products_out(cache):
 
 
 def test_turns_are_told_without_loading(mini, cache):
-    assert envs.turns("webshop_mini", data="", sizes="9/9/9", seed=0) == mini.max_turns
+    assert envs.max_turns("webshop_mini", data="", sizes="9/9/9", seed=0) == mini.max_turns
     assert not cache.exists()
 
 
-def test_turns_of_what_is_not_loaded_here_are_as_the_interfaces_say():
-    from eefcore.envs.sciworld.benchmark import NAMED
-    from eefcore.envs.webshop.interfaces.agentlite import AgentLite
+def test_turns_of_a_shop_are_those_of_its_interface():
+    shops = {entry.max_turns for name, entry in envs.ENTRIES.items() if name.startswith("webshop")}
+    assert shops == {AgentLite.max_turns}
 
-    shops = {name: AgentLite.max_turns for name in envs.NAMES if name.startswith("webshop")}
-    assert {**shops, **{name: terms.max_turns for name, terms in NAMED.items()}} == envs.TURNS
+
+@pytest.mark.parametrize("entry", envs.ENTRIES.values(), ids=lambda entry: entry.name)
+def test_an_entry_names_what_there_is(entry):
+    loader = plugin(entry.loader, "benchmark", takes=("data", "sizes", "seed"))
+    assert loader.__name__ == entry.name
+    for module in filter(None, (entry.experts, entry.composite_experts)):
+        assert import_module(module).SCRIPTS.strengths
+
+
+def test_a_typical_episode_is_of_the_benchmark_or_else_of_the_format():
+    assert typical_episode("webshop_mini+composite", "composite_compact").steps == 5
+    assert (
+        typical_episode("sciworld", "agentgym") == typical_episode("mine:load", "agentgym") == (20, 800, 1600)
+    )
+    assert typical_episode("mine:load", "mine:format") == typical_episode("webshop", "chat") == (9, 180, 1060)
+
+
+def test_the_code_of_the_generator_names_its_shops_and_its_words_do_not(tmp_path):
+    """Comments and docstrings may change; what computes may not."""
+    sources = {
+        "plain": "N = 1\ndef f():\n    return N\n",
+        "told": '"""A module."""\nN = 1  # one\n"""How many."""\ndef f():\n    """One."""\n    return N\n',
+        "other": "N = 2\ndef f():\n    return N\n",
+    }
+    hashes = {}
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+        spec = spec_from_file_location(name, tmp_path / f"{name}.py")
+        spec.loader.exec_module(module := module_from_spec(spec))
+        hashes[name] = generate._code_hash(module)
+    assert hashes["plain"] == hashes["told"] != hashes["other"]
 
 
 OWN = """

@@ -203,6 +203,6 @@ class TestEpisodes:
 
     def test_a_benchmark_says_what_is_asked_for(self):
         world = envs.load("sciworld", sizes="1/1/1")
-        task = world.known_as(Task("boil", 0))
+        task = world.task_id_of(Task("boil", 0))
         assert world.instruction(task).startswith("Your task is to boil water.")
         assert world.make().reset(task).startswith(world.instruction(task) + "\nThis room is called the ")

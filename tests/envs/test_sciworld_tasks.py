@@ -9,16 +9,18 @@ import pytest
 from helpers.paths import SCIWORLD_DATA
 
 from eefcore import envs
+from eefcore.envs.panels import ALL_TASKS, PanelSizes
 from eefcore.envs.sciworld import jvm, tasks
-from eefcore.envs.sciworld.benchmark import ALL, NAMED, SciWorldBenchmark
-from eefcore.envs.sciworld.tasks import AGENTGYM, MINI, SCIWORLD, SPLITS, VARIATIONS, Sizes, Task
+from eefcore.envs.sciworld.benchmark import SciWorldBenchmark
+from eefcore.envs.sciworld.named import KINDS
+from eefcore.envs.sciworld.tasks import AGENTGYM, MINI, SCIWORLD, SPLITS, VARIATIONS, Task
 from eefcore.errors import DataError, ParamsError, SimulatorError, UnknownTask
 
 SHARED = SCIWORLD_DATA
 NUMBERED = Path(os.environ.get("EEF_SCIWORLD_DATA", SHARED)) / "agentgym_data_idx.json"
 
 
-def dealt(kinds, sizes=ALL, seed=0):
+def dealt(kinds, sizes=ALL_TASKS, seed=0):
     return tasks.splits(kinds, sizes, version="1", seed=seed)
 
 
@@ -73,19 +75,19 @@ def test_splits_are_never_mixed(kinds):
         assert set().union(*map(set, every.values())) == set(by_id)
         for split in SPLITS:
             assert {by_id[i].split for i in every[split]} == {split}
-            few = dealt(kinds, Sizes(40, 30, 20), seed)[split]
+            few = dealt(kinds, PanelSizes(40, 30, 20), seed)[split]
             assert few == every[split][: len(few)] and len(set(few)) == len(few)
 
 
 def test_a_small_panel_has_all_kinds_in_turn():
     by_id = {tasks.task_id(t, "1"): t for t in tasks.every(MINI)}
-    panel = [by_id[i].kind for i in dealt(MINI, Sizes(test=36))["test"]]
+    panel = [by_id[i].kind for i in dealt(MINI, PanelSizes(test=36))["test"]]
     assert panel == [*MINI] * 3
     assert len(MINI) >= 8
 
 
 def test_a_seed_deals_other_tasks_and_the_same_seed_the_same():
-    one, again, other = (dealt(MINI, Sizes(100, 50, 50), seed) for seed in (0, 0, 1))
+    one, again, other = (dealt(MINI, PanelSizes(100, 50, 50), seed) for seed in (0, 0, 1))
     assert one == again
     assert all(set(one[split]) != set(other[split]) for split in SPLITS)
 
@@ -94,7 +96,7 @@ def test_more_than_a_split_has_is_refused():
     with pytest.raises(
         DataError, match="11 train tasks are asked for; the simulator's train split holds 10 of these"
     ):
-        dealt(["power-component"], Sizes(train=11))
+        dealt(["power-component"], PanelSizes(train=11))
 
 
 def test_an_id_is_of_a_kind_a_variation_and_a_version():
@@ -109,12 +111,12 @@ def installed(monkeypatch):
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_benchmark_by_name(name):
     world = envs.load(name, sizes="60/20/40")
     assert [len(world.tasks(split)) for split in SPLITS] == [60, 20, 40]
-    assert world.max_turns == NAMED[name].max_turns == envs.TURNS[name]
-    assert {world.goal(i).kind for i in world.tasks("train")} == set(NAMED[name].kinds)
+    assert world.max_turns == envs.ENTRIES[name].max_turns
+    assert {world.goal(i).kind for i in world.tasks("train")} == set(KINDS[name])
     assert world.card == envs.load(name, sizes="60/20/40").card
     assert world.card.key != envs.load(name, sizes="60/20/40", seed=1).card.key
 
@@ -129,9 +131,9 @@ def test_sizes_of_zero_are_all_there_is():
 def test_a_task_is_found_by_what_it_is_and_by_its_id():
     world = envs.load("sciworld_mini", sizes="12/12/12")
     task = Task("find-plant", 7)
-    assert world.goal(world.known_as(task)) == task
+    assert world.goal(world.task_id_of(task)) == task
     with pytest.raises(UnknownTask, match="boil, variation 0, is none of this benchmark's"):
-        world.known_as(Task("boil", 0))
+        world.task_id_of(Task("boil", 0))
     with pytest.raises(UnknownTask, match="no task 'nothing' among"):
         world.goal("nothing")
     with pytest.raises(ParamsError, match="split 'all'; choose one of train, dev, test"):
@@ -157,7 +159,7 @@ def test_what_can_not_be_loaded_is_refused():
     with pytest.raises(ParamsError, match="no kind of task 'bake'; choose of boil, melt"):
         SciWorldBenchmark(["bake"], max_turns=9)
     with pytest.raises(DataError, match="99 dev tasks are asked for; the simulator's dev split holds 5"):
-        SciWorldBenchmark(["power-component"], sizes=Sizes(dev=99), max_turns=9)
+        SciWorldBenchmark(["power-component"], sizes=PanelSizes(dev=99), max_turns=9)
 
 
 def test_without_java_the_next_step_is_told(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Generated shops: the official format, and tasks that need what their kind says, whatever the seed and the size."""
 
+import hashlib
 import json
 from collections import Counter
 from itertools import combinations, pairwise
@@ -151,6 +152,18 @@ def test_the_official_loader_reads_it(made):
 
 def files(folder):
     return [(folder / name).read_bytes() for name in FILES]
+
+
+def test_a_shop_is_written_byte_for_byte_as_ever(tmp_path):
+    """Results of generated shops are compared over commits, so a change of these bytes is a decision, not an accident."""
+    write_catalogue(tmp_path, products=400, tasks=40, seed=3)
+    hashes = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()[:16] for name in FILES}
+    assert hashes == {
+        "items_shuffle.json": "bb27387ddd821f55",
+        "items_ins_v2.json": "11b3be7227f71204",
+        "items_human_ins.json": "26f89acf7ea86798",
+        "tasks.json": "ac1a565ab5341008",
+    }
 
 
 def test_equal_seeds_write_equal_files(tmp_path):

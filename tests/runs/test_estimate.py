@@ -6,7 +6,7 @@ import pytest
 from helpers.paths import ROOT
 
 from eefcore.runs import estimate
-from eefcore.runs.estimate import Episode, Memory, Shape, Use, Work
+from eefcore.runs.estimate import EpisodeSize, Memory, Shape, Use, Work
 from eefcore.runs.open_stage import planned
 from eefcore.runs.plan import Node
 from eefcore.runs.shapes import shape
@@ -40,8 +40,8 @@ def test_one_method_by_hand(nodes):
     # 40 tasks twice from their starts, 40 expert trajectories from 3 states each
     explored = works["explore.1"]
     assert explored.simulations == 40 * 2 + 40 * 3
-    assert explored.typical == Episode(200 * 9, 200 * 80, 200 * 160)
-    assert explored.most == Episode(
+    assert explored.typical == EpisodeSize(200 * 9, 200 * 80, 200 * 160)
+    assert explored.most == EpisodeSize(
         200 * 20, 200 * 500, 200 * 500
     )  # 20 turns of 30 tokens are more than the context
     assert [works[f"evaluate.{which}"].evaluated for which in (1, 2, "test")] == [10, 10, 20]
@@ -51,7 +51,7 @@ def test_one_method_by_hand(nodes):
     assert works["train.2"].tokens_trained == 80 * 5 * 80
     whole = estimate.total(works.values())
     assert (whole.simulations, whole.evaluated, whole.rows) == (200, 40, 120)
-    assert whole.typical == Episode(240 * 9, 240 * 80, 240 * 160)
+    assert whole.typical == EpisodeSize(240 * 9, 240 * 80, 240 * 160)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,6 @@ benchmark   `eefcore.protocols.Benchmark`
 
 from eefcore.envs.sciworld.benchmark import SciWorldBenchmark
 from eefcore.envs.sciworld.env import SciWorld
-from eefcore.envs.sciworld.tasks import Sizes, Task
+from eefcore.envs.sciworld.tasks import Task
 
-__all__ = ["SciWorld", "SciWorldBenchmark", "Sizes", "Task"]
+__all__ = ["SciWorld", "SciWorldBenchmark", "Task"]

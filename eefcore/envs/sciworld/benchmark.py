@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from eefcore import __version__
+from eefcore.envs.panels import ALL_TASKS, PanelSizes
 from eefcore.envs.sciworld import tasks as dealing
 from eefcore.envs.sciworld.env import SciWorld
 from eefcore.envs.sciworld.jvm import FLAGS, simulator_version
 from eefcore.envs.sciworld.simulator import SIMPLIFICATIONS
 from eefcore.envs.sciworld.skills import SKILLS
-from eefcore.envs.sciworld.tasks import Sizes, Task
+from eefcore.envs.sciworld.tasks import Task
 from eefcore.envs.sciworld.worlds import Memory, Place, Worlds, shared
 from eefcore.errors import ParamsError, UnknownTask
 from eefcore.types import Card
-
-
-class Terms(NamedTuple):
-    """What a benchmark's name stands for: kinds of task, and the actions that an episode may have."""
-
-    kinds: Sequence[str]
-    max_turns: int
-
-
-NAMED: Mapping[str, Terms] = {
-    "sciworld": Terms(dealing.SCIWORLD, max_turns=100),
-    "sciworld_mini": Terms(dealing.MINI, max_turns=40),
-}
-"""The benchmarks by name. Failed and refused actions count, so no agent can go on for ever.
-
-AgentGym's server gives 100 moves; those of the simulator's own paths that are longer change a state of matter. The
-longest of `sciworld_mini` takes 30, and a policy has ten more to go wrong in.
-"""
-
-ALL = Sizes()
 
 
 class SciWorldBenchmark:
@@ -51,7 +31,7 @@ class SciWorldBenchmark:
         self,
         kinds: Sequence[str],
         *,
-        sizes: Sizes = ALL,
+        sizes: PanelSizes = ALL_TASKS,
         seed: int = 0,
         max_turns: int,
         worlds: Worlds | None = None,
@@ -87,11 +67,6 @@ class SciWorldBenchmark:
             "eefcore": __version__,
         }
 
-    @classmethod
-    def load(cls, name: str, *, sizes: Sizes = ALL, seed: int = 0) -> SciWorldBenchmark:
-        """The benchmark of that name, one of `NAMED`."""
-        return cls(NAMED[name].kinds, sizes=sizes, seed=seed, max_turns=NAMED[name].max_turns)
-
     @property
     def card(self) -> Card:
         """What must be equal for two numbers to be compared."""
@@ -122,7 +97,7 @@ class SciWorldBenchmark:
         except KeyError:
             raise UnknownTask(f"no task {task_id!r} among {len(self.goals)} of ScienceWorld") from None
 
-    def known_as(self, task: Task) -> str:
+    def task_id_of(self, task: Task) -> str:
         """The id of a task; with `tasks.of_agentgym`, of an AgentGym number.
 
         Raises:

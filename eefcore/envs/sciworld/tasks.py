@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
+from eefcore.envs.panels import PanelSizes
 from eefcore.errors import DataError, UnknownTask
 
 SPLITS = ("train", "dev", "test")
@@ -86,14 +87,6 @@ class Task(NamedTuple):
         return SPLITS[max(0, min(self.variation // quarter, 3) - 1)]
 
 
-class Sizes(NamedTuple):
-    """How many tasks to train on, select models on and test on; 0 is all there are."""
-
-    train: int = 0
-    dev: int = 0
-    test: int = 0
-
-
 def task_id(task: Task, version: str) -> str:
     """A hash of what the task is: its kind, its variation, and the version of the simulator that makes a world of it."""
     return hashlib.sha256(f"scienceworld {version}\n{task.kind}\n{task.variation}".encode()).hexdigest()[:12]
@@ -118,7 +111,7 @@ def of_agentgym(data_idx: int) -> Task:
     raise UnknownTask(f"AgentGym numbers its ScienceWorld tasks 0 to {first - 1}; got {data_idx}")
 
 
-def splits(kinds: Iterable[str], sizes: Sizes, *, version: str, seed: int) -> dict[str, tuple[str, ...]]:
+def splits(kinds: Iterable[str], sizes: PanelSizes, *, version: str, seed: int) -> dict[str, tuple[str, ...]]:
     """Task ids of `train`, `dev` and `test`.
 
     A panel smaller than all has as many tasks of each kind as can be, so that the kinds with hundreds of variations

@@ -13,15 +13,23 @@ length of their documents, which BM25 prefers short. All other products match fe
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import inspect
 import random
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
 from math import gcd
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import msgspec
 
+from eefcore.envs.webshop import words
 from eefcore.envs.webshop.words import (
     ATTRIBUTES,
     BACKGROUND_ATTRIBUTES,
@@ -34,6 +42,7 @@ from eefcore.envs.webshop.words import (
     asin,
 )
 from eefcore.errors import DataError
+from eefcore.storage.hashing import default_cache
 
 SHARES = {"direct": 0.42, "next": 0.22, "far": 0.08, "back": 0.18, "back_next": 0.10}
 """How often each kind of task is drawn."""
@@ -119,6 +128,36 @@ def write_catalogue(
     (folder / FILES[2]).write_bytes(msgspec.json.format(msgspec.json.encode(human), indent=1))
     (folder / FILES[3]).write_bytes(msgspec.json.format(msgspec.json.encode(labels), indent=1))
     return Written(count, tasks, {k: kinds.count(k) for k in shares})
+
+
+def generated_shop(tasks: int, seed: int) -> Path:
+    """Return the folder of the generated shop of that many tasks, ten products each; it is written once, into the cache.
+
+    The folder's name holds a hash of the generator's code, so that another generator writes another shop.
+    """
+    shops = default_cache() / "shops"
+    folder = shops / f"{tasks}-tasks-seed-{seed}-{_code_hash(sys.modules[__name__], words)}"
+    if not folder.exists():
+        shops.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=shops) as temporary:
+            written = Path(temporary) / folder.name
+            write_catalogue(written, products=10 * tasks, tasks=tasks, seed=seed)
+            with suppress(OSError):  # another process was first
+                written.rename(folder)
+    return folder
+
+
+def _code_hash(*modules: ModuleType) -> str:
+    """Eight hex digits of the modules' code, the same whatever their comments and docstrings say."""
+    trees = [ast.parse(inspect.getsource(module)) for module in modules]
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [s for s in node.body if not _is_docstring(s)]
+    return hashlib.sha256("\n".join(map(ast.dump, trees)).encode()).hexdigest()[:8]
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _wishes(rng: random.Random, tasks: int) -> list[_Wish]:

@@ -105,7 +105,7 @@ def read(path: Path, benchmark: SciWorldBenchmark, *, repair: bool = True) -> Re
     repaired: Counter[str] = Counter()
     for episode in episodes(path, "agentgym").episodes:
         try:
-            task = benchmark.known_as(of_agentgym(_number(episode.id, path)))
+            task = benchmark.task_id_of(of_agentgym(_number(episode.id, path)))
         except UnknownTask:
             elsewhere += 1
             continue

@@ -1,0 +1,176 @@
+"""The benchmarks of this package by name. To add an environment, add its entries to `ENTRIES`; nothing else lists them.
+
+An entry says how a benchmark is loaded, what it needs, how long its episodes are and where its scripted experts
+stand. It names modules and functions as strings, which are imported when they are asked for. A params file may also
+name a function of your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by
+`+composite` is the same benchmark for agents of composite actions (`envs.composite`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, NamedTuple
+
+from eefcore.envs.composite import SUFFIX, CompositeBenchmark
+from eefcore.errors import ParamsError
+from eefcore.plugins import plugin
+from eefcore.protocols import Benchmark
+
+
+class EpisodeSize(NamedTuple):
+    """How long episodes are: actions that the environment answers, tokens that a policy writes and reads."""
+
+    steps: int
+    written: int
+    read: int
+
+    def times(self, n: int) -> EpisodeSize:
+        """Return the size of `n` such episodes together."""
+        return EpisodeSize(*(n * part for part in self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the package knows of a benchmark before it is loaded.
+
+    Attributes:
+        name: what a params file calls it.
+        loader: the function that loads it, as `module:function`; it takes `data`, `sizes` and `seed` by name.
+        source: where its tasks come from. `files`: a folder of official files, which `data` names. `generated`:
+            they are written on this machine, as many as `sizes` says. `simulated`: a simulator holds them.
+        max_turns: actions of an episode at most, `protocols.Benchmark.max_turns`.
+        card: the name on its environment card.
+        experts: the module whose `SCRIPTS` are its scripted experts; empty if it has none.
+        composite_experts: the same, for agents of composite actions.
+        episodes: the size of a typical episode by the format in which its dialogue is written, each token read
+            once; plans are estimated with it.
+    """
+
+    name: str
+    loader: str
+    source: Literal["files", "generated", "simulated"]
+    max_turns: int
+    card: str
+    experts: str = ""
+    composite_experts: str = ""
+    episodes: Mapping[str, EpisodeSize] = field(default_factory=dict)
+
+
+_webshop = partial(
+    Entry,
+    max_turns=20,
+    card="webshop",
+    experts="eefcore.experts.webshop.shop",
+    composite_experts="eefcore.experts.webshop.composed_shop",
+    episodes={
+        "compact": EpisodeSize(9, 80, 160),  # measured in `make run`
+        "composite_compact": EpisodeSize(5, 170, 370),  # of an expert; a thought and its call are one action
+        "agentlite": EpisodeSize(9, 180, 1060),  # of an expert on official products, 3.5 characters a token
+        "chat": EpisodeSize(9, 180, 1060),
+    },
+)
+_sciworld = partial(
+    Entry,
+    source="simulated",
+    card="sciworld",
+    experts="eefcore.experts.sciworld.lab",
+    episodes={"agentgym": EpisodeSize(20, 800, 1600)},  # of a gold path, each thought two sentences long
+)
+
+ENTRIES: Mapping[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        # A generated shop in which navigation is needed; no download.
+        _webshop(name="webshop_mini", loader="eefcore.envs.webshop.named:webshop_mini", source="generated"),
+        # The official WebShop files with human goals.
+        _webshop(name="webshop", loader="eefcore.envs.webshop.named:webshop", source="files"),
+        # The official WebShop files with synthetic goals.
+        _webshop(
+            name="webshop_synthetic", loader="eefcore.envs.webshop.named:webshop_synthetic", source="files"
+        ),
+        # The same; no product of a dev or test goal is a training goal's.
+        _webshop(
+            name="webshop_synthetic_hard",
+            loader="eefcore.envs.webshop.named:webshop_synthetic_hard",
+            source="files",
+        ),
+        # ScienceWorld's tasks of the 22 kinds that AgentTraj-L shows, without teleport; needs Java. AgentGym's server
+        # gives 100 moves; those of the simulator's own paths that are longer change a state of matter.
+        _sciworld(name="sciworld", loader="eefcore.envs.sciworld.named:sciworld", max_turns=100),
+        # The twelve kinds whose paths are short. The longest takes 30; a policy has ten more to go wrong in.
+        _sciworld(name="sciworld_mini", loader="eefcore.envs.sciworld.named:sciworld_mini", max_turns=40),
+    )
+}
+
+
+def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchmark:
+    """Load the benchmark called `name`, or the one that `my_package.my_module:load` returns for the same arguments.
+
+    Args:
+        data: the folder of official files, for a benchmark that reads some.
+        sizes: tasks to train on / to select the model on / to test on: `400/100/300`. With official files
+            the first number may be 0: all that are not in the other two. Of ScienceWorld's splits each may be.
+        seed: of a generated shop, of prices, of splits by content, and of which of ScienceWorld's tasks come first.
+
+    Raises:
+        ParamsError: an unknown name, sizes that are not three numbers, `data` missing or not wanted.
+        SimulatorError: ScienceWorld, or Java, is not installed.
+    """
+    if name.endswith(SUFFIX):
+        return CompositeBenchmark(load(name.removesuffix(SUFFIX), data=data, sizes=sizes, seed=seed))
+    if ":" not in name:
+        _check(name, data, sizes)
+        spec = ENTRIES[name].loader
+    else:
+        spec = name
+    loader = plugin(spec, "benchmark", takes=("data", "sizes", "seed"))
+    return loader(data=data, sizes=sizes, seed=seed)
+
+
+def max_turns(name: str, *, data: str, sizes: str, seed: int) -> int:
+    """Return how many actions an episode has at most; only a benchmark of your own is loaded to find out.
+
+    Raises:
+        ParamsError: as `load`.
+    """
+    if entry := ENTRIES.get(name.removesuffix(SUFFIX)):
+        return entry.max_turns
+    return load(name, data=data, sizes=sizes, seed=seed).max_turns
+
+
+def typical_episode(name: str, format: str) -> EpisodeSize:
+    """Return the size of a typical episode of a benchmark whose dialogue is written in `format`.
+
+    A format that the benchmark has no measurement of, and a benchmark of your own, take that of another benchmark in
+    the same format, or else of a shop in `chat`: real episodes may be longer or shorter.
+    """
+    entry = ENTRIES.get(name.removesuffix(SUFFIX))
+    if entry is not None and format in entry.episodes:
+        return entry.episodes[format]
+    measured = {f: size for e in ENTRIES.values() for f, size in e.episodes.items()}
+    return measured.get(format, measured["chat"])
+
+
+def scripted_experts(card: str) -> str | None:
+    """Return the module whose `SCRIPTS` are the experts of benchmarks with a card of that name, None if there is none."""
+    for entry in ENTRIES.values():
+        if module := {entry.card: entry.experts, entry.card + SUFFIX: entry.composite_experts}.get(card):
+            return module
+    return None
+
+
+def _check(name: str, data: str, sizes: str) -> None:
+    """Raise ParamsError for an unknown name, and for `data` or `sizes` that do not fit its entry."""
+    if name not in ENTRIES:
+        raise ParamsError(
+            f"no benchmark {name!r}; choose one of {', '.join(ENTRIES)}, or my_package.my_module:load"
+        )
+    source = ENTRIES[name].source
+    if source == "files" and not data:
+        raise ParamsError(f"benchmark {name} needs data: the folder of the official files; got data ''")
+    if source != "files" and data:
+        raise ParamsError(f"benchmark {name} is {source} and reads no data folder; got data {data!r}")
+    if source == "generated" and not sizes:
+        raise ParamsError(f"benchmark {name} needs sizes: how many tasks to generate, as in 400/100/300")
