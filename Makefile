@@ -1,9 +1,9 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
-# make test   the tests; with CI=true the slow ones and the notebooks as well
+# make test   the tests; with CI=true the slow ones and the notebooks as well, with their coverage
 # make lab    JupyterLab on the notebooks
-# make base   the tiny bases anew, three hours; stages that stand on them are known by their content
-# make check  ruff
-# make lock   requirements.lock anew, from what is installed
+# make check  ruff and the type checker ty
+# make base   train the tiny bases again, three hours; stages that read them recognise them by their content
+# make lock   write requirements.lock again, from what is installed
 # Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
 
 SHELL := bash
@@ -11,8 +11,9 @@ BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 MARK := $(if $(CI),,not slow and not notebook)
+COVERAGE := $(if $(CI),--cov --cov-report=term)
 
-# One thread a process: two beside other work are several times slower than one.
+# One thread a process: two threads beside other work are several times slower than one.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -24,12 +25,12 @@ run: setup
 	$(BIN)/eef run params/quickstart.yaml
 
 test: setup
-	$(BIN)/python -m pytest -n logical --dist loadgroup -m "$(MARK)"
+	$(BIN)/python -m pytest -n logical --dist loadgroup -m "$(MARK)" $(COVERAGE)
 
 lab: setup
 	$(BIN)/jupyter lab notebooks
 
-# Each run of 01_base, and the committed base that it becomes, before the next one that may start from it.
+# Each run of 01_base and the committed base that it becomes, in an order in which each finds the base that it starts from.
 BASES := base: base_again:base base_qwen:base_qwen base_sciworld:base_sciworld base_agentq:base_composite
 
 base: setup
@@ -39,7 +40,7 @@ base: setup
 		test -z "$$to" || { mkdir -p ../eefcore/policies/$$to && cp ../results/$$run/base-*/model/* ../eefcore/policies/$$to/; }; done
 
 check: setup
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check
 
 setup: .venv/ready
 

@@ -11,13 +11,15 @@ from importlib.metadata import distribution
 
 import pytest
 import yaml
-from helpers.paths import ROOT
+from helpers.paths import CORE, ROOT, TESTS
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+MARKERS = PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]
 NEEDED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
 LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
 
@@ -59,6 +61,18 @@ def test_a_package_in_two_extras_has_one_range():
     assert {name for name, texts in ranges.items() if len(texts) > 1} == set()
 
 
+@pytest.mark.parametrize("extra", sorted(PROJECT["optional-dependencies"].keys() - {"dev"}))
+def test_an_extra_has_code_that_imports_it(extra):
+    source = "\n".join(path.read_text("utf-8") for path in CORE.rglob("*.py"))
+    for text in PROJECT["optional-dependencies"][extra]:
+        assert re.search(rf"^ *(import|from) {Requirement(text).name}\b", source, re.MULTILINE), text
+
+
+@pytest.mark.parametrize("marker", [text.partition(":")[0] for text in MARKERS])
+def test_a_marker_has_tests(marker):
+    assert any(f"mark.{marker}" in path.read_text("utf-8") for path in TESTS.rglob("test_*.py"))
+
+
 def test_the_version_is_said_once():
     import eefcore
 
@@ -80,6 +94,7 @@ def test_make_test_leaves_the_long_ones_to_ci():
 
     assert '-m "not slow and not notebook"' in asked()
     assert '-m ""' in asked(CI="true")
+    assert "--cov" in asked(CI="true") and "--cov" not in asked()
 
 
 def test_ci_is_a_program_and_bash_can_read_it():
