@@ -121,6 +121,25 @@ def test_only_one_place_knows_each_thing(path):
     assert "wandb_workspaces" not in tops or name == "reports.document.wandb_report"
 
 
+def test_models_are_loaded_in_one_place_without_code_or_pickles_of_others():
+    """Only `training.models` asks transformers for a model, a tokenizer or a config, and what it asks is safe."""
+    calls = [
+        (path, call)
+        for path in MODULES
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).endswith((".from_pretrained", "load_peft_weights"))
+    ]
+    assert {name_of(path) for path, _ in calls} == {"training.models", "training.adapters"}
+    loads = [call for _, call in calls if ast.unparse(call.func).startswith("Auto")]
+    loaders = {ast.unparse(call.func).partition(".")[0] for call in loads}
+    assert loaders == {"AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"}
+    assert all("**SAFE" in ast.unparse(call) for call in loads)
+    assert any("use_safetensors=True" in ast.unparse(call) for call in loads)
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert notebooks and not [n.name for n in notebooks if "from_pretrained" in n.read_text(encoding="utf-8")]
+
+
 def test_every_module_can_be_imported_and_most_load_nothing_heavy():
     """Modules of the rows above `search` but for training and policies, in a new process; then all others."""
     light = [n for n in NAMES if LEVEL[n.partition(".")[0]] < LEVEL["search"] and not allowed(n)]

@@ -100,14 +100,12 @@ def _local(
     if kind == "vllm":
         from eefcore.policies.vllm import VLLMPolicy
 
-        return VLLMPolicy.load(rest, **options)
+        return VLLMPolicy.load(model_path(rest), **options)
     from eefcore.policies.hf_engine.policy import HFPolicy
 
-    if kind == "hf":
-        return HFPolicy.load(rest, **options)
-    if spec in BASES:
-        return HFPolicy.load(_base(spec), **options)
-    return HFPolicy.load(_model_folder(spec), **options)
+    return HFPolicy.load(
+        model_path(spec) if kind == "hf" or spec in BASES else _model_folder(spec), **options
+    )
 
 
 def check_policy(spec: str, *, format: str) -> None:
@@ -135,11 +133,11 @@ def check_policy(spec: str, *, format: str) -> None:
 
 
 def _model_folder(spec: str) -> Path:
-    """The saved model that `spec` names: a folder from here or, as a notebook stands in another, from the workspace."""
-    for folder in (Path(spec), stages.workspace() / spec):
-        if spec and folder.is_dir():
-            return folder
-    raise PolicyError(f"no policy {spec!r}: neither a folder here nor one of {_KINDS}")
+    """Find the saved model that `spec` names: a folder from the workspace, wherever the notebook runs."""
+    path = model_path(spec)
+    if not spec or not isinstance(path, Path):
+        raise PolicyError(f"no policy {spec!r}: neither a folder from the workspace nor one of {_KINDS}")
+    return path
 
 
 def _base(name: str) -> Path:

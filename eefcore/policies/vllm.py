@@ -21,6 +21,8 @@ from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import format_named, showable
 from eefcore.rendering.renderer import Renderer
+from eefcore.training.model_files import ADAPTER_WEIGHTS, check_weights, is_adapter
+from eefcore.training.model_sources import find_files
 from eefcore.types import History, Stop
 
 _ADAPTERS = count(1)
@@ -60,7 +62,7 @@ class VLLMPolicy:
         context: int | None = None,
         dtype: str = "auto",
     ) -> VLLMPolicy:
-        """The policy of a saved model folder or a hub name; `slots` episodes are decoded at a time.
+        """Load the policy of a model folder, an adapter's folder or a hub name; `slots` episodes are decoded at a time.
 
         vLLM reads `auto` as the dtype the model was saved in, but for float32, which it halves.
 
@@ -71,9 +73,23 @@ class VLLMPolicy:
             from vllm import LLM
         except ImportError as error:
             raise PolicyError(NO_VLLM) from error
+        name = Path(adapter or path).name
+        files = find_files(path, adapter)
+        adapter = files.adapter
+        if is_adapter(files.base.folder):
+            raise PolicyError(
+                f"{path}: vLLM serves an adapter on a whole model, and {files.base.name} is itself an adapter; "
+                "save it merged (save_model with merge=True), or use hf:…"
+            )
+        check_weights(files.base.folder)
+        if adapter is not None:
+            check_weights(adapter, ADAPTER_WEIGHTS)
         try:
             llm = LLM(
-                str(path),
+                str(files.base.folder),
+                tokenizer=str(files.tokenizer),
+                trust_remote_code=False,
+                load_format="safetensors",
                 max_num_seqs=slots,
                 max_model_len=context,
                 dtype=dtype,
@@ -81,11 +97,10 @@ class VLLMPolicy:
                 enable_prefix_caching=True,
                 logprobs_mode="raw_logprobs",
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise PolicyError(f"vLLM can't serve {path}: {error}") from error
         tokenizer = llm.get_tokenizer()
         renderer = Renderer(tokenizer, format_named(format, tokenizer))
-        name = Path(adapter or path).name
         return cls(llm, renderer, adapter=adapter, max_new_tokens=max_new_tokens, name=name)
 
     def length(self, history: History) -> int:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
+from eefcore.errors import PolicyError
 from eefcore.policies import model_path
 from eefcore.runs.estimate import Shape
+from eefcore.training.models import load_config
 from eefcore.variables import expand
 
 _LLAMA_3_8B = {
@@ -40,7 +42,7 @@ def shape(base: str) -> Shape | None:
         return None
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    head = model.get_output_embeddings()
+    head, config = model.get_output_embeddings(), config.get_text_config()
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return Shape(
@@ -55,10 +57,10 @@ def shape(base: str) -> Shape | None:
 
 
 def _config(base: str) -> PretrainedConfig | None:
-    path = str(model_path(str(expand(base))))
+    path = model_path(str(expand(base)))
     if path in KNOWN:
         return AutoConfig.for_model(**KNOWN[path])
     try:
-        return AutoConfig.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError):
+        return load_config(path, local_files_only=True)
+    except PolicyError:
         return None

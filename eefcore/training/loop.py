@@ -124,7 +124,7 @@ def minimise(
         settings.batch_size, settings.micro_batch, args.world_size
     )
     clock = _Clock()
-    use_cache = model.config.use_cache
+    use_cache = getattr(model.config, "use_cache", None)  # a config with a language part below has none
     trainer = _Trainer(
         model=model,
         args=args,
@@ -140,7 +140,10 @@ def minimise(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_disable()
-    model.config.use_cache = use_cache
+    if use_cache is not None:
+        model.config.use_cache = use_cache
+    elif hasattr(model.config, "use_cache"):
+        del model.config.use_cache
     model.eval()
     return Ran([entry for entry in trainer.state.log_history if "loss" in entry], clock.seconds)
 

@@ -1,7 +1,8 @@
-"""Language models on disk: π_θ with its tokenizer, whole or as a LoRA adapter of a base.
+"""Load and save language models: π_θ with its tokenizer, whole or as a LoRA adapter of a base.
 
-Reading, writing and melting are transformers' and peft's. Ours is that an adapter and a base on this
-machine can be moved together, and that a tokenizer which does not fit is refused.
+Everything that needs a model, a tokenizer or a config loads it here, whether to train it, to score with it or to play it,
+so that all of them mean the same model by the same name. Weights are read from safetensors alone, and code that comes
+with a model is never run.
 """
 
 from __future__ import annotations
@@ -12,12 +13,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    set_seed,
+)
 
 from eefcore.errors import PolicyError
+from eefcore.training.adapters import (
+    base_name,
+    base_record,
+    base_source,
+    known_as,
+    load_adapter,
+    merge_adapter,
+    must_save_embeddings,
+    remember_base,
+    some,
+)
+from eefcore.training.model_files import (
+    ADAPTER,
+    CONFIG,
+    check_weights,
+    explain_load_errors,
+    has_tokenizer,
+    is_adapter,
+    read_json,
+)
+from eefcore.training.model_sources import BASE, BaseRecord, ModelFiles, Source, find_files, find_source
 
-ADAPTER = "adapter_config.json"
+SAFE = {"trust_remote_code": False, "local_files_only": True}
+"""What every load asks for: no code of the model's own is run, and only the folder that was found is read."""
 
 
 def with_adapter(
@@ -29,38 +61,64 @@ def with_adapter(
     dropout: float = 0.0,
     seed: int,
 ) -> PeftModel:
-    """`model` with a LoRA adapter that is trained in its stead, drawn with `seed`."""
+    """Put a LoRA adapter on `model`, drawn with `seed`; the adapter is trained and the model is not.
+
+    Raises:
+        PolicyError: `model` has an adapter already.
+    """
+    if isinstance(model, PeftModel):
+        raise PolicyError(
+            f"{base_name(model)}: expected a model without an adapter, got one that has one; train that adapter "
+            "(lora_r: 0), or load it with merge=True first"
+        )
     set_seed(seed)
     targets = targets if isinstance(targets, str) else list(targets)
     config = LoraConfig(
         task_type="CAUSAL_LM", r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets
     )
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    remember_base(adapted)
+    return adapted
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, *, merge: bool = False) -> None:
-    """π_θ as safetensors with its tokenizer, for `load_model` and for any other Hugging Face program.
+    """Save π_θ as safetensors with its tokenizer, for `load_model` and for any other Hugging Face program.
 
-    Of a model with an adapter the adapter alone is written, with the way to its base; a base on this
-    machine is named relative to `folder`, so that both can be moved together. With `merge` one plain
+    Of a model with an adapter only the adapter is written, with the way to its base and hashes of it (`base.json`); a
+    base on this machine is named relative to `folder`, so that both can be moved together. With `merge` one plain
     model is written, and `model` has no adapter to train any more.
 
     Raises:
-        PolicyError: the tokenizer does not fit the model.
+        PolicyError: the tokenizer does not fit the model, or the adapter's base was never saved.
     """
     check_fit(model, tokenizer)
     if merge:
-        model = model.merge_and_unload()
-    model.save_pretrained(folder)
+        model = merge_adapter(model)
+    record = base_record(model) if isinstance(model, PeftModel) else None
+    if isinstance(model, PeftModel) and record is None:
+        raise PolicyError(
+            f"{folder}: expected an adapter whose base is a folder or a hub name, got a base that was made in memory; "
+            "save the base, load it with load_model, and train the adapter on that"
+        )
+    if record is None:
+        model.save_pretrained(folder)
+    else:
+        _save_adapter(model, record, folder)
     tokenizer.save_pretrained(folder)
-    if isinstance(model, PeftModel):
-        # peft's model card would name the base by its path on this machine.
-        (folder / "README.md").unlink()
-        settings = json.loads((folder / ADAPTER).read_text())
-        base = Path(settings["base_model_name_or_path"])
-        if base.is_dir():
-            settings["base_model_name_or_path"] = os.path.relpath(base.resolve(), folder.resolve())
-            (folder / ADAPTER).write_text(json.dumps(settings, indent=2))
+
+
+def _save_adapter(model: PeftModel, record: BaseRecord, folder: Path) -> None:
+    source = base_source(model)
+    vocabulary = load_config(source.folder).get_text_config().vocab_size if source else 0
+    # Said to peft, which would otherwise look for the base's config by its name, on the hub too.
+    model.save_pretrained(folder, save_embedding_layers=must_save_embeddings(model, vocabulary))
+    # peft's model card would name the base by its path on this machine.
+    (folder / "README.md").unlink(missing_ok=True)
+    if Path(record.name).is_absolute():
+        record = msgspec.structs.replace(record, name=os.path.relpath(record.name, folder.resolve()))
+    settings = read_json(folder / ADAPTER) | {"base_model_name_or_path": record.name}
+    (folder / ADAPTER).write_text(json.dumps(settings, indent=2))
+    (folder / BASE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
 
 
 class Loaded(NamedTuple):
@@ -71,52 +129,99 @@ class Loaded(NamedTuple):
 
 
 def load_model(
-    path: str | Path, *, merge: bool = False, trainable: bool = False, dtype: str = "float32"
+    path: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    merge: bool = False,
+    trainable: bool = False,
+    dtype: str | torch.dtype = "float32",
 ) -> Loaded:
-    """π_θ from a folder of `save_model`, from any Hugging Face model folder, or from a hub's name.
+    """Load π_θ from a folder of `save_model`, from any Hugging Face model folder, or from a hub name.
 
     Args:
-        merge: melt an adapter into its base; a plain model comes back.
+        path: a folder, absolute or from the workspace, which may be an adapter's; or a hub name.
+        adapter: the folder or hub name of an adapter, if `path` is its base.
+        merge: merge an adapter into its base; a plain model comes back.
         trainable: an adapter is to be trained on.
         dtype: of the parameters; float32 to train all of them, bfloat16 suits the base of an adapter.
 
     Raises:
-        PolicyError: there is no such model, or its tokenizer does not fit.
+        PolicyError: there is no such model, its files can't be read, its adapter has another base or other weights than
+            its config says, or its tokenizer does not fit.
     """
-    folder = Path(path)
-    try:
-        if not (folder / ADAPTER).is_file():
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
-        else:
-            base = json.loads((folder / ADAPTER).read_text())["base_model_name_or_path"]
-            beside = folder / base
-            base = load_model(beside if beside.is_dir() else base, dtype=dtype).model
-            model = PeftModel.from_pretrained(base, folder, is_trainable=trainable)
-            model = model.merge_and_unload() if merge else model
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise PolicyError(
-            f"{path}: no model can be read there ({error}); give a folder with config.json, model.safetensors "
-            "and a tokenizer, or the name of a model that the hub's cache holds"
-        ) from error
+    files = find_files(path, adapter)
+    model = _load_base(files.base, dtype)
+    if files.adapter is not None:
+        model = load_adapter(model, files.adapter, files.base, trainable=trainable)
+        if merge:
+            model = known_as(merge_adapter(model), Source(str(files.adapter), files.adapter))
+    tokenizer = _load_tokenizer(files)
     check_fit(model, tokenizer)
     return Loaded(model.eval(), tokenizer)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a saved model alone."""
-    return AutoTokenizer.from_pretrained(folder)
+def load_tokenizer(path: str | Path) -> Any:
+    """Load the tokenizer of a saved model alone.
+
+    Raises:
+        PolicyError: there is no such model, or its tokenizer can't be read.
+    """
+    source = find_source(path)
+    return _load_tokenizer(ModelFiles(source, None) if has_tokenizer(source.folder) else find_files(path))
+
+
+def load_config(path: str | Path, *, local_files_only: bool = False) -> PretrainedConfig:
+    """Load the config of a model, or of an adapter's base.
+
+    Raises:
+        PolicyError: there is no such model, its config can't be read, or transformers does not know its architecture.
+    """
+    base = find_files(path, local_files_only=local_files_only).base
+    if is_adapter(base.folder):
+        return load_config(base.folder, local_files_only=local_files_only)
+    settings = read_json(base.folder / CONFIG)
+    if (kind := settings.get("model_type")) not in CONFIG_MAPPING:
+        own = " and brings code of its own, which is never run" if "auto_map" in settings else ""
+        raise PolicyError(
+            f"{base.name}: unknown architecture: expected a model_type that this transformers knows in {CONFIG}, "
+            f"got {kind!r}{own}; take another model, or a newer transformers"
+        )
+    with explain_load_errors("config", base.folder):
+        return AutoConfig.from_pretrained(base.folder, **SAFE)
 
 
 def check_fit(model: Any, tokenizer: Any) -> None:
-    """Nothing, if every id the tokenizer can write is one the model knows.
+    """Check that the model knows every id that the tokenizer can write.
 
     Raises:
-        PolicyError: it is not.
+        PolicyError: it does not.
     """
-    known = model.get_input_embeddings().num_embeddings
+    known = len(model.get_input_embeddings().weight)
     if len(tokenizer) > known:
         raise PolicyError(
             f"the tokenizer writes ids up to {len(tokenizer) - 1}, the model knows {known}; it was trained with "
             "another tokenizer, or needs model.resize_token_embeddings(len(tokenizer))"
         )
+
+
+def _load_base(source: Source, dtype: str | torch.dtype) -> Any:
+    """Load a model without an adapter; if the base is itself an adapter's folder, merge that into its own base."""
+    if is_adapter(source.folder):
+        return load_model(source.folder, merge=True, dtype=dtype).model
+    config = load_config(source.folder)
+    check_weights(source.folder)
+    with explain_load_errors("model", source.folder):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            source.folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **SAFE
+        )
+    if missing := sorted(info["missing_keys"]):
+        raise PolicyError(
+            f"{source.name}: expected weights for every part of {type(model).__name__}, got none for "
+            f"{some(missing)}; the files and {CONFIG} are of two models: copy the model again"
+        )
+    return known_as(model, source)
+
+
+def _load_tokenizer(files: ModelFiles) -> Any:
+    with explain_load_errors("tokenizer", files.tokenizer):
+        return AutoTokenizer.from_pretrained(files.tokenizer, **SAFE)

@@ -361,12 +361,12 @@ def test_the_key_comes_from_the_environment(server, monkeypatch):
     ("spec", "options", "message"),
     [
         ("nowhere/at/all", {}, "no policy 'nowhere/at/all': neither a folder"),
-        ("gpt:4", {}, "neither a folder here nor one of hf:"),
+        ("gpt:4", {}, "neither a folder from the workspace nor one of hf:"),
         ("openai:http://localhost:8000/v1", {}, "should be openai:<base url>#<model>"),
         ("openai:#m", {}, "should be openai:<base url>#<model>"),
         ("openai:http://localhost/v1#m", {"adapter": "a"}, "an endpoint has its own adapters"),
         ("openai:http://localhost/v1#m", {"format": "yaml"}, "no format 'yaml'"),
-        ("hf:nowhere/at/all", {}, "no causal language model at nowhere/at/all"),
+        ("hf:nowhere/at/all", {}, "nowhere/at/all: no model can be read there"),
     ],
 )
 def test_a_policy_that_can_not_be_is_refused(spec, options, message):

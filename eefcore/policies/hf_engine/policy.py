@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eefcore.errors import PolicyError, Unshowable
 from eefcore.policies.hf_engine.attention import ATTENTION, Reading
@@ -34,6 +33,7 @@ from eefcore.policies.hf_engine.sampling import draw, may_end
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import format_named, showable
 from eefcore.rendering.renderer import Renderer
+from eefcore.training.models import load_model
 from eefcore.types import History, Stop
 
 _READ_AT_ONCE = 4096  # tokens a forward reads at most: bounds the memory of a first turn
@@ -66,12 +66,13 @@ class HFPolicy:
         context: int | None = None,
         name: str = "hf",
     ) -> None:
-        self.name, self.context = name, context or model.config.max_position_embeddings
+        config = model.config.get_text_config()  # the language part, where a model also sees
+        self.name, self.context = name, context or config.max_position_embeddings
         self.tokens_read = 0
         """Tokens read that this policy had not written itself; each once, unless its slot was lost."""
         self.tokens_written = 0
         """Tokens sampled."""
-        vocabulary = model.config.vocab_size
+        vocabulary = config.vocab_size
         if len(renderer.tokenizer) > vocabulary:
             raise PolicyError(
                 f"{name}: the tokenizer has {len(renderer.tokenizer)} tokens, the model {vocabulary}; "
@@ -104,26 +105,19 @@ class HFPolicy:
         device: str = "auto",
         dtype: torch.dtype | None = None,
     ) -> HFPolicy:
-        """The policy of a saved model folder or a hub name, with the tokenizer beside it.
+        """Load the policy of a model folder, an adapter's folder or a hub name, with its tokenizer (`load_model`).
 
         `dtype` is float32 on a CPU, where it is also the fastest, and bfloat16 elsewhere, unless given.
 
         Raises:
-            PolicyError: nothing there can be loaded.
+            PolicyError: nothing there can be loaded, or it can't be kept in slots.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device)
-        except (OSError, ValueError) as error:
-            raise PolicyError(
-                f"no causal language model at {path}: {error}; expected a folder with config.json, weights "
-                "and a tokenizer, or a hub name that can be reached"
-            ) from error
-        if adapter is not None:
-            model = _adapted(model, adapter)
+        # Merging loses nothing in float32, and only there.
+        model, tokenizer = load_model(path, adapter=adapter, merge=dtype == torch.float32, dtype=dtype)
+        model = model.to(device)
         renderer = Renderer(tokenizer, format_named(format, tokenizer))
         name = Path(adapter or path).name
         return cls(model, renderer, slots=slots, max_new_tokens=max_new_tokens, context=context, name=name)
@@ -248,7 +242,7 @@ class HFPolicy:
             PolicyError: the model does not keep in slots what it needs to know.
         """
         kind, advice = type(self.model).__name__, "serve it with vLLM (policy: vllm:… or openai:…)"
-        text = np.arange(1, 9, dtype=np.int64) * 7919 % self.model.config.vocab_size
+        text = np.arange(1, 9, dtype=np.int64) * 7919 % self.model.config.get_text_config().vocab_size
         slots, none = Slots(2, self.context), np.zeros(0, np.int64)
         try:
             first = Reading(slots, none, none, [Span(0, 0, 5), Span(1, 0, 3)], self._device)
@@ -276,17 +270,3 @@ class _Question(NamedTuple):
     prompt: list[int]
     sampling: Sampling
     history: History
-
-
-def _adapted(model: Any, adapter: str | Path) -> Any:
-    """`model` with a PEFT adapter; merged in float32 only, where merging loses nothing."""
-    from peft import PeftModel
-
-    try:
-        adapted = PeftModel.from_pretrained(model, str(adapter))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PolicyError(
-            f"the adapter {adapter} does not fit {model.name_or_path}: {str(error)[:300]} …; "
-            "was it trained on another base?"
-        ) from error
-    return adapted.merge_and_unload() if model.dtype == torch.float32 else adapted
