@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from helpers.search_toys import HAT, Dice, grown, roots
+from helpers.search_toys import HAT, Dice, grown, ranked, roots
 from helpers.toy_shop import ToyShop
 from helpers.workspaces import write_params
 
@@ -18,7 +18,6 @@ from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.open_stage import planned
 from eefcore.search import critics
-from eefcore.search.critic import ranked
 from eefcore.search.scheduler import side_by_side
 from eefcore.types import History
 

@@ -16,8 +16,6 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -67,14 +65,6 @@ class Plot(Figure):
         return _picture(self, "png", text="path")
 
 
-class Saved(NamedTuple):
-    """The three files of a figure."""
-
-    png: Path
-    svg: Path
-    csv: Path
-
-
 def canvas(height: float, *, width: float = 7.0, columns: int = 1) -> tuple[Plot, list[Axes]]:
     """An empty figure, inches, and its panels from left to right."""
     plot = Plot(figsize=(width, height), layout="constrained")
@@ -99,14 +89,6 @@ def files(figure: Figure) -> dict[str, bytes]:
         writer.writerows(figure.data)
         out["csv"] = text.getvalue().encode()
     return out
-
-
-def save(plot: Plot, path: Path) -> Saved:
-    """The figure as PNG and SVG, and its data as CSV, beside each other: `path` names them without a suffix."""
-    out = {suffix: path.with_name(f"{path.name}.{suffix}") for suffix in Saved._fields}
-    for suffix, content in files(plot).items():
-        out[suffix].write_bytes(content)
-    return Saved(**out)
 
 
 def inline_svg(plot: Plot, name: str) -> str:

@@ -1,9 +1,7 @@
-"""What is learnt from trees: preferences at nodes (Agent Q §5.2, eq. 4) and of trajectories (eq. 5), wins (RFT), pass@k.
+"""Make preference pairs from what a search found: at nodes (Agent Q §5.2, eq. 4) and of trajectories (eq. 5).
 
-    node_pairs         explored siblings whose Q (eq. 9) differ by at least θ
-    trajectory_pairs   a task's wins against its losses; `outcome_pairs` of trajectories that no tree holds
-    wins               a task's winning trajectories
-    pass_at            how many tasks a search solves within k simulations
+    node_pairs      explored siblings of a tree whose Q (eq. 9) differ by at least θ
+    outcome_pairs   a task's winning trajectories against its losing ones
 
 Pairs carry log π of every trained token as it was when the token was sampled, under the policy that grew the tree:
 the paper's off-policy replay buffer, for which no reference model is loaded. Trees that were grown without rewards
@@ -13,7 +11,7 @@ are refused (`Tree.trajectory`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import combinations, product
 from random import Random
 
@@ -59,16 +57,11 @@ def node_pairs(
     return found
 
 
-def trajectory_pairs(trees: Iterable[Tree], *, most: int = 8, seed: int = 0) -> list[Preference]:
-    """τ^w, τ^l: from one root, a win against a loss; at most `most` of a task, drawn without replacement.
-
-    Equal trajectories count once, whichever trees of the task they are in. The margin is the difference of rewards.
-    """
-    return outcome_pairs(_ended(trees), most=most, seed=seed)
-
-
 def outcome_pairs(trajectories: Iterable[Trajectory], *, most: int = 8, seed: int = 0) -> list[Preference]:
-    """The same of trajectories: a win against a loss from the state in which the policy took over."""
+    """Pair a win with a loss from one root, the state in which the policy took over; at most `most` of each root, drawn.
+
+    Equal trajectories count once. The margin is the difference of rewards.
+    """
     wins, losses = (_by_root(trajectories := [*trajectories], win=win) for win in (True, False))
     found = []
     for root, won in wins.items():
@@ -81,25 +74,6 @@ def outcome_pairs(trajectories: Iterable[Trajectory], *, most: int = 8, seed: in
     return found
 
 
-def wins(trees: Iterable[Tree]) -> list[Trajectory]:
-    """Every winning trajectory, equal ones once: what RFT trains on."""
-    return [t for won in _by_root(_ended(trees), win=True).values() for t in won]
-
-
-def pass_at(trees: Sequence[Tree], k: int) -> float:
-    """pass@k: the share of trees of whose first k simulations one is a win.
-
-    Those that the infrastructure spoilt are none of the k. The unbiased estimator of independent samples does not
-    apply: a tree's later simulations follow from its earlier ones.
-    """
-    solved = [any(_won(tree, s) for s in tree.simulations[:k]) for tree in trees]
-    return sum(solved) / len(solved) if solved else 0.0
-
-
-def _won(tree: Tree, simulation: Simulation) -> bool:
-    return tree.trajectory(simulation).win
-
-
 def _passing(tree: Tree) -> dict[Place, list[Simulation]]:
     """The simulations that selected each edge."""
     out: dict[Place, list[Simulation]] = defaultdict(list)
@@ -107,11 +81,6 @@ def _passing(tree: Tree) -> dict[Place, list[Simulation]]:
         for place in tree.path(simulation.node)[simulation.given :]:
             out[place].append(simulation)
     return out
-
-
-def _ended(trees: Iterable[Tree]) -> list[Trajectory]:
-    """What every simulation came to."""
-    return [tree.trajectory(simulation) for tree in trees for simulation in tree.simulations]
 
 
 def _by_root(trajectories: Iterable[Trajectory], *, win: bool) -> dict[str, list[Trajectory]]:

@@ -1,6 +1,6 @@
 """Case studies: where two trajectories of one task part, and which tasks are worth reading (EEF A.2, A.3).
 
-    divergence, side_by_side    two trajectories of a task, aligned
+    side_by_side                two trajectories of a task, aligned
     find_cases                  one wins by a skill, the other loses without it, the expert tried it and lost
     outcomes_along, kept        one expert trajectory, as Fig. 1 draws it
 
@@ -17,16 +17,6 @@ from eefcore.actions import is_thought
 from eefcore.evaluation.metrics import uses
 from eefcore.protocols import Skill
 from eefcore.types import Example, State, Trajectory
-
-
-class Parting(NamedTuple):
-    """Where two trajectories first do something different: a_i of one against a_j of the other.
-
-    An index may be the length of its trajectory: that one ended while the other went on.
-    """
-
-    i: int
-    j: int
 
 
 class Move(NamedTuple):
@@ -70,15 +60,6 @@ class Case(NamedTuple):
     expert: Trajectory | None  # tried the skill, and lost
     rule: str  # what the case satisfies, in words, and why no stronger rule was met
     strength: int  # of the rule, by its number in `find_cases`: 1 is the strongest
-
-
-def divergence(a: Trajectory, b: Trajectory) -> Parting | None:
-    """The first steps at which they do something different; None if they do the same to the end."""
-    rows, parts = side_by_side(a, b)
-    if parts is None:
-        return None
-    left, right = rows[parts]
-    return Parting(len(a) if left is None else left.index, len(b) if right is None else right.index)
 
 
 def side_by_side(a: Trajectory, b: Trajectory) -> SideBySide:

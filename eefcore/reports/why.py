@@ -4,7 +4,6 @@
     difficulty      what a perfect solution asks of each task (EEF §3.1, simplicity bias)
     won_by          win rate by difficulty
     first_solved    D⁺ growing: in which iteration, from s_0 or from how many actions of which expert
-    growth          how many tasks each iteration added, and from where
     credits         who solved a task first, over methods and seeds; None for tasks that nobody solved
 
 Functions of trajectories and examples; `learnt` alone reads a run's stages. The marks of an expert's mistakes
@@ -13,7 +12,6 @@ are read after everything was decided.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -72,15 +70,6 @@ class Credit(NamedTuple):
 
     iteration: int
     firsts: dict[str, First]
-
-
-class Growth(NamedTuple):
-    """The tasks that one iteration solved first, from one origin."""
-
-    iteration: int
-    origin: str
-    tasks: int
-    n_expert: float  # mean actions of an expert at the head of the successes
 
 
 def learnt(stages: Mapping[str, Path], method: str, card: Card) -> Learnt:
@@ -146,15 +135,6 @@ def first_solved(tasks: Iterable[str], learnt: Learnt) -> dict[str, First | None
         )
         for task in tasks
     }
-
-
-def growth(firsts: Mapping[str, First | None]) -> list[Growth]:
-    """How many tasks each iteration solved first, by where the solution came from, in order."""
-    parts: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for first in firsts.values():
-        if first is not None:
-            parts[first.iteration, first.origin].append(first.n_expert)
-    return [Growth(*key, len(n), sum(n) / len(n)) for key, n in sorted(parts.items())]
 
 
 def credits(firsts: Mapping[str, Mapping[str, First | None]]) -> dict[str, Credit | None]:

@@ -11,6 +11,6 @@ simulation   one simulation, from a leaf to the end of an episode
 growth       many trees at once
 trunk        a failed expert's trajectory as the main branch
 play         search at test time: grow, act, go on from there
-pairs        preference pairs at nodes and of trajectories, wins, pass@k (§5.2)
+pairs        preference pairs at nodes and of trajectories (§5.2)
 tally, cost  what it took
 """

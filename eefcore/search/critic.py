@@ -1,8 +1,6 @@
 """The critic of Agent Q §5.1.1: a model ranks the proposed actions by naming the best, then the best of the rest.
 
-    ranked           Q̂ of the actions at many histories at once
     RankingCritic    the paper's: a prompted policy, usually the base model
-    ScriptedCritic   functions, for tests and for upper bounds
 
 A ranking becomes Q̂ linearly: of n actions the best has 1, the next 1 - 1/(n-1), …, the worst 0 (the paper says only
 that a ranking stands for an implicit value function). The question goes to the model as the last observation of h_t:
@@ -18,7 +16,7 @@ from typing import NamedTuple, Protocol
 from eefcore.actions import command
 from eefcore.protocols import Policy, Sampling
 from eefcore.rendering.critic_prompts import BEST, SOLVED, VERDICTS, parsed, question
-from eefcore.search.scheduler import Question, Talk, draw_seed, side_by_side
+from eefcore.search.scheduler import Question, Talk, draw_seed
 from eefcore.search.tally import Tally
 from eefcore.types import History
 
@@ -99,36 +97,6 @@ class RankingCritic:
                 return named, tally
             tally += Tally(unparseable=1)
         return None, tally
-
-
-class ScriptedCritic:
-    """A critic that asks nobody: higher `score` ranks better, of equals the first; `solved` judges endings."""
-
-    policy: Policy | None = None
-
-    def __init__(
-        self, score: Callable[[History, str], float], solved: Callable[[History], bool] = lambda _: False
-    ) -> None:
-        self._score, self._solved = score, solved
-
-    def ranking(self, history: History, actions: Sequence[str]) -> Talk[Ranking]:
-        """By score."""
-        yield from ()
-        order = sorted(range(len(actions)), key=lambda i: -self._score(history, actions[i]))
-        return Ranking(by_rank(order, len(actions)), Tally())
-
-    def verdict(self, history: History) -> Talk[Ranking]:
-        """1 or 0."""
-        yield from ()
-        return Ranking([float(self._solved(history))], Tally())
-
-
-def ranked(
-    critic: Critic, questions: Sequence[tuple[History, Sequence[str]]], *, lanes: int = 1
-) -> list[Ranking]:
-    """Q̂ of the actions at each history, all asked side by side; one history's numbers do not depend on the others."""
-    talks = [critic.ranking(history, actions) for history, actions in questions]
-    return side_by_side(talks, critic.policy, lanes=lanes)
 
 
 def by_rank(order: Sequence[int], n: int) -> list[float]:

@@ -87,28 +87,6 @@ def grow(
     return grown
 
 
-def grow_in_rounds(
-    trees: Sequence[Tree], play: Callable[[int, list[Tree], int], list[Tree]], *, every: int, to: int
-) -> list[Tree]:
-    """The trees grown to `to` simulations, `every` of them a round, so that a kill costs no more than a round.
-
-    Args:
-        play: what `grow` makes of the trees in that round, to that number of simulations. What it gave before it
-            must give again (a journal a round): then growth that was killed goes on to the same end.
-        every: a multiple of `Settings.wave`, so that the waves are those of growing at one go.
-
-    Raises:
-        ParamsError: it is none.
-    """
-    grown = [*trees]
-    for wave in {t.settings.wave for t in grown}:
-        if every < 1 or every % wave:
-            raise ParamsError(f"search: rounds of {every} simulations cut waves of {wave}; choose a multiple")
-    for number, target in enumerate([*range(every, to, every), to]):
-        grown = play(number, grown, target)
-    return grown
-
-
 def wave_of(tree: Tree, to: int) -> list[Selected]:
     """The leaves of the next wave; none when the tree has its simulations.
 

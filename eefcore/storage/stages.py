@@ -38,7 +38,6 @@ __all__ = [
     "finished",
     "identity",
     "input_identity",
-    "metrics",
     "partial_folder",
     "progress",
     "publish",
@@ -164,14 +163,6 @@ def runs() -> list[str]:
     root = results_root()
     found = {path.parent.parent for path in root.glob("**/[!.]*/stage.json")}
     return sorted(folder.relative_to(root).as_posix() for folder in found)
-
-
-def metrics(folder: Path) -> list[dict[str, Metric]]:
-    """What the finished stage of `folder` logged, in order; `step` is None for a value of the whole stage."""
-    path = folder / "metrics.jsonl"
-    return [
-        Lines[dict](dict).decode(line, f"{path}:{n}") for n, line in enumerate(read(path).splitlines(), 1)
-    ]
 
 
 def input_identity(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""log π of what was written, and the losses made of it: L_SFT (EEF §3.2) and L_DPO (Agent Q eq. 4, 5).
+"""log π of what was written, and the loss of preferences made of it: L_DPO (Agent Q eq. 4, 5).
 
     tokens        t_0    t_1    t_2    t_3
     labels        –      –      t_2    t_3       – is IGNORE: read, not trained
@@ -36,16 +36,6 @@ def sequence_logp(logits: Tensor, labels: Tensor) -> Tensor:
     """Σ_l m_l log π(t_l | t_<l) of each row, shape [B]; logits [B, L, V], labels [B, L] not shifted."""
     each = token_logp(logits.flatten(0, 1), predicted(labels).flatten())
     return each.view_as(labels).sum(dim=1)
-
-
-def sft_loss(logits: Tensor, labels: Tensor, n_trained_tokens: Tensor | int) -> Tensor:
-    """L_SFT / n: −Σ_l m_l log π(t_l | t_<l) over all rows given, divided by `n_trained_tokens`, a scalar.
-
-    The paper sums over a trajectory and does not say how a batch is averaged. We divide by the number
-    of trained tokens of the *global* batch, over all its micro-batches and devices: the losses of the
-    parts then add up to the loss of the whole, and each trained token weighs the same.
-    """
-    return -sequence_logp(logits, labels).sum() / n_trained_tokens
 
 
 class DPO(NamedTuple):

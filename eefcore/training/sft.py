@@ -114,7 +114,11 @@ def _weight(batch: Batch) -> Tensor:
 
 
 def _loss(forward: Forward, batch: Batch) -> Summed:
-    """−Σ m_l log π(t_l | t_<l) over the rows of a forward pass."""
+    """L_SFT, −Σ m_l log π(t_l | t_<l), summed over the rows of a forward pass.
+
+    The paper sums over a trajectory and does not say how a batch is averaged. `minimise` divides by the number of
+    trained tokens of the *global* batch, over all its micro-batches and devices: each trained token weighs the same.
+    """
     return Summed(-forward(batch).sum(), {})
 
 

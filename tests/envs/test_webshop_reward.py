@@ -6,7 +6,7 @@ from helpers.webshop_stand_in import PRODUCTS, TOWEL, StandIn, product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.envs.webshop.colours import COLOURS, normalize_color, normalize_color_size
+from eefcore.envs.webshop.colours import COLOURS, normalize_color
 from eefcore.envs.webshop.nouns import Letters, tagger_named
 from eefcore.envs.webshop.reward import (
     compose_r_type,
@@ -43,20 +43,6 @@ def test_there_are_102_colours_in_the_official_order():
 )
 def test_normalize_color(option, colour):
     assert normalize_color(option) == colour
-
-
-@pytest.mark.parametrize(
-    ("size", "name"),
-    [
-        ("XX-Large", "xx-large"),
-        ("10.5", "numeric_size"),
-        ("1.2.3", "not_matched"),
-        ("8 wide", "(.*)wide"),
-        ("5cm", r"(\d+)cm$"),
-    ],
-)
-def test_normalize_size(size, name):
-    assert normalize_color_size([(1, "none", size)]).sizes == {"N.A.": "not_matched", size.lower(): name}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""How the official environments draw sessions and goals (utils.py, envs/web_agent_text_env.py:228-262).
+"""Draw sessions and goals as the official environments do (utils.py, envs/web_agent_text_env.py:228-262).
 
-Nothing here is used to make tasks, which are named by their content; it lets others' "second reset" be found
-again.
+The package does not: its tasks are named by their content. The official order of goals, on which these draws stand,
+is checked by them, and others' "second reset" can be found again.
 """
 
 from __future__ import annotations

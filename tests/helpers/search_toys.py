@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from random import Random
 
 from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Policy, Reply, Sampling
 from eefcore.search import growth
-from eefcore.search.critic import Critic, ScriptedCritic
+from eefcore.search.critic import Critic, Ranking, by_rank
+from eefcore.search.scheduler import side_by_side
 from eefcore.search.settings import Settings, Signal
+from eefcore.search.tally import Tally
 from eefcore.search.tree import Tree, rooted
 from eefcore.types import History, Stop, Transition
 from helpers.toy_shop import TASKS, ToyShop
@@ -63,6 +65,31 @@ def settings(**changes) -> Settings:
 def roots(tasks=TASKS[3:], signal: Signal = Signal.REWARD, **changes) -> list[Tree]:
     shop = ToyShop()
     return [rooted(History(t, shop.reset(t)), settings(**changes), signal, "dice") for t in tasks]
+
+
+class ScriptedCritic:
+    """A critic that asks nobody: higher `score` ranks better, of equals the first; `solved` judges endings."""
+
+    policy: Policy | None = None
+
+    def __init__(
+        self, score: Callable[[History, str], float], solved: Callable[[History], bool] = lambda _: False
+    ) -> None:
+        self._score, self._solved = score, solved
+
+    def ranking(self, history, actions):
+        yield from ()
+        order = sorted(range(len(actions)), key=lambda i: -self._score(history, actions[i]))
+        return Ranking(by_rank(order, len(actions)), Tally())
+
+    def verdict(self, history):
+        yield from ()
+        return Ranking([float(self._solved(history))], Tally())
+
+
+def ranked(critic: Critic, questions: Sequence[tuple[History, Sequence[str]]]) -> list[Ranking]:
+    """Return Q̂ of the actions at each history, all asked side by side."""
+    return side_by_side([critic.ranking(*question) for question in questions], critic.policy)
 
 
 CRITIC = ScriptedCritic(

@@ -20,12 +20,12 @@ from eefcore.policies import load_policy
 from eefcore.policies.conditioned import Conditioned
 from eefcore.policies.hf_engine.rng import bits, turn_seed, uniforms
 from eefcore.policies.openai import OpenAIPolicy
-from eefcore.policies.scripted import Recorded, Scripted
+from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Sampling
 from eefcore.rendering.formats import AGENTLITE, COMPACT
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.testing import PolicyContract, answered
-from eefcore.types import History, Step, Stop, Trajectory
+from eefcore.types import History, Stop
 
 BYTES = byte_tokenizer()
 HISTORIES = [History("red hat", "buy a red hat. red hat, red sock").then("next", page) for page in "abcde"]
@@ -40,17 +40,6 @@ class TestScripted(PolicyContract):
 
     def make(self):
         return Scripted(lambda h: f"look at {h.observation}")
-
-
-class TestRecorded(PolicyContract):
-    histories = tuple(start.history for start in starts(TASKS[2:]))
-    turns = 2
-
-    def make(self):
-        return Recorded(rollout(Scripted(shopper), ToyShop, starts(), max_turns=9))
-
-    test_an_episode_goes_on_after_its_answer = None  # what follows depends on the world, not on the words
-    test_what_is_kept_between_turns_changes_nothing = None
 
 
 class TestConditioned(PolicyContract):
@@ -93,29 +82,6 @@ def test_a_scripted_shopper_wins_every_task():
 def test_a_blank_action_is_malformed():
     (rolled,) = rollout(Scripted(lambda _: "  "), ToyShop, starts(TASKS[:1]), max_turns=9)
     assert (rolled.stop, len(rolled)) == (Stop.MALFORMED, 0)
-
-
-def test_recorded_does_again_what_was_done_tokens_included():
-    step = Step("buy a red hat. red hat, red sock", "buy red hat", (1, 2), (-0.5, -0.25))
-    tau = Trajectory(history=History("red hat", "bye", (step,)), reward=1.0)
-    (again,) = rollout(Recorded([tau]), ToyShop, starts(["red hat"]), max_turns=9)
-    assert again.history == tau.history and again.win
-
-
-def test_recorded_takes_the_first_trajectory_through_a_state():
-    first, second = (
-        Trajectory(history=History("t", "o").then(action, "end"), reward=0.0)
-        for action in ("first", "second")
-    )
-    replies = answered(Recorded([first, second]), {0: (History("t", "o"), Sampling())})
-    assert replies[0].action == "first"
-
-
-def test_recorded_names_a_state_it_does_not_know():
-    policy = Recorded(rollout(Scripted(shopper), ToyShop, starts(["red hat"]), max_turns=9))
-    policy.ask(0, History("red hat", "o").then("dance", "what?"), Sampling())
-    with pytest.raises(PolicyError, match=r"red hat: nothing was recorded after \['dance'\]; 1 states"):
-        policy.answers()
 
 
 # Draws.

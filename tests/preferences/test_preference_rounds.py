@@ -132,12 +132,8 @@ def test_figures_know_their_numbers(tmp_path):
     assert legend == ["leans to the chosen: 1", "leans to the rejected: 1"]
     learning = preferences.learning([0.7, 0.6], [0.0, 0.1], [0.0, -0.1])
     assert learning.data[1] == {"step": 1, "loss": 0.6, "chosen": 0.1, "rejected": -0.1}
-    for name, figure in {
-        "leaning": leaning,
-        "learning": learning,
-        "none": preferences.likelihoods([]),
-    }.items():
-        assert plots.save(figure, tmp_path / name).png.stat().st_size > 1000
+    for figure in (leaning, learning, preferences.likelihoods([])):
+        assert len(plots.files(figure)["png"]) > 1000
 
 
 # ---------------------------------------------------------------------------------- that it runs

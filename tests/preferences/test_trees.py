@@ -1,4 +1,4 @@
-"""What is learnt from a tree: pairs whose numbers are worked by hand, wins, pass@k."""
+"""Pairs made from trees; their numbers are worked by hand."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def sides(found):
     ]
 
 
+def outcomes(trees, **how):
+    """Pairs of whatever the trees' simulations came to."""
+    return pairs.outcome_pairs([t.trajectory(s) for t in trees for s in t.simulations], **how)
+
+
 def test_pairs_of_explored_siblings_by_hand():
     # Q: a ½·⅔ + ½ = .833, b ½·½ = .25, d 1, e 0
     found = pairs.node_pairs([worked()], theta=0.5)
@@ -107,7 +112,7 @@ def test_without_likelihoods_of_both_sides_there_are_none():
 
 
 def test_wins_against_losses_of_a_task():
-    found = pairs.trajectory_pairs([worked()], most=100)
+    found = outcomes([worked()], most=100)
     assert len(found) == 2 * 3
     assert all(p.chosen.trajectory.win and not p.rejected.trajectory.win for p in found)
     assert {p.margin for p in found} == {0.75, 0.5, 1.0}
@@ -117,44 +122,27 @@ def test_wins_against_losses_of_a_task():
 
 
 def test_at_most_so_many_of_a_task_whatever_the_others_are():
-    alone = pairs.trajectory_pairs([worked()], most=2, seed=3)
+    alone = outcomes([worked()], most=2, seed=3)
     assert len(alone) == 2
     other = tree("u")
     went(other, 1, 1.0)
-    assert pairs.trajectory_pairs([other, worked()], most=2, seed=3) == alone
-    assert {len(pairs.trajectory_pairs([worked()], most=2, seed=s)) for s in range(4)} == {2}
+    assert outcomes([other, worked()], most=2, seed=3) == alone
+    assert {len(outcomes([worked()], most=2, seed=s)) for s in range(4)} == {2}
 
 
 def test_two_trees_of_one_task_are_compared_and_equal_trajectories_count_once():
-    assert pairs.wins([worked(), worked()]) == pairs.wins([worked()])
+    assert outcomes([worked(), worked()], most=100) == outcomes([worked()], most=100)
     won, lost = tree(), tree()
     went(won, 1, 1.0)
     went(lost, 2, 0.0)
-    (pair,) = pairs.trajectory_pairs([won, lost])
+    (pair,) = outcomes([won, lost])
     assert (pair.chosen.trajectory.actions, pair.rejected.trajectory.actions) == (("a",), ("b",))
-
-
-def test_wins_are_what_rft_trains_on():
-    assert [t.actions for t in pairs.wins([worked()])] == [("a", "d", "win"), ("a", "d", "other", "win")]
-    assert all(t.win and t.source == "me" for t in pairs.wins([worked()]))
-
-
-def test_pass_at_k_is_the_share_solved_within_the_first_k():
-    late, never = tree(), tree()
-    for t, rewards in ((late, (0.0, 0.5, 1.0, 0.0)), (never, (0.0,) * 4)):
-        for reward in rewards:
-            went(t, 1, reward)
-    assert [pairs.pass_at([late, never], k) for k in (1, 2, 3, 4)] == [0.0, 0.0, 0.5, 0.5]
-    assert pairs.pass_at([], 1) == 0.0
 
 
 def test_trees_without_rewards_are_refused():
     t = tree(signal=Signal.CRITIC)
     mcts.backup(t, t.path(1), Simulation(1, "end", Stop.DONE, 1.0))
     mcts.backup(t, t.path(2), Simulation(2, "end", Stop.DONE, 0.0))
-    for learnt in (pairs.wins, pairs.trajectory_pairs, lambda ts: pairs.pass_at(ts, 1)):
-        with pytest.raises(ParamsError, match="knows no reward"):
-            learnt([t])
     with pytest.raises(ParamsError, match="knows no reward"):
         pairs.node_pairs([t], theta=0.1)
 
@@ -175,5 +163,5 @@ def test_pairs_of_grown_trees(seed, theta, visits):
         assert min(better.N, worse.N) >= visits
         assert mcts.mixed(better, 0.5) - mcts.mixed(worse, 0.5) == pair.margin
         assert pair.chosen_logps == better.reply.logps
-    for pair in pairs.trajectory_pairs(trees):
+    for pair in outcomes(trees):
         assert pair.margin > 0.0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.actions import is_thought
-from eefcore.reports.cases import divergence, find_cases, kept, moves, outcomes_along, side_by_side
+from eefcore.reports.cases import find_cases, kept, moves, outcomes_along, side_by_side
 from eefcore.selection.algorithm import solved
 from eefcore.types import Example, Stop
 
@@ -33,6 +33,16 @@ def test_thoughts(action, thought):
     assert is_thought(action) is thought
 
 
+def parting(a, b):
+    """The index at which each does something different first; that of its end, where it does nothing more."""
+    rows, parts = side_by_side(a, b)
+    return (
+        tuple(len(t) if move is None else move.index for t, move in zip((a, b), rows[parts], strict=True))
+        if parts is not None
+        else None
+    )
+
+
 @pytest.mark.parametrize(
     ("a", "b", "parts"),
     [
@@ -48,8 +58,8 @@ def test_thoughts(action, thought):
     ],
 )
 def test_divergence_is_in_what_is_done(a, b, parts):
-    assert divergence(spell(a), spell(b)) == parts
-    assert divergence(spell(b), spell(a)) == (None if parts is None else parts[::-1])
+    assert parting(spell(a), spell(b)) == parts
+    assert parting(spell(b), spell(a)) == (None if parts is None else parts[::-1])
 
 
 def test_a_thought_without_a_partner_stands_alone():
@@ -83,7 +93,7 @@ def test_a_move_has_the_answer_that_followed():
 
 def test_different_tasks_are_not_compared():
     with pytest.raises(ValueError, match="different tasks"):
-        divergence(naive("a"), naive("b"))
+        side_by_side(naive("a"), naive("b"))
 
 
 def find(better, worse, experts=(), skills=SKILLS, **rest):

@@ -16,7 +16,7 @@ from eefcore.experts.registry import STEPS
 from eefcore.experts.webshop import shop
 from eefcore.policies.scripted import Scripted
 from eefcore.reports import why
-from eefcore.reports.why import ALONE, DEMONSTRATED, Credit, First, Growth, Learnt
+from eefcore.reports.why import ALONE, DEMONSTRATED, Credit, First, Learnt
 from eefcore.rollout.exploration import expert_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import Repository, cloning_set, training_set
@@ -175,24 +175,6 @@ def test_an_iteration_alone_comes_before_the_next():
     assert why.first_solved(["t"], fewer_later) == {"t": First(1, "strong", 3, 4)}
 
 
-def test_how_the_solved_tasks_grew():
-    firsts = {
-        "a": First(1, ALONE, 0, 5),
-        "b": First(0, DEMONSTRATED, 4, 4),
-        "c": First(1, "weak", 4, 6),
-        "d": None,
-        "e": First(1, "weak", 1, 3),
-        "f": First(2, ALONE, 0, 3),
-    }
-    assert why.growth(firsts) == [
-        Growth(0, DEMONSTRATED, 1, 4.0),
-        Growth(1, ALONE, 1, 0.0),
-        Growth(1, "weak", 2, 2.5),
-        Growth(2, ALONE, 1, 0.0),
-    ]
-    assert why.growth({"d": None}) == why.growth({}) == []
-
-
 def test_who_was_first():
     early, late = First(1, "strong", 2, 4), First(2, ALONE, 0, 3)
     told = why.credits(
@@ -229,7 +211,6 @@ def test_a_task_is_solved_when_a_success_of_it_was_found(drawn, rounds):
     for task, first in firsts.items():
         won = [i for i, part in enumerate(parts, 1) if any(t.win and t.task_id == task for t in part)]
         assert (first.iteration if first else None) == (won[0] if won else None)
-    assert sum(g.tasks for g in why.growth(firsts)) == sum(f is not None for f in firsts.values())
 
 
 def test_a_failure_of_the_infrastructure_solves_nothing():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.byte_tokenizer import CHATML, byte_tokenizer
-from helpers.search_toys import Dice
+from helpers.search_toys import Dice, ranked
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -37,7 +37,7 @@ from eefcore.rendering.formats import (
 )
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
-from eefcore.search.critic import RankingCritic, ranked
+from eefcore.search.critic import RankingCritic
 from eefcore.storage.disk import Lines
 from eefcore.training.rows import rows
 from eefcore.types import Example, History, State, Step, Stop, Trajectory, Transition

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers.search_toys import FAILED, MALFORMED, Dice, grown, roots
+from helpers.search_toys import FAILED, MALFORMED, Dice, grown, ranked, roots
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.critic_prompts import BEST, parsed, question
 from eefcore.search import mcts
-from eefcore.search.critic import RankingCritic, ScriptedCritic, by_rank, ranked
+from eefcore.search.critic import RankingCritic, by_rank
+from eefcore.search.scheduler import side_by_side
 from eefcore.search.tally import Tally
 from eefcore.types import History, Step
 
@@ -141,24 +142,13 @@ def test_many_histories_at_once_are_each_as_if_alone(actions, reverse):
 
 def test_a_verdict_is_a_choice_of_two():
     def judge(say):
-        (result,) = ranked_verdicts(RankingCritic(Dice(say)))
+        critic = RankingCritic(Dice(say))
+        (result,) = side_by_side([critic.verdict(H)], critic.policy)
         return result.scores
 
     assert judge(lambda *_: Reply("1")) == [1.0]
     assert judge(lambda *_: Reply("2")) == [0.0]
     assert judge(lambda *_: Reply("well")) == [0.5]
-
-
-def ranked_verdicts(critic):
-    from eefcore.search.scheduler import side_by_side
-
-    return side_by_side([critic.verdict(H)], critic.policy)
-
-
-def test_a_scripted_critic_ranks_by_score_and_asks_nobody():
-    critic = ScriptedCritic(lambda history, action: WORTH[action])
-    assert ranked(critic, [(H, ["nap", "fly", "run"])])[0].scores == [0.0, 1.0, 0.5]
-    assert critic.policy is None
 
 
 def test_in_a_tree_the_critic_may_be_the_policy_itself_or_another():

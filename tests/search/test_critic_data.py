@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from helpers.search_toys import CRITIC, HAT, Dice, grown, roots
+from helpers.search_toys import CRITIC, HAT, Dice, ScriptedCritic, grown, roots
 from helpers.toy_shop import TASKS
 
 from eefcore.actions import Parts, command, written
 from eefcore.protocols import Reply
 from eefcore.rendering.critic_prompts import BEST, OVER, SOLVED, VERDICTS, parsed, question
 from eefcore.search import calibration, critic_data, mcts
-from eefcore.search.critic import ScriptedCritic
 from eefcore.types import Stop
 
 CONTRARY = ScriptedCritic(

@@ -58,7 +58,7 @@ def test_what_trees_came_to():
     assert told.depth == sum(max(len(t.path(k)) for k in range(len(t.nodes))) for t in trees) / 3
     curve = forest.solved_within(trees, range(1, 7))
     assert curve[1] == told.first and curve[6] == told.solved and sorted(curve.values()) == [*curve.values()]
-    assert curve[4] == pairs.pass_at(trees, 4)
+    assert curve[4] == sum(any(w[:4]) for w in won) / 3
     assert forest.telling(trees) in trees
 
 
@@ -131,7 +131,9 @@ def drawn(folder, kind, most, *earlier):
 def test_the_buffer_draws_what_trees_and_simulations_hold(left):
     folder, trees = left
     assert drawn(folder, "node", 0) == pairs.node_pairs(trees, theta=0.0)
-    assert drawn(folder, "trajectory", 3) == pairs.trajectory_pairs(trees, most=3)
+    assert drawn(folder, "trajectory", 3) == pairs.outcome_pairs(
+        [t.trajectory(s) for t in trees for s in t.simulations], most=3
+    )
     with pytest.raises(ParamsError, match="choose node or trajectory"):
         drawn(folder, "beneficial", 0)
 

@@ -6,7 +6,18 @@ from functools import partial
 
 import msgspec
 import pytest
-from helpers.search_toys import FAILED, HAT, MALFORMED, Dice, Sealed, SealedShop, grown, roots, thrown
+from helpers.search_toys import (
+    FAILED,
+    HAT,
+    MALFORMED,
+    Dice,
+    ScriptedCritic,
+    Sealed,
+    SealedShop,
+    grown,
+    roots,
+    thrown,
+)
 from helpers.toy_shop import TASKS, ToyShop, shopper
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -17,7 +28,6 @@ from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Reply
 from eefcore.search import growth, mcts
 from eefcore.search.cost import cost
-from eefcore.search.critic import ScriptedCritic
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Edge, Node, Tree
 from eefcore.storage.journal import Journal
@@ -99,11 +109,11 @@ def test_counts_and_means(changes, signal, to):
         assert list(mcts.faults(tree)) == []
         assert len(tree.simulations) == tree.attempts == to
         assert mcts.visits(tree.nodes[0]) + tree.nodes[0].rollouts == to
-        assert sum(s.value for s in tree.simulations) == pytest.approx(
-            sum(e.total for e in tree.nodes[0].edges)
-            if tree.settings.discount == 1.0
-            else pytest.approx(0, abs=to)
-        )
+        # Where nothing is proposed at the root, simulations begin there and pass no edge.
+        began = [s for s in tree.simulations if s.node]
+        actions = [len(tree.path(s.node)) + len(s.steps) for s in began]
+        returns = [s.value * tree.settings.discount ** (n - 1) for s, n in zip(began, actions, strict=True)]
+        assert sum(e.total for e in tree.nodes[0].edges) == pytest.approx(sum(returns))
         for k, node in enumerate(tree.nodes):
             assert sum(e.proposals for e in node.edges) in (0, tree.settings.K)
             assert len({(e.reply.action) for e in node.edges}) == len(node.edges)
@@ -258,6 +268,7 @@ def test_lost_proposals_are_left_out_and_counted():
         return FAILED if sampling.seed % 3 == 0 else MALFORMED if sampling.seed % 3 == 1 else reply
 
     trees = grown(roots(), 30, Dice(say))
+    assert trees
     for tree in trees:
         took = tree.tally
         assert list(mcts.faults(tree)) == [] and took.failed and took.lost and took.malformed
@@ -355,16 +366,11 @@ def test_killed_at_any_question_it_ends_the_same(tmp_path):
 
 
 def in_rounds(folder, trees, policy):
-    def play(number, some, to):
-        journal = Journal(folder / f"trees.{number}.jsonl", Tree, "toy")
-        return journal.run(some, 2, partial(grown, to=to, policy=policy))
-
-    return growth.grow_in_rounds(trees, play, every=4, to=10)
-
-
-def test_rounds_do_not_cut_waves():
-    with pytest.raises(ParamsError, match="rounds of 4 simulations cut waves of 3"):
-        growth.grow_in_rounds(roots(wave=3), lambda number, trees, to: trees, every=4, to=8)
+    """The trees grown to 4, 8 and 10 simulations, a journal for each."""
+    for to in (4, 8, 10):
+        journal = Journal(folder / f"trees.{to}.jsonl", Tree, "toy")
+        trees = journal.run(trees, 2, partial(grown, to=to, policy=policy))
+    return trees
 
 
 # Cost -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,11 @@ from eefcore.types import Card, State
 CARD = Card("shop", {"products": 3})
 
 
+def logged(folder: Path) -> list[dict]:
+    """What the finished stage of `folder` logged, in order; `step` is None for a value of the whole stage."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
     """A results folder of our own, no W&B, no key."""
@@ -124,7 +129,7 @@ def test_the_last_value_of_a_curve_is_its_metric():
             stage.log({"train/loss": loss}, step=step)
         stage.log({"train/rows": 7})
     assert stages.record(stage.folder).metrics["train/loss"] == 0.5
-    lines = stages.metrics(stage.folder)
+    lines = logged(stage.folder)
     assert [(p["step"], p["train/loss"]) for p in lines if "train/loss" in p] == [
         (0, 2.0),
         (1, 1.0),
@@ -201,7 +206,7 @@ def test_an_error_leaves_the_stage_for_the_next_attempt():
     assert record.attempts == 2 and record.seconds > 0.05
     assert record.started < record.finished
     assert "explore/stale" not in record.metrics
-    losses = [(p["step"], p["train/loss"]) for p in stages.metrics(again.folder) if "train/loss" in p]
+    losses = [(p["step"], p["train/loss"]) for p in logged(again.folder) if "train/loss" in p]
     assert losses == [(0, 3.0), (1, 1.0), (2, 0.5)]
 
 
@@ -357,7 +362,7 @@ def content(folder):
     """All that a stage left, but for how long it took and when."""
     record = json.loads((folder / "stage.json").read_text())
     record = {k: v for k, v in record.items() if k in ("label", "params", "card", "inputs")}
-    metrics = [{k: v for k, v in p.items() if k != "cost/seconds"} for p in stages.metrics(folder)]
+    metrics = [{k: v for k, v in p.items() if k != "cost/seconds"} for p in logged(folder)]
     rest = {
         p.relative_to(folder): p.read_bytes()
         for p in folder.rglob("*")

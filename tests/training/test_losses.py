@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.training.losses import dpo_loss, predicted, sequence_logp, sft_loss, token_logp
+from eefcore.training.losses import dpo_loss, predicted, sequence_logp, token_logp
 from eefcore.training.rows import IGNORE
 
 _ = IGNORE
@@ -34,22 +34,6 @@ def test_labels_move_one_to_the_left():
 )
 def test_sequence_logp_by_hand(logits, labels, logp):
     assert sequence_logp(torch.tensor([logits]), torch.tensor([labels])).tolist() == pytest.approx([logp])
-
-
-def test_sft_loss_by_hand():
-    """Row 1 trains two tokens at ½ and ¼, row 2 one at ½: (ln 2 + ln 4 + ln 2) / 3 = 4/3 ln 2."""
-    logits = torch.tensor([[EVEN, QUARTER, EVEN], [EVEN, EVEN, EVEN]])
-    labels = torch.tensor([[_, 0, 0], [_, _, 1]])
-    assert sft_loss(logits, labels, 3).item() == pytest.approx(4 / 3 * LN2)
-
-
-def test_parts_of_a_batch_add_up_to_the_batch():
-    """The mean of the rows' means would be (3/2 ln 2 + ln 2) / 2 = 5/4 ln 2, which is not the loss."""
-    logits = torch.tensor([[EVEN, QUARTER, EVEN], [EVEN, EVEN, EVEN]])
-    labels = torch.tensor([[_, 0, 0], [_, _, 1]])
-    parts = [sft_loss(logits[i : i + 1], labels[i : i + 1], 3) for i in range(2)]
-    assert sum(parts).item() == pytest.approx(sft_loss(logits, labels, 3).item())
-    assert sum(parts).item() != pytest.approx(5 / 4 * LN2)
 
 
 def test_bfloat16_logits_are_scored_in_float32():

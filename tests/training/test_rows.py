@@ -11,6 +11,7 @@ What must not change here without a decision:
 import pytest
 import torch
 from helpers.byte_tokenizer import CHATML, byte_tokenizer, sentencepiece_tokenizer
+from helpers.definitions import sft_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from eefcore.errors import MaskError, PolicyError
 from eefcore.rendering import prompts
 from eefcore.rendering.formats import AGENTLITE, COMPACT, Chat, Turns, conditioned, format_named
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.losses import sft_loss
 from eefcore.training.rows import IGNORE, fitted, row, show_mask
 from eefcore.types import Example, History, Step, Trajectory
 
@@ -221,15 +221,15 @@ def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, 
 def test_another_first_is_another_loss(renderer, turns, seed):
     h = history(*turns, ("o", "a"))
     vocabulary = len(renderer.tokenizer)
-    tokens, all_labels = row(example(h), renderer)
+    tokens, spans = row(example(h), renderer).tokens, renderer.encode(h).spans
     logits = torch.randn(1, len(tokens), vocabulary, generator=torch.Generator().manual_seed(seed))
     losses = [
         sft_loss(logits, torch.tensor([row(example(h, first), renderer).labels]), 1).item()
         for first in range(len(h))
     ]
-    assert losses == sorted(losses, reverse=True)
-    assert len(set(losses)) == len(h)
-    assert losses[0] == pytest.approx(sft_loss(logits, torch.tensor([all_labels]), 1).item())
+    logps = logits[0].log_softmax(-1)
+    each = [-sum(logps[i - 1, tokens[i]].item() for i in range(*span)) for span in spans]
+    assert losses == pytest.approx([sum(each[first:]) for first in range(len(h))], rel=1e-4)
 
 
 @every_renderer

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from helpers.byte_tokenizer import byte_tokenizer
+from helpers.definitions import sft_loss
 from helpers.paths import TESTS
 from helpers.sft_runs import VOCABULARY, run, some_rows, tiny
 from hypothesis import given, settings
@@ -19,7 +20,6 @@ from eefcore.errors import MaskError, ParamsError, PolicyError
 from eefcore.training import loop
 from eefcore.training.batches import Batches, collate
 from eefcore.training.loop import last_checkpoint
-from eefcore.training.losses import sft_loss
 from eefcore.training.models import load_model, save_model, with_adapter
 from eefcore.training.rows import IGNORE, Row
 

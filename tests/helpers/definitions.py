@@ -1,0 +1,14 @@
+"""Losses as the papers define them, for tests to hold what is trained against."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from eefcore.training.rows import IGNORE
+
+
+def sft_loss(logits: Tensor, labels: Tensor, n_trained_tokens: Tensor | int) -> Tensor:
+    """Return −Σ_l m_l log π(t_l | t_<l) over all rows, per trained token (EEF §3.2); logits [B, L, V], labels [B, L]."""
+    scored, targets = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    return cross_entropy(scored, targets, ignore_index=IGNORE, reduction="sum") / n_trained_tokens
