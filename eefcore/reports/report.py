@@ -47,7 +47,7 @@ class Report(NamedTuple):
     details: tuple[str, ...]
     ours: str
     tables: tuple[ResultTable, ...]
-    evaluation: tuple[Figure, ...]
+    figures: tuple[Figure, ...]
     cases: tuple[Story, ...]
     no_cases: str  # why there are none, when there are none
     dialogue: tuple[Segment, ...]

@@ -230,22 +230,14 @@ def test_an_unknown_finder_is_refused():
         finders.load("bnary", [], 5, seed=0)
 
 
-class LastOnly:
-    """A finder of one's own: s_{T-1} of each expert."""
-
-    def __init__(self, experts, M, seed):
-        self.experts, self.budget = experts, M * len(experts)
-
-    def ask(self, seen):
-        return [] if seen else [Probe(k, len(e) - 1) for k, e in enumerate(self.experts)]
-
-
 def test_one_of_your_own_is_named_by_its_module():
-    finder = finders.load("test_finders:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0)
+    finder = finders.load("helpers.extensions:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0)
     rounds, _ = explored(finder, lambda *_: False)
     assert steps(rounds) == [[3, 1]] and finder.budget == 6
-    with pytest.raises(ParamsError, match="05_explore: finder 'test_finders:None_': test_finders has no"):
-        finders.load("test_finders:None_", [], 5, seed=0)
+    with pytest.raises(
+        ParamsError, match=r"05_explore: finder 'helpers\.extensions:None_': helpers\.extensions has no"
+    ):
+        finders.load("helpers.extensions:None_", [], 5, seed=0)
 
 
 # Properties ---------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_killed_it_takes_its_server_and_its_kernels_with_it(tmp_path):
     code = f"""
 import sys, time
 from pathlib import Path
-sys.path.insert(0, {str(TESTS)!r})
+sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "runs")!r}]
 from test_kernels import forked
 from eefcore.runs.kernels import Kernels
 import psutil
