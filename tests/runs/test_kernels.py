@@ -155,7 +155,7 @@ def test_what_a_notebook_imports(tmp_path):
 
     cells = [
         "import os, json.decoder",
-        "from eefcore.reports import figures\nfrom .here import it",
+        "from eefcore.figures import evaluation\nfrom .here import it",
         "%matplotlib inline\nimport lost",
         "if True:\n    from pathlib import Path as P",
     ]
@@ -165,7 +165,7 @@ def test_what_a_notebook_imports(tmp_path):
     assert modules(read_notebook(tmp_path / "01_x.ipynb")) == {
         "os",
         "json.decoder",
-        "eefcore.reports",
+        "eefcore.figures",
         "eefcore.figures.evaluation",
         "here",
         "here.it",
