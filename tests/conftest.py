@@ -11,9 +11,9 @@ import pytest
 from helpers.workspaces import write_workspace
 
 from eefcore import envs
-from eefcore.envs.sciworld.jvm import missing
+from eefcore.envs.sciworld.jvm import missing_dependency
 from eefcore.envs.sciworld.simulator import Simulator
-from eefcore.envs.sciworld.worlds import Worlds, shared
+from eefcore.envs.sciworld.simulator_pool import SimulatorPool, shared_pool
 from eefcore.envs.webshop import WebShopBenchmark
 
 for name, value in {
@@ -25,7 +25,7 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
-JAVA_MISSING = missing()
+JAVA_MISSING = missing_dependency()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -64,13 +64,13 @@ def mini(generated: Callable[..., WebShopBenchmark]) -> WebShopBenchmark:
 
 
 @pytest.fixture(scope="session")
-def worlds() -> Iterator[Worlds]:
-    """The ScienceWorld of the process, with one simulator, which benchmarks use by themselves. For tests marked `java`."""
-    yield shared()
-    shared().close()
+def simulators() -> Iterator[SimulatorPool]:
+    """The pool of this process, with one simulator, which benchmarks use by default. For tests marked `java`."""
+    yield shared_pool()
+    shared_pool().close()
 
 
 @pytest.fixture(scope="session")
-def simulator(worlds: Worlds) -> Simulator:
-    """Its simulator, to make worlds in."""
-    return worlds.simulator()
+def simulator(simulators: SimulatorPool) -> Simulator:
+    """Its simulator, to load tasks in."""
+    return simulators.simulator()

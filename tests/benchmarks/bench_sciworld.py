@@ -5,11 +5,11 @@
 The episodes are those of `tests/golden/sciworld_gold.jsonl`. What is measured:
 
     start-up          until a new Java process shows its first o_0
-    loads             worlds made; `load` is what one takes
+    loads             tasks loaded; `load` is what one takes
     steps             actions, loads left out; the package's `env.step`, which lists all valid actions too
-    restore           to a state 20 actions in that nobody remembers: a new world, replayed and compared
+    restore           to a state 20 actions in that is not cached: a new task, replayed and compared
     restore, known    to a state 20 actions in that was seen on the way elsewhere, and one new action there
-    memory            of the Java process, after all of it, with 128 worlds standing
+    memory            of the Java process, after all of it, with 128 idle tasks
 
 Java compiles what it runs often, for thousands of steps: each process, the package's too, plays `--warm-up` steps
 before anything is timed, and the two then play in turns. Rates and milliseconds count the processor's seconds of
@@ -35,10 +35,10 @@ sys.path.insert(0, str(ROOT))
 from helpers.sciworld_gold import GOLDEN_FILE, Gold, read
 
 from eefcore.envs.sciworld.simulator import Simulator
-from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
+from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 
 DEPTH = 20
-WORLDS = 128  # that stand in one process, by default
+IDLE_TASKS = 128  # of a pool, by default
 
 
 def main() -> None:
@@ -72,39 +72,43 @@ def side_by_side(episodes: Sequence[Gold], rounds: int, warm_up: int) -> list[Ro
         warm = repeated(episodes, warm_up)
         each(lambda e: play(simulator, e, process), warm)
         each(package.play, warm)
-        worlds = []
+        running = []
         loads = timed(
             process,
-            lambda: worlds.extend(simulator.load(*e.task) for _ in range(rounds) for e in episodes),
+            lambda: running.extend(simulator.load(*e.task) for _ in range(rounds) for e in episodes),
         )
-        each(simulator.forget, worlds)
+        each(simulator.forget, running)
         pairs = [(play(simulator, e, process), package.play(e)) for _ in range(rounds) for e in episodes]
     steps, theirs = (total(took) for took in zip(*pairs, strict=True))
     n = rounds * sum(len(e.actions) for e in episodes)
     simulator.close()
     return [
         Row("start-up", start, "s", peer=package.start),
-        Row("loads", len(worlds) / loads.cpu, "/s", len(worlds) / loads.wall),
-        Row("load", 1e3 * loads.cpu / len(worlds), "ms", 1e3 * loads.wall / len(worlds)),
+        Row("loads", len(running) / loads.cpu, "/s", len(running) / loads.wall),
+        Row("load", 1e3 * loads.cpu / len(running), "ms", 1e3 * loads.wall / len(running)),
         Row("steps", n / steps.cpu, "/s", n / steps.wall, n / theirs.cpu, ">= 10x"),
         Row("memory, package", package.resident, "MB"),
     ]
 
 
 def restores(episodes: Sequence[Gold], rounds: int, warm_up: int) -> list[Row]:
-    """Restores, and the memory of a process with all the worlds that it may keep."""
+    """Restores, and the memory of a process with all the idle tasks that it may keep."""
     long = [e for e in episodes if len(e.actions) > DEPTH]
-    places = [Place(e.task, tuple(e.actions[:DEPTH])) for e in long]
-    empty, process = warmed(Worlds(warm=0), repeated(episodes, warm_up))
-    new = [timed(process, lambda p=p: empty.look(p, Memory())) for _ in range(rounds) for p in places]
+    places = [SimulatorState(e.task, tuple(e.actions[:DEPTH])) for e in long]
+    empty, process = warmed(SimulatorPool(max_idle=0), repeated(episodes, warm_up))
+    new = [
+        timed(process, lambda p=p: empty.response(p, ResponseCache())) for _ in range(rounds) for p in places
+    ]
     empty.close()
 
-    memory = Memory()
-    full, process = warmed(Worlds(), repeated(episodes, warm_up))
-    each(lambda e: full.look(Place(e.task, tuple(e.actions)), memory), episodes)
+    memory = ResponseCache()
+    full, process = warmed(SimulatorPool(), repeated(episodes, warm_up))
+    each(lambda e: full.response(SimulatorState(e.task, tuple(e.actions)), memory), episodes)
     known = [timed(process, lambda p=p: on(full, p, memory)) for p in places]
-    everywhere = [Place(e.task, tuple(e.actions[:i])) for e in episodes for i in range(len(e.actions))]
-    each(lambda place: full.look(place, Memory()), everywhere[-2 * WORLDS :])
+    everywhere = [
+        SimulatorState(e.task, tuple(e.actions[:i])) for e in episodes for i in range(len(e.actions))
+    ]
+    each(lambda place: full.response(place, ResponseCache()), everywhere[-2 * IDLE_TASKS :])
     resident = process.memory_info().rss / MB
     full.close()
     return [
@@ -160,16 +164,16 @@ def play(simulator: Simulator, episode: Gold, process: psutil.Process) -> Took:
     return took
 
 
-def warmed(worlds: Worlds, episodes: Iterable[Gold]) -> tuple[Worlds, psutil.Process]:
-    """`worlds` in which all the episodes were played, and their Java process."""
-    each(lambda e: worlds.look(Place(e.task, tuple(e.actions)), Memory()), episodes)
-    return worlds, psutil.Process(worlds.pids[0])
+def warmed(simulators: SimulatorPool, episodes: Iterable[Gold]) -> tuple[SimulatorPool, psutil.Process]:
+    """`simulators` in which all the episodes were played, and their Java process."""
+    each(lambda e: simulators.response(SimulatorState(e.task, tuple(e.actions)), ResponseCache()), episodes)
+    return simulators, psutil.Process(simulators.pids[0])
 
 
-def on(worlds: Worlds, place: Place, memory: Memory) -> None:
+def on(simulators: SimulatorPool, place: SimulatorState, memory: ResponseCache) -> None:
     """At a place that is remembered, and one action on."""
-    worlds.look(place, memory)
-    worlds.look(Place(place.task, (*place.commands, "look around")), memory)
+    simulators.response(place, memory)
+    simulators.response(SimulatorState(place.task, (*place.commands, "look around")), memory)
 
 
 def timed(process: psutil.Process, work: Callable[[], object]) -> Took:

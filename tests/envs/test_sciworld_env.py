@@ -4,15 +4,15 @@ import pytest
 from helpers.sciworld_gold import GOLDEN_FILE, read
 
 from eefcore import envs
-from eefcore.envs.sciworld.env import UNKNOWN, SciWorld, command, judged
-from eefcore.envs.sciworld.simulator import Seen
+from eefcore.envs.sciworld.env import UNKNOWN, SciWorld, simulator_command, to_transition
+from eefcore.envs.sciworld.simulator import Response
+from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorState, shared_pool
 from eefcore.envs.sciworld.tasks import Task
-from eefcore.envs.sciworld.worlds import Memory, Place, shared
 from eefcore.errors import EpisodeOver, ReplayMismatch
 from eefcore.testing import BenchmarkContract, EnvironmentContract
 from eefcore.types import State, Transition
 
-simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("worlds")]
+simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("simulators")]
 
 GOLD = {gold.task.kind: gold for gold in read(GOLDEN_FILE)}
 EASY = GOLD["find-non-living-thing"]  # which begins in the kitchen, and has 8 points for it
@@ -26,7 +26,7 @@ def won(gold):
 
 def environment(gold, max_turns=40):
     """One that knows a single task, "t", and remembers nothing."""
-    return SciWorld({"t": gold.task}, shared(), Memory(), max_turns)
+    return SciWorld({"t": gold.task}, shared_pool(), ResponseCache(), max_turns)
 
 
 def play(env, *actions):
@@ -38,10 +38,10 @@ class TestShort(EnvironmentContract):
 
     pytestmark = simulated
     task, script = "t", tuple(won(EASY))
-    memory = Memory()
+    memory = ResponseCache()
 
     def make(self):
-        return SciWorld({"t": EASY.task}, shared(), self.memory, 40)
+        return SciWorld({"t": EASY.task}, shared_pool(), self.memory, 40)
 
 
 class TestForgetful(EnvironmentContract):
@@ -78,27 +78,27 @@ class TestBenchmark(BenchmarkContract):
     ],
 )
 def test_what_the_simulator_is_told(action, told):
-    assert command(action) == told
+    assert simulator_command(action) == told
 
 
 @pytest.mark.parametrize(
     "seen, last, expected",
     [
-        (Seen("x", 40, False), False, Transition("x")),
-        (Seen("x", 100, True), False, Transition("x", 1.0, True)),
-        (Seen("x", 100, True), True, Transition("x", 1.0, True)),
-        (Seen("x", 100, False), False, Transition("x")),
-        (Seen("x", 100, False), True, Transition("x", 0.99, True)),
-        (Seen("x", 40, True), False, Transition("x", 0.4, True)),
-        (Seen("x", 40, False), True, Transition("x", 0.4, True)),
-        (Seen("x", 0, False), True, Transition("x", 0.0, True)),
-        (Seen("x", -100, False), False, Transition("x", 0.0, True)),
-        (Seen("x", -100, True), False, Transition("x", 0.0, True)),
-        (Seen("x", -1, False), True, Transition("x", 0.0, True)),
+        (Response("x", 40, False), False, Transition("x")),
+        (Response("x", 100, True), False, Transition("x", 1.0, True)),
+        (Response("x", 100, True), True, Transition("x", 1.0, True)),
+        (Response("x", 100, False), False, Transition("x")),
+        (Response("x", 100, False), True, Transition("x", 0.99, True)),
+        (Response("x", 40, True), False, Transition("x", 0.4, True)),
+        (Response("x", 40, False), True, Transition("x", 0.4, True)),
+        (Response("x", 0, False), True, Transition("x", 0.0, True)),
+        (Response("x", -100, False), False, Transition("x", 0.0, True)),
+        (Response("x", -100, True), False, Transition("x", 0.0, True)),
+        (Response("x", -1, False), True, Transition("x", 0.0, True)),
     ],
 )
 def test_a_win_is_completed_with_a_score_of_100_and_nothing_else(seen, last, expected):
-    assert judged(seen, last=last) == expected
+    assert to_transition(seen, last=last) == expected
 
 
 class TestEpisodes:
@@ -190,16 +190,16 @@ class TestEpisodes:
         assert env.snapshot() == State("t", ("Thought: hm. Action: look around",))
         assert play(environment(EASY), "look around")[1] == answer
 
-    def test_a_record_that_was_tampered_with_is_told(self, worlds):
-        first, second = (Place(EASY.task, ("examine fridge", "open fridge")[:n]) for n in (1, 2))
-        seen = worlds.look(first, Memory())
+    def test_a_record_that_was_tampered_with_is_told(self, simulators):
+        first, second = (SimulatorState(EASY.task, ("examine fridge", "open fridge")[:n]) for n in (1, 2))
+        seen = simulators.response(first, ResponseCache())
         for forged in (seen._replace(observation="a kettle"), seen._replace(score=99)):
-            memory = Memory()
-            memory.keep(first, forged)
+            memory = ResponseCache()
+            memory.add(first, forged)
             with pytest.raises(
                 ReplayMismatch, match=r"find-non-living-thing 2: after \[.*\] the simulator shows"
             ):
-                worlds.look(second, memory)
+                simulators.response(second, memory)
 
     def test_a_benchmark_says_what_is_asked_for(self):
         world = envs.load("sciworld", sizes="1/1/1")

@@ -25,9 +25,9 @@ STARTED = """
 import os, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from eefcore.envs.sciworld.simulator import Simulator
-worlds = [Simulator() for _ in range(int(sys.argv[1]))]
-worlds[0].load("boil", 0)
-print(*(w.jvm.pid for w in worlds), flush=True)
+simulators = [Simulator() for _ in range(int(sys.argv[1]))]
+simulators[0].load("boil", 0)
+print(*(w.jvm.pid for w in simulators), flush=True)
 """
 PATIENCE = 60.0  # seconds; it takes well under one on a machine that is idle
 
@@ -84,7 +84,7 @@ def test_no_java_is_left_when_a_process_is_ended(sign):
 
 @pytest.mark.slow
 def test_no_java_is_left_when_it_is_killed_in_the_middle_of_a_step():
-    with started("while True: worlds[0].load('melt', 0)") as (process, javas):
+    with started("while True: simulators[0].load('melt', 0)") as (process, javas):
         time.sleep(0.3)
         process.kill()
         process.wait(PATIENCE)
@@ -108,11 +108,11 @@ def test_a_forked_child_that_goes_on_keeps_none():
 def test_a_forked_child_that_ends_leaves_ours_and_can_have_its_own():
     goes_on = """
 if not (pid := os.fork()):
-    alive, own = worlds[0].jvm.alive, Simulator()
+    alive, own = simulators[0].jvm.alive, Simulator()
     print(alive, own.jvm.pid, flush=True)
     sys.exit()
 os.waitpid(pid, 0)
-print(worlds[0].load("melt", 0).seen.score, flush=True)
+print(simulators[0].load("melt", 0).response.score, flush=True)
 time.sleep(600)
 """
     with started(goes_on) as (process, (java,)):

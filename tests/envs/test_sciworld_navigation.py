@@ -2,7 +2,7 @@
 
 import pytest
 
-from eefcore.envs.sciworld.skills import SKILLS
+from eefcore.envs.sciworld.navigation import SKILLS
 from eefcore.evaluation import navigation
 from eefcore.types import History
 

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from eefcore import envs
-from eefcore.envs.sciworld.env import command
+from eefcore.envs.sciworld.env import simulator_command
 from eefcore.evaluation import navigation
 from eefcore.experts import registry
 from eefcore.experts.sciworld import lab
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.xdist_group("jvm"),
-    pytest.mark.usefixtures("worlds"),
+    pytest.mark.usefixtures("simulators"),
 ]
 
 N = 200 * NAMINGS
@@ -49,7 +49,7 @@ def of(shown, name):
 
 
 def trained(example):
-    return [command(a) for a in example.trajectory.actions[example.first :]]
+    return [simulator_command(a) for a in example.trajectory.actions[example.first :]]
 
 
 def test_skills_come_in_their_shares(shown):
@@ -79,7 +79,9 @@ def test_what_was_played_is_shown_in_other_names_too(shown):
         played, *renamed = shown[i : i + NAMINGS]
         for s in renamed:
             assert (s.name, s.example.first) == (played.name, played.example.first)
-            verbs = [[command(a).split()[0] for a in x.example.trajectory.actions] for x in (played, s)]
+            verbs = [
+                [simulator_command(a).split()[0] for a in x.example.trajectory.actions] for x in (played, s)
+            ]
             assert verbs[0] == verbs[1]
     assert len({s.example.trajectory.history for s in shown}) > N / 2
 
@@ -124,7 +126,7 @@ def test_ways_lead_where_it_was_said_and_are_the_shortest(shown):
     for example in of(shown, "way"):
         history, first = example.trajectory.history, example.first
         said = history.actions[first - 1] if first else ""
-        if command(said) != "look around":
+        if simulator_command(said) != "look around":
             continue  # no room of this task could be come to by a way forward: shown as `room`
         there = re.search(r", (?:in the )?([a-z ]+)\. I should", said)[1]
         rooms = [scene(history.at(i)).room for i in range(first, len(history) + 1)]

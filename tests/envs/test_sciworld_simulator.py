@@ -1,4 +1,4 @@
-"""The simulator repeats itself: over worlds, over processes, and as its own package has it; worlds are each alone."""
+"""The simulator repeats itself: over loads, over processes, and as its own package has it; running tasks do not touch each other."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import pytest
 from helpers.sciworld_gold import GOLDEN_FILE, Gold, played, read
 
 from eefcore.envs.sciworld.jvm import FLAGS, JavaError
-from eefcore.envs.sciworld.simulator import Seen, Simulator
+from eefcore.envs.sciworld.simulator import Response, Simulator
+from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 from eefcore.envs.sciworld.tasks import SCIWORLD, Task
-from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
 from eefcore.errors import SimulatorError
 
 pytestmark = [pytest.mark.java, pytest.mark.xdist_group("jvm")]
@@ -40,10 +40,10 @@ ROAM = [
 ]
 
 
-def show(simulator: Simulator, task: Task, actions: list[str]) -> list[Seen]:
+def show(simulator: Simulator, task: Task, actions: list[str]) -> list[Response]:
     """Everything that is seen, o_0 first."""
     world = simulator.load(*task)
-    seen = [world.seen, *(simulator.step(world, action) for action in actions)]
+    seen = [world.response, *(simulator.step(world, action) for action in actions)]
     simulator.forget(world)
     return seen
 
@@ -146,7 +146,7 @@ def test_the_users_java_options_can_not_undo_the_flag_unnoticed(monkeypatch):
         Simulator()
 
 
-def test_worlds_side_by_side_are_each_alone(simulator):
+def test_tasks_side_by_side_do_not_touch_each_other(simulator):
     """Bees draw lots from one `Random` for all, and new things are numbered by one counter."""
     plays = [
         (BEES, ["wait"] * 4),
@@ -155,13 +155,13 @@ def test_worlds_side_by_side_are_each_alone(simulator):
         (GOLD[0].task, GOLD[0].actions),
     ]
     alone = [show(simulator, *play) for play in plays]
-    worlds = [simulator.load(*task) for task, _ in plays]
-    together = [[world.seen] for world in worlds]
+    running = [simulator.load(*task) for task, _ in plays]
+    together = [[world.response] for world in running]
     turns = [i for i, (_, actions) in enumerate(plays) for _ in actions]
     random.Random(0).shuffle(turns)
     for i in turns:
-        together[i].append(simulator.step(worlds[i], plays[i][1][len(together[i]) - 1]))
-    for world in worlds:
+        together[i].append(simulator.step(running[i], plays[i][1][len(together[i]) - 1]))
+    for world in running:
         simulator.forget(world)
     assert together == alone
 
@@ -169,7 +169,7 @@ def test_worlds_side_by_side_are_each_alone(simulator):
 def test_a_gold_path_in_between_changes_nothing(simulator):
     alone = show(simulator, BEES, ["wait"] * 2)
     world = simulator.load(*BEES)
-    seen = [world.seen, simulator.step(world, "wait")]
+    seen = [world.response, simulator.step(world, "wait")]
     assert simulator.gold("find-non-living-thing", 2)[-1].startswith("move ")
     assert [*seen, simulator.step(world, "wait")] == alone
     simulator.forget(world)
@@ -178,7 +178,7 @@ def test_a_gold_path_in_between_changes_nothing(simulator):
 def test_threads_take_turns(simulator):
     plays = [(gold.task, gold.actions) for gold in GOLD[10:14]]
     alone = [show(simulator, *play) for play in plays]
-    together: dict[int, list[Seen]] = {}
+    together: dict[int, list[Response]] = {}
     threads = [
         threading.Thread(target=lambda i=i: together.update({i: show(simulator, *plays[i])}))
         for i in range(len(plays))
@@ -190,17 +190,17 @@ def test_threads_take_turns(simulator):
     assert [together[i] for i in range(len(plays))] == alone
 
 
-def test_a_loaded_world_has_a_score_of_its_own(simulator):
+def test_a_loaded_task_has_a_score_of_its_own(simulator):
     """After a win the simulator's own interface would tell the winner's, until something is done."""
     won = GOLD[11]
-    assert show(simulator, won.task, won.actions)[-1] == Seen(won.observations[-1], 100, True)
+    assert show(simulator, won.task, won.actions)[-1] == Response(won.observations[-1], 100, True)
     first, task, objects = show(simulator, GOLD[0].task, ["task", "objects"])
     assert first.score == 0 and not first.completed
     assert task[1:] == objects[1:] == first[1:]
     assert task.observation.startswith("Task description:\nYour task is to boil")
 
 
-def test_what_is_free_speaks_of_its_own_world(simulator):
+def test_free_commands_answer_about_their_own_task(simulator):
     one, other = (simulator.load(*gold.task) for gold in (GOLD[0], GOLD[4]))
     simulator.step(other, "open door")
     told = [simulator.step(world, "task").observation for world in (one, other)]
@@ -210,12 +210,12 @@ def test_what_is_free_speaks_of_its_own_world(simulator):
 
 def test_an_exception_of_the_simulator_is_a_failure_for_good(simulator):
     class Broken:
-        def step(self, command: str) -> Seen:
+        def step(self, command: str) -> Response:
             raise JavaError("java.util.NoSuchElementException: None.get")
 
     world = simulator.load(*GOLD[0].task)
     working, world.interface = world.interface, Broken()
-    assert simulator.step(world, "mix") == Seen("java.util.NoSuchElementException: None.get", -100, True)
+    assert simulator.step(world, "mix") == Response("java.util.NoSuchElementException: None.get", -100, True)
     world.interface = working
     simulator.forget(world)
 
@@ -230,11 +230,11 @@ def test_no_file_is_left_and_no_folder_held(simulator, tmp_path, monkeypatch):
     assert not [f.path for f in process.open_files() if f.path.endswith(".tsv")]
 
 
-def test_many_worlds_take_little_memory(simulator):
-    """128 stand in one process by default. The benchmark plays more."""
-    worlds = [simulator.load(*GOLD[i % len(GOLD)].task) for i in range(60)]
+def test_many_tasks_take_little_memory(simulator):
+    """128 wait in one process by default. The benchmark plays more."""
+    running = [simulator.load(*GOLD[i % len(GOLD)].task) for i in range(60)]
     resident = psutil.Process(simulator.jvm.pid).memory_info().rss
-    for world in worlds:
+    for world in running:
         simulator.forget(world)
     assert resident < 400e6
 
@@ -270,75 +270,81 @@ for (task, variation), actions in json.load(sys.stdin):
 
 
 @pytest.fixture
-def fresh() -> Iterator[Worlds]:
-    """Worlds in which nobody stands anywhere yet."""
-    with closing(Worlds()) as worlds:
-        yield worlds
+def fresh() -> Iterator[SimulatorPool]:
+    """A pool in which no task runs yet."""
+    with closing(SimulatorPool()) as simulators:
+        yield simulators
 
 
-class TestWorlds:
-    def test_a_state_is_remembered_and_its_world_taken_on_from_there(self, fresh, monkeypatch):
+class TestSimulatorPool:
+    def test_a_state_is_cached_and_its_task_played_on_from_there(self, fresh, monkeypatch):
         steps = counted(monkeypatch)
-        memory, actions = Memory(), tuple(GOLD[12].actions)
-        ends = [fresh.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)]
+        cache, actions = ResponseCache(), tuple(GOLD[12].actions)
+        ends = [
+            fresh.response(SimulatorState(GOLD[12].task, actions[:n]), cache) for n in range(len(actions) + 1)
+        ]
         assert [seen.observation for seen in ends[1:]] == GOLD[12].observations
         told = ["look around", *actions]  # each once, behind the look around of the load
         assert steps == told
         assert [
-            fresh.look(Place(GOLD[12].task, actions[:n]), memory) for n in range(len(actions) + 1)
+            fresh.response(SimulatorState(GOLD[12].task, actions[:n]), cache) for n in range(len(actions) + 1)
         ] == ends
         assert steps == told
 
     def test_a_way_back_is_played_again_and_compared(self, fresh, monkeypatch):
-        memory, actions = Memory(), tuple(GOLD[12].actions)
-        fresh.look(Place(GOLD[12].task, actions[:4]), memory)
+        cache, actions = ResponseCache(), tuple(GOLD[12].actions)
+        fresh.response(SimulatorState(GOLD[12].task, actions[:4]), cache)
         steps = counted(monkeypatch)
-        fresh.look(Place(GOLD[12].task, (*actions[:2], "inventory")), memory)
+        fresh.response(SimulatorState(GOLD[12].task, (*actions[:2], "inventory")), cache)
         assert steps == ["look around", *actions[:2], "inventory"]
 
     def test_a_simulator_that_dies_is_replaced_and_the_state_is_the_same(self):
-        worlds, memory, place = Worlds(), Memory(), Place(GOLD[12].task, tuple(GOLD[12].actions[:3]))
-        worlds.look(Place(place.task, place.commands[:2]), memory)
-        (pid,) = worlds.pids
+        simulators, cache, place = (
+            SimulatorPool(),
+            ResponseCache(),
+            SimulatorState(GOLD[12].task, tuple(GOLD[12].actions[:3])),
+        )
+        simulators.response(SimulatorState(place.task, place.commands[:2]), cache)
+        (pid,) = simulators.pids
         psutil.Process(pid).kill()
         psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
-        assert worlds.look(place, memory).observation == GOLD[12].observations[2]
-        assert worlds.pids and worlds.pids != (pid,)
-        worlds.close()
-        assert worlds.pids == ()
+        assert simulators.response(place, cache).observation == GOLD[12].observations[2]
+        assert simulators.pids and simulators.pids != (pid,)
+        simulators.close()
+        assert simulators.pids == ()
 
-    def test_memory_and_standing_worlds_are_bounded(self, worlds):
-        memory, few = Memory(size=3), [Place(GOLD[12].task, ("wait1",) * n) for n in range(6)]
+    def test_the_cache_and_the_idle_tasks_are_bounded(self, simulators):
+        cache, few = ResponseCache(size=3), [SimulatorState(GOLD[12].task, ("wait1",) * n) for n in range(6)]
         for place in few:
-            memory.keep(place, Seen("x", 0, False))
-        assert [memory.recall(place) is not None for place in few] == [False] * 3 + [True] * 3
-        assert len(worlds._standing) <= 128
+            cache.add(place, Response("x", 0, False))
+        assert [cache.get(place) is not None for place in few] == [False] * 3 + [True] * 3
+        assert len(simulators._idle) <= 128
 
     @pytest.mark.slow
     def test_several_simulators_show_the_same_to_several_threads(self):
-        worlds, seen = Worlds(simulators=2), {}
-        places = [Place(gold.task, tuple(gold.actions[:5])) for gold in GOLD[:8]]
+        simulators, seen = SimulatorPool(simulators=2), {}
+        places = [SimulatorState(gold.task, tuple(gold.actions[:5])) for gold in GOLD[:8]]
 
         def look(first: int) -> None:
             for i in range(first, len(places), 2):
-                seen[i] = worlds.look(places[i], Memory()).observation
+                seen[i] = simulators.response(places[i], ResponseCache()).observation
 
         threads = [threading.Thread(target=look, args=(first,)) for first in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(worlds.pids) == 2
+        assert len(simulators.pids) == 2
         assert [seen[i] for i in range(len(places))] == [gold.observations[4] for gold in GOLD[:8]]
-        worlds.close()
+        simulators.close()
 
 
 @pytest.mark.slow
 def test_a_restore_takes_a_load_and_its_steps_and_hardly_more():
     """Of what the simulator takes it can save nothing, in a new world; the milliseconds are the benchmark's to tell."""
     long = [gold for gold in GOLD if len(gold.actions) > 20]
-    worlds = Worlds(warm=0)
-    java = psutil.Process(worlds.simulator().jvm.pid)
+    simulators = SimulatorPool(max_idle=0)
+    java = psutil.Process(simulators.simulator().jvm.pid)
 
     def seconds(work: Callable[[], object]) -> float:
         before = sum(java.cpu_times()[:2]) + time.process_time()
@@ -347,14 +353,14 @@ def test_a_restore_takes_a_load_and_its_steps_and_hardly_more():
 
     def bare() -> None:
         for gold in long:
-            show(worlds.simulator(), gold.task, gold.actions[:20])
+            show(simulators.simulator(), gold.task, gold.actions[:20])
 
     def restored() -> None:
         for gold in long:
-            worlds.look(Place(gold.task, tuple(gold.actions[:20])), Memory())
+            simulators.response(SimulatorState(gold.task, tuple(gold.actions[:20])), ResponseCache())
 
     rounds = [(seconds(bare), seconds(restored)) for _ in range(4)][1:]  # the first compiles
-    worlds.close()
+    simulators.close()
     assert min(there for _, there in rounds) < 1.5 * min(here for here, _ in rounds)
 
 
@@ -362,7 +368,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What simulators are told from here on."""
     told, step = [], Simulator.step
 
-    def counting(self: Simulator, world: object, command: str) -> Seen:
+    def counting(self: Simulator, world: object, command: str) -> Response:
         told.append(command)
         return step(self, world, command)
 

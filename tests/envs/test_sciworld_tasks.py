@@ -21,12 +21,16 @@ NUMBERED = Path(os.environ.get("EEF_SCIWORLD_DATA", SHARED)) / "agentgym_data_id
 
 
 def dealt(kinds, sizes=ALL_TASKS, seed=0):
-    return tasks.splits(kinds, sizes, version="1", seed=seed)
+    return tasks.split_tasks(kinds, sizes, version="1", seed=seed)
 
 
 def test_there_are_thirty_kinds_with_7207_variations_split_as_the_simulator_splits():
     assert len(VARIATIONS) == 30 and sum(VARIATIONS.values()) == 7207
-    assert Counter(t.split for t in tasks.every(VARIATIONS)) == {"train": 3592, "dev": 1796, "test": 1819}
+    assert Counter(t.split for t in tasks.all_variations(VARIATIONS)) == {
+        "train": 3592,
+        "dev": 1796,
+        "test": 1819,
+    }
 
 
 @pytest.mark.parametrize(
@@ -49,26 +53,26 @@ def test_a_kind_is_split_in_the_order_of_its_variations(kind, counts):
 
 def test_agentgym_numbers_its_tasks_in_the_order_of_the_simulator():
     assert len(AGENTGYM) == 23 and len(SCIWORLD) == 22
-    assert tasks.of_agentgym(0) == Task("boil", 0)
-    assert tasks.of_agentgym(606) == Task("use-thermometer", 486)
-    assert tasks.of_agentgym(606).split == "test"
-    assert tasks.of_agentgym(4638) == Task("identify-life-stages-2", 9)
+    assert tasks.agentgym_task(0) == Task("boil", 0)
+    assert tasks.agentgym_task(606) == Task("use-thermometer", 486)
+    assert tasks.agentgym_task(606).split == "test"
+    assert tasks.agentgym_task(4638) == Task("identify-life-stages-2", 9)
     for number in (-1, 4639):
         with pytest.raises(UnknownTask, match=f"0 to 4638; got {number}"):
-            tasks.of_agentgym(number)
+            tasks.agentgym_task(number)
 
 
 def test_agentgym_numbers_are_those_of_its_code():
     if not NUMBERED.exists():
         pytest.skip("EEF_SCIWORLD_DATA names no folder with agentgym_data_idx.json")
     told = json.loads(NUMBERED.read_text())
-    ours = [tasks.of_agentgym(number) for number in range(len(told))]
+    ours = [tasks.agentgym_task(number) for number in range(len(told))]
     assert [[t.kind, t.variation, t.split] for t in ours] == told
 
 
 @pytest.mark.parametrize("kinds", [MINI, SCIWORLD])
 def test_splits_are_never_mixed(kinds):
-    by_id = {tasks.task_id(t, "1"): t for t in tasks.every(kinds)}
+    by_id = {tasks.task_id(t, "1"): t for t in tasks.all_variations(kinds)}
     assert len(by_id) == sum(VARIATIONS[kind] for kind in kinds)
     for seed in range(3):
         every = dealt(kinds, seed=seed)
@@ -80,7 +84,7 @@ def test_splits_are_never_mixed(kinds):
 
 
 def test_a_small_panel_has_all_kinds_in_turn():
-    by_id = {tasks.task_id(t, "1"): t for t in tasks.every(MINI)}
+    by_id = {tasks.task_id(t, "1"): t for t in tasks.all_variations(MINI)}
     panel = [by_id[i].kind for i in dealt(MINI, PanelSizes(test=36))["test"]]
     assert panel == [*MINI] * 3
     assert len(MINI) >= 8
@@ -107,7 +111,7 @@ def test_an_id_is_of_a_kind_a_variation_and_a_version():
 @pytest.fixture
 def installed(monkeypatch):
     """As if Java were there: nothing here starts it."""
-    monkeypatch.setattr(jvm, "missing", lambda: "")
+    monkeypatch.setattr(jvm, "missing_dependency", lambda: "")
 
 
 @pytest.mark.usefixtures("installed")

@@ -17,7 +17,7 @@ from eefcore.experts.sciworld import agenttraj
 from eefcore.experts.sciworld.agenttraj import REPAIRS
 from eefcore.rollout.exploration import verified
 
-simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("worlds")]
+simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("simulators")]
 GOLD = {gold.task.kind: gold for gold in read(GOLDEN_FILE)}
 OLD = ("greenhouse", "green house")
 

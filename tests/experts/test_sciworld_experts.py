@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eefcore import envs
-from eefcore.envs.sciworld.env import command
+from eefcore.envs.sciworld.env import simulator_command
 from eefcore.envs.sciworld.tasks import MINI
 from eefcore.errors import DataError
 from eefcore.experts import collect, registry
@@ -27,7 +27,7 @@ simulated = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.xdist_group("jvm"),
-    pytest.mark.usefixtures("worlds"),
+    pytest.mark.usefixtures("simulators"),
 ]
 
 KITCHEN = (
@@ -141,12 +141,12 @@ def test_without_mistakes_it_follows_its_plan_and_says_so(kind):
     *before, end = histories(kind)
     for history, told in zip(before, PLANS[kind].actions, strict=True):
         action = who.act(history)
-        assert command(action) == told and who.ahead(history) == told
+        assert simulator_command(action) == told and who.ahead(history) == told
         assert action.startswith("Thought: ") and "\n" not in action
         assert action.partition(" Action: ")[0].endswith(f"{told}.")
         assert who.marks(history) == () and not who.gives_up(history)
     assert who.gives_up(end) and who.ahead(end) == ""
-    assert command(who.act(end)) == "look around"
+    assert simulator_command(who.act(end)) == "look around"
 
 
 @pytest.mark.parametrize("kind", PLANS)
@@ -172,17 +172,17 @@ def test_after_what_somebody_else_did_it_goes_on_from_there():
     told = PLANS["find-plant"].actions
     first, *_ = histories("find-plant")
     elsewhere = first.then("examine air", "a substance called air")
-    assert command(scientist().act(elsewhere)) == told[0]
+    assert simulator_command(scientist().act(elsewhere)) == told[0]
     for history in histories("find-plant")[1:-1]:
         thought_by_another = history.at(0)
         for step, seen in zip(history.steps, [*(s.observation for s in history.steps[1:]), history.observation], strict=True):  # fmt: skip
             thought_by_another = thought_by_another.then(words("Hm.", step.action), seen)
-        assert command(scientist().act(thought_by_another)) == told[len(history)]
+        assert simulator_command(scientist().act(thought_by_another)) == told[len(history)]
 
 
 def test_who_opens_nothing_skips_what_is_to_be_opened():
     opened = [a for a in PLANS["find-plant"].actions if a.startswith("open ")]
-    assert opened and command(scientist(NAIVE).act(histories("find-plant")[0])) not in opened
+    assert opened and simulator_command(scientist(NAIVE).act(histories("find-plant")[0])) not in opened
 
 
 def test_who_notices_a_wrong_room_goes_back():
@@ -192,7 +192,7 @@ def test_who_notices_a_wrong_room_goes_back():
     lost = second.then(f"go to {wrong}", f"You move to the {wrong}.")
     back = scientist(Habits(opens=True, notices=1.0)).act(lost)
     assert back.startswith(f"Thought: This is the {wrong}. ")
-    assert command(back) == f"go to {scene(second).room}"
+    assert simulator_command(back) == f"go to {scene(second).room}"
     assert f"This is the {wrong}" not in scientist(STEADY).act(lost)
 
 
@@ -200,7 +200,7 @@ def test_who_notices_a_wrong_room_goes_back():
 def test_a_slip_is_marked_where_it_is_made(slip):
     first = histories("use-thermometer")[0]
     who = scientist(**{slip: 1.0})
-    assert command(who.act(first)) != PLANS["use-thermometer"].actions[0]
+    assert simulator_command(who.act(first)) != PLANS["use-thermometer"].actions[0]
     assert {mark.kind for mark in who.marks(first)} == {slip}
     assert {mark.step for mark in who.marks(first)} == {0}
 
@@ -255,7 +255,7 @@ class TestExperts:
         """Rooms are looked at before anything in them is used."""
         for t in shown(world, "perfect"):
             for i, action in enumerate(t.actions):
-                if (told := command(action)).startswith(("focus on ", "pick up ")):
+                if (told := simulator_command(action)).startswith(("focus on ", "pick up ")):
                     thing = told.split(" on ")[-1].removeprefix("pick up ").partition(" in ")[0]
                     seen = "\n".join(t.history.at(j).observation for j in range(i + 1))
                     assert all(word in seen for word in thing.split()), (told, i)
@@ -270,7 +270,7 @@ class TestExperts:
 
     def test_the_naive_opens_nothing(self, world):
         played = shown(world, "naive")
-        assert not [a for t in played for a in t.actions if command(a).startswith("open ")]
+        assert not [a for t in played for a in t.actions if simulator_command(a).startswith("open ")]
         assert sum(t.win for t in played) < len(played) / 2
 
     def test_experts_win_by_their_strength_and_fail_by_marked_mistakes(self, world, strong):
@@ -294,7 +294,7 @@ class TestExperts:
         assert lab.kinds(world)[played.task_id] == MINI[0]
         (rooms,) = registry.of(world).measures
         assert [rooms.of(t) for t in shown(world, "perfect")] == [
-            sum(command(a).startswith("go to ") for a in t.actions) for t in shown(world, "perfect")
+            sum(simulator_command(a).startswith("go to ") for a in t.actions) for t in shown(world, "perfect")
         ]
 
     def test_strengths_have_names(self, world):

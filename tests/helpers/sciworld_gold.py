@@ -43,7 +43,7 @@ def read(path: Path) -> Iterator[Gold]:
 def played(simulator: Simulator, task: Task, actions: list[str]) -> Gold:
     """The same actions in a new world."""
     world = simulator.load(*task)
-    first = world.seen.observation
+    first = world.response.observation
     seen = [simulator.step(world, action) for action in actions]
     simulator.forget(world)
     return Gold(task, actions, [s.observation for s in seen], [s.score for s in seen], first)

@@ -1,12 +1,7 @@
-"""ScienceWorld, deterministic: its simulator on a gateway of our own, states restored by verified replay.
+"""ScienceWorld, made deterministic: its own simulator in Java, whose states are restored by a checked replay.
 
-jvm         one Java process: flags that make it repeat itself, and its certain end
-simulator   many worlds in one process, each as if alone; the simulator's own gold paths
-worlds      what is seen at any state: remembered, or played in a warm world
-tasks       kinds, variations, the simulator's splits, AgentGym's numbers
-skills      what to call navigation here
-env         an episode by win or loss, `eefcore.protocols.Environment`
-benchmark   `eefcore.protocols.Benchmark`
+`SciWorldBenchmark` makes panels of tasks and environments, `SciWorld` plays one episode at a time, and a `Task` is one
+of thirty kinds in one of its variations.
 """
 
 from eefcore.envs.sciworld.benchmark import SciWorldBenchmark

@@ -1,4 +1,4 @@
-"""ScienceWorld as an `eefcore.protocols.Benchmark`: kinds of task made into panels and environments."""
+"""Panels and environments of some kinds of ScienceWorld task: an `eefcore.protocols.Benchmark`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from eefcore import __version__
 from eefcore.envs.panels import ALL_TASKS, PanelSizes
-from eefcore.envs.sciworld import tasks as dealing
 from eefcore.envs.sciworld.env import SciWorld
 from eefcore.envs.sciworld.jvm import FLAGS, simulator_version
+from eefcore.envs.sciworld.navigation import SKILLS
 from eefcore.envs.sciworld.simulator import SIMPLIFICATIONS
-from eefcore.envs.sciworld.skills import SKILLS
-from eefcore.envs.sciworld.tasks import Task
-from eefcore.envs.sciworld.worlds import Memory, Place, Worlds, shared
+from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState, shared_pool
+from eefcore.envs.sciworld.tasks import VARIATIONS, Task, all_variations, split_tasks, task_id
 from eefcore.errors import ParamsError, UnknownTask
 from eefcore.types import Card
 
@@ -24,7 +23,9 @@ class SciWorldBenchmark:
     Attributes:
         goals: all variations of these kinds, by task id; those in no panel can be played too.
         splits: task ids of `train`, `dev` and `test`.
-        max_turns: actions of an episode, after which the environment ends it.
+        max_turns: actions of an episode, after which the environment ends it. Failed and refused actions count, so
+            no agent can go on for ever.
+        simulators: where it is played.
     """
 
     def __init__(
@@ -34,30 +35,30 @@ class SciWorldBenchmark:
         sizes: PanelSizes = ALL_TASKS,
         seed: int = 0,
         max_turns: int,
-        worlds: Worlds | None = None,
+        simulators: SimulatorPool | None = None,
     ) -> None:
-        """A benchmark of `kinds`; nothing is started before something is played.
+        """Make a benchmark of `kinds`; no simulator starts before something is played.
 
         Args:
-            seed: of which tasks come first in a panel.
-            worlds: where it is played; those of this process by default.
+            seed: decides which tasks come first in a panel.
+            simulators: those of this process by default.
 
         Raises:
-            SimulatorError: no scienceworld package, or no Java.
+            SimulatorError: the scienceworld package, or Java, is not installed.
             DataError: more tasks are asked for than a split has.
             ParamsError: an unknown kind of task.
         """
-        if unknown := set(kinds) - set(dealing.VARIATIONS):
-            raise ParamsError(f"no kind of task {min(unknown)!r}; choose of {', '.join(dealing.VARIATIONS)}")
+        if unknown := set(kinds) - set(VARIATIONS):
+            raise ParamsError(f"no kind of task {min(unknown)!r}; choose of {', '.join(VARIATIONS)}")
         version = simulator_version()
-        self.goals = {dealing.task_id(task, version): task for task in dealing.every(kinds)}
-        self.splits = dealing.splits(kinds, sizes, version=version, seed=seed)
+        self.goals = {task_id(task, version): task for task in all_variations(kinds)}
+        self.splits = split_tasks(kinds, sizes, version=version, seed=seed)
         self.max_turns = max_turns
         self.skills = SKILLS
-        self.worlds = worlds or shared()
-        self._memory = Memory()
+        self.simulators = simulators or shared_pool()
+        self._cache = ResponseCache()
         self._ids = {task: i for i, task in self.goals.items()}
-        self._facts: dict[str, str | int | bool] = {
+        self._facts: dict[str, str | int | float | bool] = {
             "scienceworld": version,
             "simplifications": SIMPLIFICATIONS or "none",
             "java": " ".join(FLAGS),
@@ -73,11 +74,11 @@ class SciWorldBenchmark:
         return Card("sciworld", self._facts)
 
     def make(self) -> SciWorld:
-        """An environment; all of a benchmark share simulators and one memory of what was seen."""
-        return SciWorld(self.goals, self.worlds, self._memory, self.max_turns)
+        """Make an environment; all of a benchmark share simulators and one cache of responses."""
+        return SciWorld(self.goals, self.simulators, self._cache, self.max_turns)
 
     def tasks(self, split: str) -> tuple[str, ...]:
-        """Task ids of `train`, `dev` or `test`, kinds in turn.
+        """Return the task ids of `train`, `dev` or `test`, in which kinds take turns.
 
         Raises:
             ParamsError: there is no such split.
@@ -87,10 +88,10 @@ class SciWorldBenchmark:
         return self.splits[split]
 
     def goal(self, task_id: str) -> Task:
-        """Which task it is. For experts and analysis.
+        """Return the task of that id. For experts and analysis.
 
         Raises:
-            UnknownTask: none has that id.
+            UnknownTask: no task has that id.
         """
         try:
             return self.goals[task_id]
@@ -98,10 +99,10 @@ class SciWorldBenchmark:
             raise UnknownTask(f"no task {task_id!r} among {len(self.goals)} of ScienceWorld") from None
 
     def task_id_of(self, task: Task) -> str:
-        """The id of a task; with `tasks.of_agentgym`, of an AgentGym number.
+        """Return the id of a task; together with `tasks.agentgym_task`, of an AgentGym number.
 
         Raises:
-            UnknownTask: it is of none of these kinds.
+            UnknownTask: the benchmark does not have this kind or variation.
         """
         try:
             return self._ids[task]
@@ -111,9 +112,9 @@ class SciWorldBenchmark:
             ) from None
 
     def instruction(self, task_id: str) -> str:
-        """What is asked for, in words: the first line of o_0."""
-        seen = self.worlds.look(Place(self.goal(task_id)), self._memory)
-        return seen.observation.partition("\n")[0]
+        """Return what is asked for, in words: the first line of o_0."""
+        start = self.simulators.response(SimulatorState(self.goal(task_id)), self._cache)
+        return start.observation.partition("\n")[0]
 
 
 def _digest(splits: dict[str, tuple[str, ...]]) -> str:

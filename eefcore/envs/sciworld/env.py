@@ -1,15 +1,15 @@
-"""ScienceWorld as an `eefcore.protocols.Environment`: an episode of a task, by win or loss.
+"""One episode of a ScienceWorld task, ended by win or loss: an `eefcore.protocols.Environment`.
 
 An episode ends when all goals are met (a win), when the score falls below 0 (the wrong thing was focused on: a loss),
-or after `max_turns` actions. The simulator would go on in each case, and its `done` is no win.
+or after `max_turns` actions. The simulator would go on in each case, and its `done` does not mean a win.
 
-R(τ) is 1 for a win and nothing else. A loss has its score / 100, at most 0.99 and at least 0, so that the
-reward columns of Table 3 can be filled; an unfinished episode too, whose score is what was reached when the actions
-ran out. EEF restricts its agents to win or loss (§4.1), so all that learns here asks `Trajectory.win`: selection,
-finders, pairs with `by: win`. The score is reported, never trained on.
+R(τ) is 1 for a win and for nothing else. A loss has its score / 100, at most 0.99 and at least 0, so that the
+reward columns of EEF Table 3 can be filled; so has an unfinished episode, whose score is what was reached when the
+actions ran out. EEF restricts its agents to win or loss (§4.1), so all that learns here asks `Trajectory.win`:
+selection, finders, pairs with `by: win`. The score is reported, and never trained on.
 
-An agent may write thoughts before its action, as AgentGym's do: the simulator is told what follows the last
-`Action:`, or all of it. `reset task`, which would take a failure back, is told as words it does not know.
+An agent may write thoughts before its action, as AgentGym's agents do: the simulator gets what follows the last
+`Action:`, or the whole text. `reset task`, which would undo a failure, is given as words the simulator does not know.
 Numbers that answer a question ("Ambiguous request: …") are actions like any other; the question is part of the state.
 """
 
@@ -17,25 +17,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eefcore.envs.sciworld.simulator import Seen
+from eefcore.envs.sciworld.simulator import Response
+from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 from eefcore.envs.sciworld.tasks import Task
-from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
 from eefcore.errors import EpisodeOver, UnknownTask
 from eefcore.types import State, Transition
 
-UNKNOWN = (
-    "reset"  # no action, and no thing: it cancels a question, as any such words do, and does nothing else
-)
-_ARTICLES = frozenset(("a", "an", "the"))  # which the simulator does not hear
+UNKNOWN = "reset"
+"""Neither an action nor a thing: it cancels a question, as any such words do, and has no other effect."""
+
+_ARTICLES = frozenset(("a", "an", "the"))  # which the simulator ignores
 
 
 class SciWorld:
-    """One episode at a time. Cheap to make: simulators and what was seen are shared."""
+    """One episode at a time. Cheap to make: environments share simulators and the cache of responses."""
 
-    def __init__(self, tasks: Mapping[str, Task], worlds: Worlds, memory: Memory, max_turns: int) -> None:
-        self._tasks, self._worlds, self._memory, self._max_turns = tasks, worlds, memory, max_turns
+    def __init__(
+        self, tasks: Mapping[str, Task], simulators: SimulatorPool, cache: ResponseCache, max_turns: int
+    ) -> None:
+        self._tasks, self._simulators, self._cache, self._max_turns = tasks, simulators, cache, max_turns
         self._state: State | None = None
-        self._place: Place
+        self._simulator_state: SimulatorState
         self._done = True
 
     def reset(self, task_id: str) -> str:
@@ -49,27 +51,29 @@ class SciWorld:
                 f"no task {task_id!r} among {len(self._tasks)} of ScienceWorld; a task id is a hash of its kind, its "
                 "variation and the simulator's version, so the version or the benchmark may have changed"
             )
-        place = Place(self._tasks[task_id])
-        seen = self._worlds.look(place, self._memory)
-        self._state, self._place, self._done = State(task_id), place, False
-        return seen.observation
+        start = SimulatorState(self._tasks[task_id])
+        response = self._simulators.response(start, self._cache)
+        self._state, self._simulator_state, self._done = State(task_id), start, False
+        return response.observation
 
     def step(self, action: str) -> Transition:
-        """Act. Any text is answered, as the simulator does.
+        """Act. Any text is answered, by the simulator.
 
         Raises:
             EpisodeOver: after done, or before `reset`.
         """
         if self._state is None or self._done:
             raise self._over("step")
-        place = Place(self._place.task, (*self._place.commands, command(action)))
-        answer = judged(self._worlds.look(place, self._memory), last=len(place.commands) >= self._max_turns)
+        task, commands = self._simulator_state
+        state = SimulatorState(task, (*commands, simulator_command(action)))
+        response = self._simulators.response(state, self._cache)
+        transition = to_transition(response, last=len(state.commands) >= self._max_turns)
         self._state = State(self._state.task_id, (*self._state.actions, action))
-        self._place, self._done = place, answer.done
-        return answer
+        self._simulator_state, self._done = state, transition.done
+        return transition
 
     def snapshot(self) -> State:
-        """s_t.
+        """Return s_t.
 
         Raises:
             EpisodeOver: before `reset`.
@@ -79,7 +83,7 @@ class SciWorld:
         return self._state
 
     def restore(self, state: State) -> str:
-        """Be at `state`, and return what is seen there: remembered, or replayed.
+        """Go to `state`, by cached responses or by replay, and return the observation there.
 
         Raises:
             UnknownTask: no task has its id.
@@ -100,18 +104,18 @@ class SciWorld:
         return EpisodeOver(f"{what} {where}; call reset or restore first")
 
 
-def command(action: str) -> str:
-    """What of an action text the simulator is told."""
-    _, _, told = action.rpartition("Action:")
-    words = told.encode(errors="replace").decode().split()
+def simulator_command(action: str) -> str:
+    """Return the part of an action's text that the simulator gets: what follows the last `Action:`, or all of it."""
+    _, _, text = action.rpartition("Action:")
+    words = text.encode(errors="replace").decode().split()
     if "".join(w for w in words if w.lower() not in _ARTICLES).lower() == "resettask":
         return UNKNOWN
     return " ".join(words)
 
 
-def judged(seen: Seen, *, last: bool) -> Transition:
-    """What is seen, and what it means for the episode; `last` is the last action there may be."""
-    if not (seen.completed or seen.score < 0 or last):
-        return Transition(seen.observation)
-    win = seen.completed and seen.score == 100
-    return Transition(seen.observation, 1.0 if win else min(max(seen.score, 0), 99) / 100, True)
+def to_transition(response: Response, *, last: bool) -> Transition:
+    """Return the observation, and what the response means for the episode; `last` if no further action is allowed."""
+    if not (response.completed or response.score < 0 or last):
+        return Transition(response.observation)
+    win = response.completed and response.score == 100
+    return Transition(response.observation, 1.0 if win else min(max(response.score, 0), 99) / 100, True)

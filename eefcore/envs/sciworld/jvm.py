@@ -1,13 +1,14 @@
-"""A Java process that answers calls, is as deterministic as it can be made, and never outlives this process.
+"""A Java process that answers calls, is made as deterministic as it can be, and never outlives this process.
 
-    hash codes   every object's identity hash is 1 (`-XX:hashCode=2`): the simulator keeps objects in hash sets, and
-                 their order is what an agent reads. Checked at each start; without it nothing is started
-    memory       256 MB of heap hold some two hundred worlds; with the rest of Java that is about 350 MB
-    its end      it reads our pipe and exits when that closes, however we end: return, exception, SIGKILL. It is in a
-                 session of its own, so that Ctrl-C interrupts us and not it. A forked child gives its end of the
-                 pipe back, and starts a process of its own when it needs one
+    hash codes   every object's identity hash is 1 (`-XX:hashCode=2`), because the simulator keeps objects in hash
+                 sets and an agent reads them in that order. Checked at each start; without it nothing is started
+    memory       256 MB of heap hold some two hundred tasks; with the rest of Java that is about 350 MB
+    its end      it reads our pipe and exits when the pipe closes, however we end: return, exception, SIGKILL. It is
+                 in a session of its own, so that Ctrl-C interrupts us and not it. A forked child closes its end of
+                 the pipe, and starts a process of its own when it needs one
 
-One call at a time (`calling`): from several threads at once the simulator's global state is corrupted.
+It is called by one thread at a time (`Jvm.exclusive`): calls from several threads at once corrupt the simulator's
+global state.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -33,13 +34,13 @@ FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:+UnlockExperimentalVMOptions",
     "-XX:hashCode=2",
-    "--add-opens=java.base/java.util=ALL-UNNAMED",  # to read the state of `Random`: each world has its own
+    "--add-opens=java.base/java.util=ALL-UNNAMED",  # to read the state of `Random`, which each task has for itself
 )
-PATIENCE = 300.0  # seconds for one call; the longest, a gold path on a busy machine, takes about twenty
+CALL_TIMEOUT = 300.0  # seconds; the longest call, a gold path on a busy machine, takes about twenty
 
 
-def missing() -> str:
-    """What this machine lacks to run the simulator, and how to get it; empty if nothing."""
+def missing_dependency() -> str:
+    """Say what this machine lacks to run the simulator, and how to get it; empty if nothing."""
     if find_spec(PACKAGE) is None or find_spec("py4j") is None:
         return f"no {PACKAGE} package here; `make setup`, or `pip install {PACKAGE} py4j`"
     if _java() is None:
@@ -48,18 +49,18 @@ def missing() -> str:
 
 
 def simulator_version() -> str:
-    """The version of the installed package.
+    """Return the version of the installed package.
 
     Raises:
-        SimulatorError: there is none, or no Java.
+        SimulatorError: the package, or Java, is not installed.
     """
-    if lack := missing():
-        raise SimulatorError(lack)
+    if missing := missing_dependency():
+        raise SimulatorError(missing)
     return version(PACKAGE)
 
 
 class JavaError(Exception):
-    """An exception of the simulator's own, in its words."""
+    """An exception that the simulator threw, in its own words."""
 
 
 class Jvm:
@@ -74,31 +75,31 @@ class Jvm:
     """
 
     def __init__(self, flags: tuple[str, ...] = FLAGS) -> None:
-        if lack := missing():
-            raise SimulatorError(lack)
+        if missing := missing_dependency():
+            raise SimulatorError(missing)
         from py4j.java_gateway import GatewayConnection, GatewayParameters, JavaGateway
 
-        # py4j calls it when Ctrl-C comes in a call, and does not have it
-        GatewayConnection.shutdown_socket = lambda connection, *ports: connection.close()
+        # py4j calls this method when Ctrl-C comes in a call, and does not have it.
+        setattr(GatewayConnection, "shutdown_socket", lambda connection, *ports: connection.close())  # noqa: B010
         started = _start(flags)
         self.pid = started.process.pid
         self._process, self._lock = started.process, threading.RLock()
         self._end = weakref.finalize(self, _end, started.process, os.getpid())
-        # Objects are forgotten by `release` alone: py4j's collector would send messages at any time, from any thread.
+        # Only `release` forgets objects: py4j's collector would send messages at any time, from any thread.
         self._gateway: Any = JavaGateway(
             gateway_parameters=GatewayParameters(
                 port=started.port,
                 auth_token=started.token,
                 enable_memory_management=False,
-                read_timeout=PATIENCE,
+                read_timeout=CALL_TIMEOUT,
             )
         )
         self._hang_up = weakref.finalize(self, _hang_up, self._gateway, os.getpid())
         self.classes: Any = self._gateway.jvm
         _running.add(self)
-        with self.calling():
-            self._check(flags)
-            # The simulator prints a page a step, and nobody reads it.
+        with self.exclusive():
+            self._check_hash_codes(flags)
+            # The simulator prints a page a step, which nothing reads.
             io = self.classes.java.io
             self.classes.java.lang.System.setOut(io.PrintStream(io.OutputStream.nullOutputStream()))
 
@@ -108,14 +109,14 @@ class Jvm:
         return self in _running and self._process.poll() is None
 
     @contextmanager
-    def calling(self) -> Iterator[None]:
-        """The right to call it, alone.
+    def exclusive(self) -> Generator[None]:
+        """Hold the right to call the process, alone.
 
-        Calls and answers are matched by their order, so whatever breaks one off, Ctrl-C too, ends the process.
+        Calls and answers are matched by their order, so whatever interrupts one, Ctrl-C too, ends the process.
 
         Raises:
-            SimulatorError: it has ended, or stopped answering.
-            JavaError: what was called has failed, over there.
+            SimulatorError: the process has ended, or stopped answering.
+            JavaError: the called method has thrown an exception.
         """
         from py4j.protocol import Py4JError, Py4JJavaError
 
@@ -136,18 +137,18 @@ class Jvm:
                 raise
 
     def release(self, reference: Any) -> None:
-        """Forget an object over there, if it is still there."""
-        with suppress(SimulatorError), self.calling():
+        """Forget a Java object, if the process still has it."""
+        with suppress(SimulatorError), self.exclusive():
             self._gateway.detach(reference)
 
     def close(self) -> None:
-        """End the process, if it has not ended. What it held is gone."""
+        """End the process, if it has not ended. All objects in it are gone."""
         with self._lock:
             _running.discard(self)
             self._hang_up()
             self._end()
 
-    def _check(self, flags: tuple[str, ...]) -> None:
+    def _check_hash_codes(self, flags: tuple[str, ...]) -> None:
         java = self.classes.java.lang
         codes = [java.System.identityHashCode(java.Object()) for _ in range(2)]
         if codes != [1, 1]:
@@ -157,24 +158,26 @@ class Jvm:
             )
 
     def _abandon(self) -> None:
-        """In a forked child, where the process is our parent's: say nothing to it, and let go of its pipe."""
+        """Close our end of the pipe without a message, in a forked child: the process is its parent's."""
         self._lock = threading.RLock()
         assert self._process.stdin is not None
         self._process.stdin.close()
 
 
-class _Started(NamedTuple):
+class _JavaProcess(NamedTuple):
+    """A started process, and how to connect to it."""
+
     process: subprocess.Popen[bytes]
     port: int
     token: str
 
 
-def _start(flags: tuple[str, ...]) -> _Started:
+def _start(flags: tuple[str, ...]) -> _JavaProcess:
     from py4j.java_gateway import find_jar_path
 
     spec = find_spec(PACKAGE)
-    assert spec is not None and spec.origin is not None  # `missing` looked
-    # py4j's own first: the simulator's file holds an older copy of it.
+    assert spec is not None and spec.origin is not None  # `missing_dependency` found it
+    # py4j's own file comes first: the simulator's holds an older copy of it.
     jars = [find_jar_path(), str(Path(spec.origin).with_name(f"{PACKAGE}.jar"))]
     command = [str(_java()), *flags, "-cp", os.pathsep.join(jars), "py4j.GatewayServer"]
     with tempfile.TemporaryFile() as errors:
@@ -183,30 +186,30 @@ def _start(flags: tuple[str, ...]) -> _Started:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            cwd=os.path.abspath(os.sep),  # nothing of ours is read there, and no folder is held
+            cwd=os.path.abspath(os.sep),  # no file of ours is read there, and no folder is kept in use
             start_new_session=True,
         )
         assert process.stdout is not None
-        said = []
-        for line in process.stdout:  # a Java may have something to say before the port
-            said.append(line.decode(errors="replace").strip())
-            if said[-1].isdecimal():
-                return _Started(process, int(said[-1]), process.stdout.readline().decode().strip())
+        output = []
+        for line in process.stdout:  # a Java may print other lines before the port
+            output.append(line.decode(errors="replace").strip())
+            if output[-1].isdecimal():
+                return _JavaProcess(process, int(output[-1]), process.stdout.readline().decode().strip())
         _end(process, os.getpid())
         errors.seek(0)
-        said += errors.read().decode(errors="replace").splitlines()
+        output += errors.read().decode(errors="replace").splitlines()
     raise SimulatorError(
-        f"{' '.join(command)} did not start: {' '.join(said)[-500:]!r}; it needs Java 11 or newer"
+        f"{' '.join(command)} did not start: {' '.join(output)[-500:]!r}; it needs Java 11 or newer"
     )
 
 
 def _hang_up(gateway: Any, owner: int) -> None:
-    if os.getpid() == owner:  # in a forked child the line is our parent's
+    if os.getpid() == owner:  # in a forked child the connection is its parent's
         gateway.close()
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    if os.getpid() != owner:  # a forked child that ends
+    if os.getpid() != owner:  # a forked child ends, and the process is its parent's
         return
     process.kill()
     process.wait()
@@ -224,10 +227,10 @@ def _java() -> str | None:
 _running: weakref.WeakSet[Jvm] = weakref.WeakSet()
 
 
-def _in_child() -> None:
+def _abandon_all() -> None:
     for jvm in list(_running):
         jvm._abandon()
     _running.clear()
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(after_in_child=_abandon_all)

@@ -1,13 +1,13 @@
-"""Worlds of ScienceWorld in one Java process: loaded, acted in, each as if it were alone there.
+"""Tasks of ScienceWorld that run side by side in one Java process, each as if it were alone there.
 
-The package's own `step` builds the whole list of valid actions, tens of milliseconds, to give five fields; here a
-step is the simulator's answer alone. Called directly, its agent interface needs less than a megabyte a world.
-What the worlds of a process share (the state of `scala.util.Random`, the counter of object ids) is kept with
-the world that drew from it and put back when that world acts again.
+The package's own `step` builds the whole list of valid actions, tens of milliseconds, to return five fields; here a
+step is the simulator's answer alone. Called directly, its agent interface needs less than a megabyte a task.
+What the tasks of a process share (the state of `scala.util.Random`, the counter of object ids) is saved with the
+task that used it last, and restored when that task goes on.
 
-Observations and scores are those of the package's `step`, to the letter. Two of its traps are closed: after a
-`load` it gives the last episode's score until something is done, and `reset` makes a gold path each time once
-one was made. Here every world is loaded, looks around once, and knows its own score.
+Observations and scores are those of the package's `step`, to the letter. Two of its traps are avoided. After a
+`load` the package returns the last episode's score until something is done, and its `reset` computes a gold path
+each time once one was computed. Here every task is loaded anew, looks around once, and has a score of its own.
 """
 
 from __future__ import annotations
@@ -18,160 +18,185 @@ from typing import Any, NamedTuple
 from eefcore.envs.sciworld.jvm import FLAGS, JavaError, Jvm
 
 SIMPLIFICATIONS = ""
-"""None: no teleport, doors and containers closed, pots to be watered, circuits to be wired."""
+"""None: no teleport, doors and containers start closed, pots must be watered, circuits must be wired."""
 
-NOTHING = "Unknown action.  Type 'help' for a list of actions, and 'objects' for a list of possible object references. "
-"""What the package answers when an action leads to no words: after a cancelled choice."""
+NO_ANSWER = "Unknown action.  Type 'help' for a list of actions, and 'objects' for a list of possible object references. "
+"""What the package shows when the simulator answers an action with no text: after a cancelled choice."""
 
 _FREE = ("help", "objects", "task")  # answered by the package without the simulator
 _MASK, _XOR = (1 << 48) - 1, 0x5DEECE66D  # of java.util.Random: setSeed(s) sets its state to (s ^ XOR) & MASK
 
 
-class Seen(NamedTuple):
-    """What an action led to: the text, the score in 0 … 100 (-100: failed for good), and whether all goals are met."""
+class Response(NamedTuple):
+    """The simulator's response to a command: the text, the score, and whether all goals are met.
+
+    The score is in 0 … 100, or -100 when the task has failed for good.
+    """
 
     observation: str
     score: int
     completed: bool
 
 
-class World:
-    """A task under way in a simulator; `seen` is the last it showed."""
+class SharedState(NamedTuple):
+    """What all tasks of a process use, as one task left it: the state of `Random`, and the counter of object ids."""
+
+    random: int
+    object_count: int
+
+
+class RunningTask:
+    """A task that runs in a simulator.
+
+    Attributes:
+        simulator: where it runs.
+        interface: the simulator's agent interface to it, a Java object.
+        agent: its agent, a Java object.
+        shared: the process's state as this task left it; None while it is the one that acts.
+        response: the last response in it.
+    """
 
     def __init__(self, simulator: Simulator, interface: Any, agent: Any) -> None:
         self.simulator, self.interface, self.agent = simulator, interface, agent
-        self.shared: tuple[int, int] | None = None  # Random's state and the counter, while another world acts
-        self.seen: Seen
+        self.shared: SharedState | None = None
+        self.response: Response
 
 
 class Simulator:
-    """One Java process and the worlds in it. Safe to share between threads: they take turns."""
+    """One Java process and the tasks that run in it. Safe to share between threads: they take turns."""
 
     def __init__(self, flags: tuple[str, ...] = FLAGS) -> None:
         self.jvm = Jvm(flags)
-        self._acting: World | None = None
-        with self.jvm.calling():
+        self._acting: RunningTask | None = None
+        with self.jvm.exclusive():
             java, scala = self.jvm.classes.java.lang, self.jvm.classes.scala
-            # It numbers kinds of object, and writes the table into the current folder at each new one. Nobody reads it.
+            # The simulator numbers its kinds of object, and writes the table into the current folder at each new
+            # one. Nothing reads it.
             names = java.Class.forName("util.UniqueTypeID$")
-            _opened(names, "FILENAME_IDS").set(names.getField("MODULE$").get(None), os.devnull)
+            _private_field(names, "FILENAME_IDS").set(names.getField("MODULE$").get(None), os.devnull)
             self._server = self.jvm.classes.scienceworld.runtime.pythonapi.PythonInterface()
-            self._maker = self._server.taskMaker()
+            self._task_maker = self._server.taskMaker()
             self._random = java.Class.forName("scala.util.Random$").getField("MODULE$").get(None).self()
-            self._state = _opened(self._random.getClass(), "seed")
+            self._random_state = _private_field(self._random.getClass(), "seed")
             self._ids, self._some, self._text = (
                 self.jvm.classes.util.UniqueIdentifier,
                 scala.Some,
                 java.String,
             )
 
-    def load(self, task: str, variation: int) -> World:
-        """The world of a task, having looked around; `seen` is o_0: the task, and the room.
+    def load(self, task: str, variation: int) -> RunningTask:
+        """Load a task and look around; the `response` of the result is o_0, the task and the room.
 
         Raises:
             SimulatorError: the process has ended.
         """
-        with self.jvm.calling():
-            self._leave()
+        with self.jvm.exclusive():
+            self._save_shared()
             self._server.load(task, variation, SIMPLIFICATIONS, False)
-            self._let_go()
-            world = self._acting = World(
-                self, self._taken(self._server.agentInterface()), self._taken(self._server.agent())
+            self._reuse_task_maker()
+            running = self._acting = RunningTask(
+                self, self._unwrap(self._server.agentInterface()), self._unwrap(self._server.agent())
             )
-            look = self.step(world, "look around")
-            world.seen = look._replace(
-                observation=f"{world.interface.getTaskDescription()}\n{look.observation}"
+            look = self.step(running, "look around")
+            running.response = look._replace(
+                observation=f"{running.interface.getTaskDescription()}\n{look.observation}"
             )
-            return world
+            return running
 
-    def step(self, world: World, command: str) -> Seen:
-        """What `command` leads to. Any text is answered.
+    def step(self, running: RunningTask, command: str) -> Response:
+        """Give a command in a task and return the response; any text is answered.
 
-        An exception of the simulator's is an answer too, a failure for good, as it is in the package when an
-        action throws it.
+        An exception of the simulator is an answer too, and the task has failed for good, as in the package when an
+        action throws one.
 
         Raises:
             SimulatorError: the process has ended.
         """
-        with self.jvm.calling():
-            self._enter(world)
-            if command.strip().lower() in _FREE:
-                self._show(world)
-                return self._seen(world, Seen(self._server.step(command), *world.seen[1:]))
-            try:
-                answer = world.interface.step(command)
-            except JavaError as error:
-                return self._seen(world, Seen(str(error), -100, True))
-            text = answer.toString()  # (observation,score,completed) of a Scala tuple: one call for three
-            self.jvm.release(answer)
-            observation, score, completed = text[1:-1].rsplit(",", 2)
-            seen = Seen(observation or NOTHING, round(100 * float(score)), completed == "true")
-            return self._seen(world, seen)
+        with self.jvm.exclusive():
+            self._restore_shared(running)
+            running.response = self._respond(running, command)
+            return running.response
 
     def gold(self, task: str, variation: int) -> tuple[str, ...]:
-        """The actions of the simulator's own rule-based agent from s_0; nearly always they win. Takes up to seconds."""
-        with self.jvm.calling():
-            self._leave()
+        """Return the commands of the simulator's own rule-based agent from s_0; they nearly always win.
+
+        Takes up to seconds.
+        """
+        with self.jvm.exclusive():
+            self._save_shared()
             self._server.load(task, variation, SIMPLIFICATIONS, True)
             actions = self._server.getGoldActionSequence()
-            told = self._text.join("\n", actions)
+            text = self._text.join("\n", actions)
             self.jvm.release(actions)
-            self._let_go()
-            return tuple(told.split("\n")) if told else ()
+            self._reuse_task_maker()
+            return tuple(text.split("\n")) if text else ()
 
-    def forget(self, world: World) -> None:
-        """Give back what a world holds over there."""
-        for reference in (world.interface, world.agent):
+    def forget(self, running: RunningTask) -> None:
+        """Release what a task holds in the Java process."""
+        for reference in (running.interface, running.agent):
             self.jvm.release(reference)
-        if self._acting is world:
+        if self._acting is running:
             self._acting = None
 
     def close(self) -> None:
         """End the process."""
         self.jvm.close()
 
-    def _let_go(self) -> None:
-        """Every load makes all thirty kinds of task anew, and only one is played.
+    def _respond(self, running: RunningTask, command: str) -> Response:
+        if command.strip().lower() in _FREE:
+            self._show_package(running)
+            return Response(self._server.step(command), *running.response[1:])
+        try:
+            answer = running.interface.step(command)
+        except JavaError as error:
+            return Response(str(error), -100, True)
+        text = answer.toString()  # (observation,score,completed) of a Scala tuple: one call for three
+        self.jvm.release(answer)
+        observation, score, completed = text[1:-1].rsplit(",", 2)
+        return Response(observation or NO_ANSWER, round(100 * float(score)), completed == "true")
 
-        Those of the first stay in place of each load's own, which Java would copy about: a fifth of its time.
+    def _reuse_task_maker(self) -> None:
+        """Put the first task maker back in place of the one that a load has made.
+
+        Every load makes all thirty kinds of task anew, and only one is played. Java would copy the new ones about,
+        a fifth of its time.
         """
-        getattr(self._server, "taskMaker_$eq")(self._maker)
+        getattr(self._server, "taskMaker_$eq")(self._task_maker)
 
-    @staticmethod
-    def _seen(world: World, seen: Seen) -> Seen:
-        world.seen = seen
-        return seen
-
-    def _taken(self, option: Any) -> Any:
+    def _unwrap(self, option: Any) -> Any:
+        """Return what a Scala option holds."""
         inside = option.get()
         self.jvm.release(option)
         return inside
 
-    def _enter(self, world: World) -> None:
-        if world is self._acting:
+    def _restore_shared(self, running: RunningTask) -> None:
+        """Make `running` the task that acts, with the process's shared state as it left it."""
+        if running is self._acting:
             return
-        self._leave()
-        assert world.shared is not None  # it was left, or it would be acting
-        state, count = world.shared
-        self._random.setSeed((state ^ _XOR) & _MASK)
-        getattr(self._ids, "count_$eq")(count)
-        self._acting = world
+        self._save_shared()
+        assert (
+            running.shared is not None
+        )  # saved when another task took over, or it would be the one that acts
+        self._random.setSeed((running.shared.random ^ _XOR) & _MASK)
+        getattr(self._ids, "count_$eq")(running.shared.object_count)
+        self._acting = running
 
-    def _leave(self) -> None:
+    def _save_shared(self) -> None:
+        """Save the process's shared state with the task that acts, before another one does."""
         if self._acting is not None:
-            self._acting.shared = (self._state.get(self._random), self._ids.count())
+            self._acting.shared = SharedState(self._random_state.get(self._random), self._ids.count())
             self._acting = None
 
-    def _show(self, world: World) -> None:
-        """Make `world` the one that the package's own interface speaks of."""
-        for name, value in (("agentInterface", world.interface), ("agent", world.agent)):
+    def _show_package(self, running: RunningTask) -> None:
+        """Make `running` the task that the package's own interface answers about."""
+        for name, value in (("agentInterface", running.interface), ("agent", running.agent)):
             option = self._some(value)
             getattr(self._server, f"{name}_$eq")(option)
             self.jvm.release(option)
 
 
-def _opened(of: Any, name: str) -> Any:
-    """A private field of a Java class, to be read and written."""
-    field = of.getDeclaredField(name)
+def _private_field(java_class: Any, name: str) -> Any:
+    """Return a private field of a Java class, to be read and written."""
+    field = java_class.getDeclaredField(name)
     field.setAccessible(True)
     return field

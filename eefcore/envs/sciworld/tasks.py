@@ -1,10 +1,11 @@
-"""What there is to do in ScienceWorld: thirty kinds of task in variations, and which of them is trained on.
+"""The tasks of ScienceWorld: thirty kinds in variations, the simulator's splits of them, and AgentGym's numbers.
 
-The simulator splits each kind's variations in the order of their numbers, 50 / 25 / 25, so that what is tested on
-has other substances, animals or rooms than what is trained on. These splits are kept: a panel is drawn from the
-simulator's own `dev` or `test`, never from another.
+The simulator splits each kind's variations in the order of their numbers, 50 / 25 / 25, so that test tasks have
+other substances, animals or rooms than training tasks. These splits are kept: a panel is drawn from the simulator's
+own `dev` or `test`, never from another.
 
-    SCIWORLD    22 kinds: AgentTraj-L's (the demonstrations of EEF §4.1), AgentGym's less the one it has none of
+    SCIWORLD    22 kinds: those of AgentTraj-L (the demonstrations of EEF §4.1), which are AgentGym's but for the one
+                of which AgentTraj-L shows nothing
     MINI        12 kinds whose gold paths take at most about twenty actions
     AGENTGYM    23 kinds in the order of AgentGym's `data_idx`
 """
@@ -82,26 +83,26 @@ class Task(NamedTuple):
 
     @property
     def split(self) -> str:
-        """Where the simulator puts it: `train`, `dev` or `test`."""
+        """The split the simulator puts it in: `train`, `dev` or `test`."""
         quarter = VARIATIONS[self.kind] // 4
         return SPLITS[max(0, min(self.variation // quarter, 3) - 1)]
 
 
 def task_id(task: Task, version: str) -> str:
-    """A hash of what the task is: its kind, its variation, and the version of the simulator that makes a world of it."""
+    """Return a hash of a task's kind, its variation, and the version of the simulator that plays it."""
     return hashlib.sha256(f"scienceworld {version}\n{task.kind}\n{task.variation}".encode()).hexdigest()[:12]
 
 
-def every(kinds: Iterable[str]) -> list[Task]:
-    """All variations of some kinds, in the simulator's order."""
+def all_variations(kinds: Iterable[str]) -> list[Task]:
+    """Return all variations of some kinds, in the simulator's order."""
     return [Task(kind, variation) for kind in kinds for variation in range(VARIATIONS[kind])]
 
 
-def of_agentgym(data_idx: int) -> Task:
-    """The task that AgentGym (its server, its AgentTraj-L and AgentEval files) knows as `data_idx`.
+def agentgym_task(data_idx: int) -> Task:
+    """Return the task that AgentGym (its server, its AgentTraj-L and AgentEval files) numbers `data_idx`.
 
     Raises:
-        UnknownTask: AgentGym has none of that number.
+        UnknownTask: AgentGym has no task of that number.
     """
     first = 0
     for kind in AGENTGYM:
@@ -111,27 +112,29 @@ def of_agentgym(data_idx: int) -> Task:
     raise UnknownTask(f"AgentGym numbers its ScienceWorld tasks 0 to {first - 1}; got {data_idx}")
 
 
-def splits(kinds: Iterable[str], sizes: PanelSizes, *, version: str, seed: int) -> dict[str, tuple[str, ...]]:
-    """Task ids of `train`, `dev` and `test`.
+def split_tasks(
+    kinds: Iterable[str], sizes: PanelSizes, *, version: str, seed: int
+) -> dict[str, tuple[str, ...]]:
+    """Return the task ids of `train`, `dev` and `test`; a size of 0 takes all tasks of a split.
 
-    A panel smaller than all has as many tasks of each kind as can be, so that the kinds with hundreds of variations
-    do not fill it: kinds take turns, each in an order by the hash of seed and id.
+    Kinds take turns in a panel, so that those with hundreds of variations do not fill a small one. Within a kind, tasks
+    are ordered by the hash of seed and id.
 
     Raises:
         DataError: more tasks are asked for than a split has.
     """
     out = {}
     for split, size in zip(SPLITS, sizes, strict=True):
-        decks = [
-            _shuffled([task_id(t, version) for t in every([kind]) if t.split == split], seed)
+        by_kind = [
+            _shuffled([task_id(t, version) for t in all_variations([kind]) if t.split == split], seed)
             for kind in kinds
         ]
-        dealt = [i for i in chain.from_iterable(zip_longest(*decks)) if i is not None]
-        if size > len(dealt):
+        in_turns = [i for i in chain.from_iterable(zip_longest(*by_kind)) if i is not None]
+        if size > len(in_turns):
             raise DataError(
-                f"{size} {split} tasks are asked for; the simulator's {split} split holds {len(dealt)} of these kinds"
+                f"{size} {split} tasks are asked for; the simulator's {split} split holds {len(in_turns)} of these kinds"
             )
-        out[split] = tuple(dealt[: size or len(dealt)])
+        out[split] = tuple(in_turns[: size or len(in_turns)])
     return out
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore.envs.sciworld import SciWorldBenchmark
-from eefcore.envs.sciworld.env import command
-from eefcore.envs.sciworld.tasks import of_agentgym
+from eefcore.envs.sciworld.env import simulator_command
+from eefcore.envs.sciworld.tasks import agentgym_task
 from eefcore.errors import DataError, UnknownTask
 from eefcore.experts.foreign.formats import Episode, episodes
 from eefcore.experts.sciworld.scene import after, opening
@@ -105,7 +105,7 @@ def read(path: Path, benchmark: SciWorldBenchmark, *, repair: bool = True) -> Re
     repaired: Counter[str] = Counter()
     for episode in episodes(path, "agentgym").episodes:
         try:
-            task = benchmark.task_id_of(of_agentgym(_number(episode.id, path)))
+            task = benchmark.task_id_of(agentgym_task(_number(episode.id, path)))
         except UnknownTask:
             elsewhere += 1
             continue
@@ -160,11 +160,11 @@ def _played(
             break
         before = env.snapshot()
         seen = env.step(action)
-        there = after(now, command(action), seen.observation)
+        there = after(now, simulator_command(action), seen.observation)
         if there.refused and (mended := _mended(action, repairs)).names:
             env.restore(before)
             action, seen = mended.action, env.step(mended.action)
-            there = after(now, command(action), seen.observation)
+            there = after(now, simulator_command(action), seen.observation)
             repaired.update(mended.names)
         now, reward, done = there, seen.reward, seen.done
         refused |= now.refused

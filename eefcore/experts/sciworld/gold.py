@@ -18,9 +18,9 @@ import msgspec
 
 from eefcore.envs.sciworld.benchmark import SciWorldBenchmark
 from eefcore.envs.sciworld.jvm import simulator_version
-from eefcore.envs.sciworld.simulator import Seen
+from eefcore.envs.sciworld.simulator import Response
+from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 from eefcore.envs.sciworld.tasks import Task
-from eefcore.envs.sciworld.worlds import Memory, Place, Worlds
 from eefcore.experts.sciworld.scene import Scene, after, opening
 from eefcore.storage.disk import write_whole
 from eefcore.storage.hashing import default_cache
@@ -28,7 +28,7 @@ from eefcore.storage.hashing import default_cache
 FORM = 1
 """Raised when a change here changes what is kept on disk."""
 
-Look = Callable[[Sequence[str]], Seen]
+Look = Callable[[Sequence[str]], Response]
 """What is seen after these commands."""
 
 
@@ -53,23 +53,23 @@ class Golds(dict[str, Gold]):
         try:
             self[task_id] = msgspec.json.decode(file.read_bytes(), type=Gold)
         except (OSError, msgspec.DecodeError):
-            self[task_id] = gold(self._benchmark.worlds, self._benchmark.goal(task_id))
+            self[task_id] = gold(self._benchmark.simulators, self._benchmark.goal(task_id))
             write_whole(file, msgspec.json.encode(self[task_id]), sync=False)
         return self[task_id]
 
 
-def gold(worlds: Worlds, task: Task) -> Gold:
+def gold(simulators: SimulatorPool, task: Task) -> Gold:
     """The gold of a task, asked of the simulator.
 
     Raises:
         SimulatorError: it can't be started, or has ended.
     """
-    memory = Memory()
+    memory = ResponseCache()
 
-    def look(commands: Sequence[str]) -> Seen:
-        return worlds.look(Place(task, tuple(commands)), memory)
+    def look(commands: Sequence[str]) -> Response:
+        return simulators.response(SimulatorState(task, tuple(commands)), memory)
 
-    told = worlds.gold(task)
+    told = simulators.gold(task)
     raw = _played(look, told)
     plain = _plain(look, raw)
     return plain if plain.won or not raw.won else raw
@@ -114,7 +114,7 @@ def _plain(look: Look, raw: Gold) -> Gold:
     return _gold(told, seen)
 
 
-def _gold(told: Sequence[str], seen: Sequence[Seen]) -> Gold:
+def _gold(told: Sequence[str], seen: Sequence[Response]) -> Gold:
     won = seen[-1].completed and seen[-1].score == 100
     return Gold(tuple(told), tuple(s.observation for s in seen), won)
 

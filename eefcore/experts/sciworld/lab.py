@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from eefcore.envs.sciworld import SciWorldBenchmark
-from eefcore.envs.sciworld.env import command
+from eefcore.envs.sciworld.env import simulator_command
 from eefcore.errors import DataError
 from eefcore.experts.allocation import Offer
 from eefcore.experts.players import hired
@@ -79,7 +79,9 @@ def show(benchmark: SciWorldBenchmark, tasks: Iterable[str], *, n: int, seed: in
 
 def rooms(solution: Trajectory) -> int:
     """How often a solution goes to another room."""
-    return sum(bool(nav(told)) and told.startswith("go ") for told in map(command, solution.actions))
+    return sum(
+        bool(nav(told)) and told.startswith("go ") for told in map(simulator_command, solution.actions)
+    )
 
 
 SCRIPTS = Scripts(

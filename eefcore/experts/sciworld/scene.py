@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from eefcore.envs.sciworld.env import command
+from eefcore.envs.sciworld.env import simulator_command
 from eefcore.types import History
 
 HOUSE: Mapping[str, tuple[str, ...]] = {
@@ -80,7 +80,7 @@ def scene(history: History) -> Scene:
     seen = [*(s.observation for s in history.steps), history.observation]
     now = opening(seen[0])
     for step, answer in zip(history.steps, seen[1:], strict=True):
-        now = after(now, command(step.action), answer)
+        now = after(now, simulator_command(step.action), answer)
     return now
 
 

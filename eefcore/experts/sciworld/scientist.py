@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from eefcore.envs.sciworld.env import command
+from eefcore.envs.sciworld.env import simulator_command
 from eefcore.experts.sciworld.scene import HOUSE, Scene, after, opening, way, words
 from eefcore.experts.sciworld.thoughts import AIDS, Plan, decided, nav, thought
 from eefcore.types import History, Mark
@@ -125,7 +125,7 @@ class Scientist:
         first, *answers = (*(s.observation for s in history.steps), history.observation)
         mind, now = _Mind(), opening(first)
         for step, answer in zip(history.steps, answers, strict=True):
-            told = command(step.action)
+            told = simulator_command(step.action)
             decision = self._decide(history.task_id, plan, mind, now)
             own = decision is not None and decision.told == told
             mind = decision.mind if own and decision else _aligned(plan, mind, told)
