@@ -5,10 +5,10 @@ import json
 import pytest
 from helpers.webshop_stand_in import TOWEL, interface, webshop
 
-from eefcore.envs.webshop.env import Memory
-from eefcore.envs.webshop.interfaces.agentlite import INCORRECT_FORMAT, NO_SEARCH, WRONG_ACTION, parsed
-from eefcore.envs.webshop.interfaces.agentlite_pages import received
-from eefcore.envs.webshop.interfaces.session import Session
+from eefcore.envs.webshop.env import StepCache
+from eefcore.envs.webshop.interfaces.agentlite import INCORRECT_FORMAT, NO_SEARCH, WRONG_ACTION, parse_action
+from eefcore.envs.webshop.interfaces.agentlite_pages import server_keywords
+from eefcore.envs.webshop.interfaces.session import ShopSession
 from eefcore.testing import EnvironmentContract
 from eefcore.types import History, State, Step
 
@@ -231,7 +231,7 @@ def test_attributes_are_behind_a_button_that_is_not_shown():
 @pytest.mark.parametrize("query", ["a/b", "", ".", "..", "[red", "[]", "[1]", "<c>"])
 def test_queries_that_the_url_loses_show_an_empty_page(query):
     assert page(search(query)) == "WEB PAGE: {}"
-    assert received(query) is None
+    assert server_keywords(query) is None
 
 
 @pytest.mark.parametrize(
@@ -245,12 +245,12 @@ def test_queries_that_the_url_loses_show_an_empty_page(query):
     ],
 )
 def test_a_query_is_one_keyword_unless_it_is_a_list(query, keywords):
-    assert received(query) == keywords
+    assert server_keywords(query) == keywords
 
 
 def test_the_site_itself_knows_reset_and_explains_its_format():
     shown = interface("agentlite")
-    there = Session("results", query="x", number=1)
+    there = ShopSession("results", query="x", number=1)
     assert (
         shown.command(TOWEL, there, "reset[]").observation == "WEB PAGE: {Let us begin shopping \n[Search]}"
     )
@@ -288,7 +288,7 @@ def test_the_site_itself_knows_reset_and_explains_its_format():
     ],
 )
 def test_parsing(text, name, argument):
-    assert parsed(text) == (name, argument)
+    assert parse_action(text) == (name, argument)
 
 
 def test_what_can_not_be_parsed_is_answered_and_changes_nothing():
@@ -376,7 +376,7 @@ def test_what_is_clickable_where():
     shown = interface("text")
 
     def here(*actions):
-        session = Session()
+        session = ShopSession()
         for action in actions:
             session = shown.act(TOWEL, session, action).session
         return list(shown.pages.clickables(session))
@@ -410,7 +410,7 @@ def test_the_receipt_tells_what_was_bought():
     assert f"Your score (min 0.0, max 1.0) [SEP] {shown.reward} [SEP]" in shown.observation
 
 
-# Skills, limits, memory
+# Skills, limits, cache
 
 
 @pytest.mark.parametrize(
@@ -429,15 +429,15 @@ def test_skills_find_their_actions_and_no_other(shown, switches, next_action, ba
     assert [*skills["Next"](history)] == [0] and [*skills["Back"](history)] == [1]
 
 
-def test_memory_is_bounded_and_forgets_the_oldest():
-    memory = Memory(size=2)
-    env = webshop(interface("text"), memory)
+def test_cache_is_bounded_and_forgets_the_oldest():
+    cache = StepCache(size=2)
+    env = webshop(interface("text"), cache)
     env.reset(TOWEL.id)
     states = []
     for action in ("search[tea]", "click[next >]", "click[next >]"):
         env.step(action)
         states.append(env.snapshot())
-    assert [memory.recall(state) is None for state in states] == [True, False, False]
+    assert [cache.get(state) is None for state in states] == [True, False, False]
     assert env.restore(states[0]) == page("search[tea]", shown="text")
 
 

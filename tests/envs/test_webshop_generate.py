@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eefcore.envs.webshop import Sizes, WebShopBenchmark
+from eefcore.envs.webshop import HeldOutSizes, WebShopBenchmark
 from eefcore.envs.webshop.generate import FILES, SHARES, write_catalogue
 from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
 from eefcore.errors import DataError
@@ -30,7 +30,7 @@ def made(tmp_path_factory):
     def make(*, tasks=8, seed=0, products=None, shares=None):
         folder = tmp_path_factory.mktemp("made")
         write_catalogue(folder, products=products or 10 * tasks, tasks=tasks, seed=seed, shares=shares)
-        return WebShopBenchmark.load(folder, cache=folder / "cache", sizes=Sizes(0, 0), seed=seed)
+        return WebShopBenchmark.load(folder, cache=folder / "cache", sizes=HeldOutSizes(0, 0), seed=seed)
 
     return make
 
@@ -104,7 +104,7 @@ def test_no_other_product_wins_a_task(made):
     for task, goal in benchmark.goals.items():
         for other in set(found(benchmark, task)) - {goal.asin}:
             options = tuple(v for values in benchmark.shop.catalogue[other].options.values() for v in values)
-            assert benchmark.shop.worth(goal, other, options) < 1, (task, other)
+            assert benchmark.shop.reward(goal, other, options) < 1, (task, other)
 
 
 def test_shares(tmp_path):
@@ -147,7 +147,7 @@ def test_the_official_loader_reads_it(made):
         assert set(goal.options) <= {v for values in product.options.values() for v in values}
         assert goal.price_upper > product.price
         assert all(word in goal.instruction for word in (*goal.attributes, *goal.options, product.query))
-        assert benchmark.shop.worth(goal, goal.asin, goal.options) == 1
+        assert benchmark.shop.reward(goal, goal.asin, goal.options) == 1
 
 
 def files(folder):

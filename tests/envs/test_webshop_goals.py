@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.envs.webshop.goals import NO_CAP, Goal, human_goals, price_cap, shuffled, synthetic_goals
-from eefcore.envs.webshop.splits import Sizes, by_content, check, digest, from_file, usual
+from eefcore.envs.webshop.splits import (
+    HeldOutSizes,
+    check_splits,
+    default_sizes,
+    read_splits,
+    split_by_content,
+    splits_digest,
+)
 from eefcore.errors import DataError, LeakageError
 
 HUMAN = {
@@ -195,22 +202,26 @@ GOALS = by_id(some_goal(i) for i in range(50))
 
 
 def test_splits_have_their_sizes_and_hold_every_goal_once():
-    splits = by_content(GOALS, Sizes(test=10, dev=5), seed=1)
+    splits = split_by_content(GOALS, HeldOutSizes(test=10, dev=5), seed=1)
     assert {name: len(ids) for name, ids in splits.items()} == {"test": 10, "dev": 5, "train": 35}
     assert sorted(i for ids in splits.values() for i in ids) == sorted(GOALS)
-    check(splits, GOALS)
+    check_splits(splits, GOALS)
 
 
 def test_splits_depend_on_the_seed_and_not_on_the_order():
     backwards = dict(reversed(GOALS.items()))
-    assert by_content(GOALS, Sizes(10, 5), seed=1) == by_content(backwards, Sizes(10, 5), seed=1)
-    assert by_content(GOALS, Sizes(10, 5), seed=1) != by_content(GOALS, Sizes(10, 5), seed=2)
+    assert split_by_content(GOALS, HeldOutSizes(10, 5), seed=1) == split_by_content(
+        backwards, HeldOutSizes(10, 5), seed=1
+    )
+    assert split_by_content(GOALS, HeldOutSizes(10, 5), seed=1) != split_by_content(
+        GOALS, HeldOutSizes(10, 5), seed=2
+    )
 
 
 def test_goals_that_differ_in_their_price_alone_stay_together():
     texts = [f"towel {i // 2}, and price lower than {10 * (i % 2) + 20}.00 dollars" for i in range(40)]
     goals = by_id(some_goal(i, text) for i, text in enumerate(texts))
-    splits = by_content(goals, Sizes(10, 6), seed=0)
+    splits = split_by_content(goals, HeldOutSizes(10, 6), seed=0)
     where = {goals[i].instruction.split(",")[0]: set() for i in goals}
     for name, ids in splits.items():
         for i in ids:
@@ -225,9 +236,9 @@ def test_products_can_be_held_out():
     def products(splits, name):
         return {goals[i].asin for i in splits[name]}
 
-    mixed = by_content(goals, Sizes(10, 5), seed=0)
+    mixed = split_by_content(goals, HeldOutSizes(10, 5), seed=0)
     assert products(mixed, "test") & products(mixed, "train")
-    apart = by_content(goals, Sizes(10, 4), seed=0, hold_out_products=True)
+    apart = split_by_content(goals, HeldOutSizes(10, 4), seed=0, hold_out_products=True)
     assert not products(apart, "test") & (products(apart, "train") | products(apart, "dev"))
     assert {name: len(products(apart, name)) for name in apart} == {"test": 5, "dev": 2, "train": 3}
     assert {name: len(ids) for name, ids in apart.items()} == {"test": 10, "dev": 4, "train": 15}
@@ -237,27 +248,27 @@ def test_groups_chained_by_text_and_product_stay_together():
     goals = by_id(
         [some_goal(0, "a", "P"), some_goal(1, "b", "P"), some_goal(2, "b", "Q"), some_goal(3, "c", "R")]
     )
-    splits = by_content(goals, Sizes(test=2, dev=0), seed=0, hold_out_products=True)
+    splits = split_by_content(goals, HeldOutSizes(test=2, dev=0), seed=0, hold_out_products=True)
     tested = {goals[i].asin for i in splits["test"]}
     assert tested <= {"P", "Q"} and {goals[i].asin for i in splits["train"]} == {"R"}
 
 
 def test_too_many_goals_asked_for():
     with pytest.raises(DataError, match="40 test and 20 dev goals out of 50"):
-        by_content(GOALS, Sizes(40, 20), seed=0)
+        split_by_content(GOALS, HeldOutSizes(40, 20), seed=0)
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(12087, (250, 100)), (13, (3, 1)), (400, (100, 50)), (0, (0, 0))])
 def test_usual_sizes(n, sizes):
-    assert usual(n) == sizes
+    assert default_sizes(n) == sizes
 
 
 def test_splits_from_a_file(file):
     ids = list(GOALS)
     path = file({"train": ids[:3], "dev": ids[3:4], "test": ids[4:6]})
-    splits = from_file(path, GOALS)
+    splits = read_splits(path, GOALS)
     assert splits == {"train": (*ids[:3],), "dev": (ids[3],), "test": (*ids[4:6],)}
-    assert digest(splits) != digest({**splits, "dev": ()})
+    assert splits_digest(splits) != splits_digest({**splits, "dev": ()})
 
 
 IDS = list(GOALS)
@@ -271,7 +282,7 @@ IDS = list(GOALS)
         (
             {"train": ["nobody"], "dev": [], "test": []},
             DataError,
-            "1 of 1 train ids are of no goal here, 'nobody'",
+            "1 of 1 train ids belong to no goal here, 'nobody'",
         ),
         ({"train": [], "test": []}, DataError, "has train, test, expected train, dev, test"),
         ("{", DataError, "truncated"),
@@ -279,12 +290,12 @@ IDS = list(GOALS)
 )
 def test_a_splits_file_that_can_not_be_used(file, content, error, message):
     with pytest.raises(error, match=message):
-        from_file(file(content), GOALS)
+        read_splits(file(content), GOALS)
 
 
 def test_the_same_text_in_two_splits_leaks():
     goals = by_id([some_goal(0, "same"), some_goal(1, "same")])
     one, other = goals
     with pytest.raises(LeakageError, match="'same' is in train and in test"):
-        check({"train": (one,), "dev": (), "test": (other,)}, goals)
-    check({"train": (one, other), "dev": (), "test": ()}, goals)
+        check_splits({"train": (one,), "dev": (), "test": (other,)}, goals)
+    check_splits({"train": (one, other), "dev": (), "test": ()}, goals)

@@ -27,8 +27,8 @@ from eefcore.envs.webshop.colours import normalize_color
 from eefcore.envs.webshop.goals import Goal, synthetic_goals
 from eefcore.envs.webshop.interfaces.official import OfficialText
 from eefcore.envs.webshop.interfaces.official_pages import OfficialPages
-from eefcore.envs.webshop.interfaces.session import END, ITEM, RESULTS, START, SUB, Session
-from eefcore.envs.webshop.nouns import Letters, NounTagger, Spacy
+from eefcore.envs.webshop.interfaces.session import END, ITEM, RESULTS, START, SUB, ShopSession
+from eefcore.envs.webshop.nouns import LetterTagger, NounTagger, SpacyTagger
 from eefcore.envs.webshop.reward import (
     compose_r_type,
     compose_reward,
@@ -67,7 +67,7 @@ def test_official(case):
     got, expected = HANDLERS[case["function"]](case["input"], case["expected"]), case["expected"]
     if case.get("compare") == "rstrip":
         got, expected = got.rstrip(), expected.rstrip()
-    loosely = case.get("needs") == "noun_tagger" and isinstance(tagger(), Letters)
+    loosely = case.get("needs") == "noun_tagger" and isinstance(tagger(), LetterTagger)
     assert alike(got, expected, case["tol"], loosely), f"got {got!r}, expected {expected!r}"
 
 
@@ -100,7 +100,7 @@ def alike(got, expected, tol, loosely, key="title_score"):
 def shop() -> Shop:
     if not any(DATA.glob("items_shuffle*.json")):
         pytest.skip(f"no WebShop data in {DATA}; set EEF_WEBSHOP_DATA")
-    return Shop(Catalogue.load(DATA), Letters())
+    return Shop(Catalogue.load(DATA), LetterTagger())
 
 
 @cache
@@ -113,10 +113,10 @@ def goals() -> list[Goal]:
 def tagger() -> NounTagger:
     for model in ("en_core_web_lg", "en_core_web_sm"):
         try:
-            return Spacy(model)
+            return SpacyTagger(model)
         except DataError:
             continue
-    return Letters()
+    return LetterTagger()
 
 
 def product(given) -> Product:
@@ -242,7 +242,7 @@ PAGES = {
 }
 
 
-def where(given, expected: str) -> Session:
+def where(given, expected: str) -> ShopSession:
     """The session whose page a case shows."""
     if "page" in given:
         name = str(given["page"]).lower().removesuffix("_page")
@@ -251,7 +251,7 @@ def where(given, expected: str) -> Session:
         page = RESULTS if page == START and "query" in given else page
         sub_page = str(given.get("sub_page") or given.get("subpage") or name)
         return at(page, given, expected, sub_page)
-    session, interface, wanted = Session(), OfficialText(shop(), rich=True), goal({})
+    session, interface, wanted = ShopSession(), OfficialText(shop(), rich=True), goal({})
     *before, last = given.get("actions") or [given["action"]]
     for action in before:
         session = interface.act(wanted, session, action).session
@@ -270,22 +270,22 @@ def where(given, expected: str) -> Session:
     return at(ITEM, given, expected)
 
 
-def at(page: str, given, expected: str, sub_page: str = "") -> Session:
+def at(page: str, given, expected: str, sub_page: str = "") -> ShopSession:
     """A session on a page of that kind, filled from the case and from what its page shows."""
     options = given.get("options")
     if page == END and options is None and expected:
         options = json.loads(re.search(r"options\s+(?:\[SEP\] )?(\{.*?\})", expected)[1])
     clicked = re.findall(r"\[clicked button\] (.*?) \[clicked button_\]", expected)
     if expected == "":
-        return Session(page)
+        return ShopSession(page)
     if page in (START, RESULTS):
         number = given.get("page_number") or int((re.findall(r"Page (-?\d+) \(", expected) or [1])[0])
-        return Session(page, given.get("query", ""), number, visited=frozenset(clicked))
+        return ShopSession(page, given.get("query", ""), number, visited=frozenset(clicked))
     asin = str(given.get("asin") or asin_in(given, expected, sub_page)).upper()
     if options is None:
         values = shop().catalogue[asin].options
         options = {name: v for name in values for v in values[name] if v in clicked}
-    return Session(
+    return ShopSession(
         page,
         given.get("query", ""),
         asin=asin,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.envs.webshop.colours import COLOURS, normalize_color
-from eefcore.envs.webshop.nouns import Letters, tagger_named
+from eefcore.envs.webshop.nouns import LetterTagger, load_tagger
 from eefcore.envs.webshop.reward import (
     compose_r_type,
     compose_reward,
@@ -20,7 +20,7 @@ from eefcore.envs.webshop.reward import (
 from eefcore.envs.webshop.shop import Shop
 from eefcore.errors import DataError
 
-NOUNS = Letters()
+NOUNS = LetterTagger()
 
 
 def test_there_are_102_colours_in_the_official_order():
@@ -168,17 +168,17 @@ def test_more_options_never_make_it_worse(chosen, asked):
 
 def test_a_shop_scores_each_purchase_once():
     shop = Shop(StandIn(), NOUNS)
-    assert shop.worth(TOWEL, "B000000001", ("red", "large")) == 1.0
-    shop.worth(TOWEL, "B000000001", ("red", "large"))
-    assert shop.worth.cache_info().hits == 1
+    assert shop.reward(TOWEL, "B000000001", ("red", "large")) == 1.0
+    shop.reward(TOWEL, "B000000001", ("red", "large"))
+    assert shop.reward.cache_info().hits == 1
 
 
 def test_a_filter_lists_without_searching():
     shop = Shop(StandIn(), NOUNS)
-    assert shop.found(("<c>", "lights", "x")) == ("B000000009",)
-    assert shop.found(("<q>", "bath", "towels"))[-1] == "B000000008"
-    assert shop.found(("<a>", "quick", "drying")) == ("B000000001",)
-    assert len(shop.found(("<r>",))) == len(PRODUCTS)
+    assert shop.search(("<c>", "lights", "x")) == ("B000000009",)
+    assert shop.search(("<q>", "bath", "towels"))[-1] == "B000000008"
+    assert shop.search(("<a>", "quick", "drying")) == ("B000000001",)
+    assert len(shop.search(("<r>",))) == len(PRODUCTS)
 
 
 def test_nouns():
@@ -191,9 +191,9 @@ def test_nouns():
         "n",
         "x",
     ]
-    assert tagger_named("letters").name == "letters"
+    assert load_tagger("letters").name == "letters"
 
 
 def test_a_missing_tagger_says_how_to_get_it():
     with pytest.raises(DataError, match=r"no_such_model.*pip install"):
-        tagger_named("no_such_model")
+        load_tagger("no_such_model")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from eefcore.envs.webshop.catalogue.product import Product
-from eefcore.envs.webshop.env import Interface, Memory, WebShop
+from eefcore.envs.webshop.env import Interface, StepCache, WebShop
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.envs.webshop.interfaces.official import OfficialText
-from eefcore.envs.webshop.nouns import Letters
+from eefcore.envs.webshop.nouns import LetterTagger
 from eefcore.envs.webshop.shop import Shop
 
 
@@ -98,12 +98,12 @@ def interface(
     name: str, *, arrows: bool = True, item_lines: bool = True, catalogue: StandIn | None = None
 ) -> Interface:
     """An interface onto a shop of its own."""
-    shop = Shop(catalogue or StandIn(), Letters())
+    shop = Shop(catalogue or StandIn(), LetterTagger())
     if name == "agentlite":
         return AgentLite(shop, arrows=arrows, item_lines=item_lines)
     return OfficialText(shop, rich=name == "text_rich")
 
 
-def webshop(shown: Interface, memory: Memory | None = None) -> WebShop:
+def webshop(shown: Interface, cache: StepCache | None = None) -> WebShop:
     """An environment with one task, `TOWEL`."""
-    return WebShop({TOWEL.id: TOWEL}, shown, memory or Memory())
+    return WebShop({TOWEL.id: TOWEL}, shown, cache or StepCache())

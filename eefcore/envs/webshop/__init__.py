@@ -1,13 +1,7 @@
-"""WebShop, without Java: the official data, search, goals and reward, through three interfaces.
+"""WebShop without Java: the official data, search, goals and reward, through three interfaces; and generated shops.
 
-catalogue, search …   products, and a search equal to Lucene's
-goals, splits         what users ask for; which goals are tested on
-reward, nouns         what a purchase is worth
-pages, session, shop  what the site holds
-agentlite             how it is shown to the papers' agents
-official              `text` and `text_rich`
-env, benchmark        both protocols of `eefcore.protocols`
-generate              catalogues of any size in the official format
+A `WebShopBenchmark` makes tasks and environments of a folder of official files. `catalogue/` holds the products,
+`lucene/` a search equal to Lucene's, `interfaces/` how AgentLite and the official text environment show the shop.
 """
 
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
@@ -15,6 +9,6 @@ from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.envs.webshop.env import WebShop
 from eefcore.envs.webshop.goals import Goal
-from eefcore.envs.webshop.splits import Sizes
+from eefcore.envs.webshop.splits import HeldOutSizes
 
-__all__ = ["Catalogue", "Goal", "Product", "Sizes", "WebShop", "WebShopBenchmark"]
+__all__ = ["Catalogue", "Goal", "HeldOutSizes", "Product", "WebShop", "WebShopBenchmark"]

@@ -1,4 +1,4 @@
-"""WebShop as an `eefcore.protocols.Benchmark`: a folder of data made into tasks and environments."""
+"""Tasks and environments of a folder of WebShop data: an `eefcore.protocols.Benchmark`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 from eefcore import __version__
-from eefcore.envs.webshop import splits as splitting
 from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.loading import only_file
-from eefcore.envs.webshop.env import Interface, Memory, WebShop
+from eefcore.envs.webshop.env import Interface, StepCache, WebShop
 from eefcore.envs.webshop.goals import Goal, human_goals, synthetic_goals
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.envs.webshop.interfaces.official import OfficialText
-from eefcore.envs.webshop.nouns import tagger_named
+from eefcore.envs.webshop.nouns import load_tagger
 from eefcore.envs.webshop.shop import Shop
-from eefcore.envs.webshop.splits import Sizes, Splits
+from eefcore.envs.webshop.splits import (
+    HeldOutSizes,
+    Splits,
+    default_sizes,
+    read_splits,
+    split_by_content,
+    splits_digest,
+)
 from eefcore.errors import DataError, ParamsError, UnknownTask
 from eefcore.types import Card
 
@@ -33,8 +39,8 @@ class WebShopBenchmark:
 
     Attributes:
         folder: the data files.
-        shop: what is sold, and what a purchase is worth.
-        interface: how it is shown.
+        shop: the catalogue, its search, and the reward of a purchase.
+        interface: how the shop is shown.
         goals: by task id, in the official order. Goals of equal content are one task.
         splits: task ids of `train`, `dev` and `test`.
     """
@@ -46,13 +52,13 @@ class WebShopBenchmark:
         interface: Interface,
         goals: list[Goal],
         splits: Splits,
-        facts: Mapping[str, str | int | bool],
+        facts: Mapping[str, str | int | float | bool],
     ) -> None:
         self.folder, self.shop, self.interface = folder, shop, interface
         self.goals = {goal.id: goal for goal in goals}
         self.splits = splits
         self.skills, self.max_turns = interface.skills, interface.max_turns
-        self._memory = Memory()
+        self._cache = StepCache()
         self._facts = dict(facts)
 
     @classmethod
@@ -66,58 +72,59 @@ class WebShopBenchmark:
         item_lines: bool = True,
         tagger: str = "letters",
         seed: int = 233,
-        sizes: Sizes | None = None,
+        sizes: HeldOutSizes | None = None,
         splits_file: Path | None = None,
         hold_out_products: bool = False,
         cache: Path | None = None,
     ) -> WebShopBenchmark:
-        """The benchmark of the official data files in `folder`.
+        """Load the benchmark of the official data files in `folder`.
 
-        Splits come from `splits_file`, else are made by content in the given `sizes`, else come from
-        `splits.json` in the folder, else are made in the usual sizes.
+        Splits come from `splits_file`; or are made by content in the given `sizes`; or come from `splits.json` in
+        the folder; or are made by content in the default sizes.
 
         Args:
             folder: holds `items_shuffle*.json`, `items_ins_v2*.json` and, for human goals,
-            `items_human_ins*.json`. interface: one of `INTERFACES`.
+                `items_human_ins*.json`.
+            interface: one of `INTERFACES`.
             goals: `human` or `synthetic`.
-            arrows: see `AgentLite`; of no effect on the others, like the next.
+            arrows: see `AgentLite`; other interfaces ignore it, and the next one.
             item_lines: see `AgentLite`.
             tagger: `letters` or the name of a spaCy model.
             seed: of prices, price caps and splits by content.
             sizes: of the splits.
             splits_file: `{"train": [ids], "dev": [ids], "test": [ids]}`.
-            hold_out_products: of splits by content: no product of a test goal is a training goal's.
-            cache: where the catalogue keeps its built form; `eefcore.storage.hashing.default_cache()` by default.
+            hold_out_products: for splits by content: no product of a test goal is a training goal's.
+            cache: where the built catalogue is kept; `eefcore.storage.hashing.default_cache()` by default.
 
         Raises:
-            DataError: a file is missing, torn, or not of this catalogue.
+            DataError: a file is missing, torn, or belongs to another catalogue.
             LeakageError: a goal is in two splits.
             ParamsError: an unknown interface or kind of goals.
         """
         if goals not in GOALS:
             raise ParamsError(f"goals {goals!r}; choose one of {', '.join(GOALS)}")
         catalogue = Catalogue.load(folder, cache=cache, price_seed=seed)
-        shop = Shop(catalogue, tagger_named(tagger))
-        shown = interface_named(interface, shop, arrows=arrows, item_lines=item_lines)
-        pattern, made = GOALS[goals]
-        wanted = made(catalogue, only_file(folder, pattern), seed=seed)
-        by_id = {goal.id: goal for goal in wanted}
+        shop = Shop(catalogue, load_tagger(tagger))
+        shown = make_interface(interface, shop, arrows=arrows, item_lines=item_lines)
+        pattern, read_goals = GOALS[goals]
+        all_goals = read_goals(catalogue, only_file(folder, pattern), seed=seed)
+        by_id = {goal.id: goal for goal in all_goals}
         if not by_id:
             raise DataError(f"{folder}: not one {goals} goal is about its {len(catalogue)} products")
         file = splits_file or (folder / "splits.json" if sizes is None else None)
         if file is not None and (splits_file is not None or file.exists()):
-            splits = splitting.from_file(file, by_id)
+            splits = read_splits(file, by_id)
         else:
-            splits = splitting.by_content(
-                by_id, sizes or splitting.usual(len(by_id)), seed=seed, hold_out_products=hold_out_products
+            splits = split_by_content(
+                by_id, sizes or default_sizes(len(by_id)), seed=seed, hold_out_products=hold_out_products
             )
-        facts: dict[str, str | int | bool] = {
+        facts: dict[str, str | int | float | bool] = {
             "products": len(catalogue),
             "catalogue": catalogue.hash,
             "goals": goals,
             "n_goals": len(by_id),
             "goals_hash": hashlib.sha256("\n".join(sorted(by_id)).encode()).hexdigest()[:8],
-            "splits": splitting.digest(splits),
+            "splits": splits_digest(splits),
             "price_seed": seed,
             "tagger": shop.nouns.name,
             "interface": interface,
@@ -126,7 +133,7 @@ class WebShopBenchmark:
         }
         if interface == AgentLite.name:
             facts |= {"arrows": arrows, "item_lines": item_lines}
-        return cls(folder, shop, shown, wanted, splits, facts)
+        return cls(folder, shop, shown, all_goals, splits, facts)
 
     @property
     def card(self) -> Card:
@@ -134,15 +141,15 @@ class WebShopBenchmark:
         return Card("webshop", self._facts)
 
     def make(self) -> WebShop:
-        """An environment; all of a benchmark share one shop and one memory of states."""
-        return WebShop(self.goals, self.interface, self._memory)
+        """Make an environment; all of a benchmark share one shop and one cache of states."""
+        return WebShop(self.goals, self.interface, self._cache)
 
     def irreversible(self, action: str) -> bool:
-        """Whether `action` can't be undone outside a simulation: it buys."""
+        """Whether `action` buys, which can't be undone outside a simulation."""
         return self.interface.irreversible(action)
 
     def tasks(self, split: str) -> tuple[str, ...]:
-        """Task ids of `train`, `dev` or `test`, in the order of the file, or of their hashes.
+        """Return the task ids of `train`, `dev` or `test`, in the order of the file, or of their hashes.
 
         Raises:
             ParamsError: there is no such split.
@@ -152,7 +159,7 @@ class WebShopBenchmark:
         return self.splits[split]
 
     def goal(self, task_id: str) -> Goal:
-        """What the task asks for, as the reward reads it. For experts and analysis; no method may see it.
+        """Return what the task asks for, as the reward reads it. For experts and analysis; no method may see it.
 
         Raises:
             UnknownTask: no goal has that id.
@@ -163,12 +170,16 @@ class WebShopBenchmark:
             raise UnknownTask(f"no task {task_id!r} among {len(self.goals)} WebShop goals") from None
 
     def instruction(self, task_id: str) -> str:
-        """What the user asks for, in words, the price clause included."""
+        """Return what the user asks for, in words, the price clause included."""
         return self.goal(task_id).instruction
 
 
-def interface_named(name: str, shop: Shop, *, arrows: bool, item_lines: bool) -> Interface:
-    """One of `INTERFACES` onto `shop`."""
+def make_interface(name: str, shop: Shop, *, arrows: bool, item_lines: bool) -> Interface:
+    """Make one of `INTERFACES` onto `shop`.
+
+    Raises:
+        ParamsError: an unknown interface.
+    """
     if name not in INTERFACES:
         raise ParamsError(f"interface {name!r}; choose one of {', '.join(INTERFACES)}")
     if name == AgentLite.name:

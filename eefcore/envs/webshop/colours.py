@@ -1,4 +1,4 @@
-"""The colours the official reward knows by name (engine/normalize.py of princeton-nlp/WebShop)."""
+"""The colours that the official reward knows by name (engine/normalize.py of princeton-nlp/WebShop)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _COLOURS = """
 """
 
 COLOURS = tuple(_COLOURS.split())
-"""102 words, in the order in which they are looked for."""
+"""102 words, in the order in which they are tried."""
 
 
 def normalize_color(option: str | tuple[str, str]) -> str | tuple[str, str]:
-    """The first colour word, in list order, that is part of the option; else the option itself.
+    """Return the first colour word, in list order, that is part of the option; else the option itself.
 
-    "part of" is Python's `in`: within a text it is a substring (`red` is in `shredded`), within the (name,
+    "Part of" is Python's `in`: within a text it is a substring (`red` is in `shredded`), within the (name,
     value) pair of a synthetic goal it is equality with one of the two, as in the official engine.
     """
     return next((colour for colour in COLOURS if colour in option), option)

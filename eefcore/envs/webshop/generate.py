@@ -1,14 +1,14 @@
-"""Generated shops in the official file format, at any size, in which navigation is needed for a known share of tasks.
+"""Generate shops in the official file format, of any size, in which a known share of tasks needs navigation.
 
-    task kind    what solves it
-    direct       the right product is on page one, and what looks right is right
-    next         the right product is on page two: Next once
-    far          on page three: Next twice
-    back         a product before the right one looks right until its options are seen: Back once
-    back_next    such a product on page one, the right one on page two: Back and Next
+    kind of task    what solves it
+    direct          the right product is on page one, and no other looks right
+    next            the right product is on page two: Next once
+    far             the right product is on page three: Next twice
+    back            a product before the right one looks right until its options are seen: Back once
+    back_next       such a product on page one, the right one on page two: Back and Next
 
-Each task owns a family of products that match its query in full; they are ranked among themselves by the
-length of their documents, which BM25 prefers short. All other products match fewer of its words.
+Each task has a family of products that match its query in full. BM25 ranks them by the length of their documents,
+the shortest first. All other products match fewer words of the query.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from itertools import combinations
 from math import gcd
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -38,16 +38,19 @@ from eefcore.envs.webshop.words import (
     KINDS,
     OPTION_VALUES,
     SYLLABLES,
-    Kind,
+    ProductKind,
     asin,
 )
 from eefcore.errors import DataError
 from eefcore.storage.hashing import default_cache
 
 SHARES = {"direct": 0.42, "next": 0.22, "far": 0.08, "back": 0.18, "back_next": 0.10}
-"""How often each kind of task is drawn."""
+"""The probability of each kind of task."""
 
 FILES = ("items_shuffle.json", "items_ins_v2.json", "items_human_ins.json", "tasks.json")
+
+_Json = dict[str, Any]
+"""A JSON object of the official files."""
 
 _PHRASES = (
     "i am looking for a {a} {b} {noun}{options}",
@@ -57,18 +60,18 @@ _PHRASES = (
 )
 
 
-class Written(NamedTuple):
-    """What was generated: how many products and tasks, and how many tasks of each kind."""
+class ShopSummary(NamedTuple):
+    """The size of a generated shop: products, tasks, and tasks of each kind."""
 
     products: int
     tasks: int
     kinds: dict[str, int]
 
 
-class _Wish(NamedTuple):
-    """What one task asks for: the kind of product, two attributes, options, and roughly what it costs."""
+class _Request(NamedTuple):
+    """What one task asks for: the kind of product, two attributes, options, and an approximate price."""
 
-    kind: Kind
+    kind: ProductKind
     attributes: tuple[str, str]
     options: dict[str, str]
     price: float
@@ -76,15 +79,18 @@ class _Wish(NamedTuple):
 
 def write_catalogue(
     folder: Path, *, products: int, tasks: int, seed: int = 0, shares: dict[str, float] | None = None
-) -> Written:
+) -> ShopSummary:
     """Write `items_shuffle.json`, `items_ins_v2.json`, `items_human_ins.json` and `tasks.json` into `folder`.
 
-    The first three are the official format, one instruction per task. `tasks.json` says for each target
-    product what kind of task it is: for analysis; nothing in the package plays by it.
+    The first three are in the official format, with one instruction per task. `tasks.json` maps each target product to
+    its kind of task, for analysis; no environment and no method reads it.
 
     Args:
-        products: at least 10 per task; what is over is background, which matches no query in full.
+        products: at least 10 per task; the others are background products, which match no query in full.
         shares: probabilities of the kinds, `SHARES` by default.
+
+    Raises:
+        DataError: too many tasks or products for the vocabulary, or too few products for the tasks.
     """
     shares = shares or SHARES
     room = len(KINDS) * len(ATTRIBUTES) * (len(ATTRIBUTES) - 1) // 2
@@ -97,22 +103,22 @@ def write_catalogue(
     if products > len(SYLLABLES) ** 2 // 4:
         raise DataError(f"{products} products: there are ids for {len(SYLLABLES) ** 2 // 4}; ask for fewer")
     rng = random.Random(f"webshop {seed}")
-    wishes = _wishes(rng, tasks)
+    requests = _requests(rng, tasks)
     kinds = rng.choices(list(shares), list(shares.values()), k=tasks)
     ids = _shuffled_ids(rng, products)
 
-    rows: list[dict] = []
-    attributes: dict[str, dict] = {}
-    human: dict[str, list[dict]] = {}
+    rows: list[_Json] = []
+    attributes: dict[str, _Json] = {}
+    human: dict[str, list[_Json]] = {}
     labels: dict[str, str] = {}
-    for wish, kind in zip(wishes, kinds, strict=True):
-        for place, role in enumerate(_line_up(rng, kind)):
-            product, id = _product(rng, wish, role, place), next(ids)
+    for request, kind in zip(requests, kinds, strict=True):
+        for rank, role in enumerate(_family_roles(rng, kind)):
+            product, id = _product(rng, request, role, rank), next(ids)
             rows.append({"asin": id, **product.row})
             attributes[id] = {"attributes": list(product.attributes)}
             if role == "target":
                 labels[id] = kind
-                human[id] = [_instruction(rng, id, wish)]
+                human[id] = [_instruction(rng, id, request)]
     folder.mkdir(parents=True, exist_ok=True)
     rng.shuffle(rows)
     count = len(rows)
@@ -127,7 +133,7 @@ def write_catalogue(
         ins.write(b"\n}\n")
     (folder / FILES[2]).write_bytes(msgspec.json.format(msgspec.json.encode(human), indent=1))
     (folder / FILES[3]).write_bytes(msgspec.json.format(msgspec.json.encode(labels), indent=1))
-    return Written(count, tasks, {k: kinds.count(k) for k in shares})
+    return ShopSummary(count, tasks, {k: kinds.count(k) for k in shares})
 
 
 def generated_shop(tasks: int, seed: int) -> Path:
@@ -160,23 +166,23 @@ def _is_docstring(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _wishes(rng: random.Random, tasks: int) -> list[_Wish]:
-    """Tasks that share no (kind, attribute pair), so that no family matches another's query in full."""
+def _requests(rng: random.Random, tasks: int) -> list[_Request]:
+    """Draw requests of which no two have kind and attributes in common, so that no family matches another's query in full."""
     room = [(kind, pair) for kind in KINDS for pair in combinations(ATTRIBUTES, 2)]
     out = []
     for kind, pair in rng.sample(room, tasks):
         a, b = rng.sample(pair, 2)
         wanted = sorted(rng.sample(kind.options, rng.choice((1, 1, 2))), key=kind.options.index)
         options = {name: rng.choice(OPTION_VALUES[name]) for name in wanted}
-        out.append(_Wish(kind, (a, b), options, rng.randint(11, 55) + rng.choice((0.0, 0.5))))
+        out.append(_Request(kind, (a, b), options, rng.randint(11, 55) + rng.choice((0.0, 0.5))))
     return out
 
 
-def _line_up(rng: random.Random, kind: str) -> list[str]:
-    """The roles of a family in the order that search will show them.
+def _family_roles(rng: random.Random, kind: str) -> list[str]:
+    """Draw the roles of a family's products, in the order in which a search shows them.
 
-    `dear` costs too much; `other` says in its title that it is of another colour, size, …; `trap` is one too,
-    and only its options say so. None can win, and all match the query in full.
+    `dear` costs too much; `other` has another colour, size, … and says so in its title; `trap` has one too,
+    and only its options show it. None of them can win, and all match the query in full.
     """
 
     def misfits(n: int) -> list[str]:
@@ -199,32 +205,34 @@ def _line_up(rng: random.Random, kind: str) -> list[str]:
     return [*head, "target", *misfits(rng.randint(0, 2))]
 
 
-class _Made(NamedTuple):
-    row: dict
+class _Product(NamedTuple):
+    """A product of the official file, without its id, and its attributes, which stand in another file."""
+
+    row: _Json
     attributes: tuple[str, ...]
 
 
-def _product(rng: random.Random, wish: _Wish, role: str, place: int) -> _Made:
-    kind, attributes, price = wish.kind, wish.attributes, wish.price
+def _product(rng: random.Random, request: _Request, role: str, rank: int) -> _Product:
+    kind, attributes, price = request.kind, request.attributes, request.price
     if role == "dear":  # above every cap that can be drawn for the target's price
         price += rng.randint(45, 80)
     elif role != "target":
         price = max(9.0, price - rng.randint(0, 8))
-    options = {name: _values(rng, name, wish.options.get(name), lacking=False) for name in kind.options}
+    options = {name: _values(rng, name, request.options.get(name), lacking=False) for name in kind.options}
     title = [rng.choice(BRANDS), *rng.sample(attributes, 2), kind.noun]
     if role in ("other", "trap"):
-        name = rng.choice(list(wish.options))
-        options[name] = _values(rng, name, wish.options[name], lacking=True)
+        name = rng.choice(list(request.options))
+        options[name] = _values(rng, name, request.options[name], lacking=True)
         if role == "other":
             title.append(options.pop(name)[0])
-    # BM25 ranks a family by the length of its documents alone, so options that are short are made up for.
-    words = 14 + 2 * place - len(title) - sum(map(len, options.values())) - len(options)
+    # BM25 ranks a family by the length of its documents alone, so fillers make up for short options.
+    words = 14 + 2 * rank - len(title) - sum(map(len, options.values())) - len(options)
     description = " ".join(rng.sample(FILLERS, words))
-    return _Made(_row(kind, " ".join(title), description, price, options), attributes)
+    return _Product(_row(kind, " ".join(title), description, price, options), attributes)
 
 
 def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool) -> list[str]:
-    """Three or four values of an option; `wanted` is among them, or is what they lack."""
+    """Draw three or four values of an option, with `wanted` among them, or without it if it is to be lacking."""
     others = [v for v in OPTION_VALUES[name] if v != wanted]
     n = min(rng.choice((3, 4)), len(others))
     if wanted is None or lacking:
@@ -234,7 +242,9 @@ def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool)
     return values
 
 
-def _row(kind: Kind, title: str, description: str, price: float, options: dict[str, list[str]]) -> dict:
+def _row(
+    kind: ProductKind, title: str, description: str, price: float, options: dict[str, list[str]]
+) -> _Json:
     return {
         "name": title,
         "full_description": description,
@@ -256,7 +266,7 @@ def _row(kind: Kind, title: str, description: str, price: float, options: dict[s
     }
 
 
-def _background(rng: random.Random, ids: Iterator[str], n: int) -> Iterator[tuple[str, dict, list[str]]]:
+def _background(rng: random.Random, ids: Iterator[str], n: int) -> Iterator[tuple[str, _Json, list[str]]]:
     for _ in range(n):
         kind, asked, own = rng.choice(KINDS), rng.choice(ATTRIBUTES), rng.choice(BACKGROUND_ATTRIBUTES)
         title = f"{rng.choice(BRANDS)} {own} {asked} {kind.noun}"
@@ -266,25 +276,25 @@ def _background(rng: random.Random, ids: Iterator[str], n: int) -> Iterator[tupl
         yield next(ids), _row(kind, title, description, price, options), [own, asked]
 
 
-def _instruction(rng: random.Random, id: str, wish: _Wish) -> dict:
-    """One human-style instruction; the loader adds the price clause."""
-    options = "".join(f", {name} {value}" for name, value in wish.options.items())
-    a, b = wish.attributes
-    text = rng.choice(_PHRASES).format(a=a, b=b, noun=wish.kind.noun, options=options)
+def _instruction(rng: random.Random, id: str, request: _Request) -> _Json:
+    """Return an entry of the file of human instructions; the loader adds the price clause."""
+    options = "".join(f", {name} {value}" for name, value in request.options.items())
+    a, b = request.attributes
+    text = rng.choice(_PHRASES).format(a=a, b=b, noun=request.kind.noun, options=options)
     return {
         "asin": id,
         "instruction": text + ".",
-        "attributes": list(wish.attributes),
-        "options": [f"{name}: {value}" for name, value in wish.options.items()],
-        "instruction_attributes": list(wish.attributes),
-        "instruction_options": list(wish.options.values()),
+        "attributes": list(request.attributes),
+        "options": [f"{name}: {value}" for name, value in request.options.items()],
+        "instruction_attributes": list(request.attributes),
+        "instruction_options": list(request.options.values()),
         "assignment_id": f"A{id}",
         "worker_id": "generated",
     }
 
 
 def _shuffled_ids(rng: random.Random, n: int) -> Iterator[str]:
-    """Ids in a random order without a list of all of them: an affine walk over 0 … n-1."""
+    """Yield ids in a random order without a list of all of them: an affine walk over 0 … n-1."""
     step = rng.randrange(1, n) if n > 1 else 1
     while n > 1 and gcd(step, n) != 1:
         step = rng.randrange(1, n)
@@ -294,5 +304,5 @@ def _shuffled_ids(rng: random.Random, n: int) -> Iterator[str]:
         at = (at + step) % n
 
 
-def _pair(key: str, value: dict) -> bytes:
+def _pair(key: str, value: _Json) -> bytes:
     return msgspec.json.encode(key) + b": " + msgspec.json.encode(value)

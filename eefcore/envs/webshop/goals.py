@@ -1,10 +1,10 @@
-"""The goals of WebShop: who wants what at which price (engine/goal.py:22-127 of princeton-nlp/WebShop).
+"""The goals of WebShop: what users ask for, and at which price (engine/goal.py:22-127 of princeton-nlp/WebShop).
 
-Goals are frozen by seed and content. The official engine draws price caps from an unseeded stream, so that
-public logs of one goal show 40, 50 and 60 dollars; here the cap of a goal is drawn from a stream of its own,
-seeded by the seed and by the product and instruction it belongs to. It depends on nothing else: not on the
-order of the goals, nor on which others there are. The order of the goals is the official one, shuffled with
-seed 233, so that "goal 17" means what it means elsewhere.
+Goals are fixed by seed and content. The official engine draws price caps from an unseeded stream, so that
+public logs of one goal show 40, 50 and 60 dollars. Here the cap of a goal is drawn from a stream of its own,
+seeded by the seed and by the goal's product and instruction. It does not depend on the order of the goals, nor on
+which others there are. The order of the goals is the official one, shuffled with seed 233, so that "goal 17" is
+the same goal as elsewhere.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         instruction: the text, price clause included.
         attributes: what the product must have; at least one.
         options: the values to choose.
-        option_names: what the options are called, one each, for synthetic goals; () for human ones.
-        price_upper: the most it may cost, NO_CAP if the text does not say.
-        query: that of the product.
-        product_category: that of the product.
+        option_names: the name of each option, for synthetic goals; () for human ones.
+        price_upper: the highest price allowed, NO_CAP if the text names none.
+        query: of the product.
+        product_category: of the product.
         name: the product's title.
         category: the shop's department.
         weight: how often the official engine draws it.
@@ -61,7 +61,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def id(self) -> str:
-        """Twelve hex digits of the goal's content, its weight aside."""
+        """The task id: twelve hex digits of the goal's content but for its weight."""
         content = msgspec.json.encode(
             [self.asin, self.instruction, self.attributes, self.options, self.option_names, self.price_upper]
         )
@@ -69,19 +69,19 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def compared_options(self) -> tuple[str | tuple[str, str], ...]:
-        """Options as the official reward is handed them: values of human goals, pairs of synthetic ones."""
+        """Options as the official reward gets them: values of human goals, (name, value) pairs of synthetic ones."""
         return tuple(zip(self.option_names, self.options, strict=True)) if self.option_names else self.options
 
 
 class Cap(NamedTuple):
-    """A price cap, and the clause of the instruction that says it."""
+    """A price cap, and the clause of the instruction that states it."""
 
     price_upper: float
     clause: str
 
 
-class Products(Protocol):
-    """What goals need of a catalogue."""
+class ProductTable(Protocol):
+    """The part of a catalogue that goals need."""
 
     asins: Sequence[str]
 
@@ -103,19 +103,19 @@ class _Synthetic(msgspec.Struct):
     instruction_attributes: list[str] | None = None
 
 
-def human_goals(catalogue: Products, file: Path, *, seed: int = 233) -> list[Goal]:
-    """One goal per human instruction that has attributes, in the official shuffled order.
+def human_goals(catalogue: ProductTable, file: Path, *, seed: int = 233) -> list[Goal]:
+    """Read one goal per human instruction that has attributes, in the official shuffled order.
 
-    Instructions for products the catalogue does not have are left out, as officially.
+    Instructions for products that the catalogue does not have are left out, as officially.
 
     Raises:
         DataError: the file is missing, torn, or lacks a field.
     """
-    told = _decoded(file, dict[str, list[_Human]])
+    by_asin = _decode(file, dict[str, list[_Human]])
     goals = []
-    for asin in (a for a in catalogue.asins if a in told):
+    for asin in (a for a in catalogue.asins if a in by_asin):
         product = catalogue[asin]
-        for entry in (e for e in told[asin] if e.instruction_attributes):
+        for entry in (e for e in by_asin[asin] if e.instruction_attributes):
             cap, clause = price_cap(product.price, f"{seed}\n{asin}\n{entry.instruction}")
             goals.append(
                 _goal(
@@ -129,18 +129,18 @@ def human_goals(catalogue: Products, file: Path, *, seed: int = 233) -> list[Goa
     return shuffled(goals)
 
 
-def synthetic_goals(catalogue: Products, file: Path, *, seed: int = 233) -> list[Goal]:
-    """One goal per product with an instruction and combination of options, in the official shuffled order.
+def synthetic_goals(catalogue: ProductTable, file: Path, *, seed: int = 233) -> list[Goal]:
+    """Make one goal per product with an instruction and combination of its options, in the official shuffled order.
 
     A goal weighs the mean over its attributes of 1 / (number of goals with that attribute).
 
     Raises:
         DataError: the file is missing, torn, or has an instruction without attributes.
     """
-    told = _decoded(file, dict[str, _Synthetic])
+    by_asin = _decode(file, dict[str, _Synthetic])
     goals = []
-    for asin in (a for a in catalogue.asins if a in told):
-        instruction, attributes = told[asin].instruction, told[asin].instruction_attributes
+    for asin in (a for a in catalogue.asins if a in by_asin):
+        instruction, attributes = by_asin[asin].instruction, by_asin[asin].instruction_attributes
         if instruction is None:
             continue
         if not attributes:
@@ -163,11 +163,11 @@ def synthetic_goals(catalogue: Products, file: Path, *, seed: int = 233) -> list
                     price_upper=cap,
                 )
             )
-    return shuffled(_weighed(goals))
+    return shuffled(_with_weights(goals))
 
 
 def price_cap(price: float, key: str) -> Cap:
-    """The larger of two caps drawn from the first four of 10, 20, …, 990 above `price`; none without two.
+    """Draw two of the first four of 10, 20, …, 990 above `price`, and return the larger; no cap if there are not two.
 
     `key` names the goal, and seeds the draw. The smallest of the four can never be chosen, as officially.
     """
@@ -179,7 +179,7 @@ def price_cap(price: float, key: str) -> Cap:
 
 
 def shuffled(goals: Sequence[Goal]) -> list[Goal]:
-    """The official order: by a stream seeded with 233, after all goals are made."""
+    """Return the goals in the official order: shuffled by a stream seeded with 233, after all goals are made."""
     goals = list(goals)
     random.Random(_SHUFFLE_SEED).shuffle(goals)
     return goals
@@ -208,7 +208,7 @@ def _goal(
     )
 
 
-def _weighed(goals: list[Goal]) -> list[Goal]:
+def _with_weights(goals: list[Goal]) -> list[Goal]:
     with_attribute = Counter(attribute for goal in goals for attribute in goal.attributes)
     return [
         msgspec.structs.replace(
@@ -218,7 +218,7 @@ def _weighed(goals: list[Goal]) -> list[Goal]:
     ]
 
 
-def _decoded(file: Path, kind: Any) -> Any:
+def _decode(file: Path, kind: Any) -> Any:
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from eefcore.envs.panels import panel_sizes
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.generate import generated_shop
-from eefcore.envs.webshop.splits import Sizes
+from eefcore.envs.webshop.splits import HeldOutSizes
 
 
 def webshop_mini(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
@@ -15,7 +15,7 @@ def webshop_mini(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
     del data  # nothing is read
     panels = panel_sizes(sizes)
     return WebShopBenchmark.load(
-        generated_shop(sum(panels), seed), sizes=Sizes(test=panels.test, dev=panels.dev), seed=seed
+        generated_shop(sum(panels), seed), sizes=HeldOutSizes(test=panels.test, dev=panels.dev), seed=seed
     )
 
 
@@ -41,7 +41,7 @@ def _official(
     benchmark = WebShopBenchmark.load(
         Path(data),
         goals=goals,
-        sizes=panels and Sizes(test=panels.test, dev=panels.dev),
+        sizes=panels and HeldOutSizes(test=panels.test, dev=panels.dev),
         seed=seed,
         hold_out_products=hold_out_products,
     )

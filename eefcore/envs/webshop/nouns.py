@@ -1,51 +1,52 @@
-"""The nouns of a product's title, which the reward compares to judge whether it is the right kind of thing.
+"""The nouns of a product's title, by which the reward judges whether it is the right kind of product.
 
 The official engine asks spaCy for tokens tagged NOUN or PROPN: `en_core_web_lg` until May 2024,
-`en_core_web_sm` since. Those models are not on PyPI. Every environment card says which tagger was used.
+`en_core_web_sm` since. Those models are not on PyPI. Every environment card names the tagger.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from eefcore.errors import DataError
 
-_SMALL = """
+_FUNCTION_WORDS = """
     a all an and are as at be best by for from great in into is it its more new no non not of off on or our
     out per s the this to up us use very with without you your
 """
 
 
 class NounTagger(Protocol):
-    """Finds nouns. Repetitions are kept: the score divides by their number."""
+    """Finds the nouns of a text. Repetitions are kept: the score divides by their number."""
 
     name: str
     """For the environment card."""
 
     def __call__(self, text: str) -> list[str]:
-        """The nouns of `text` in lower case, in reading order."""
+        """Return the nouns of `text` in lower case, in reading order."""
+        ...
 
 
-class Letters:
-    """Words of letters alone, but for small ones: the substitute where spaCy's models are out of reach.
+class LetterTagger:
+    """Takes every word of letters but function words for a noun: the substitute where spaCy's models are not available.
 
-    On titles scored by the real engine the class of r_type is the same and the title score within 0.06: a
+    On titles scored by the real engine, the class of r_type is the same and the title score within 0.06: a
     title holds little but nouns, and the rest is mostly numbers, sizes and the words left out here.
     """
 
     name = "letters"
     _word = re.compile(r"(?<!\w)[^\W\d_]+(?!\w)")
-    _small = frozenset(_SMALL.split())
+    _function_words = frozenset(_FUNCTION_WORDS.split())
 
     def __call__(self, text: str) -> list[str]:
-        """The words of `text` that are not small."""
-        return [word for word in self._word.findall(text.lower()) if word not in self._small]
+        """Return the words of `text` that are not function words."""
+        return [word for word in self._word.findall(text.lower()) if word not in self._function_words]
 
 
-class Spacy:
-    """Tokens tagged NOUN or PROPN by a spaCy model, as the official engine has it.
+class SpacyTagger:
+    """Takes the tokens that a spaCy model tags NOUN or PROPN, as the official engine does.
 
     Raises:
         DataError: spaCy or the model is not installed.
@@ -53,14 +54,14 @@ class Spacy:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        self._parse = self._loaded(model)
+        self._parse = self._load(model)
 
     def __call__(self, text: str) -> list[str]:
-        """The nouns of `text`."""
+        """Return the nouns of `text`."""
         return [token.text.lower() for token in self._parse(text) if token.pos_ in ("NOUN", "PROPN")]
 
     @staticmethod
-    def _loaded(model: str) -> Callable[[str], list]:
+    def _load(model: str) -> Callable[[str], Any]:
         try:
             import spacy
 
@@ -72,6 +73,10 @@ class Spacy:
             ) from e
 
 
-def tagger_named(name: str) -> NounTagger:
-    """`letters`, or a spaCy model by its name (`en_core_web_sm`, `en_core_web_lg`)."""
-    return Letters() if name == Letters.name else Spacy(name)
+def load_tagger(name: str) -> NounTagger:
+    """Load `letters`, or a spaCy model by its name (`en_core_web_sm`, `en_core_web_lg`).
+
+    Raises:
+        DataError: spaCy or the model is not installed.
+    """
+    return LetterTagger() if name == LetterTagger.name else SpacyTagger(name)

@@ -1,7 +1,7 @@
-"""The vocabulary of generated shops: what there is, what it can be like, and how products are named.
+"""The vocabulary of generated shops: kinds of product, options, attributes, brands, and product ids.
 
-Words are chosen so that the official scoring (fuzzy above 85, colour normalisation) tells them apart:
-no size is part of another, no colour word holds a second one, no attribute is a variant of another.
+Words are chosen so that the official scoring (fuzzy match above 85, colour normalisation) tells them apart:
+no size is part of another, no colour word contains a second one, no attribute is a variant of another.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from itertools import product
 from typing import NamedTuple
 
 
-class Kind(NamedTuple):
-    """A kind of product: the noun that buyers use, its department, its path, the options it comes with."""
+class ProductKind(NamedTuple):
+    """A kind of product: the noun that buyers use, its department, its category path, the names of its options."""
 
     noun: str
     department: str
@@ -38,12 +38,12 @@ ATTRIBUTES = (
     "reversible", "magnetic", "compact", "elastic", "fireproof", "engraved", "quilted", "transparent",
     "windproof", "rustfree", "textured", "polished", "seamless", "ventilated", "unbreakable", "certified",
 )  # fmt: skip
-"""What goals ask for."""
+"""The attributes that goals ask for."""
 
 BACKGROUND_ATTRIBUTES = (
     "premium", "trendy", "elegant", "everyday", "bestselling", "deluxe", "cozy", "festive", "practical", "iconic",
 )  # fmt: skip
-"""What no goal asks for; background products carry one, so that they match no goal in full."""
+"""Attributes that no goal asks for; each background product has one, and so matches no goal in full."""
 
 _KINDS = """
 lunch pouch|garden|Home & Kitchen › Kitchen & Dining › Storage|color size
@@ -89,7 +89,7 @@ spice rack|grocery|Grocery › Spices › Racks|style size
 """
 
 KINDS = tuple(
-    Kind(noun, department, path, tuple(options.split()))
+    ProductKind(noun, department, path, tuple(options.split()))
     for noun, department, path, options in (line.split("|") for line in _KINDS.strip().splitlines())
 )
 
@@ -103,15 +103,15 @@ FILLERS = (
     "simple", "looks", "great", "comes", "box", "shipped", "quickly", "years", "love", "works", "room", "trip",
     "holiday", "office", "weekend", "morning", "evening", "summer", "winter",
 )  # fmt: skip
-"""Words of descriptions. No goal uses them, so they lengthen a document and do nothing else to its rank."""
+"""Words of descriptions. No goal uses them, so they change the rank of a document by its length alone."""
 
 
 _FEW, _MANY = 110, 1100
-"""Words that a small shop's ids are made of, and a large one's; 110² products are small."""
+"""Words that the ids of a small and of a large shop are made of; a small one has 110² products at most."""
 
 
 def _syllables() -> tuple[str, ...]:
-    """Four-letter words for product ids, spread over all there are."""
+    """Return four-letter words for product ids, spread evenly over all such words."""
     words = ["".join(w) for w in product("BDFGHJKLMNPRSTVZ", "AEIOU", "BDFGKLMNPRSTVZ", "AEIO")]
     spread = [words[i * 1979 % len(words)] for i in range(2 * _MANY)]
     return tuple(spread)
@@ -120,14 +120,17 @@ def _syllables() -> tuple[str, ...]:
 SYLLABLES = _syllables()
 
 ID_WORDS = SYLLABLES[:_FEW], SYLLABLES[_MANY : _MANY + _FEW]
-"""The first and the second words of a small shop's ids."""
+"""The first and the second words of the ids in a small shop."""
 
 
 def asin(i: int, n: int) -> str:
-    """The i-th of `n` product ids: `B0`, a word of one list, and a word of another.
+    """Return the i-th of `n` product ids: `B0`, a word of one list, and a word of another.
 
-    A small model copies ids word by word: two ids on a page should differ in their first word, and a
-    word that is met often is copied sooner, so a small shop uses few.
+    A small model copies ids word by word. Two ids on a page should therefore differ in their first word, and since
+    a word that is seen often is copied better, a small shop uses few words.
+
+    Raises:
+        ValueError: there is no i-th of `n` ids.
     """
     m = _FEW if n <= _FEW**2 else _MANY
     if not 0 <= i < n <= m * m:

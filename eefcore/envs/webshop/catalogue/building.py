@@ -1,10 +1,11 @@
-"""The built form of a catalogue, in a cache by content: made once, by whoever asks first, then only opened.
+"""Build a catalogue once from the official files, in a cache by content; later starts only open it.
 
     <cache>/webshop/<content>.<FORM>/   entries, ids, listings and index of the two files with that content
-    <cache>/webshop/.seen/              the content of large files by path, size and times, so that a start doesn't read them
+    <cache>/webshop/.seen/              the content hash of large files by path, size and times, so that a start
+                                        does not read them
 
-`content` hashes both files. A form is written under another name and renamed when it is whole. A lock
-lets one process build while others wait for what it builds; a build that was killed leaves nothing that counts.
+`content` is a hash of both files. A built catalogue is written under another name and renamed when it is complete. A
+lock lets one process build while the others wait; a build that is killed leaves nothing that would be opened.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from array import array
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,26 +28,26 @@ from eefcore.errors import DataError, StoreError
 from eefcore.storage.hashing import LARGE, default_cache, digest, file_content
 
 FORM = "1"
-"""Of a built form's files, and of how texts are cut into terms: when it changes, forms are built anew."""
+"""The version of the files of a built catalogue, and of how texts are cut into terms; a new one builds anew."""
 
 _BATCH = 2048  # products indexed at a time
 
 
-def built(folder: Path, cache: Path | None) -> Path:
-    """The folder of the built form of the official files in `folder`; builds it where there is none.
+def build_once(folder: Path, cache: Path | None) -> Path:
+    """Return the folder of the catalogue built from the official files in `folder`; build it if there is none.
 
     Raises:
         DataError: a file is missing or damaged, or a product lacks what it needs.
-        StoreError: the cache can't be written, or a form in it is damaged.
+        StoreError: the cache can't be written, or the built catalogue is damaged.
     """
     items, ins = only_file(folder, "items_shuffle*.json"), only_file(folder, "items_ins_v2*.json")
     root = (cache or default_cache()) / "webshop"
     try:
         (root / ".seen").mkdir(parents=True, exist_ok=True)
-        content = digest(_content(items, root / ".seen"), _content(ins, root / ".seen"))[:16]
+        content = digest(_content_hash(items, root / ".seen"), _content_hash(ins, root / ".seen"))[:16]
         form = root / f"{content}.{FORM}"
         if not form.exists():
-            with _alone(root / f".{form.name}.lock"):
+            with _locked(root / f".{form.name}.lock"):
                 if not form.exists():
                     _build(items, ins, form)
         _check(form)
@@ -58,7 +59,7 @@ def built(folder: Path, cache: Path | None) -> Path:
     return form
 
 
-def _content(path: Path, notes: Path) -> str:
+def _content_hash(path: Path, notes: Path) -> str:
     try:
         return file_content(path, notes)
     except OSError as error:
@@ -66,35 +67,37 @@ def _content(path: Path, notes: Path) -> str:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time; the system lets go of the lock of a process that dies."""
+def _locked(lock: Path) -> Generator[None]:
+    """Hold a lock, one process at a time; the system releases the lock of a process that dies."""
     with open(lock, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _build(items: Path, ins: Path, form: Path) -> None:
-    for left in form.parent.glob(f".{form.name}.building*"):  # by a process that was killed: the lock is ours
-        shutil.rmtree(left)
-    making = form.with_name(f".{form.name}.building")
-    making.mkdir()
+    for abandoned in form.parent.glob(
+        f".{form.name}.building*"
+    ):  # by a process that was killed, since we hold the lock
+        shutil.rmtree(abandoned)
+    unfinished = form.with_name(f".{form.name}.building")
+    unfinished.mkdir()
     try:
         reader = ProductReader(items, ins)
         size = items.stat().st_size
         with tqdm(
             total=size, unit="B", unit_scale=True, desc="building the catalogue", disable=size < LARGE
         ) as bar:
-            _write(reader, making, bar)
-        if not (making / "sizes.json").exists():
+            _write(reader, unfinished, bar)
+        if not (unfinished / "sizes.json").exists():
             raise DataError(f"{items.name}: holds no product ({reader.skipped}); download or write it again")
-        making.rename(form)
+        unfinished.rename(form)
     except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
 
 def _write(reader: ProductReader, folder: Path, bar: tqdm) -> None:
-    """Writes the form of what `reader` yields; `sizes.json` comes last, and not for no product."""
+    """Write the built catalogue of the products of `reader`; `sizes.json` comes last, and only if there is a product."""
     encode = msgspec.msgpack.Encoder().encode
     listings = {kind: ListingWriter() for kind in ("attribute", "category", "query")}
     ids: list[bytes] = []
@@ -134,7 +137,7 @@ def _write(reader: ProductReader, folder: Path, bar: tqdm) -> None:
 
 
 def _check(form: Path) -> None:
-    """A form is whole when it has its name; what happened to it later shows in its sizes."""
+    """Check the sizes of the files: a catalogue was complete when it got its name, and may have been damaged since."""
     sizes = msgspec.json.decode((form / "sizes.json").read_bytes(), type=dict[str, int])
     for name, size in sizes.items():
         path = form / name

@@ -1,12 +1,12 @@
-"""What the shop sells, and what a search finds: built once from the official files, then mapped from disk.
+"""The products of a shop and the search over them: built once from the official files, then mapped from disk.
 
     files of a folder ──ProductReader──> entries, listings, index   in the cache, by content
                                              │
                           every process maps them: one copy in the page cache serves all
 
-Opening takes the same time for a thousand products and for a million. A range of prices is one price here: drawn
-uniformly, as officially, but from a stream of its own, seeded by `price_seed` and the asin, so that a product costs
-the same in every run and whatever else was drawn.
+Opening takes the same time for a thousand products and for a million. A product whose price is a range gets one price,
+drawn uniformly, as officially, but from a stream of its own, seeded by `price_seed` and the asin, so that it is the
+same in every run and does not depend on other draws.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from eefcore.envs.webshop.catalogue.building import built, digest
+from eefcore.envs.webshop.catalogue.building import build_once
 from eefcore.envs.webshop.catalogue.listing import Listing
 from eefcore.envs.webshop.catalogue.loading import Entry, Skipped
 from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.envs.webshop.lucene.search import Index
 from eefcore.errors import DataError
+from eefcore.storage.hashing import digest
 
 NO_PRICE = 100.0
-"""What a product without a price costs officially."""
+"""The official price of a product without a price."""
 
 CHANCE = 50
-"""Products that `<r>` lists."""
+"""Products that `<r>` lists by chance."""
 
 _KINDS = {"<a>": "attribute", "<c>": "category", "<q>": "query"}
 
@@ -39,19 +40,19 @@ _KINDS = {"<a>": "attribute", "<c>": "category", "<q>": "query"}
 class Catalogue:
     """The products of one folder of official files, by asin. Read-only; shared by all episodes and processes.
 
-    Pickles as the path of its built form; a fork or a spawned process maps the same files.
+    Pickles as the path of its built files; a fork or a spawned process maps the same ones.
 
     Attributes:
-        hash: names its content and prices, 12 hex digits.
+        hash: of its content and prices, 12 hex digits.
         skipped: products of the file that the official loader leaves out, by reason.
         asins: ids in the order of the file.
     """
 
     def __init__(self, folder: Path, price_seed: int) -> None:
-        """Opens a built form; see `load`."""
+        """Open a built catalogue; see `load`."""
         self._folder, self._price_seed = folder, price_seed
         self.skipped = msgspec.json.decode((folder / "skipped.json").read_bytes(), type=Skipped)
-        self._ids = _mapped(folder / "ids.npy")  # in ascending order: the n-th is document n of the index
+        self._ids = _mapped(folder / "ids.npy")  # ascending: the n-th is document n of the index
         self._row_of = _mapped(folder / "rows.npy")  # id number to row of the file
         self._number_of = _mapped(folder / "numbers.npy")  # and back
         self._entries = np.asarray(np.memmap(folder / "entries", mode="r"))
@@ -60,22 +61,22 @@ class Catalogue:
         self.hash = digest(folder.stem, str(price_seed))[:12]  # the folder is named by content
         self._index = Index(folder)
         self._listings = {kind: Listing(folder, name) for kind, name in _KINDS.items()}
-        self._product = lru_cache(maxsize=1 << 14)(self._decoded)
-        self._found = lru_cache(maxsize=1 << 14)(self._searched)
+        self._product = lru_cache(maxsize=1 << 14)(self._read_product)
+        self._cached_search = lru_cache(maxsize=1 << 14)(self._search)
 
     @classmethod
     def load(cls, folder: Path, *, cache: Path | None = None, price_seed: int = 233) -> Catalogue:
-        """The catalogue of the `items_shuffle*.json` and `items_ins_v2*.json` in `folder`.
+        """Open the catalogue of the `items_shuffle*.json` and `items_ins_v2*.json` in `folder`; build it if it is new.
 
         Args:
-            cache: where built forms are kept; `$EEF_CACHE` or `~/.cache/eefcore` by default.
+            cache: where built catalogues are kept; `$EEF_CACHE` or `~/.cache/eefcore` by default.
             price_seed: of the prices drawn from ranges.
 
         Raises:
             DataError: a file is missing or damaged, or a product lacks what it needs.
             StoreError: the cache can't be written or read.
         """
-        return cls(built(Path(folder), cache), price_seed)
+        return cls(build_once(Path(folder), cache), price_seed)
 
     def __reduce__(self) -> tuple[type[Catalogue], tuple[Path, int]]:
         return type(self), (self._folder, self._price_seed)
@@ -90,14 +91,14 @@ class Catalogue:
         return self._product(asin)
 
     def search(self, query: str, k: int = 50) -> tuple[str, ...]:
-        """Ids of the best `k` products for the words of `query`, best first; those without any of them are not listed."""
-        return self._found(query, k)
+        """Return the ids of the best `k` products for the words of `query`, best first; a product without any is not listed."""
+        return self._cached_search(query, k)
 
     def filtered(self, kind: str, value: str) -> tuple[str, ...]:
-        """Ids of all products whose `kind` is exactly `value`, in file order.
+        """Return the ids of all products whose `kind` is exactly `value`, in file order.
 
         Args:
-            kind: `<a>` an attribute, `<c>` the category, `<q>` the query; `<r>`: 50 by chance, the same for the same value.
+            kind: `<a>` an attribute, `<c>` the category, `<q>` the query; `<r>` lists 50 by chance, the same for a value.
 
         Raises:
             DataError: another kind.
@@ -109,7 +110,7 @@ class Catalogue:
             raise DataError(f"products can't be listed by {kind!r}; choose one of <r>, {', '.join(_KINDS)}")
         return tuple(self.asins[row] for row in self._listings[kind].rows(value))
 
-    def _searched(self, query: str, k: int) -> tuple[str, ...]:
+    def _search(self, query: str, k: int) -> tuple[str, ...]:
         return tuple(id.decode() for id in self._ids[self._index.search(query, k).documents].tolist())
 
     def _number(self, asin: str) -> int | None:
@@ -117,18 +118,18 @@ class Catalogue:
         number = bisect_left(self._ids, wanted)
         return number if number < len(self._ids) and self._ids[number] == wanted else None
 
-    def _decoded(self, asin: str) -> Product:
+    def _read_product(self, asin: str) -> Product:
         number = self._number(asin)
         if number is None:
             raise KeyError(asin)
         row = self._row_of[number]
         start = self._entry_ends[row - 1] if row else 0
         entry = _decode(self._entries[start : self._entry_ends[row]].data)
-        return _priced(entry, self._price_seed)
+        return _with_price(entry, self._price_seed)
 
 
 class _Ids(Sequence[str]):
-    """Ids in file order, decoded as they are asked for."""
+    """Ids in file order, decoded on demand."""
 
     def __init__(self, ids: np.ndarray, number_of: np.ndarray) -> None:
         self._ids, self._number_of = ids, number_of
@@ -149,7 +150,7 @@ class _Ids(Sequence[str]):
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
-def _priced(entry: Entry, seed: int) -> Product:
+def _with_price(entry: Entry, seed: int) -> Product:
     prices = entry.prices or (NO_PRICE,)
     price = prices[0] if len(prices) == 1 else random.Random(f"{seed} {entry.asin}").uniform(*prices)
     return Product(

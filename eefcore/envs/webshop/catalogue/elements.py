@@ -1,7 +1,7 @@
-"""The elements of a JSON list too large to be held: cut out with a few array operations, a piece at a time.
+"""Split a JSON list that is too large for memory into its elements, with a few array operations on a piece at a time.
 
-In a piece of a list, escapes out of the way, the quotes so far tell what is inside a string; outside of strings the
-brackets so far tell the depth; and commas at depth 0 are where elements end.
+Escapes are blanked first. In a piece of the list, the number of quotes so far tells which characters are inside a
+string; outside of strings, the brackets so far give the depth; and elements end at commas of depth 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PIECE = 1 << 24
 """Bytes read at a time."""
 
 LONGEST = 1 << 27
-"""Bytes in an element, at most; more of them is a quote or a bracket that was never closed."""
+"""Bytes in an element, at most; more of them mean a quote or a bracket that was never closed."""
 
 _BLANK = b" \t\r\n"
 _NOTHING, _QUOTE, _COMMA, _OPEN, _CLOSE = range(5)
@@ -26,10 +26,10 @@ _KIND[list(b'"')], _KIND[list(b",")], _KIND[list(b"[{")], _KIND[list(b"]}")] = _
 
 
 def elements(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """The elements of the list in `file`, each as it is written there; whether they are JSON is not looked at.
+    """Yield the elements of the list in `file`, each as it is written there; whether they are JSON is not checked.
 
     Raises:
-        DataError: the root is no list, or the file ends before the list does, or goes on after it.
+        DataError: the root is not a list, or the file ends before the list does, or goes on after it.
     """
     rest = file.read(PIECE).removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
     if rest[:1] != b"[":

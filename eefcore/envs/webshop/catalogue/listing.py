@@ -1,4 +1,4 @@
-"""Which products have a value: rows by category, query or attribute, in file order, mapped from disk.
+"""List the products that have a value: rows by category, query or attribute, in file order, mapped from disk.
 
 <kind>_names.json   the values
 <kind>_ends         int64  [values]   where a value's rows end
@@ -15,17 +15,19 @@ import numpy as np
 
 
 class ListingWriter:
-    """Takes (row, value) pairs, rows ascending; `finish` writes them by value."""
+    """Takes (row, value) pairs in the order of rows; `finish` writes the rows by value."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._values, self._rows = array("I"), array("I")
 
     def add(self, row: int, value: str) -> None:
+        """Add a product's row to those of `value`."""
         self._values.append(self._numbers.setdefault(value, len(self._numbers)))
         self._rows.append(row)
 
     def finish(self, folder: Path, kind: str) -> None:
+        """Write the files of the listing by `kind`."""
         values, rows = np.array(self._values, np.uint32), np.array(self._rows, np.uint32)
         (folder / f"{kind}_names.json").write_bytes(msgspec.json.encode(list(self._numbers)))
         np.save(folder / f"{kind}_ends.npy", np.cumsum(np.bincount(values, minlength=len(self._numbers))))
@@ -33,14 +35,14 @@ class ListingWriter:
 
 
 class Listing:
-    """Rows by value; nothing is read before the first question."""
+    """Rows by value; no file is read before the first question."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder, self._kind = folder, kind
         self._numbers: dict[str, int] | None = None
 
     def rows(self, value: str) -> list[int]:
-        """The rows that have `value`, ascending; none for an unknown one."""
+        """Return the rows that have `value`, ascending; none for an unknown value."""
         if self._numbers is None:
             names = msgspec.json.decode((self._folder / f"{self._kind}_names.json").read_bytes())
             self._numbers = {name: number for number, name in enumerate(names)}

@@ -1,11 +1,12 @@
-"""The products of the official files, one after the other, as the official loader reads them (engine/engine.py:230-362).
+"""Read the products of the official files one by one, as the official loader does (engine/engine.py:230-362).
 
     items_shuffle*.json   [{asin, name, full_description, small_description, pricing?, customization_options,
                             category, product_category, query, …}, …]
     items_ins_v2*.json    {asin: {attributes, …}, …}
 
-The product file has over a million products and gigabytes; memory holds a piece of it. What the official loader
-needs, and would stop without, is an error here; what it never looks at is ignored. It reads NaN, so we do.
+The product file has over a million products and several gigabytes; memory holds a piece of it. A field that the
+official loader can't do without is an error here if it is missing; a field that it never reads is ignored. It accepts
+NaN, so we do.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _DUMMY = ("DUMMY_ATTR",)
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """A product as it is stored: `Product` without what is computed from it. No price: `prices` is empty."""
+    """A product as it is stored: `Product` without its computed fields. `prices` is empty for a product without a price."""
 
     asin: str
     title: str
@@ -43,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def text(self) -> str:
-        """What the official index holds of it: title, description, first bullet and options."""
+        """The text in the official index: title, description, first bullet and options."""
         options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in self.options.items())
         return " ".join(
             (self.title, self.description, self.bullets[0] if self.bullets else "", options)
@@ -51,7 +52,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Skipped(NamedTuple):
-    """How many products of the file the official loader leaves out, by reason."""
+    """Products of the file that the official loader leaves out, counted by reason."""
 
     nan: int = 0
     long_asin: int = 0
@@ -63,7 +64,7 @@ class _Option(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    """What is read of a product; the names are the file's."""
+    """The fields of a product that are read, under the file's names."""
 
     asin: str
     name: str
@@ -85,14 +86,14 @@ class _Attributed(msgspec.Struct):
 
 
 class ProductReader:
-    """Iterates, once, over the products of `items` that the official loader keeps, with their attributes from `ins`.
+    """Iterates once over the products of `items` that the official loader keeps, with their attributes from `ins`.
 
     Attributes:
         position: bytes of `items` read so far.
         skipped: products left out so far.
 
     Raises (while iterating):
-        DataError: a file or a product is not what it should be; names file, product, field, and what to do.
+        DataError: a file or a product has another format; names file, product, field, and what to do.
     """
 
     def __init__(self, items: Path, ins: Path) -> None:
@@ -101,7 +102,7 @@ class ProductReader:
         self.skipped = Skipped()
 
     def __iter__(self) -> Iterator[Entry]:
-        attributes = _attributes(self._ins)
+        attributes = _read_entries(self._ins)
         seen: set[str] = set()
         with open(self._items, "rb") as file:
             for number, raw in enumerate(elements(file, self._items.name)):
@@ -114,13 +115,13 @@ class ProductReader:
                 yield self._entry(read, number, attributes)
 
     def _read(self, raw: bytes, number: int, seen: set[str]) -> _Row | str:
-        """The product, or the reason to skip it: nothing but the id of such a one is looked at."""
+        """Return the product, or the reason to skip it: of a skipped product only the id is read."""
         try:
-            row = _decoded(raw, _Row)
+            row = _decode(raw, _Row)
             return _reason_to_skip(row.asin, seen) or row
         except (ValueError, RecursionError) as error:
             try:
-                reason = _reason_to_skip(_decoded(raw, _Named).asin, seen)
+                reason = _reason_to_skip(_decode(raw, _Named).asin, seen)
             except (ValueError, RecursionError):
                 reason = None
             if reason is None:
@@ -134,7 +135,7 @@ class ProductReader:
                 number, f"Expected `object`, got {options[:40]!r} - at `$.customization_options`"
             )
         try:
-            prices = _prices(row.pricing)
+            prices = _parse_prices(row.pricing)
         except ValueError:
             message = f"Expected prices like `$9.99` or `$9.99$12.50`, got {row.pricing!r} - at `$.pricing`"
             raise self._error(number, message) from None
@@ -155,10 +156,10 @@ class ProductReader:
             category=row.category,
             product_category=row.product_category,
             query=row.query.lower().strip(),
-            attributes=self._own(attributes, row.asin),
+            attributes=self._product_attributes(attributes, row.asin),
         )
 
-    def _own(self, attributes: Mapping[str, msgspec.Raw], asin: str) -> tuple[str, ...]:
+    def _product_attributes(self, attributes: Mapping[str, msgspec.Raw], asin: str) -> tuple[str, ...]:
         if asin not in attributes:
             return _DUMMY
         try:
@@ -175,8 +176,8 @@ class ProductReader:
         )
 
 
-def _decoded(raw: bytes, type: type[T]) -> T:
-    """`raw` as a `type`. What only Python's reader takes is let through it: NaN, and halves of characters, as `?`."""
+def _decode(raw: bytes, type: type[T]) -> T:
+    """Decode `raw` as a `type`; accept what only Python's reader takes: NaN, and half a surrogate pair, which becomes `?`."""
     try:
         return msgspec.json.decode(raw, type=type)
     except msgspec.ValidationError:
@@ -187,10 +188,10 @@ def _decoded(raw: bytes, type: type[T]) -> T:
 
 
 def only_file(folder: Path, pattern: str) -> Path:
-    """The one file of `folder` whose name fits `pattern`.
+    """Return the only file of `folder` whose name matches `pattern`.
 
     Raises:
-        DataError: there is none, or there are several.
+        DataError: no file or several files match.
     """
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
@@ -205,8 +206,8 @@ def only_file(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _attributes(path: Path) -> dict[str, msgspec.Raw]:
-    """What `path` says of each asin, not decoded yet: a million decoded would take a gigabyte."""
+def _read_entries(path: Path) -> dict[str, msgspec.Raw]:
+    """Return the entry of each asin in `path`, not decoded yet: a million decoded entries would take a gigabyte."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
     except msgspec.DecodeError as error:
@@ -224,8 +225,8 @@ def _reason_to_skip(asin: str, seen: set[str]) -> str | None:
     return "repeated" if asin in seen else None
 
 
-def _prices(text: str | None) -> tuple[float, ...]:
-    """The first two prices of `$9.99$12.50`; whatever else is written between dollar signs is ignored."""
+def _parse_prices(text: str | None) -> tuple[float, ...]:
+    """Return the first two prices of `$9.99$12.50`; other characters between dollar signs are ignored."""
     if not text:
         return ()
     prices = tuple(float(re.sub(r"[^\d.]", "", price)) for price in text.split("$")[1:])

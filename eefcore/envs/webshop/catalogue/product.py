@@ -6,17 +6,17 @@ import msgspec
 
 
 class Product(msgspec.Struct, frozen=True):
-    """What the shop knows of a product.
+    """A product as the shop shows it and the reward reads it.
 
     Attributes:
         asin: its id, as shown.
         title: `name` of the official file.
         description: `full_description`.
-        bullets: `small_description`, always a list here.
+        bullets: `small_description`, always a tuple here.
         options: option name (lower case) to its values (stripped, `/` as ` | `, lower case), in file order.
         prices: one price, or the low and the high of a range; [100.0] where the file has none.
         price_tag: what pages print: `$9.99`, `$9.99 to $12.0`.
-        price: what the reward compares with the cap; for a range, drawn once by content (see `catalogue`).
+        price: what the reward compares with the cap; drawn once by content from a range (see `catalogue`).
         category: the shop's department (`beauty`, `garden`, …).
         product_category: the path, parts separated by ` › `.
         query: the human search query of the file, lower case and stripped.

@@ -5,8 +5,8 @@ r"""The pages of AgentBoard's shop as AgentLite's client writes them (benchmark/
     product id    "\n[ID] "
     other text    "\nT "
 
-Pages do not show the goal, and lose what Latin-1 can't write; the client remembers buttons as they were. What
-looks like a goal in front of a button is cut from any text, since that is how the client takes the goal off
+Pages do not show the goal, and lose the characters that Latin-1 lacks; the client remembers buttons unchanged. What
+looks like a goal in front of a button is cut from any text, since that is how the client removes the goal from
 the start page.
 """
 
@@ -20,19 +20,19 @@ from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from eefcore.envs.webshop.interfaces import pages
-from eefcore.envs.webshop.interfaces.pages import AGENTBOARD, Kind, Visible
-from eefcore.envs.webshop.interfaces.session import ITEM, RESULTS, START, Options, Session
+from eefcore.envs.webshop.interfaces.pages import AGENTBOARD, StringKind, VisibleString
+from eefcore.envs.webshop.interfaces.session import ITEM, RESULTS, START, Options, ShopSession
 from eefcore.envs.webshop.shop import Shop
 
 _INSTRUCTION = re.compile(r"Instruction:\s*(.*)\s*\[")
 _ITEM_LINES = {
-    Visible(Kind.TEXT, f"Rating: {pages.RATING}"),
-    *(Visible(Kind.BUTTON, name) for name in pages.SUB_PAGES),
+    VisibleString(StringKind.TEXT, f"Rating: {pages.RATING}"),
+    *(VisibleString(StringKind.BUTTON, name) for name in pages.SUB_PAGES),
 }
 
 
-class Page(NamedTuple):
-    """A page as the client reads it: its text, and the buttons it remembers from it."""
+class AgentLitePage(NamedTuple):
+    """A page as the client reads it: its text, and the product ids and options that it remembers."""
 
     text: str
     listed: tuple[str, ...] = ()
@@ -44,21 +44,21 @@ class AgentLitePages:
 
     Args:
         shop: what is sold.
-        turning: what the buttons `Next >` and `< Prev` read.
+        arrow_labels: the labels that stand for `Next >` and `< Prev`.
         item_lines: whether item pages show Rating, Description, Features and Reviews.
     """
 
-    def __init__(self, shop: Shop, *, turning: Mapping[str, str], item_lines: bool) -> None:
+    def __init__(self, shop: Shop, *, arrow_labels: Mapping[str, str], item_lines: bool) -> None:
         self._shop = shop
-        self._turning = turning
+        self._arrow_labels = arrow_labels
         self._item_lines = item_lines
         self._start = lru_cache(maxsize=4096)(self._start_page)
         self._results = lru_cache(maxsize=16384)(self._results_page)
         self._item = lru_cache(maxsize=16384)(self._item_page)
         self._sub = lru_cache(maxsize=16384)(self._sub_page)
 
-    def at(self, session: Session, instruction: str) -> Page:
-        """The page where a session is."""
+    def at(self, session: ShopSession, instruction: str) -> AgentLitePage:
+        """Return the page where a session is."""
         if session.page == START:
             return self._start(instruction)
         if session.page == RESULTS:
@@ -67,48 +67,51 @@ class AgentLitePages:
             return self._item(session.asin, session.options)
         return self._sub(session.asin, session.sub_page)
 
-    def _start_page(self, instruction: str) -> Page:
-        return Page(wrapped(self._written(pages.start_page(AGENTBOARD, instruction))))
+    def _start_page(self, instruction: str) -> AgentLitePage:
+        return AgentLitePage(web_page(self._write(pages.start_page(AGENTBOARD, instruction))))
 
-    def _results_page(self, query: str, number: int) -> Page:
-        keywords = received(query)
+    def _results_page(self, query: str, number: int) -> AgentLitePage:
+        keywords = server_keywords(query)
         if keywords is None:
-            return Page(wrapped(""))
-        listed = tuple(pages.window(self._shop.found(keywords), number, AGENTBOARD.per_page))
+            return AgentLitePage(web_page(""))
+        found = self._shop.search(keywords)
+        listed = tuple(pages.ids_on_page(found, number, AGENTBOARD.per_page))
         products = [self._shop.catalogue[asin] for asin in listed]
-        return Page(wrapped(self._written(pages.results_page(number, AGENTBOARD.total, products))), listed)
+        page = pages.results_page(AGENTBOARD, number, len(found), products)
+        return AgentLitePage(web_page(self._write(page)), listed)
 
-    def _item_page(self, asin: str, options: Options) -> Page:
-        seen = pages.item_page(self._shop.catalogue[asin])
+    def _item_page(self, asin: str, options: Options) -> AgentLitePage:
+        page = pages.item_page(self._shop.catalogue[asin])
         if not self._item_lines:
-            seen = [v for v in seen if v not in _ITEM_LINES]
+            page = [v for v in page if v not in _ITEM_LINES]
         url = str({name: quote_plus(value) for name, value in options})
-        return Page(wrapped(self._written(seen, url)), option_types=_option_types(seen))
+        return AgentLitePage(web_page(self._write(page, url)), option_types=_option_types(page))
 
-    def _sub_page(self, asin: str, name: str) -> Page:
-        return Page(wrapped(self._written(pages.sub_page(AGENTBOARD, self._shop.catalogue[asin], name))))
+    def _sub_page(self, asin: str, name: str) -> AgentLitePage:
+        page = pages.sub_page(AGENTBOARD, self._shop.catalogue[asin], name)
+        return AgentLitePage(web_page(self._write(page)))
 
-    def _written(self, page: list[Visible], url: str = "") -> str:
-        return latin_1("".join(self._string(v, url) for v in page if _visible(v.text)))
+    def _write(self, page: list[VisibleString], url: str = "") -> str:
+        return to_latin_1("".join(self._write_string(v, url) for v in page if _is_printed(v.text)))
 
-    def _string(self, visible: Visible, url: str) -> str:
-        kind, text = visible
-        if kind is Kind.TEXT:
+    def _write_string(self, string: VisibleString, url: str) -> str:
+        kind, text = string
+        if kind is StringKind.TEXT:
             return f"\n{text} "
-        if kind is Kind.OPTION:
+        if kind is StringKind.OPTION:
             return f"[[{text}]]" if f"'{text}'" in url else f"[{text}]"
-        return f"\n[{self._turning.get(text, text)}] "
+        return f"\n[{self._arrow_labels.get(text, text)}] "
 
 
-def shown_goal(instruction: str) -> str:
-    """The goal as the client reads it off the start page: in Latin-1, without outer white space."""
-    return latin_1(instruction).strip()
+def goal_shown(instruction: str) -> str:
+    """Return the goal as the client reads it from the start page: in Latin-1, without outer white space."""
+    return to_latin_1(instruction).strip()
 
 
-def received(query: str) -> tuple[str, ...] | None:
-    """The keywords the server reads off the URL of a search; None where it answers with an error page.
+def server_keywords(query: str) -> tuple[str, ...] | None:
+    """Return the keywords that the server reads from the URL of a search; None where it answers with an error page.
 
-    A `/`, nothing at all, and dots alone are lost in the path; what opens with `[` is read as a Python list.
+    A `/`, an empty query and dots alone are lost in the path; a query that opens with `[` is read as a Python list.
     """
     if "/" in query or query in ("", ".", ".."):
         return None
@@ -122,31 +125,31 @@ def received(query: str) -> tuple[str, ...] | None:
         return None
 
 
-def latin_1(text: str) -> str:
-    """`text` without what Latin-1 lacks."""
+def to_latin_1(text: str) -> str:
+    """Return `text` without the characters that Latin-1 lacks."""
     return text.encode("latin-1", errors="ignore").decode("latin-1")
 
 
-def wrapped(text: str) -> str:
-    """`WEB PAGE: {text}`, what looks like a goal in front of a button cut out."""
+def web_page(text: str) -> str:
+    """Return `WEB PAGE: {text}`, without what looks like a goal in front of a button."""
     cut = _INSTRUCTION.sub("", text).strip() if _INSTRUCTION.search(text) else text
     return f"WEB PAGE: {{{cut}}}"
 
 
-def _visible(text: str) -> bool:
-    r"""Whether the client prints it: a written-out `\n` counts as white space there."""
+def _is_printed(text: str) -> bool:
+    r"""Whether the client prints a string: a written-out `\n` counts as white space there."""
     return bool(text.replace("\n", "").replace("\\n", "").replace(" ", ""))
 
 
-def _option_types(page: list[Visible]) -> Mapping[str, str] | None:
-    """Value -> option name, the last text before it; a value in two groups belongs to the later one."""
+def _option_types(page: list[VisibleString]) -> Mapping[str, str] | None:
+    """Return value -> option name, the last text before the value; a value in two groups belongs to the later one."""
     types: dict[str, str] = {}
     name = ""
     for kind, text in page:
-        if not _visible(text):
+        if not _is_printed(text):
             continue
-        if kind is Kind.TEXT:
+        if kind is StringKind.TEXT:
             name = text
-        elif kind is Kind.OPTION:
+        elif kind is StringKind.OPTION:
             types[text] = name
     return types or None

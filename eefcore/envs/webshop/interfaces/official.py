@@ -1,38 +1,41 @@
 """The shop as the official text environment shows it: `text` and `text_rich` (envs/web_agent_text_env.py).
 
-An action is `search[words]` or `click[button]`, its argument in any case; anything else, and a click on what
-is not there, changes nothing and shows the page again. Searching is allowed on every page. 10 products a
-page, `n` of `Total results: n` is the truth. A ReAct turn is understood too: what follows its last
-line-opening `Action:` is the action.
+An action is `search[words]` or `click[button]`, its argument in upper or lower case; any other text, and a click on
+what is not there, changes nothing and shows the page again. Searching is allowed on every page. A results page has 10
+products, and the `n` of `Total results: n` is the true number. In a ReAct turn the action is what follows the last
+`Action:` that opens a line.
 
-What we decided: where the official environment would stop with an exception (`<a>` queries, `<c>` alone), the
+Where the official environment would stop with an exception (`<a>` queries, `<c>` alone), we decided that the
 search lists what the official website lists, or nothing.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.interfaces import pages
-from eefcore.envs.webshop.interfaces.official_pages import OfficialPages, Target
-from eefcore.envs.webshop.interfaces.pages import BACK, BUY, NEXT, PREV, Kind
-from eefcore.envs.webshop.interfaces.session import END, ITEM, RESULTS, SUB, Answer, Session, selected
+from eefcore.envs.webshop.interfaces.official_pages import ClickTarget, OfficialPages
+from eefcore.envs.webshop.interfaces.pages import BACK, BUY, NEXT, PREV, StringKind
+from eefcore.envs.webshop.interfaces.session import (
+    END,
+    ITEM,
+    RESULTS,
+    SUB,
+    ParsedAction,
+    ShopSession,
+    ShopStep,
+    select_option,
+)
 from eefcore.envs.webshop.shop import Shop
 from eefcore.evaluation.navigation import matching
+from eefcore.protocols import Skill
 
 _ACTION = re.compile(r"(.+)\[(.+)\]")
 _REACT = re.compile(r"(?:^|\n)[ \t]*Action:")
-_SUB_PAGES = {name.lower(): name for name in pages.SUB_PAGES}
-
-
-class Call(NamedTuple):
-    """An action as the environment reads it; `name` is None when it can't."""
-
-    name: str | None
-    argument: str = ""
+_SUB_PAGES: dict[str, str] = {name.lower(): name for name in pages.SUB_PAGES}
 
 
 class OfficialText:
@@ -42,81 +45,83 @@ class OfficialText:
 
     def __init__(self, shop: Shop, *, rich: bool) -> None:
         self.name = "text_rich" if rich else "text"
-        self.skills = {
+        self.skills: Mapping[str, Skill] = {
             "Next": matching(r"(?i)click\[next >\]"),
             "Back": matching(r"(?i)click\[back to search\]"),
         }
         self._shop = shop
         self.pages = OfficialPages(shop, rich=rich)
 
-    def start(self, goal: Goal) -> Answer:
-        """s_0 and o_0, the start page."""
-        return self._shown(goal, Session())
+    def start(self, goal: Goal) -> ShopStep:
+        """Return s_0 and o_0, the start page."""
+        return self._page_step(goal, ShopSession())
 
-    def act(self, goal: Goal, session: Session, action: str) -> Answer:
-        """The answer to an action."""
-        name, argument = parsed(action)
+    def act(self, goal: Goal, session: ShopSession, action: str) -> ShopStep:
+        """Return what an action leads to."""
+        name, argument = parse_action(action)
         if name == "search" and argument:
-            session = Session(RESULTS, query=argument, number=1, visited=session.visited)
+            session = ShopSession(RESULTS, query=argument, number=1, visited=session.visited)
         elif name == "click" and argument != "search":
             target = self.pages.clickables(session).get(argument)
             if target is not None:
-                return self._clicked(goal, session, argument, target)
-        return self._shown(goal, session)
+                return self._click_button(goal, session, argument, target)
+        return self._page_step(goal, session)
 
     def irreversible(self, action: str) -> bool:
         """Whether `action` is a click on Buy Now, on whatever page."""
-        return parsed(action) == ("click", BUY.lower())
+        return parse_action(action) == ("click", BUY.lower())
 
-    def _clicked(self, goal: Goal, session: Session, button: str, target: Target) -> Answer:
-        """Buttons go by their words, whatever carries them, before products and options, as officially."""
+    def _click_button(self, goal: Goal, session: ShopSession, button: str, target: ClickTarget) -> ShopStep:
+        """Return what a click leads to; as officially, a button's label counts before products and options of that name."""
         if button == BUY.lower():
-            return self._bought(goal, session)
+            return self._buy(goal, session)
         if button == BACK.lower():
-            return self._shown(goal, Session())
-        if button == NEXT.lower() and _taken_for(session) == RESULTS:
-            return self._shown(goal, _listing(session, session.number + 1))
+            return self._page_step(goal, ShopSession())
+        if button == NEXT.lower() and _page_by_url(session) == RESULTS:
+            return self._page_step(goal, _to_results(session, session.number + 1))
         if button == PREV.lower():
-            return self._shown(goal, _before(session))
+            return self._page_step(goal, _to_previous(session))
         if button in _SUB_PAGES:
-            return self._shown(goal, session._replace(page=SUB, sub_page=_SUB_PAGES[button]))
-        if target.kind is Kind.PRODUCT:
-            visited = session.visited | {target.of}
-            return self._shown(goal, session._replace(page=ITEM, asin=target.of, visited=visited))
-        return self._shown(goal, session._replace(options=selected(session.options, target.of, button)))
+            return self._page_step(goal, session._replace(page=SUB, sub_page=_SUB_PAGES[button]))
+        if target.kind is StringKind.PRODUCT:
+            visited = session.visited | {target.name}
+            return self._page_step(goal, session._replace(page=ITEM, asin=target.name, visited=visited))
+        return self._page_step(
+            goal, session._replace(options=select_option(session.options, target.name, button))
+        )
 
-    def _bought(self, goal: Goal, session: Session) -> Answer:
-        reward = self._shop.worth(goal, session.asin, tuple(value for _, value in session.options))
+    def _buy(self, goal: Goal, session: ShopSession) -> ShopStep:
+        reward = self._shop.reward(goal, session.asin, tuple(value for _, value in session.options))
         receipt = self.pages.receipt(session.asin, session.options, reward)
-        return Answer(session._replace(page=END), receipt, reward, True)
+        return ShopStep(session._replace(page=END), receipt, reward, True)
 
-    def _shown(self, goal: Goal, session: Session) -> Answer:
-        return Answer(session, self.pages.at(session, goal.instruction))
+    def _page_step(self, goal: Goal, session: ShopSession) -> ShopStep:
+        return ShopStep(session, self.pages.at(session, goal.instruction))
 
 
 @lru_cache(maxsize=65536)
-def parsed(action: str) -> Call:
-    """The call that an action, or the last `Action:` of a ReAct turn, opens with; argument in lower case."""
+def parse_action(action: str) -> ParsedAction:
+    """Parse an action, or what follows the last `Action:` of a ReAct turn; the argument in lower case."""
     turns = list(_REACT.finditer(action))
     match = _ACTION.match(action[turns[-1].end() :].strip() if turns else action)
-    return Call(None) if match is None else Call(match[1], match[2].lower())
+    return ParsedAction(None) if match is None else ParsedAction(match[1], match[2].lower())
 
 
-def _listing(session: Session, number: int) -> Session:
-    """Results page `number`; opening one unselects everything."""
-    return Session(RESULTS, query=session.query, number=number, visited=session.visited)
+def _to_results(session: ShopSession, number: int) -> ShopSession:
+    """Return the session at results page `number`; opening one unselects everything."""
+    return ShopSession(RESULTS, query=session.query, number=number, visited=session.visited)
 
 
-def _before(session: Session) -> Session:
-    """Where `< Prev` leads."""
-    taken_for = _taken_for(session)
-    if taken_for == RESULTS:
-        return _listing(session, session.number - 1)
-    return _listing(session, session.number) if taken_for == ITEM else session._replace(page=ITEM)
+def _to_previous(session: ShopSession) -> ShopSession:
+    """Return the session that `< Prev` leads to."""
+    page = _page_by_url(session)
+    if page == RESULTS:
+        return _to_results(session, session.number - 1)
+    return _to_results(session, session.number) if page == ITEM else session._replace(page=ITEM)
 
 
-def _taken_for(session: Session) -> str:
-    """The page the server takes this one for: it looks for pages' names all over the URL, query included."""
+def _page_by_url(session: ShopSession) -> str:
+    """Return the type of page that the server takes this one for: it looks for pages' names in the whole URL, query included."""
     if session.page == RESULTS:
         return RESULTS
     words = f"{session.query.replace(' ', '+')} {dict(session.options)}"

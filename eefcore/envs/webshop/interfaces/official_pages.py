@@ -2,8 +2,8 @@
 
 text        strings joined by ` [SEP] `
 text_rich   a string a line: buttons as `[button] T [button_]`, options indented, an empty line before
-            each product; what was clicked as `[clicked button] T [clicked button_]`, with a line about
-            each option in front of all
+            each product; what was clicked as `[clicked button] T [clicked button_]`, and a line about
+            each clicked option at the start
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from eefcore.envs.webshop.interfaces import pages
-from eefcore.envs.webshop.interfaces.pages import OFFICIAL, Kind, Visible
-from eefcore.envs.webshop.interfaces.session import END, ITEM, RESULTS, START, SUB, Options, Session
+from eefcore.envs.webshop.interfaces.pages import OFFICIAL, StringKind, VisibleString
+from eefcore.envs.webshop.interfaces.session import END, ITEM, RESULTS, START, SUB, Options, ShopSession
 from eefcore.envs.webshop.shop import Shop
 
 
-class Target(NamedTuple):
-    """What a click lands on: a button, a product by its id, or an option by its name."""
+class ClickTarget(NamedTuple):
+    """What a click lands on: a button, a product and its id, or an option and its name."""
 
-    kind: Kind
-    of: str = ""
+    kind: StringKind
+    name: str = ""
 
 
-class Place(NamedTuple):
-    """What a page's strings depend on, the goal and what is marked aside."""
+class PageKey(NamedTuple):
+    """What the strings of a page depend on, beside the goal and the marks of what was clicked."""
 
     page: str
     query: str = ""
@@ -36,15 +36,15 @@ class Place(NamedTuple):
     sub_page: str = ""
 
 
-class Page(NamedTuple):
-    """The strings of a page, those that tell the goal aside, and what can be clicked there."""
+class OfficialPage(NamedTuple):
+    """The strings of a page but for those of the goal, and what can be clicked there."""
 
-    seen: tuple[Visible, ...]
-    clickables: dict[str, Target]
+    strings: tuple[VisibleString, ...]
+    clickables: dict[str, ClickTarget]
 
 
-class Marks(NamedTuple):
-    """What may be marked as clicked: products visited, options that the URL holds in double quotes."""
+class ClickMarks(NamedTuple):
+    """What a page may mark as clicked: products that were visited, options that the URL holds in double quotes."""
 
     visited: frozenset[str] = frozenset()
     options: Options = ()
@@ -52,124 +52,128 @@ class Marks(NamedTuple):
 
     @property
     def url(self) -> str:
-        """As much of the URL as can hold quotes."""
+        """The part of the URL that can hold quotes."""
         return f"{self.query} {json.dumps(dict(self.options))}"
 
 
-_NONE = Marks()
+_NONE = ClickMarks()
 
 
-class Written(NamedTuple):
-    """A page as text, in two parts: what stands before the lines that tell the goal, and what after."""
+class PageText(NamedTuple):
+    """A page as text in two parts: before the lines of the goal, and after them."""
 
     before: str
     after: str
 
 
 class OfficialPages:
-    """The pages of a shop, each made and written once."""
+    """The pages of a shop, each built and written once."""
 
     def __init__(self, shop: Shop, *, rich: bool) -> None:
         self._shop = shop
         self._rich = rich
-        self._page = lru_cache(maxsize=16384)(self._made_page)
-        self._text = lru_cache(maxsize=16384)(self._written_page)
-        self._opening = lru_cache(maxsize=4096)(self._written_opening)
+        self._page = lru_cache(maxsize=16384)(self._build_page)
+        self._text = lru_cache(maxsize=16384)(self._write_page)
+        self._opening = lru_cache(maxsize=4096)(self._write_opening)
         self.receipt = lru_cache(maxsize=16384)(self._receipt)
 
-    def at(self, session: Session, instruction: str) -> str:
-        """The page where a session is, any but the last."""
+    def at(self, session: ShopSession, instruction: str) -> str:
+        """Return the text of the page where a session is, any but the last."""
         if session.page == START:
             return self._opening(instruction, START)
-        before, after = self._text(_place(session), self._marks(session))
+        before, after = self._text(_page_key(session), self._marks(session))
         return before + self._opening(instruction, RESULTS) + after
 
-    def clickables(self, session: Session) -> dict[str, Target]:
-        """What `click[…]` takes there, in lower case and page order."""
-        return self._page(_place(session)).clickables
+    def clickables(self, session: ShopSession) -> dict[str, ClickTarget]:
+        """Return what `click[…]` takes there, in lower case and page order."""
+        return self._page(_page_key(session)).clickables
 
     def _receipt(self, asin: str, options: Options, reward: float) -> str:
-        """What is shown after the purchase, which the goal is no part of."""
+        """Return the text shown after the purchase, which does not show the goal."""
         page = pages.done_page(asin, dict(options), reward)
-        return _marked(page).after if self._rich else _plain(page)
+        return _rich_text(page).after if self._rich else _plain_text(page)
 
-    def _marks(self, session: Session) -> Marks:
-        """What `text_rich` marks on that page."""
+    def _marks(self, session: ShopSession) -> ClickMarks:
+        """Return what `text_rich` marks on that page."""
         if not self._rich:
             return _NONE
         if session.page == RESULTS:
-            return Marks(session.visited)
+            return ClickMarks(session.visited)
         if session.page == ITEM:
-            return Marks(options=session.options, query=session.query if '"' in session.query else "")
+            return ClickMarks(options=session.options, query=session.query if '"' in session.query else "")
         return _NONE
 
-    def _made_page(self, where: Place) -> Page:
+    def _build_page(self, key: PageKey) -> OfficialPage:
         catalogue = self._shop.catalogue
-        if where.page == START:
-            return Page((), {"search": Target(Kind.BUTTON)})
-        if where.page == END:
-            return Page((), {})
-        if where.page == RESULTS:
-            found = self._shop.found(tuple(where.query.split(" ")))
-            listed = [catalogue[a] for a in pages.window(found, where.number, OFFICIAL.per_page)]
-            return _page(pages.results_page(where.number, len(found), listed))
-        product = catalogue[where.asin]
-        if where.page == SUB:
-            return _page(pages.sub_page(OFFICIAL, product, where.sub_page))
+        if key.page == START:
+            return OfficialPage((), {"search": ClickTarget(StringKind.BUTTON)})
+        if key.page == END:
+            return OfficialPage((), {})
+        if key.page == RESULTS:
+            found = self._shop.search(tuple(key.query.split(" ")))
+            listed = [catalogue[a] for a in pages.ids_on_page(found, key.number, OFFICIAL.per_page)]
+            return _page(pages.results_page(OFFICIAL, key.number, len(found), listed))
+        product = catalogue[key.asin]
+        if key.page == SUB:
+            return _page(pages.sub_page(OFFICIAL, product, key.sub_page))
         page = _page(pages.item_page(product))
         for name, values in product.options.items():
-            page.clickables.update((value, Target(Kind.OPTION, name)) for value in values)
+            page.clickables.update((value, ClickTarget(StringKind.OPTION, name)) for value in values)
         return page
 
-    def _written_page(self, where: Place, marks: Marks) -> Written:
-        seen = self._page(where).seen
-        return _marked(seen, marks) if self._rich else Written("", f" [SEP] {_plain(seen)}")
+    def _write_page(self, key: PageKey, marks: ClickMarks) -> PageText:
+        strings = self._page(key).strings
+        return _rich_text(strings, marks) if self._rich else PageText("", f" [SEP] {_plain_text(strings)}")
 
-    def _written_opening(self, instruction: str, page: str) -> str:
-        """The start page, or the lines that open any other."""
-        seen = pages.start_page(OFFICIAL, instruction) if page == START else pages.opening(instruction)
-        return _marked(seen).after if self._rich else _plain(seen)
+    def _write_opening(self, instruction: str, page: str) -> str:
+        """Return the text of the start page, or the lines that open any other."""
+        strings = (
+            pages.start_page(OFFICIAL, instruction) if page == START else pages.page_opening(instruction)
+        )
+        return _rich_text(strings).after if self._rich else _plain_text(strings)
 
 
-def _place(session: Session) -> Place:
-    """The page where a session is."""
+def _page_key(session: ShopSession) -> PageKey:
+    """Return the key of the page where a session is."""
     page = session.page
     if page == RESULTS:
-        return Place(page, session.query, session.number)
+        return PageKey(page, session.query, session.number)
     if page == ITEM:
-        return Place(page, "", 0, session.asin)
-    return Place(page, "", 0, session.asin, session.sub_page) if page == SUB else Place(page)
+        return PageKey(page, "", 0, session.asin)
+    return PageKey(page, "", 0, session.asin, session.sub_page) if page == SUB else PageKey(page)
 
 
-def _plain(page: Sequence[Visible]) -> str:
-    """`text`: strings without outer white space, ` [SEP] ` between; a space alone stays as an empty field."""
+def _plain_text(page: Sequence[VisibleString]) -> str:
+    """Write a page for `text`: strings without outer white space, ` [SEP] ` between; a space alone is an empty field."""
     return " [SEP] ".join(text.strip() for _, text in page if text != "\n")
 
 
-def _marked(page: Sequence[Visible], marks: Marks = _NONE) -> Written:
-    """`text_rich`: a string a line, what was clicked marked, a line about each such option in front."""
+def _rich_text(page: Sequence[VisibleString], marks: ClickMarks = _NONE) -> PageText:
+    """Write a page for `text_rich`: a string a line, clicks marked, a line about each clicked option at the start."""
     before, lines, url = "", [], marks.url
     for kind, text in page:
         if text == "\n":
             continue
-        if kind is Kind.BUTTON:
+        if kind is StringKind.BUTTON:
             lines.append(f"[button] {text} [button_]")
-        elif kind is Kind.OPTION and f'"{text}"' in url:
+        elif kind is StringKind.OPTION and f'"{text}"' in url:
             lines.append(f"  [clicked button] {text} [clicked button_]")
             before = f"You have clicked {text}.\n{before}"
-        elif kind is Kind.OPTION:
+        elif kind is StringKind.OPTION:
             lines.append(f"  [button] {text} [button_]")
-        elif kind is Kind.PRODUCT and text in marks.visited:
+        elif kind is StringKind.PRODUCT and text in marks.visited:
             lines.append(f"\n[clicked button] {text} [clicked button_]")
-        elif kind is Kind.PRODUCT:
+        elif kind is StringKind.PRODUCT:
             lines.append(f"\n[button] {text} [button_]")
         else:
             lines.append(text)
-    return Written(before, "".join(f"{line}\n" for line in lines))
+    return PageText(before, "".join(f"{line}\n" for line in lines))
 
 
-def _page(seen: Sequence[Visible]) -> Page:
-    """A page whose buttons and products can be clicked."""
-    clickables = {text.lower(): Target(kind) for kind, text in seen if kind is Kind.BUTTON}
-    clickables |= {text.lower(): Target(kind, text) for kind, text in seen if kind is Kind.PRODUCT}
-    return Page(tuple(seen), clickables)
+def _page(strings: Sequence[VisibleString]) -> OfficialPage:
+    """Return a page whose buttons and products can be clicked."""
+    clickables = {text.lower(): ClickTarget(kind) for kind, text in strings if kind is StringKind.BUTTON}
+    clickables |= {
+        text.lower(): ClickTarget(kind, text) for kind, text in strings if kind is StringKind.PRODUCT
+    }
+    return OfficialPage(tuple(strings), clickables)

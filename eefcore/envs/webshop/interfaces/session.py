@@ -1,4 +1,4 @@
-"""Where a shopper is: all that the next page depends on, beside the goal."""
+"""A visit to the shop as an immutable record: all that the next page depends on, beside the goal."""
 
 from __future__ import annotations
 
@@ -6,40 +6,55 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 START, RESULTS, ITEM, SUB, END = "start", "results", "item", "sub", "end"
-"""The kinds of page."""
+"""The types of page."""
 
 
 Options = tuple[tuple[str, str], ...]
-"""(name, value) of what is selected, in the order in which the names were first chosen."""
+"""(name, value) of each selected option, in the order in which the names were first chosen."""
 
 
-class Session(NamedTuple):
-    """An immutable snapshot of a visit to the shop. Going back to it costs nothing."""
+class ShopSession(NamedTuple):
+    """An immutable snapshot of a visit to the shop. Going back to it costs nothing.
+
+    Attributes:
+        page: the type of page.
+        query: the last search.
+        number: of the results page.
+        asin: the product of an item page.
+        options: what is selected on it.
+        sub_page: the name of a sub page.
+        listed: ids on the last page that showed any (AgentLite).
+        option_types: value to name of the options on the last page that showed any (AgentLite).
+        visited: ids opened since the start page (text_rich).
+    """
 
     page: str = START
     query: str = ""
     number: int = 0
-    """Of the results page."""
     asin: str = ""
     options: Options = ()
     sub_page: str = ""
     listed: tuple[str, ...] = ()
-    """Ids on the last page that showed any (AgentLite)."""
     option_types: Mapping[str, str] | None = None
-    """Value -> name of the last page that showed options (AgentLite)."""
     visited: frozenset[str] = frozenset()
-    """Ids opened since the start page (text_rich)."""
 
 
-class Answer(NamedTuple):
-    """What an interface makes of an action: where it leads, what it shows, and R(τ) once it is over."""
+class ShopStep(NamedTuple):
+    """What an action leads to: the session after it, the observation, and R(τ) once the episode is over."""
 
-    session: Session
+    session: ShopSession
     observation: str
     reward: float = 0.0
     done: bool = False
 
 
-def selected(options: Options, name: str, value: str) -> Options:
-    """`options` with `name` set to `value`; a later choice of the same name replaces the earlier one."""
+class ParsedAction(NamedTuple):
+    """An action as an interface reads it; `name` is None for text that it can't read."""
+
+    name: str | None
+    argument: str = ""
+
+
+def select_option(options: Options, name: str, value: str) -> Options:
+    """Return `options` with `name` set to `value`; a later choice of the same name replaces the earlier one."""
     return tuple({**dict(options), name: value}.items())

@@ -1,1 +1,4 @@
-"""Search products as Lucene 8.11 does under pyserini 0.17: tokens, stems, an inverted index, BM25."""
+"""Search products as Lucene 8.11 does under pyserini 0.17: words, stems, an inverted index, BM25.
+
+`indexing.IndexWriter` writes an index of texts, and `search.Index` maps it from disk and searches it.
+"""

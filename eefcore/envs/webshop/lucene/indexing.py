@@ -1,11 +1,11 @@
-"""An inverted index, built from documents as they come, in bounded memory (read by `search.Index`).
+"""Build an inverted index of documents in bounded memory (`search.Index` reads it).
 
-Documents are counted a batch at a time, and their terms and frequencies go to disk as they come. When all
-are in, they get their final numbers and are written out by term, a block of documents at a time.
+The terms of documents are counted a batch at a time, and go to disk with their frequencies. When all documents
+are added, they get their final numbers and are written out by term, a block of documents at a time.
 
     posting_documents  uint32 [P]   document numbers, ascending within a term
     posting_codes      uint16 [P]   which impact (f_td over its norm) the pair has
-    posting_ends       int64  [V]   where a term's part of them ends; terms in the order of their bytes
+    posting_ends       int64  [V]   where the postings of a term end; terms in the order of their bytes
     impacts, peaks     float32      the value of each code; the greatest of each term
     terms, term_ends                the vocabulary in UTF-8, end to end
     counts             int64  [2]   documents, and documents that have a term
@@ -25,17 +25,18 @@ from eefcore.envs.webshop.lucene.search import norms
 from eefcore.envs.webshop.lucene.terms import length_codes, term
 from eefcore.envs.webshop.lucene.wordbreak import words
 
-_REMEMBERED = 1 << 20  # words of texts whose terms are kept at hand
+_CACHED = 1 << 20  # words whose term numbers are kept in memory
 _BLOCK = 1 << 15  # documents written out at a time
-_MOST = (1 << 16) - 1  # of one term in a document
+_MOST = (1 << 16) - 1  # repetitions of one term in a document, at most
+_PAIR = np.dtype([("term", np.uint32), ("count", np.uint16)])
 
 
 class IndexWriter:
-    """Takes texts in any order; `finish` writes the index of them into `folder`. Close it, or use it in a `with`."""
+    """Takes texts in any order; `finish` writes their index into `folder`. Use it in a `with`, which closes its file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._numbers = _Numbers()
+        self._numbers = _TermNumbers()
         self._lengths: list[np.ndarray] = []  # terms in each document, repetitions counted
         self._sizes: list[np.ndarray] = []  # different terms in each document
         self._spilled = open(folder / "spilled", "wb")  # noqa: SIM115, closed by __exit__
@@ -47,21 +48,20 @@ class IndexWriter:
         self._spilled.close()
 
     def add(self, texts: Sequence[str]) -> None:
-        """Takes a batch of documents; a few thousand at a time are counted fastest."""
+        """Add a batch of documents; a few thousand at a time are counted fastest."""
         number = self._numbers.__getitem__
-        found = [list(map(number, words(text))) for text in texts]
-        documents = np.repeat(np.arange(len(texts)), [len(one) for one in found])
-        flat = np.fromiter(chain.from_iterable(found), np.int64, len(documents))
+        numbers = [list(map(number, words(text))) for text in texts]
+        documents = np.repeat(np.arange(len(texts)), [len(one) for one in numbers])
+        flat = np.fromiter(chain.from_iterable(numbers), np.int64, len(documents))
         documents, flat = documents[flat >= 0], flat[flat >= 0]
         pairs, counts = np.unique(documents << 32 | flat, return_counts=True)
-        pair = np.empty(len(pairs), _PAIR)
-        pair["term"], pair["count"] = pairs & 0xFFFFFFFF, np.minimum(counts, _MOST)
-        pair.tofile(self._spilled)
+        rows = np.rec.fromarrays((pairs & 0xFFFFFFFF, np.minimum(counts, _MOST)), dtype=_PAIR)
+        rows.tofile(self._spilled)
         self._lengths.append(np.bincount(documents, minlength=len(texts)))
         self._sizes.append(np.bincount(pairs >> 32, minlength=len(texts)))
 
     def finish(self, order: np.ndarray) -> None:
-        """Writes the index. `order[n]` is which of the added documents, counted from 0, becomes document n."""
+        """Write the index. The added document number `order[n]`, counted from 0, becomes document n."""
         self._spilled.close()
         path = self._folder / "spilled"
         spilled = np.memmap(path, _PAIR, "r") if path.stat().st_size else np.empty(0, _PAIR)
@@ -74,9 +74,9 @@ class IndexWriter:
         path.unlink()
 
     def _write_vocabulary(self) -> np.ndarray:
-        """Writes the terms in order; returns the new number of each, by its old one."""
+        """Write the terms in order; return the new number of each, by its old one."""
         encoded = [term.encode() for term in self._numbers.terms]
-        self._numbers = _Numbers()
+        self._numbers = _TermNumbers()
         by_bytes = sorted(range(len(encoded)), key=encoded.__getitem__)
         self._save("terms", np.frombuffer(b"".join(encoded[n] for n in by_bytes), np.uint8))
         self._save("term_ends", np.cumsum([len(encoded[n]) for n in by_bytes], dtype=np.int64))
@@ -85,6 +85,7 @@ class IndexWriter:
         return renumbered
 
     def _write_postings(self, blocks: _Blocks, norms: np.ndarray) -> None:
+        """Write the documents and impacts of each term: one pass to count them, one to put them in their places."""
         sizes = np.zeros(len(blocks.renumbered), np.int64)
         used = np.zeros(256 * blocks.width, bool)  # by length code and count
         for block in blocks:
@@ -128,26 +129,23 @@ class IndexWriter:
         np.save(self._folder / f"{name}.npy", array)
 
 
-class _Numbers(dict[str, int]):
-    """Word of a text to the number of its term, -1 for a stop word; terms are numbered as they come."""
+class _TermNumbers(dict[str, int]):
+    """Maps a word of a text to the number of its term, -1 for a stop word; terms are numbered as they come."""
 
     def __init__(self) -> None:
         self.terms: dict[str, int] = {}
 
     def __missing__(self, word: str) -> int:
-        found = term(word)
-        number = -1 if found is None else self.terms.setdefault(found, len(self.terms))
-        if len(self) >= _REMEMBERED:
+        new = term(word)
+        number = -1 if new is None else self.terms.setdefault(new, len(self.terms))
+        if len(self) >= _CACHED:
             self.clear()
         self[word] = number
         return number
 
 
-_PAIR = np.dtype([("term", np.uint32), ("count", np.uint16)])
-
-
 class _Block(NamedTuple):
-    """A block's (document, term) pairs: final document and term numbers, and length code · width + count."""
+    """The (document, term) pairs of a block: final document and term numbers, and length code · width + count."""
 
     documents: np.ndarray
     terms: np.ndarray

@@ -2,9 +2,9 @@
 
 M. F. Porter, *An algorithm for suffix stripping*, Program 14 (1980), with the two departures of the author's own
 program, which Lucene follows: `bli` becomes `ble` (the paper: `abli`, `able`), and `logi` becomes `log`. Words of
-one or two characters stay. Snowball's `porter` has neither departure and cuts `us` to `u`: it can't stand in.
+one or two characters stay. Snowball's `porter` has neither departure and cuts `us` to `u`, so it can't replace this.
 
-Whatever is not an ASCII vowel is a consonant, digits and accented letters too.
+Every character but an ASCII vowel is a consonant, digits and accented letters too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STEP_4 = (
 
 
 def _ending(suffixes: Iterable[str]) -> re.Pattern[str]:
-    """Finds the longest of `suffixes` that a word ends with."""
+    """Return a pattern that finds the longest of `suffixes` that a word ends with."""
     return re.compile("(?:" + "|".join(sorted(suffixes, key=len, reverse=True)) + r")\Z")
 
 
@@ -36,12 +36,12 @@ _ENDING_4 = re.compile(_ending(_STEP_4).pattern + r"|(?<=[st])ion\Z")
 
 
 def stem(word: str) -> str:
-    """The stem of a lower-case `word`."""
+    """Return the stem of a lower-case `word`."""
     if len(word) <= 2:
         return word
     word = _step_1(word)
-    word = _replaced(word, _ENDING_2, _STEP_2)
-    word = _replaced(word, _ENDING_3, _STEP_3)
+    word = _replace_ending(word, _ENDING_2, _STEP_2)
+    word = _replace_ending(word, _ENDING_3, _STEP_3)
     if (found := _ENDING_4.search(word)) and _measure(word[: found.start()]) > 1:
         word = word[: found.start()]
     measure = _measure(word)
@@ -51,7 +51,7 @@ def stem(word: str) -> str:
 
 
 def _step_1(word: str) -> str:
-    """Without plural, past tense and -ing; a final y after a vowel's syllable is i."""
+    """Remove plural, past tense and -ing; turn a final y into i if a vowel comes before it."""
     if word.endswith(("sses", "ies")):
         word = word[:-2]
     elif word[-1] == "s" and word[-2] != "s":
@@ -61,14 +61,14 @@ def _step_1(word: str) -> str:
     elif word.endswith(("ed", "ing")):
         rest = word[: -2 if word[-1] == "d" else -3]
         if "v" in _shape(rest):
-            word = _repaired(rest)
+            word = _respell(rest)
     if word[-1:] == "y" and "v" in _shape(word[:-1]):
         word = word[:-1] + "i"
     return word
 
 
-def _repaired(word: str) -> str:
-    """What -ed or -ing was taken from, as it is spelled without."""
+def _respell(word: str) -> str:
+    """Return the spelling of a word from which -ed or -ing was removed."""
     if word.endswith(("at", "bl", "iz")):
         return word + "e"
     if len(word) > 1 and word[-1] == word[-2] and _shape(word)[-1] == "c":
@@ -76,7 +76,7 @@ def _repaired(word: str) -> str:
     return word + "e" if _measure(word) == 1 and _consonant_vowel_consonant(word) else word
 
 
-def _replaced(word: str, ending: re.Pattern[str], suffixes: dict[str, str]) -> str:
+def _replace_ending(word: str, ending: re.Pattern[str], suffixes: dict[str, str]) -> str:
     found = ending.search(word)
     if found is None or not _measure(word[: found.start()]):
         return word
@@ -84,7 +84,7 @@ def _replaced(word: str, ending: re.Pattern[str], suffixes: dict[str, str]) -> s
 
 
 def _shape(word: str) -> str:
-    """v for each vowel, c for each consonant; y is a vowel after a consonant."""
+    """Return v for each vowel, c for each consonant; y is a vowel after a consonant."""
     shape = word.replace("v", "c").translate(_SHAPE)
     if "y" not in shape:
         return re.sub("[^v]", "c", shape)
@@ -96,10 +96,10 @@ def _shape(word: str) -> str:
 
 
 def _measure(word: str) -> int:
-    """m of the paper: how often a vowel is followed by a consonant."""
+    """Return m of the paper: how often a vowel is followed by a consonant."""
     return _shape(word).count("vc")
 
 
 def _consonant_vowel_consonant(word: str) -> bool:
-    """*o of the paper: ends so, and the last is none of w, x, y."""
+    """Whether *o of the paper holds: the word ends so, and its last letter is none of w, x, y."""
     return len(word) > 2 and _shape(word)[-3:] == "cvc" and word[-1] not in "wxy"

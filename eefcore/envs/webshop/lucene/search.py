@@ -1,4 +1,4 @@
-"""The products that Lucene would find: BM25 over a read-only inverted index, mapped from disk.
+"""Search as Lucene does: BM25 over a read-only inverted index, mapped from disk.
 
     score(d) = Σ_t  w_t - w_t / (1 + i_td)          float32, summed in float64, rounded to float32
         w_t  = (times t is in the query) · ln(1 + (N - n_t + ½) / (n_t + ½))
@@ -7,8 +7,9 @@
 That is Lucene 8.11's arithmetic, operation by operation, so that equal scores there are equal here. Documents are
 numbered in the order of their names, so ties go to the lower number (Anserini: ascending id).
 
-Terms are taken from the weightiest down. Once the terms that are left can't lift a document over the k-th best
-there is, only documents near it are scored further (MaxScore). It drops none that could enter the top k.
+Terms are scored from the one that can add most to the one that can add least. Once the remaining terms can't lift a
+new document over the k-th best score, only documents near that score are scored further (MaxScore). No document that
+could enter the top k is dropped.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from eefcore.envs.webshop.lucene.terms import LENGTHS, terms
 
 K1, B = np.float32(0.9), np.float32(0.4)
 
-_SLACK = 1 - 1e-6  # more than what rounding to float32 can hide
-_SPARSE = 16  # looking a document up in a list costs about as much as scoring this many in order
+_SLACK = 1 - 1e-6  # allows for more than the error of rounding to float32
+_SPARSE = 16  # looking a document up in a list costs about as much as scoring this many in sequence
 
 
 class Hits(NamedTuple):
@@ -37,7 +38,7 @@ class Hits(NamedTuple):
 
 
 class _Postings(NamedTuple):
-    """A term's part of the lists, what it weighs in this query, and the most it can add to a score."""
+    """The part of the index that lists a term's documents, its weight in this query, and the most it can add to a score."""
 
     start: int
     stop: int
@@ -46,7 +47,7 @@ class _Postings(NamedTuple):
 
 
 class Index:
-    """An inverted index in a folder (`indexing.IndexWriter`); opening reads nothing but a few headers."""
+    """An inverted index in a folder (`indexing.IndexWriter`); opening it reads a few headers only."""
 
     def __init__(self, folder: Path) -> None:
         self._vocabulary = _mapped(folder / "terms.npy")
@@ -57,15 +58,15 @@ class Index:
         self._impacts = np.array(_mapped(folder / "impacts.npy"))
         self._peaks = _mapped(folder / "peaks.npy")
         self._n_documents, self._n_filled = map(int, _mapped(folder / "counts.npy"))
-        self._find = lru_cache(maxsize=1 << 14)(self._found)
+        self._find = lru_cache(maxsize=1 << 14)(self._find_term)
 
     def search(self, query: str, k: int = 50) -> Hits:
-        """The best `k` documents with a term of `query`; fewer where fewer have one."""
+        """Return the best `k` documents with a term of `query`; fewer where fewer have one."""
         lists = [p for term, times in Counter(terms(query)).items() if (p := self._postings(term, times))]
         lists.sort(key=lambda p: -p.most)
-        left = [0.0, *np.cumsum([p.most for p in reversed(lists)])][::-1]  # what lists[i:] can add
+        left = [0.0, *np.cumsum([p.most for p in reversed(lists)])][::-1]  # the most that lists[i:] can add
         scores = np.zeros(self._n_documents)
-        bar, done = 0.0, 0  # the k-th best score there is at least, and the lists that are in `scores`
+        bar, done = 0.0, 0  # a lower bound of the k-th best score; how many lists are in `scores`
         for done, postings in enumerate(lists, 1):
             now = self._add(postings, scores)
             if len(now) >= k and left[done] and now.max() > left[done]:
@@ -82,7 +83,7 @@ class Index:
         return _best(near, totals.astype(np.float32), k)
 
     def _add(self, postings: _Postings, scores: np.ndarray) -> np.ndarray:
-        """Adds a term to `scores`; returns the new scores of its documents."""
+        """Add a term to `scores`; return the new scores of its documents."""
         documents = self._documents[postings.start : postings.stop]
         now = scores[documents] + self._added(postings)
         scores[documents] = now
@@ -91,7 +92,7 @@ class Index:
     def _extend(
         self, postings: _Postings, near: np.ndarray, totals: np.ndarray, scores: np.ndarray
     ) -> np.ndarray:
-        """`totals` of the documents `near` with a term added; `scores` may serve as scratch."""
+        """Add a term to the `totals` of the documents `near`; `scores` may serve as scratch."""
         documents = self._documents[postings.start : postings.stop]
         if len(near) * _SPARSE > len(documents):
             scores[near] = totals
@@ -105,7 +106,7 @@ class Index:
         return totals
 
     def _added(self, postings: _Postings) -> np.ndarray:
-        """What a term adds to each of its documents, float32."""
+        """Return what a term adds to each of its documents, float32."""
         table = _score(self._impacts, postings.weight)
         return table[self._codes[postings.start : postings.stop]]
 
@@ -118,8 +119,8 @@ class Index:
         weight = np.float32(times) * np.float32(np.log(1 + (self._n_filled - n + 0.5) / (n + 0.5)))
         return _Postings(start, stop, weight, float(_score(self._peaks[number], weight)))
 
-    def _found(self, term: str) -> int | None:
-        """The number of a term."""
+    def _find_term(self, term: str) -> int | None:
+        """Return the number of a term, None if no document has it."""
         wanted = term.encode()
         number = bisect_left(range(len(self._term_ends)), wanted, key=self._term)
         return number if number < len(self._term_ends) and self._term(number) == wanted else None
@@ -130,7 +131,7 @@ class Index:
 
 
 def norms(average_length: float) -> np.ndarray:
-    """1 / (k1 (1 - b + b |d| / avgdl)) for each length code, float32 [256]."""
+    """Return 1 / (k1 (1 - b + b |d| / avgdl)) for each length code, float32 [256]."""
     one = np.float32(1)
     return one / (K1 * ((one - B) + B * LENGTHS.astype(np.float32) / np.float32(average_length)))
 
@@ -141,12 +142,12 @@ def _score(impacts: np.ndarray, weight: np.float32) -> np.ndarray:
 
 
 def _kth(scores: np.ndarray, k: int) -> float:
-    """The k-th largest score; nothing where there are fewer."""
+    """Return the k-th largest score; 0 where there are fewer."""
     return float(np.partition(scores, len(scores) - k)[len(scores) - k]) if len(scores) >= k else 0.0
 
 
 def _best(documents: np.ndarray, scores: np.ndarray, k: int) -> Hits:
-    """The top k, ties by number."""
+    """Return the top k, ties by document number."""
     if len(scores) > k:
         kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
         documents, scores = documents[kept], scores[kept]
@@ -155,5 +156,5 @@ def _best(documents: np.ndarray, scores: np.ndarray, k: int) -> Hits:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """A plain array over the mapped file: slices of it cost a fifth of a `memmap`'s."""
+    """Map a file as a plain array, whose slices cost a fifth of a `memmap`'s."""
     return np.asarray(np.load(path, mmap_mode="r"))

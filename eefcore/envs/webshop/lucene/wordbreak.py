@@ -1,14 +1,14 @@
-"""The words of a text, as Lucene 8.11's `StandardTokenizer` cuts it: Unicode's UAX#29, and emoji sequences (UTS #51).
+"""Split a text into words as Lucene 8.11's `StandardTokenizer` does: Unicode's UAX#29, and emoji sequences (UTS #51).
 
     wi-fi 3,000.5mm        wi · fi · 3,000.5mm     comma and point join digits, and digits join letters
     women's size:large     women's · size:large    apostrophe, colon and point join letters
     a_b tea ™ ★ 👍🏽         a_b · tea · ™ · ★ · 👍🏽   emoji in Lucene's sense are words
 
-Each character becomes one letter that says what it does to words (the left column of `_CLASSES`), and one regular
-expression over those letters finds them; a text of ASCII alone has an expression of its own, several times faster.
+Each character is replaced by one letter for its class (the left column of `_CLASSES`), and one regular
+expression over those letters finds the words; a text of ASCII alone has an expression of its own, several times faster.
 
-Lucene 8.11 knows Unicode 9 and Emoji 11; what came or changed later is put back by `_SINCE`, `_CHANGED` and the
-emoji lists, so that every code point of Unicode is what it is to Lucene.
+Lucene 8.11 knows Unicode 9 and Emoji 11. `_SINCE`, `_CHANGED` and the emoji lists undo what was added or changed later,
+so that every code point has the class that it has in Lucene.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import regex
 
 LONGEST = 255
-"""Characters (UTF-16 units) in a word; longer ones are cut."""
+"""Characters (UTF-16 units) in a word, at most; longer words are cut."""
 
 _SINCE = """
 B8 2C2-2C5 2D2-2D6 2DE-2DF 2E5-2EB 2ED 2EF-2FF 558 55A-560 588 58A-58C 5C8-5C9 5EF 7FD 860-89F 8B5 8BE-8D3 9FC-9FE
@@ -32,7 +32,7 @@ AFA-AFF B53-B55 C04 C3C C5C-C5D CDC-CDD CF3-D00 D04 D3B-D3C D81 E86 E89 E8C E8E-
 1246F-1247F 12550-12FF0 1342F-143FA 16100-16139 16A70-16AC9 16D40-16ED3 16F45-16F4F 16F7F-16F87 16FE1-16FF6
 1AFF0-1AFFE 1B002-1B168 1CCF0-1D128 1D250-1D281 1D6A6 1DF00-1DFFF 1E030-1E7FE 1E94B 1FBF0-1FBF9 2A6D7-2A6DF
 2B735-2B73F 2B81E 2CEA2-2EE5D 30000-3FFFF
-"""  # joins nothing to Lucene, something to later Unicode
+"""  # code points that join words in later Unicode, and do not in Lucene
 
 _EMOJI = """
 A9 AE 203C 2049 2122 2194-2199 21A9-21AA 231A-231B 2328 2388 23CF 23E9-23F3 23F8-23FA 25AA-25AB 25B6 25C0 25FB-25FE
@@ -85,13 +85,13 @@ _CLASSES = {
     ",": r"\p{WB=MidNum}",
     "i": r"[\p{Script=Han}\p{Script=Hiragana}]",  # one character, one word
     "#": "[#*]",
-}  # the first that fits; b is an emoji that takes a skin tone, e another one, blank anything else
+}  # the first that matches; b is an emoji that takes a skin tone, e another emoji, blank any other character
 
 _TESTS = [(name, regex.compile(f"(?V1){pattern}")) for name, pattern in _CLASSES.items()]
 
 
-def _members(ranges: str) -> list[int]:
-    """Starts and ends (exclusive) of ranges, in order: an odd place in them is inside."""
+def _bounds(ranges: str) -> list[int]:
+    """Return starts and ends (exclusive) of ranges, in order: where `bisect_right` is odd, a code point is inside."""
     bounds = []
     for item in ranges.split():
         first, _, last = item.partition("-")
@@ -99,11 +99,11 @@ def _members(ranges: str) -> list[int]:
     return bounds
 
 
-_since, _emoji, _takes_modifier = map(_members, (_SINCE, _EMOJI, _TAKES_MODIFIER))
+_since, _emoji, _takes_modifier = map(_bounds, (_SINCE, _EMOJI, _TAKES_MODIFIER))
 
 
 class _Classes(dict[int, str]):
-    """Code point to the letter of its class, filled as it is asked."""
+    """Maps a code point to the letter of its class; filled on demand."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = _class(chr(code))
@@ -122,13 +122,13 @@ def _class(char: str) -> str:
 
 _classes = _Classes()
 
-# The scanner's rules, in classes. Nearly every loop is possessive: what it takes it need never give back, so that no
-# text takes long, however it was made.
+# The scanner's rules, in classes. Nearly every loop is possessive: it never needs to give back what it matched, so
+# that no text takes long, whatever it holds.
 
 
 def _word_pattern() -> str:
     follow = "[xzwvqtTS]*+"  # marks stay with the character before them (WB4)
-    bare = "[xzqtTS]*+"  # the same in an emoji, where presentation selectors have a place of their own
+    bare = "[xzqtTS]*+"  # the same in an emoji, where the rules name presentation selectors themselves
     letter, hebrew, digit = f"[alh]{follow}", f"h{follow}", f"[dn]{follow}"
     kana, joiner = f"k{follow}", f"_{follow}"
     between_letters, between_digits = f"[:.']{follow}", f"[,.']{follow}"
@@ -143,7 +143,7 @@ def _word_pattern() -> str:
     emoji = f"(?:{toned}|z*+(?:{sign}))(?:z*+(?<=z)(?:{toned}|{sign}))*+(?:t++T)?+"
     key = "[d#][xzqtTS]*w?q[xzqtTS]*+"
     flag = f"r{follow}r{follow}"
-    longer = f"(?=(?:l{bare}w?+z*+(?<=z))++[ebm])(?:{emoji})"  # an emoji begins with a letter, and goes on beyond it
+    longer = f"(?=(?:l{bare}w?+z*+(?<=z))++[ebm])(?:{emoji})"  # an emoji that begins with a letter and goes on beyond it
     return f"{longer}|{word}|{emoji}|{key}|{flag}|(?:[sS]{follow})++|i{follow}"
 
 
@@ -159,7 +159,7 @@ _ASCII_WORD = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """The words of `text`, in order."""
+    """Return the words of `text`, in order."""
     if text.isascii():
         found = _ASCII_WORD.findall(text)
     else:
@@ -177,7 +177,7 @@ def words(text: str) -> list[str]:
 
 
 def _cut(text: str, classes: str) -> Iterator[str]:
-    """The words of a text that has long ones, which Lucene's scanner sees through a window of `LONGEST`."""
+    """Yield the words of a text that has long ones, which Lucene's scanner reads through a window of `LONGEST`."""
     while text:
         end = len(text)
         for match in _WORD.finditer(classes):
@@ -186,15 +186,17 @@ def _cut(text: str, classes: str) -> Iterator[str]:
                 window = _WORD.match(classes[start : start + _fitting(text[start : start + LONGEST])])
                 if window:
                     yield text[start : (end := start + window.end())]
-                else:  # joiners alone, and the word they belong to is out of sight
-                    end = max(start + 1, _NO_JOINER.search(classes, start).start() - LONGEST + 1)
+                else:  # joiners alone: the word that they belong to begins beyond the window
+                    body = _NO_JOINER.search(classes, start)
+                    assert body is not None  # `_WORD` matches no joiners alone
+                    end = max(start + 1, body.start() - LONGEST + 1)
                 break
             yield text[match.start() : match.end()]
         text, classes = text[end:], classes[end:]
 
 
 def _fitting(text: str) -> int:
-    """How many characters of `text` fit the window, whole ones only."""
+    """Return how many characters of `text` fit the window, whole ones only."""
     fits = len(text)
     while _units(text[:fits]) > LONGEST:
         fits -= 1
@@ -202,5 +204,5 @@ def _fitting(text: str) -> int:
 
 
 def _units(text: str) -> int:
-    """Characters as Java counts them: those beyond U+FFFF are two."""
+    """Return the length in characters as Java counts them: those beyond U+FFFF are two."""
     return len(text) if text.isascii() else len(text) + sum(c > "\uffff" for c in text)
