@@ -2,6 +2,7 @@
 # make test   the tests; with CI=true the slow ones and the notebooks as well, with their coverage
 # make lab    JupyterLab on the notebooks
 # make check  ruff and the type checker ty
+# make docs   the documentation site in site/, without a network; a broken link is an error
 # make base   train the tiny bases again, three hours; stages that read them recognise them by their content
 # make lock   write requirements.lock again, from what is installed
 # Each sets up .venv first, once. PYTHON=python3.12 chooses another interpreter.
@@ -19,7 +20,7 @@ export MKL_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test lab base check setup lock
+.PHONY: run test lab base check docs setup lock
 
 run: setup
 	$(BIN)/eef run params/quickstart.yaml
@@ -41,6 +42,9 @@ base: setup
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build && echo "Documentation: site/index.html"
 
 setup: .venv/ready
 

@@ -79,7 +79,7 @@ def test_the_version_is_said_once():
     assert eefcore.__version__ == PROJECT["version"] == distribution("eefcore").version
 
 
-@pytest.mark.parametrize("target", ["run", "test", "lab", "check", "setup", "lock"])
+@pytest.mark.parametrize("target", ["run", "test", "lab", "check", "docs", "setup", "lock"])
 def test_make_has(target):
     plan = subprocess.run(["make", "-n", "-B", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert plan.returncode == 0, plan.stderr
