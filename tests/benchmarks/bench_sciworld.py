@@ -27,11 +27,10 @@ from itertools import cycle
 from pathlib import Path
 
 import psutil
-from helpers.paths import ROOT
 from measuring import MB, Row, Took, each, told
 from scienceworld import ScienceWorldEnv
 
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, for its helpers
 from helpers.sciworld_gold import GOLDEN_FILE, Gold, read
 
 from eefcore.envs.sciworld.simulator import Simulator

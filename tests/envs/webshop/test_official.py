@@ -61,7 +61,7 @@ named = pytest.mark.parametrize("case", cases, ids=[f"{i}-{c['function']}" for i
 def test_official(case):
     if case["function"] not in HANDLERS:
         pytest.fail(
-            f"{CASES}: no handler for function {case['function']!r}; tests/envs/test_webshop_official.py knows "
+            f"{CASES}: no handler for function {case['function']!r}; tests/envs/webshop/test_official.py knows "
             f"{', '.join(sorted(HANDLERS))}"
         )
     got, expected = HANDLERS[case["function"]](case["input"], case["expected"]), case["expected"]
