@@ -1,4 +1,4 @@
-"""A small house as an environment of your own: copy it, and put your world in its place (README, *Bring your own*).
+"""A small house as an environment of your own: copy it, and put your world in its place (docs/howto/environment.md).
 
 `eefcore` knows nothing of it. A params file names it, `benchmark: template_env:load`, with this folder on PYTHONPATH;
 `template_expert` is the expert that comes with it, and `test_custom_environment` what both are held against.

@@ -15,7 +15,7 @@ def test_every_row_is_well_formed():
     table = rows(GLOSSARY.read_text(encoding="utf-8"))
     assert len(table) > 30
     assert [r for r in table if not re.fullmatch(r"[a-z]+/[a-z][a-z0-9_]*", r.key)] == []
-    assert [r for r in table if not r.formula or not r.paper] == []
+    assert [r for r in table if not r.what or not r.paper] == []
 
 
 def test_every_key_is_there_once():
@@ -32,9 +32,9 @@ def test_keys_of_a_kind_stand_together():
     ("text", "keys"),
     [
         ("", []),
-        ("| key | formula | where in the paper |\n|---|---|---|\n| a/b | c | d |\n", ["a/b"]),
+        ("| key | what it is | where in the paper |\n|---|---|---|\n| a/b | c | d |\n", ["a/b"]),
         (
-            "| key | formula | where in the paper |\n|---|---|---|\n| a/b | \\|D\\| | d |\n\n| e/f | g | h |\n",
+            "| key | what it is | where in the paper |\n|---|---|---|\n| a/b | \\|D\\| | d |\n\n| e/f | g | h |\n",
             ["a/b"],
         ),
     ],

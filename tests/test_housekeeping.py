@@ -102,6 +102,19 @@ def test_ci_is_a_program_and_bash_can_read_it():
     subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
 
 
+@pytest.mark.parametrize("failing", ["", "docs", "test"])
+def test_ci_fails_with_any_of_its_checks_and_ends_in_the_line_of_pytest(failing, tmp_path):
+    for name, script in {"make": f'echo "of $1"; [ "$1" != "{failing}" ]', "java": "true"}.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        [ROOT / ".ci" / "run"], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode == 0) == (failing == "")
+    assert ran.stdout.splitlines()[-1] == "of test"
+
+
 @pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=lambda c: c[0])
 def test_ruff(command):
     said = subprocess.run(

@@ -13,13 +13,13 @@ GLOSSARY = ROOT / "results" / "README.md"
 
 class Row(NamedTuple):
     key: str
-    formula: str
+    what: str
     paper: str
 
 
 def rows(text: str) -> list[Row]:
-    """The rows of the table `key | formula | where in the paper`."""
-    _, _, table = text.partition("| key | formula | where in the paper |\n|---|---|---|\n")
+    """The rows of the table `key | what it is | where in the paper`."""
+    _, _, table = text.partition("| key | what it is | where in the paper |\n|---|---|---|\n")
     lines = table.split("\n\n")[0].splitlines()
     return [Row(*(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines]
 
