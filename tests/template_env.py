@@ -1,7 +1,8 @@
-"""A small house as an environment of your own: copy it, and put your world in its place (docs/howto/environment.md).
+"""An environment of your own in one file, a small house: copy it, and put your world in its place.
 
-`eefcore` knows nothing of it. A params file names it, `benchmark: template_env:load`, with this folder on PYTHONPATH;
-`template_expert` is the expert that comes with it, and `test_custom_environment` what both are held against.
+`eefcore` knows nothing of it. A params file names it, `benchmark: template_env:load`, with this folder on PYTHONPATH.
+Its scripted expert is in `template_expert`, and `test_custom_environment` shows the contract tests that both pass
+(docs/howto/environment.md).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import template_expert
 
-from eefcore.envs import panel_sizes
+from eefcore.envs import PanelSizes, panel_sizes
 from eefcore.errors import EpisodeOver, UnknownTask
 from eefcore.evaluation.navigation import matching
 from eefcore.protocols import Benchmark
@@ -25,24 +26,24 @@ THINGS = ("lamp", "rope", "spoon", "candle", "coin", "map", "brush", "key")
 
 
 class Task(NamedTuple):
-    """What to fetch, and what lies in each room."""
+    """A task: the thing to fetch, and the things in each room."""
 
     thing: str
     rooms: Mapping[str, tuple[str, ...]]
 
     @property
     def id(self) -> str:
-        """A hash of the content: equal tasks are one task, in every split and on every machine."""
+        """The task id, a hash of the content: equal tasks have equal ids, in every split and on every machine."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     @property
     def instruction(self) -> str:
-        """What is asked for."""
+        """What the user asks for, in words."""
         return f"Fetch the {self.thing}."
 
 
 class House:
-    """`go <room>` and `take <thing>`, from a hall with a door to every room. Taking anything ends the episode."""
+    """One episode: `go <room>` and `take <thing>`, from a hall with doors to all rooms. Taking a thing ends the episode."""
 
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         self._tasks, self._state, self._over = tasks, State(""), True
@@ -71,10 +72,10 @@ class House:
         return self._state
 
     def restore(self, state: State) -> str:
-        seen = self.reset(state.task_id)
+        observation = self.reset(state.task_id)
         for action in state.actions:
-            seen = self.step(action).observation
-        return seen
+            observation = self.step(action).observation
+        return observation
 
     def _doors(self) -> tuple[str, ...]:
         return ROOMS if self._room == "hall" else ("hall",)
@@ -85,18 +86,18 @@ class House:
 
 
 def corrected(history: History) -> list[int]:
-    """A skill that is told by what was seen: what is done right after a refusal, and is not refused."""
-    seen = [*(step.observation for step in history.steps), history.observation]
-    refused = [observation.startswith("That can't") for observation in seen]
+    """Return the actions that follow a refused action and are accepted: a skill that depends on observations."""
+    observations = [*(step.observation for step in history.steps), history.observation]
+    refused = [observation.startswith("That can't") for observation in observations]
     return [i for i in range(len(history)) if refused[i] and not refused[i + 1]]
 
 
 class Houses:
-    """The tasks, their panels, and what is counted: a world as the stages see it."""
+    """The benchmark: tasks, their splits, and the navigation skills that are counted."""
 
     max_turns = 12
 
-    def __init__(self, sizes: tuple[int, int, int], seed: int) -> None:
+    def __init__(self, sizes: PanelSizes, seed: int) -> None:
         rng, tasks = random.Random(f"house {seed}"), {}
         while len(tasks) < sum(sizes):
             things = rng.sample(THINGS, len(THINGS))
@@ -104,16 +105,15 @@ class Houses:
             task = Task(rng.choice(things), rooms)
             tasks[task.id] = task
         ids = iter(tasks)
-        panels = zip(("train", "dev", "test"), sizes, strict=True)
-        self._tasks, self._splits = tasks, {split: tuple(islice(ids, n)) for split, n in panels}
+        splits = zip(("train", "dev", "test"), sizes, strict=True)
+        self._tasks, self._splits = tasks, {split: tuple(islice(ids, n)) for split, n in splits}
         self.skills = {"Return": matching("^go hall$"), "Corrected": corrected}
 
     @property
     def card(self) -> Card:
         tasks = hashlib.sha256("".join(self._tasks).encode()).hexdigest()[:8]
-        return Card(
-            "house", {"version": 1, "tasks": tasks}
-        )  # raise the version when the world answers otherwise
+        # Raise the version when the environment answers differently: results of two versions are not compared.
+        return Card("house", {"version": 1, "tasks": tasks})
 
     def make(self) -> House:
         return House(self._tasks)
@@ -126,6 +126,6 @@ class Houses:
 
 
 def load(*, data: str, sizes: str, seed: int) -> Benchmark:
-    """What `benchmark: template_env:load` gives the stages; `data` is a folder, and a house needs none."""
+    """Load the benchmark that `benchmark: template_env:load` names; `data` is a folder of files, which a house does not need."""
     template_expert.register()
     return Houses(panel_sizes(sizes), seed)

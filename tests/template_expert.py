@@ -1,6 +1,6 @@
-"""The house's own experts, imperfect and perfect: what `eefcore.experts.registry` asks for, and nothing more.
+"""Scripted experts of the house, imperfect and perfect: what `eefcore.experts.registry` needs, and nothing more.
 
-An expert is a function of the history alone, so that it can start anywhere. What it does wrong on purpose it marks.
+An expert is a function of the history alone, so that it can act from any state. It marks its deliberate mistakes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from eefcore.protocols import Benchmark
 from eefcore.types import History, Mark, Trajectory
 
 HASTE = {"strong": 0.35, "weak": 0.6, "perfect": 0.0}
-"""Who there is, and how often each takes what lies in a room, whatever it is."""
+"""The experts by name, and how often each takes the first thing in a room, whatever was asked for."""
 
 
 class Fetcher:
-    """Goes from room to room until the thing is there; in haste it takes another."""
+    """Goes from room to room until it finds the thing; in haste it takes another thing."""
 
     def __init__(self, name: str, seed: int) -> None:
         self.name, self._seed = name, seed
@@ -32,7 +32,7 @@ class Fetcher:
         return (Mark(len(history), "haste"),) if self._decide(history)[1] else ()
 
     def _decide(self, history: History) -> tuple[str, bool]:
-        """a_t, and whether it is a mistake."""
+        """Return a_t, and whether it is a mistake."""
         asked = re.match(r"Fetch the (\w+)\.", history.at(0).observation)[1]
         room, here, doors = re.search(r"In the (\w+): (.+)\. Doors: (.+)\.", history.observation).groups()
         if room == "hall":
@@ -60,5 +60,5 @@ ROOMS = Measure(
 
 
 def register() -> None:
-    """Let benchmarks whose card is called `house` find what is scripted for them."""
+    """Register these experts for benchmarks whose card is called `house`."""
     registry.register("house", Scripts(tuple(HASTE), offer, measures=(ROOMS,)))

@@ -1,4 +1,4 @@
-"""An environment of one's own by public interfaces alone: the template keeps the contract, and runs by params alone."""
+"""The template of an environment of your own passes the contract tests, and runs all stages from a params file alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from helpers.workspaces import write_params
 from template_env import House, Houses, Task
 
 from eefcore import envs
+from eefcore.envs import PanelSizes
 from eefcore.errors import ParamsError
 from eefcore.experts import collect, registry
 from eefcore.protocols import Benchmark
@@ -39,7 +40,7 @@ class TestHouse(EnvironmentContract):
 
 class TestHouses(BenchmarkContract):
     def load(self) -> Benchmark:
-        return Houses((6, 3, 4), seed=0)
+        return Houses(PanelSizes(6, 3, 4), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_its_skills_are_counted_as_it_defines_them():
     env.reset(COIN.id)
     for action in ("go cellar", "take coin", "look", "go hall", "go hall"):
         history = history.then(action, env.step(action).observation)
-    skills = Houses((1, 1, 1), 0).skills
+    skills = Houses(PanelSizes(1, 1, 1), 0).skills
     assert {name: [*skill(history)] for name, skill in skills.items()} == {"Return": [3, 4], "Corrected": [3]}
 
 

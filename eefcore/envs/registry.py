@@ -1,7 +1,14 @@
 """The benchmarks of this package by name. To add an environment, add its entries to `ENTRIES`; nothing else lists them.
 
-An entry says how a benchmark is loaded, what it needs, how long its episodes are and where its scripted experts
-stand. It names modules and functions as strings, which are imported when they are asked for. A params file may also
+    webshop_mini             a generated shop in which navigation is needed; no download
+    webshop                  official WebShop files with human goals
+    webshop_synthetic        official WebShop files with synthetic goals
+    webshop_synthetic_hard   the same; no product of a dev or test goal is a training goal's
+    sciworld                 ScienceWorld's tasks of the 22 kinds that AgentTraj-L shows, without teleport; needs Java
+    sciworld_mini            the twelve kinds whose paths are short
+
+An entry says how a benchmark is loaded, what it needs, how long its episodes are, and which module holds its scripted
+experts. It names modules and functions as strings, which are imported on demand. A params file may also
 name a function of your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by
 `+composite` is the same benchmark for agents of composite actions (`envs.composite`).
 """
@@ -82,24 +89,19 @@ _sciworld = partial(
 ENTRIES: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
-        # A generated shop in which navigation is needed; no download.
         _webshop(name="webshop_mini", loader="eefcore.envs.webshop.named:webshop_mini", source="generated"),
-        # The official WebShop files with human goals.
         _webshop(name="webshop", loader="eefcore.envs.webshop.named:webshop", source="files"),
-        # The official WebShop files with synthetic goals.
         _webshop(
             name="webshop_synthetic", loader="eefcore.envs.webshop.named:webshop_synthetic", source="files"
         ),
-        # The same; no product of a dev or test goal is a training goal's.
         _webshop(
             name="webshop_synthetic_hard",
             loader="eefcore.envs.webshop.named:webshop_synthetic_hard",
             source="files",
         ),
-        # ScienceWorld's tasks of the 22 kinds that AgentTraj-L shows, without teleport; needs Java. AgentGym's server
-        # gives 100 moves; those of the simulator's own paths that are longer change a state of matter.
+        # AgentGym's server gives 100 moves; the longer ones of the simulator's own paths change a state of matter.
         _sciworld(name="sciworld", loader="eefcore.envs.sciworld.named:sciworld", max_turns=100),
-        # The twelve kinds whose paths are short. The longest takes 30; a policy has ten more to go wrong in.
+        # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
         _sciworld(name="sciworld_mini", loader="eefcore.envs.sciworld.named:sciworld_mini", max_turns=40),
     )
 }

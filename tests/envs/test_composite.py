@@ -1,4 +1,4 @@
-"""Composite actions (Agent Q Appendix A): what the environment reads of them, how they are remembered, what is trained."""
+"""Composite actions (Agent Q Appendix A): what the environment executes, what a history keeps, what is trained."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FIRST = written(Parts("It is there.", "next", "Turned.", "look, buy."))
 H = History("t", "page 3", (Step("a hat", FIRST), Step("page 2", written(Parts("", "buy hat", "")))))
 
 
-def test_an_action_is_a_line_a_part_and_the_command_is_what_is_done():
+def test_a_composite_action_has_a_line_a_part_and_its_command_is_executed():
     assert FIRST == "PLAN: look, buy.\nTHOUGHT: It is there.\nCOMMAND: next\nEXPLANATION: Turned."
     assert (command(FIRST), thought(FIRST)) == ("next", "It is there.")
     assert written(Parts("", "buy hat", "")) == "COMMAND: buy hat"
@@ -48,11 +48,11 @@ def test_an_action_is_a_line_a_part_and_the_command_is_what_is_done():
 
 
 @given(st.text())
-def test_what_has_no_command_is_one(said):
+def test_text_without_a_command_line_is_the_command(said):
     assert command(said) == said or "COMMAND:" in said
 
 
-def test_of_two_commands_the_first_is_done():
+def test_of_two_commands_the_first_is_executed():
     assert command("COMMAND:  a [b] \nCOMMAND: c") == "a [b]"
 
 
@@ -82,7 +82,7 @@ class TestShop(BenchmarkContract):
     def load(self):
         return small()
 
-    def test_its_card_is_another_and_its_turns_are_known_unloaded(self):
+    def test_its_card_has_another_name_and_its_max_turns_are_known_without_loading(self):
         plain = envs.load("webshop_mini", sizes="6/3/3", seed=1)
         assert (self.load().card.name, self.load().card.facts) == ("webshop+composite", plain.card.facts)
         assert envs.max_turns("webshop_mini+composite", data="", sizes="6/3/3", seed=1) == plain.max_turns
@@ -93,7 +93,7 @@ class TestShop(BenchmarkContract):
         assert unsafe(buys) and unsafe(written(Parts("It fits.", buys, "Bought.")))
         assert not unsafe(written(Parts(buys, 'click[{"button": "red"}]', "")))
 
-    def test_its_skills_are_told_by_commands(self):
+    def test_its_skills_are_counted_in_commands(self):
         turn, think = 'click[{"button": "Next >"}]', 'Think[{"response": "x"}]'
         h = History("t", "o", tuple(Step("o", written(Parts(turn, a, ""))) for a in (think, turn)))
         assert [*self.load().skills["Next"](h)] == [1]

@@ -38,13 +38,13 @@ def cache(tmp_path, monkeypatch):
         ("webshop_mini", {"sizes": "4/ 2/1"}, "expected three numbers"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_loaded_is_refused_before_anything_is_made(cache, name, options, message):
+def test_a_wrong_name_data_or_sizes_is_refused_before_any_file_is_written(cache, name, options, message):
     with pytest.raises(ParamsError, match=message):
         envs.load(name, **options)
     assert not cache.exists()
 
 
-def test_no_tasks_no_shop(cache):
+def test_a_shop_of_no_tasks_is_refused(cache):
     with pytest.raises(DataError, match="0 tasks: there are words for 1 to"):
         envs.load("webshop_mini", sizes="0/0/0")
     assert not list((cache / "shops").iterdir())
@@ -74,7 +74,7 @@ def test_seeds_and_numbers_of_tasks_are_other_shops(generated):
     assert len({s.folder for s in shops}) == len({s.card.key for s in shops}) == 3
 
 
-def test_who_comes_second_takes_what_the_first_wrote(cache, monkeypatch):
+def test_of_two_processes_the_second_uses_the_shop_of_the_first(cache, monkeypatch):
     """Two processes that find no shop both write one, and one of them wins."""
     write = generate.write_catalogue
 
@@ -111,7 +111,7 @@ def test_a_synthetic_benchmark_needs_synthetic_goals(cache, official):
         envs.load("webshop_synthetic", data=official)
 
 
-def test_a_folder_without_the_files_is_told(cache, tmp_path):
+def test_a_folder_without_the_files_is_an_error(cache, tmp_path):
     with pytest.raises(DataError, match=r"items_shuffle\*\.json"):
         envs.load("webshop", data=str(tmp_path))
 
@@ -136,7 +136,7 @@ def test_the_hard_split_holds_products_out(cache):
 # A benchmark of one's own ---------------------------------------------------------------------------------
 
 
-def test_turns_are_told_without_loading(mini, cache):
+def test_max_turns_is_known_without_loading(mini, cache):
     assert envs.max_turns("webshop_mini", data="", sizes="9/9/9", seed=0) == mini.max_turns
     assert not cache.exists()
 
@@ -147,7 +147,7 @@ def test_turns_of_a_shop_are_those_of_its_interface():
 
 
 @pytest.mark.parametrize("entry", envs.ENTRIES.values(), ids=lambda entry: entry.name)
-def test_an_entry_names_what_there_is(entry):
+def test_every_entry_names_functions_and_modules_that_exist(entry):
     loader = plugin(entry.loader, "benchmark", takes=("data", "sizes", "seed"))
     assert loader.__name__ == entry.name
     for module in filter(None, (entry.experts, entry.composite_experts)):
@@ -162,7 +162,7 @@ def test_a_typical_episode_is_of_the_benchmark_or_else_of_the_format():
     assert typical_episode("mine:load", "mine:format") == typical_episode("webshop", "chat") == (9, 180, 1060)
 
 
-def test_the_code_of_the_generator_names_its_shops_and_its_words_do_not(tmp_path):
+def test_the_hash_of_a_generator_depends_on_its_code_and_not_on_comments_or_docstrings(tmp_path):
     """Comments and docstrings may change; what computes may not."""
     sources = {
         "plain": "N = 1\ndef f():\n    return N\n",
@@ -210,7 +210,7 @@ def test_a_function_of_ones_own_is_given_what_params_say(own):
         (".inner:load", "there is no module own_.*inner; `pip install` its package, or put the folder"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_told(own, rest, message):
+def test_a_wrong_plugin_name_is_an_error(own, rest, message):
     with pytest.raises(ParamsError, match=message):
         envs.load(f"{own}{rest}")
 
@@ -223,7 +223,7 @@ def test_a_name_that_leads_nowhere_is_told(own, rest, message):
         ("def load(", "can't be imported"),
     ],
 )
-def test_a_module_that_can_not_be_imported_is_told(own, tmp_path, code, message):
+def test_a_plugin_that_can_not_be_imported_is_an_error(own, tmp_path, code, message):
     (tmp_path / f"{own}.py").write_text(code)
     with pytest.raises(ParamsError, match=message):
         envs.load(f"{own}:load")

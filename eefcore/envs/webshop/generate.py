@@ -172,8 +172,8 @@ def _requests(rng: random.Random, tasks: int) -> list[_Request]:
     out = []
     for kind, pair in rng.sample(room, tasks):
         a, b = rng.sample(pair, 2)
-        wanted = sorted(rng.sample(kind.options, rng.choice((1, 1, 2))), key=kind.options.index)
-        options = {name: rng.choice(OPTION_VALUES[name]) for name in wanted}
+        names = sorted(rng.sample(kind.options, rng.choice((1, 1, 2))), key=kind.options.index)
+        options = {name: rng.choice(OPTION_VALUES[name]) for name in names}
         out.append(_Request(kind, (a, b), options, rng.randint(11, 55) + rng.choice((0.0, 0.5))))
     return out
 
@@ -268,12 +268,12 @@ def _row(
 
 def _background(rng: random.Random, ids: Iterator[str], n: int) -> Iterator[tuple[str, _Json, list[str]]]:
     for _ in range(n):
-        kind, asked, own = rng.choice(KINDS), rng.choice(ATTRIBUTES), rng.choice(BACKGROUND_ATTRIBUTES)
-        title = f"{rng.choice(BRANDS)} {own} {asked} {kind.noun}"
+        kind, attribute, own = rng.choice(KINDS), rng.choice(ATTRIBUTES), rng.choice(BACKGROUND_ATTRIBUTES)
+        title = f"{rng.choice(BRANDS)} {own} {attribute} {kind.noun}"
         options = {name: _values(rng, name, None, lacking=False) for name in kind.options}
         description = " ".join(rng.sample(FILLERS, rng.randint(10, 20)))
         price = rng.randint(9, 140) + rng.choice((0.0, 0.5))
-        yield next(ids), _row(kind, title, description, price, options), [own, asked]
+        yield next(ids), _row(kind, title, description, price, options), [own, attribute]
 
 
 def _instruction(rng: random.Random, id: str, request: _Request) -> _Json:

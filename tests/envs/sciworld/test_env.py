@@ -1,4 +1,4 @@
-"""ScienceWorld as an environment: what ends an episode, what is refused, how a state is come back to."""
+"""ScienceWorld as an environment: what ends an episode, what is refused, how a state is restored."""
 
 import pytest
 from helpers.sciworld_gold import GOLDEN_FILE, read
@@ -77,7 +77,7 @@ class TestBenchmark(BenchmarkContract):
         ("\ud800", "?"),
     ],
 )
-def test_what_the_simulator_is_told(action, told):
+def test_the_command_that_the_simulator_gets(action, told):
     assert simulator_command(action) == told
 
 
@@ -116,29 +116,29 @@ class TestEpisodes:
         with pytest.raises(EpisodeOver, match="step of t after its end, 1 actions in; call reset or restore"):
             env.step("reset task")
 
-    def test_a_state_past_the_end_can_not_be_come_back_to(self):
+    def test_a_state_past_the_end_can_not_be_restored(self):
         with pytest.raises(EpisodeOver):
             environment(GOLD["boil"]).restore(State("t", ("focus on the agent", "look around")))
 
-    def test_a_failure_is_not_taken_back(self):
+    def test_reset_task_does_not_undo_a_failure(self):
         """`reset task` would clear the score, and the right focus would win after it."""
         words = ("reset task", "Reset the task", "Thought: again. Action: reset task", "teleport to kitchen")
         _, *answers = play(environment(EASY), *words)
         assert {a.observation for a in answers} == {NONE_KNOWN}
 
-    def test_a_thing_half_done_is_not_undone_by_reset_task(self):
+    def test_reset_task_does_not_undo_unfinished_work(self):
         gold = GOLD["power-component"]
         done = gold.actions.index("focus on red light bulb") + 1
         *_, last = play(environment(gold), *won(gold)[:done], "reset task", *won(gold)[done:])
         assert last.reward == 1.0
 
-    def test_teleport_is_no_action(self):
+    def test_teleport_is_not_an_action(self):
         for gold in (EASY, GOLD["boil"]):
             _, teleported, there = play(environment(gold), "teleport to greenhouse", "look around")
             assert teleported.observation == NONE_KNOWN
             assert there.observation == gold.first.partition("\n")[2]
 
-    def test_its_own_cap_ends_it_refused_actions_included(self):
+    def test_max_turns_ends_an_episode_and_counts_refused_actions(self):
         env = environment(EASY, max_turns=3)
         _, *answers, last = play(env, "", "look around", "no such thing")
         assert not any(a.done for a in answers)
@@ -149,14 +149,14 @@ class TestEpisodes:
         short = play(environment(EASY, max_turns=len(EASY.actions) - 1), *EASY.actions[:-1])[-1]
         assert short.done and 0 < short.reward < 1
 
-    def test_the_last_winner_s_score_is_not_the_next_one_s(self):
+    def test_a_new_episode_does_not_keep_the_score_of_the_last_win(self):
         """The simulator's `load` keeps the score of the episode before, until something is done."""
         assert play(environment(EASY), *EASY.actions)[-1].reward == 1.0
         for free in ("task", "help", "objects"):
             _, answer = play(environment(EASY), free)
             assert not answer.done and answer.reward == 0
 
-    def test_asked_which_is_a_state_like_any_other(self):
+    def test_a_question_of_the_simulator_is_a_state_like_any_other(self):
         """A question waits for its number, in whatever world it is asked again."""
         env = environment(EASY)
         _, asked, chosen = play(env, "open door", "2")
@@ -174,7 +174,7 @@ class TestEpisodes:
     def test_a_number_without_a_question_chooses_nothing(self):
         assert play(environment(EASY), "2")[1].observation == NONE_KNOWN
 
-    def test_words_cancel_a_question_and_are_not_done(self):
+    def test_words_cancel_a_question_and_are_not_executed(self):
         _, _, cancelled, after = play(environment(EASY), "open door", "open door to outside", "go to outside")
         assert cancelled.observation.startswith("Unknown action.")
         assert after.observation == "The door is not open."
@@ -184,13 +184,13 @@ class TestEpisodes:
         assert cancelled.observation.startswith("Unknown action.")
         assert after.observation == NONE_KNOWN
 
-    def test_what_was_thought_makes_another_state_of_the_same_world(self):
+    def test_other_thoughts_make_another_state_and_the_same_simulator_state(self):
         env = environment(EASY)
         _, answer = play(env, "Thought: hm. Action: look around")
         assert env.snapshot() == State("t", ("Thought: hm. Action: look around",))
         assert play(environment(EASY), "look around")[1] == answer
 
-    def test_a_record_that_was_tampered_with_is_told(self, simulators):
+    def test_a_forged_response_is_a_replay_mismatch(self, simulators):
         first, second = (SimulatorState(EASY.task, ("examine fridge", "open fridge")[:n]) for n in (1, 2))
         seen = simulators.response(first, ResponseCache())
         for forged in (seen._replace(observation="a kettle"), seen._replace(score=99)):

@@ -1,4 +1,4 @@
-"""However a process ends, its Java process ends with it: counted, and with those that are in between."""
+"""However a process ends, its Java process ends with it; the tests count the Java processes that are left."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_ctrl_c_in_a_call_ends_the_simulator_and_not_only_the_call():
         simulator.load("boil", 0)
 
 
-def test_what_is_closed_or_dropped_is_gone():
+def test_a_closed_or_dropped_simulator_has_ended():
     one, other = Jvm(), Jvm()
     javas = [psutil.Process(one.pid), psutil.Process(other.pid)]
     one.close()
@@ -155,7 +155,7 @@ def test_it_is_in_a_session_of_its_own_so_that_ctrl_c_is_ours(simulator):
 
 
 @pytest.mark.parametrize("lack", ["scienceworld", "Java"])
-def test_what_is_missing_is_said_with_what_to_do(lack, monkeypatch):
+def test_a_missing_dependency_is_named_with_what_to_do(lack, monkeypatch):
     if lack == "Java":
         monkeypatch.setattr(jvm, "_java", lambda: None)
     else:

@@ -1,4 +1,4 @@
-"""What is called navigation in ScienceWorld, by hand: what was done, what was seen, and which of it counts."""
+"""The navigation skills of ScienceWorld on histories written by hand: which actions count."""
 
 import pytest
 

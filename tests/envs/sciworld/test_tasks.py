@@ -1,4 +1,4 @@
-"""What there is to do in ScienceWorld, what it is called elsewhere, and which of it is trained on. Nothing is started."""
+"""ScienceWorld's tasks, their AgentGym numbers, and their splits. No simulator is started."""
 
 import json
 import os
@@ -90,20 +90,20 @@ def test_a_small_panel_has_all_kinds_in_turn():
     assert len(MINI) >= 8
 
 
-def test_a_seed_deals_other_tasks_and_the_same_seed_the_same():
+def test_another_seed_draws_other_tasks_and_the_same_seed_the_same():
     one, again, other = (dealt(MINI, PanelSizes(100, 50, 50), seed) for seed in (0, 0, 1))
     assert one == again
     assert all(set(one[split]) != set(other[split]) for split in SPLITS)
 
 
-def test_more_than_a_split_has_is_refused():
+def test_asking_for_more_tasks_than_a_split_has_is_refused():
     with pytest.raises(
         DataError, match="11 train tasks are asked for; the simulator's train split holds 10 of these"
     ):
         dealt(["power-component"], PanelSizes(train=11))
 
 
-def test_an_id_is_of_a_kind_a_variation_and_a_version():
+def test_a_task_id_depends_on_kind_variation_and_version():
     ids = {tasks.task_id(Task(k, v), s) for k in ("boil", "melt") for v in (0, 1) for s in ("1", "2")}
     assert len(ids) == 8 and {len(i) for i in ids} == {12}
 
@@ -166,13 +166,13 @@ def test_what_can_not_be_loaded_is_refused():
         SciWorldBenchmark(["power-component"], sizes=PanelSizes(dev=99), max_turns=9)
 
 
-def test_without_java_the_next_step_is_told(monkeypatch, tmp_path):
+def test_without_java_the_error_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(SimulatorError, match="no Java here; `apt-get install default-jre-headless`"):
         envs.load("sciworld_mini", sizes="4/2/2")
 
 
-def test_without_the_package_the_next_step_is_told(monkeypatch):
+def test_without_the_package_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setattr(jvm, "PACKAGE", "scienceworld_of_tomorrow")
     with pytest.raises(SimulatorError, match="no scienceworld_of_tomorrow package here; `make setup`"):
         envs.load("sciworld_mini", sizes="4/2/2")

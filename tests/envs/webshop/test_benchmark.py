@@ -1,4 +1,4 @@
-"""A folder of official files made into tasks, splits, a card and environments."""
+"""A WebShop benchmark of a folder of official files: tasks, splits, a card and environments."""
 
 import itertools
 import json
@@ -93,7 +93,7 @@ def test_synthetic_goals_and_the_other_interfaces(load):
     assert not any(a & b for a, b in itertools.combinations(bought, 2))
 
 
-def test_what_is_wanted_can_be_won(load):
+def test_every_goal_can_be_won_by_buying_its_product(load):
     bench = load()
     env, task_id = bench.make(), bench.tasks("train")[0]
     goal = bench.goal(task_id)
@@ -177,7 +177,7 @@ def test_a_splits_file_that_is_not_there(load, tmp_path):
         load(splits_file=tmp_path / "mine.json")
 
 
-def test_goals_that_are_there_twice(load, folder):
+def test_repeated_goals_are_one_task(load, folder):
     other = folder / "items_human_ins_2.json"
     other.write_text("{}")
     try:
@@ -192,7 +192,7 @@ def test_goals_that_are_there_twice(load, folder):
 @pytest.mark.parametrize(
     ("content", "message"), [("{}", "not one human goal is about its 20 products"), (None, "got none")]
 )
-def test_goals_that_are_not_there(load, folder, content, message):
+def test_missing_goals_are_an_error(load, folder, content, message):
     file = folder / "items_human_ins.json"
     kept = file.read_text()
     file.unlink()
@@ -205,7 +205,7 @@ def test_goals_that_are_not_there(load, folder, content, message):
         file.write_text(kept)
 
 
-def test_unknown_names_are_named(load):
+def test_errors_name_unknown_tasks_and_splits(load):
     bench = load()
     with pytest.raises(ParamsError, match="'valid'; choose one of"):
         bench.tasks("valid")

@@ -1,4 +1,4 @@
-"""The official files become a catalogue: by the official rules, once, whole, or not at all with a reason."""
+"""A catalogue is built from the official files by the official rules, once and completely, or an error says why not."""
 
 import json
 import multiprocessing
@@ -225,7 +225,7 @@ def test_files_are_one_of_each_kind(tmp_path):
         Catalogue.load(folder, cache=tmp_path)
 
 
-def test_what_only_python_reads_is_read(load):
+def test_json_that_only_python_reads_is_accepted(load):
     text = load([product(average_rating=float("nan"), name="half \ud83d")])["B000000TEA"].title
     assert text == "half ?"
 
@@ -238,7 +238,7 @@ def test_built_once_by_content(load, tmp_path):
     assert len(forms) == 2
 
 
-def test_what_a_killed_build_left_does_not_count(load, tmp_path):
+def test_an_unfinished_build_is_never_opened(load, tmp_path):
     load([TEA])
     (form,) = (p for p in (tmp_path / "cache" / "webshop").iterdir() if not p.name.startswith("."))
     left = form.with_name(f".{form.name}.building")
@@ -247,7 +247,7 @@ def test_what_a_killed_build_left_does_not_count(load, tmp_path):
     assert load([TEA])["B000000TEA"].title == "Green Tea" and not left.exists()
 
 
-def test_a_damaged_form_is_an_error(load, tmp_path):
+def test_a_damaged_built_catalogue_is_an_error(load, tmp_path):
     load([TEA])
     (entries,) = (tmp_path / "cache" / "webshop").glob("*/entries")
     entries.write_bytes(b"torn")

@@ -118,7 +118,7 @@ def test_shares(tmp_path):
 # The files ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_told_is_what_is_written(tmp_path):
+def test_the_summary_matches_the_files(tmp_path):
     told = write_catalogue(tmp_path, products=321, tasks=20, seed=5)
     items, ins, human, kinds = (json.loads((tmp_path / name).read_text()) for name in FILES)
     ids = [row["asin"] for row in items]
@@ -130,7 +130,7 @@ def test_what_is_told_is_what_is_written(tmp_path):
     assert all(len(asin) == 10 for asin in ids)
 
 
-def test_targets_are_not_told_by_their_place_in_the_file(tmp_path):
+def test_the_order_of_the_file_does_not_reveal_targets(tmp_path):
     write_catalogue(tmp_path, products=400, tasks=40)
     items, _, human, _ = (json.loads((tmp_path / name).read_text()) for name in FILES)
     places = [i for i, row in enumerate(items) if row["asin"] in human]
@@ -188,7 +188,7 @@ def test_equal_seeds_write_equal_files(tmp_path):
         ),
     ],
 )
-def test_what_can_not_be_written_is_refused(tmp_path, products, tasks, shares, message):
+def test_impossible_shops_are_refused(tmp_path, products, tasks, shares, message):
     with pytest.raises(DataError, match=message):
         write_catalogue(tmp_path / "new", products=products, tasks=tasks, shares=shares)
     assert not (tmp_path / "new").exists()
@@ -206,7 +206,7 @@ def test_ids_are_unique(n):
 
 
 @pytest.mark.parametrize("i, n", [(-1, 10), (10, 10), (0, 1_210_001)])
-def test_there_are_no_ids_beyond_the_words(i, n):
+def test_an_id_out_of_range_is_refused(i, n):
     with pytest.raises(ValueError, match=f"got the {i}-th of {n}"):
         asin(i, n)
 
@@ -228,7 +228,7 @@ def test_words_hold_no_other_word(words):
     assert not [(a, b) for a, b in combinations(words, 2) if a in b or b in a]
 
 
-def test_descriptions_say_nothing_that_is_asked_for():
+def test_descriptions_hold_no_word_that_goals_ask_for():
     asked = {w for text in (*VALUES, *ATTRIBUTES, *NOUNS) for w in text.split()}
     # `box` of `granola box` weighs nothing in a search: every product "comes in a plain box".
     assert asked & set(FILLERS) <= {"box"}

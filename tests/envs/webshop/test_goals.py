@@ -1,4 +1,4 @@
-"""Goals are frozen by content, and so are the splits; the official order and draws are kept."""
+"""Goals and splits are fixed by content; the official order and draws are kept."""
 
 import json
 import random
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_there(tmp_path):
         synthetic_goals(StandIn(), tmp_path / "nothing.json")
 
 
-def test_an_instruction_nobody_could_satisfy(file):
+def test_an_instruction_without_attributes_is_an_error(file):
     torn = {"B000000001": {"instruction": "Find me towels", "instruction_attributes": []}}
     with pytest.raises(DataError, match=r"B000000001.*without attributes"):
         synthetic_goals(StandIn(), file(torn))
@@ -259,7 +259,7 @@ def test_too_many_goals_asked_for():
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(12087, (250, 100)), (13, (3, 1)), (400, (100, 50)), (0, (0, 0))])
-def test_usual_sizes(n, sizes):
+def test_default_sizes(n, sizes):
     assert default_sizes(n) == sizes
 
 

@@ -102,7 +102,7 @@ QUERY = st.lists(st.sampled_from([*VOCABULARY, "absent"]), max_size=10).map(" ".
 
 @given(documents=DOCUMENTS, query=QUERY, k=st.integers(1, 20))
 @settings(max_examples=60, deadline=None)
-def test_leaving_documents_out_early_loses_none(tmp_path_factory, documents, query, k):
+def test_max_score_drops_no_document_of_the_top_k(tmp_path_factory, documents, query, k):
     _, index = build(tmp_path_factory.mktemp("index"), {f"{n:03}": text for n, text in enumerate(documents)})
     hits = index.search(query, k)
     assert (
@@ -110,7 +110,7 @@ def test_leaving_documents_out_early_loses_none(tmp_path_factory, documents, que
     )
 
 
-def test_many_documents_take_the_short_way_too(tmp_path):
+def test_max_score_with_many_documents(tmp_path):
     """Postings long enough that documents are looked up in them one by one."""
     rng = np.random.default_rng(0)
     common, rare = [f"c{i}x" for i in range(4)], [f"r{i}x" for i in range(60)]

@@ -1,4 +1,4 @@
-"""The engine against real runs of the official one, and against its own tests.
+"""The engine compared with real runs of the official one, and with the official tests.
 
     EEF_WEBSHOP_CASES   a file of cases, one JSON object a line: function, input, expected, tol, and now and
                         then `needs: noun_tagger` (its value depends on a spaCy model) and `compare: rstrip`

@@ -1,6 +1,6 @@
 """Build a catalogue once from the official files, in a cache by content; later starts only open it.
 
-    <cache>/webshop/<content>.<FORM>/   entries, ids, listings and index of the two files with that content
+    <cache>/webshop/<content>.<FORMAT>/   entries, ids, listings and index of the two files with that content
     <cache>/webshop/.seen/              the content hash of large files by path, size and times, so that a start
                                         does not read them
 
@@ -27,7 +27,7 @@ from eefcore.envs.webshop.lucene.indexing import IndexWriter
 from eefcore.errors import DataError, StoreError
 from eefcore.storage.hashing import LARGE, default_cache, digest, file_content
 
-FORM = "1"
+FORMAT = "1"
 """The version of the files of a built catalogue, and of how texts are cut into terms; a new one builds anew."""
 
 _BATCH = 2048  # products indexed at a time
@@ -45,18 +45,18 @@ def build_once(folder: Path, cache: Path | None) -> Path:
     try:
         (root / ".seen").mkdir(parents=True, exist_ok=True)
         content = digest(_content_hash(items, root / ".seen"), _content_hash(ins, root / ".seen"))[:16]
-        form = root / f"{content}.{FORM}"
-        if not form.exists():
-            with _locked(root / f".{form.name}.lock"):
-                if not form.exists():
-                    _build(items, ins, form)
-        _check(form)
+        target = root / f"{content}.{FORMAT}"
+        if not target.exists():
+            with _locked(root / f".{target.name}.lock"):
+                if not target.exists():
+                    _build(items, ins, target)
+        _check(target)
     except OSError as error:
         raise StoreError(
             f"{root}: {error}; free space or rights there are needed to build the catalogue once, or another folder "
             "in EEF_CACHE"
         ) from error
-    return form
+    return target
 
 
 def _content_hash(path: Path, notes: Path) -> str:
@@ -74,12 +74,10 @@ def _locked(lock: Path) -> Generator[None]:
         yield
 
 
-def _build(items: Path, ins: Path, form: Path) -> None:
-    for abandoned in form.parent.glob(
-        f".{form.name}.building*"
-    ):  # by a process that was killed, since we hold the lock
-        shutil.rmtree(abandoned)
-    unfinished = form.with_name(f".{form.name}.building")
+def _build(items: Path, ins: Path, target: Path) -> None:
+    unfinished = target.with_name(f".{target.name}.building")
+    if unfinished.exists():  # left by a process that was killed, since we hold the lock
+        shutil.rmtree(unfinished)
     unfinished.mkdir()
     try:
         reader = ProductReader(items, ins)
@@ -90,7 +88,7 @@ def _build(items: Path, ins: Path, form: Path) -> None:
             _write(reader, unfinished, bar)
         if not (unfinished / "sizes.json").exists():
             raise DataError(f"{items.name}: holds no product ({reader.skipped}); download or write it again")
-        unfinished.rename(form)
+        unfinished.rename(target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -136,13 +134,13 @@ def _write(reader: ProductReader, folder: Path, bar: tqdm) -> None:
     (folder / "sizes.json").write_bytes(msgspec.json.encode(sizes))
 
 
-def _check(form: Path) -> None:
+def _check(target: Path) -> None:
     """Check the sizes of the files: a catalogue was complete when it got its name, and may have been damaged since."""
-    sizes = msgspec.json.decode((form / "sizes.json").read_bytes(), type=dict[str, int])
+    sizes = msgspec.json.decode((target / "sizes.json").read_bytes(), type=dict[str, int])
     for name, size in sizes.items():
-        path = form / name
+        path = target / name
         if not path.exists() or path.stat().st_size != size:
             got = f"{path.stat().st_size} bytes" if path.exists() else "no such file"
             raise StoreError(
-                f"{path}: expected {size} bytes, got {got}; the cache was damaged. Delete {form}; it is built anew"
+                f"{path}: expected {size} bytes, got {got}; the cache was damaged. Delete {target}; it is built anew"
             )

@@ -114,9 +114,9 @@ class Catalogue:
         return tuple(id.decode() for id in self._ids[self._index.search(query, k).documents].tolist())
 
     def _number(self, asin: str) -> int | None:
-        wanted = asin.encode(errors="replace")
-        number = bisect_left(self._ids, wanted)
-        return number if number < len(self._ids) and self._ids[number] == wanted else None
+        encoded = asin.encode(errors="replace")
+        number = bisect_left(self._ids, encoded)
+        return number if number < len(self._ids) and self._ids[number] == encoded else None
 
     def _read_product(self, asin: str) -> Product:
         number = self._number(asin)

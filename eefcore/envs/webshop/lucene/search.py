@@ -121,9 +121,9 @@ class Index:
 
     def _find_term(self, term: str) -> int | None:
         """Return the number of a term, None if no document has it."""
-        wanted = term.encode()
-        number = bisect_left(range(len(self._term_ends)), wanted, key=self._term)
-        return number if number < len(self._term_ends) and self._term(number) == wanted else None
+        encoded = term.encode()
+        number = bisect_left(range(len(self._term_ends)), encoded, key=self._term)
+        return number if number < len(self._term_ends) and self._term(number) == encoded else None
 
     def _term(self, number: int) -> bytes:
         start = self._term_ends[number - 1] if number else 0
