@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution
+from pathlib import PurePath
 
 import pytest
 import yaml
@@ -71,6 +72,21 @@ def test_an_extra_has_code_that_imports_it(extra):
 @pytest.mark.parametrize("marker", [text.partition(":")[0] for text in MARKERS])
 def test_a_marker_has_tests(marker):
     assert any(f"mark.{marker}" in path.read_text("utf-8") for path in TESTS.rglob("test_*.py"))
+
+
+def test_every_file_of_the_library_is_installed():
+    """A wheel holds Python files and what package-data names; a stub of lazy imports that is missing breaks them."""
+    data = PYPROJECT["tool"]["setuptools"]["package-data"]
+    listed = subprocess.run(
+        ["git", "ls-files", "eefcore"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    others = [PurePath(line) for line in listed.stdout.splitlines() if not line.endswith(".py")]
+    assert others
+    anywhere = [path for path in others if any(path.match(pattern) for pattern in data["*"])]
+    named = [path for path in others if any(path.match(f"eefcore/{pattern}") for pattern in data["eefcore"])]
+    assert set(others) == {*anywhere, *named}
 
 
 def test_the_version_is_said_once():
