@@ -24,6 +24,8 @@ from typing import Self
 
 from eefcore.runs.kernel import PARENT
 
+END_SECONDS = 5.0  # for a server to end by itself
+
 ENDED = 1
 """The return code of a kernel that is not our child, and so tells only that it ended."""
 
@@ -95,7 +97,9 @@ class Kernels:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._server and self._channel:
-            self._channel.close()
+            self._channel.close()  # the server ends by itself, and deletes the temporary folders of its modules
+            with suppress(subprocess.TimeoutExpired):
+                self._server.wait(END_SECONDS if self._ready else 0.0)
             self._server.kill()
             self._server.wait()
 
