@@ -30,6 +30,10 @@ class StoreError(EefError, RuntimeError):
     """A record of ours can't be read or written: torn, of another schema, no space, no permission."""
 
 
+class StageBusy(StoreError):
+    """Another process works on the stage."""
+
+
 class SimulatorError(EefError, RuntimeError):
     """A simulator in another process can't be started, or has stopped answering."""
 

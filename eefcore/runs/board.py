@@ -30,6 +30,7 @@ class Is(StrEnum):
     THERE = "there"  # already, from an earlier run: skipped
     WAITING = "waiting"
     RUNNING = "running"
+    ELSEWHERE = "elsewhere"  # another `eef run` executes it: waited for
     DONE = "done"
     FAILED = "failed"
     BLOCKED = "blocked"  # something that it reads has failed
@@ -39,6 +40,7 @@ STYLES: Mapping[Is, str] = {
     Is.THERE: "dim",
     Is.WAITING: "",
     Is.RUNNING: "bold cyan",
+    Is.ELSEWHERE: "cyan",
     Is.DONE: "green",
     Is.FAILED: "bold red",
     Is.BLOCKED: "red",
@@ -73,7 +75,9 @@ class Board:
             self._console.print(self._counts(), soft_wrap=True)
 
     def set(self, node: Node, state: Is) -> None:
-        """`node` is now `state`."""
+        """Show that `node` is now `state`; a state that it has already is not shown again."""
+        if self._is[node] is state:
+            return
         self._is[node] = state
         if state is Is.THERE and node.finished:
             self._seconds_of[node.notebook.name].append(stages.record(node.folder).seconds)

@@ -97,6 +97,8 @@ class Kernels:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._server and self._channel:
+            with suppress(OSError):  # it has died
+                self._is_ready()
             self._channel.close()  # the server ends by itself, and deletes the temporary folders of its modules
             with suppress(subprocess.TimeoutExpired):
                 self._server.wait(END_SECONDS if self._ready else 0.0)

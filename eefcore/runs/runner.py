@@ -1,7 +1,8 @@
 """From a plan to finished stages: several notebooks side by side, a kernel each.
 
-A stage that is there is left as it is; one that fails stops what reads it and nothing else. Interrupted
-or killed at any instant, no kernel is left behind, and the same call goes on where this one stopped.
+A stage that is there is left as it is; one that fails stops what reads it and nothing else. One that
+another `eef run` executes is waited for. Interrupted or killed at any instant, no kernel is left behind, and
+the same call goes on where this one stopped.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
-from eefcore.errors import EefError, StageFailed
+from eefcore.errors import EefError, StageBusy, StageFailed
 from eefcore.runs.board import Board, Is
 from eefcore.runs.execute import execute, kill_kernels
 from eefcore.runs.kernels import Kernels, gpu
@@ -22,7 +25,6 @@ from eefcore.runs.plan import Node
 from eefcore.storage import stages
 from eefcore.tracking import wandb_run
 
-COPY = "notebook.ipynb"  # the executed notebook, in its stage's folder
 TICK_SECONDS = 0.5
 
 LATER = {"eefcore.policies": ("eefcore.policies.hf_engine.policy",)}
@@ -41,23 +43,39 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
         StageFailed: which stages failed, in which cell, where the executed copies are, how to go on.
     """
     jobs = jobs or _default_jobs()
-    waiting = _most_urgent_first([n for n in nodes if not n.finished])
+    todo = _most_urgent_first([n for n in nodes if not n.finished])
+    waiting = list(todo)
     failures: dict[Node, EefError] = {}
     running: dict[Future[None], Node] = {}
     with Board(nodes, jobs) as board, _kernels(waiting, jobs) as kernels, ThreadPoolExecutor(jobs) as pool:
         try:
             for node in set(nodes) - set(waiting):
-                _keep_copy(node)
+                _keep_left_copy(node)
                 board.set(node, Is.THERE)
             while True:
-                busy = set(running.values())
+                busy, look_again = set(running.values()), False
                 ready = [n for n in waiting if all(i.finished and i not in busy for i in n.inputs.values())]
-                for node in ready[: jobs - len(running)]:
+                for node in ready:
+                    if len(running) == jobs:
+                        break
+                    try:
+                        claim = stages.Claim(node.folder, executing=True)
+                    except StageBusy:
+                        look_again = True
+                        board.set(node, Is.ELSEWHERE)
+                        continue
                     waiting.remove(node)
+                    if node.finished:  # by another run, after this one began
+                        claim.release()
+                        look_again = True
+                        board.set(node, Is.THERE)
+                        continue
                     board.set(node, Is.RUNNING)
-                    running[pool.submit(_run, node, kernels)] = node
+                    running[pool.submit(_run, node, claim, kernels)] = node
                 if not running:
-                    break
+                    if not look_again:
+                        break
+                    time.sleep(TICK_SECONDS)
                 for future in wait(running, TICK_SECONDS, FIRST_COMPLETED).done:
                     node, error = running.pop(future), future.exception()
                     if isinstance(error, EefError):
@@ -73,6 +91,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                 kill_kernels()  # again and again: a thread may be about to start one
                 wait(running, TICK_SECONDS)
             raise
+    _say_untracked([n for n in todo if n.finished])
     if failures:
         raise StageFailed(_report(failures, blocked=len(waiting), resume=resume))
 
@@ -80,12 +99,13 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
 def run_again(node: Node) -> None:
     """The notebook of the finished stage `node` executed once more: its record stays, what it shows is new."""
     try:
-        _run(node, Kernels(()))
+        _run(node, stages.Claim(node.folder, executing=True), Kernels(()))
     except EefError as error:
         raise StageFailed(_report({node: error}, blocked=0, resume="the same command")) from error
 
 
-def _run(node: Node, kernels: Kernels) -> None:
+def _run(node: Node, claim: stages.Claim, kernels: Kernels) -> None:
+    """Execute the notebook of `node` and keep the copy, under `claim`, which ends with it."""
     given = {
         "run": node.run,
         "label": node.label,
@@ -94,10 +114,13 @@ def _run(node: Node, kernels: Kernels) -> None:
             ensure_ascii=False,
         ),
     }
-    try:
-        execute(node.notebook, {**node.params, **given}, _copy(node), kernels)
-    finally:
-        _keep_copy(node)
+    with claim:
+        whole = False
+        try:
+            execute(node.notebook, {**node.params, **given}, _copy(node), kernels)
+            whole = True
+        finally:
+            _keep_copy(node, whole=whole)
     if not node.finished:
         raise StageFailed(
             f"it ran to its end, but {node.folder} is not there; does the notebook open the stage with "
@@ -110,15 +133,30 @@ def _copy(node: Node) -> Path:
     return node.folder.with_name(f".{node.folder.name}.ipynb")
 
 
-def _kept(node: Node) -> Path:
-    return (node.folder if node.finished else stages.partial_folder(node.folder)) / COPY
+def _keep_copy(node: Node, *, whole: bool) -> None:
+    """Move the executed notebook to the stage it belongs to.
 
-
-def _keep_copy(node: Node) -> None:
-    """Move the executed notebook, also one that a killed run left behind, to the stage it belongs to."""
+    One that broke off (not `whole`) never replaces the notebook of a finished stage; it goes to the partial folder.
+    """
+    kept = node.folder / stages.NOTEBOOK
+    if not node.finished or (kept.exists() and not whole):
+        kept = stages.partial_folder(node.folder) / stages.NOTEBOOK
     if _copy(node).exists():
-        _kept(node).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(_copy(node), _kept(node))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(_copy(node), kept)
+
+
+def _keep_left_copy(node: Node) -> None:
+    """Keep the copy that a killed run left behind of the finished stage `node`; another run's is its own affair."""
+    if _copy(node).exists():
+        with suppress(StageBusy), stages.Claim(node.folder, executing=True):
+            _keep_copy(node, whole=False)
+
+
+def _broken_copy(node: Node) -> Path | None:
+    """Return the executed notebook of the failed stage `node`; None if none was written."""
+    folders = (stages.partial_folder(node.folder), node.folder)
+    return next((f / stages.NOTEBOOK for f in folders if (f / stages.NOTEBOOK).exists()), None)
 
 
 def _most_urgent_first(nodes: Sequence[Node]) -> list[Node]:
@@ -132,11 +170,29 @@ def _most_urgent_first(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _kernels(waiting: Sequence[Node], jobs: int) -> Kernels:
-    """With what the notebooks import; without a server where every kernel starts before it would be ready."""
-    notebooks = {n.notebook.name: n.notebook for n in waiting} if len(waiting) > jobs else {}
+    """Return kernels that have imported already; without a server where each starts before it would be ready."""
+    return Kernels(imports(waiting) if len(waiting) > jobs else ())
+
+
+def imports(nodes: Sequence[Node]) -> list[str]:
+    """Return the modules that the notebooks of `nodes` import, sooner or later; the kernels of a run share them."""
+    notebooks = {n.notebook.name: n.notebook for n in nodes}
     named = {module for notebook in notebooks.values() for module in modules(notebook)}
     later = {late for module in named for late in LATER.get(module, ())}
-    return Kernels(sorted(named | later | set(wandb_run.modules() if named else ())))
+    return sorted(named | later | set(wandb_run.modules() if named else ()))
+
+
+def _say_untracked(nodes: Sequence[Node]) -> None:
+    """Print which of these finished stages W&B has no complete copy of."""
+    if wandb_run.mode() == "disabled":
+        return
+    for run in dict.fromkeys(n.run for n in nodes):
+        names = [n.folder.name for n in nodes if n.run == run]
+        if lost := wandb_run.untracked(stages.results_root(), run, names):
+            print(
+                f"W&B has no complete copy of {len(lost)} of {len(names)} stages of {run}: {', '.join(lost)}. "
+                f"Their folders have all; a warning in each {stages.NOTEBOOK} says why"
+            )
 
 
 def _default_jobs() -> int:
@@ -147,7 +203,8 @@ def _default_jobs() -> int:
 
 def _report(failures: dict[Node, EefError], *, blocked: int, resume: str) -> str:
     told = [
-        f"{n.run}: {n.label} ({n.notebook.name}): {e}\n    executed copy: {_kept(n)}"
+        f"{n.run}: {n.label} ({n.notebook.name}): {e}"
+        + (f"\n    executed copy: {copy}" if (copy := _broken_copy(n)) else "")
         for n, e in failures.items()
     ]
     wait = f" ({blocked} more wait for {'it' if len(failures) == 1 else 'them'})" if blocked else ""

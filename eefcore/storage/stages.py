@@ -2,7 +2,8 @@
 
     results/<run>/<label>-<identity>/            a finished stage; that it exists is the proof
     results/<run>/.<label>-<identity>.partial/   a stage at work, or one that was killed
-    results/<run>/.<label>-<identity>.lock       held by the process at work
+    results/<run>/.<label>-<identity>.lock       held by the process at work, a notebook's kernel
+    results/<run>/.<label>-<identity>.run.lock   held by the `eef run` that executes its notebook
 
 The root is EEF_RESULTS, or `results` beside `notebooks` and `params`. Nothing is deleted at start, and
 no record holds a path outside the root. The files inside are typed JSONL, `eefcore.storage.records`.
@@ -17,11 +18,12 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 
-from eefcore.errors import ParamsError, StoreError
+from eefcore.errors import ParamsError, StageBusy, StoreError
 from eefcore.storage.cost import Cost
 from eefcore.storage.disk import Lines, read, sync_folder, told, write_whole
 from eefcore.storage.hashing import folder_content
@@ -56,8 +58,11 @@ __all__ = [
 
 Params = Mapping[str, Any]
 
-OF_ATTEMPTS = ("attempts.json", "progress.json", "metrics.partial.jsonl")
-"""Files of a stage at work, which say no more than its record once it is finished."""
+NOTEBOOK = "notebook.ipynb"
+"""The executed notebook, in its stage's folder; it gets there once the stage is finished, or has failed."""
+
+OF_ATTEMPTS = ("attempts.json", "progress.json", "metrics.partial.jsonl", NOTEBOOK)
+"""Files of a stage at work, which say no more than its record once it is finished; the notebook is a failed attempt's."""
 
 
 class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,12 +212,14 @@ def publish(folder: Path) -> None:
 class Claim:
     """The right to work on the stage of `folder`, until `release` or the end of the process.
 
+    With `executing` it is the right to execute the stage's notebook in a kernel, which then works on the stage.
+
     Raises:
-        StoreError: another process holds it.
+        StageBusy: another process holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        path = folder.with_name(f".{folder.name}.lock")
+    def __init__(self, folder: Path, *, executing: bool = False) -> None:
+        path = folder.with_name(f".{folder.name}{'.run' if executing else ''}.lock")
         with told("work in", folder.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             # A lock of the process, not of the open file: forked children do not keep it alive.
@@ -222,7 +229,7 @@ class Claim:
         except OSError as error:
             holder = os.read(self._handle, 20).decode() or "unknown"
             os.close(self._handle)
-            raise StoreError(
+            raise StageBusy(
                 f"{folder}: expected to work on this stage alone, but process {holder} does; "
                 "wait for it or stop it, then run again"
             ) from error
@@ -232,6 +239,14 @@ class Claim:
     def release(self) -> None:
         """Let others work on it."""
         os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
 
 _NAME = re.compile(r"\w[\w#.=+-]*")

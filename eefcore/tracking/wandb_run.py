@@ -24,7 +24,7 @@ from eefcore.errors import TrackingError
 
 PROJECT = "eef"
 COMPLETE = "eef.complete"
-"""The file in a segment's folder that says its stage was finished."""
+"""The file in a segment's folder that names the stage it holds, written once the stage is finished."""
 
 
 class Segment:
@@ -103,7 +103,7 @@ class Segment:
             run.log_artifact(artifact)
             kept = Path(run.settings.sync_dir)
             run.finish()
-            (kept / COMPLETE).touch()
+            (kept / COMPLETE).write_text(name)
 
         self._send("finish", send)
         self._run = None
@@ -185,6 +185,12 @@ def _settings(notebook: str) -> Any:
 def modules() -> tuple[str, ...]:
     """What a segment imports sooner or later, W&B of its own accord; a second of work."""
     return () if mode() == "disabled" else ("wandb", "wandb.sdk.launch", "pandas")
+
+
+def untracked(root: Path, run: str, names: Iterable[str]) -> list[str]:
+    """Return which of the finished stages `names` of `run`, folders under `root`/`run`, have no complete segment."""
+    complete = {path.read_text() for path in (root / run / "wandb").glob(f"*/{COMPLETE}")}
+    return [name for name in names if name not in complete]
 
 
 def mode() -> str:

@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
-from helpers.paths import TESTS
-from helpers.workspaces import write_params
+from helpers.paths import ROOT, TESTS
+from helpers.workspaces import FINISH, KNOBS, OPEN, PLAY, WORK, write_notebook, write_params
 
 from eefcore.runs import kernels, runner
 from eefcore.runs.kernels import Forked, Kernels
 from eefcore.runs.notebook import modules, read_notebook
 from eefcore.runs.open_stage import planned
 from eefcore.storage import stages
+from eefcore.tracking import wandb_run
+from eefcore.tracking.stage import sync
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or kernels.gpu(), reason="kernels are forked on Linux without a GPU"
@@ -172,3 +175,137 @@ def test_what_a_notebook_imports(tmp_path):
         "pathlib",
         "pathlib.Path",
     }
+
+
+# ------------------------------------------------------------------------------------ W&B in many kernels
+
+SHOW = """
+stage.table("values", ["i", "value"], list(enumerate(values)))
+stage.text("first", "a page of text")
+stage.log({"step": 1.0})
+"""
+
+BREAK = """
+import wandb
+def refuse(*_, **__):
+    raise wandb.errors.Error("refused here")
+if stage.notebook == "04_train":
+    wandb.Html = refuse
+"""
+
+
+def offline(demo: Path, monkeypatch: pytest.MonkeyPatch, *before: str) -> Path:
+    """Return the params file of a run of ten stages, each of which sends W&B media and is slow enough to overlap."""
+    for name, knobs in KNOBS.items():
+        cells = (OPEN.format(name=name), *before, WORK, SHOW, FINISH)
+        write_notebook(demo.parents[1], name, *cells, parameters=f"{knobs}{PLAY}")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    return write_params(demo.parents[1], "run: ten\nmethods: {EEF: {iterations: 2}}")
+
+
+def test_every_stage_of_a_run_ends_in_a_complete_segment(demo, monkeypatch, capsys):
+    nodes = planned(offline(demo, monkeypatch))
+    runner.run(nodes, resume="", jobs=2)
+    assert "W&B" not in capsys.readouterr().out
+    report = sync(["ten"], dry_run=True)
+    assert len(nodes) == 10 and [len(part) for part in report] == [10, 0, 0, 0]
+    held = {p.read_text() for p in stages.run_folder("ten").glob(f"wandb/*/{wandb_run.COMPLETE}")}
+    assert held == {n.folder.name for n in nodes}
+
+
+def test_a_lost_segment_is_said_at_the_end_of_the_run(demo, monkeypatch, capsys):
+    nodes = planned(offline(demo, monkeypatch, BREAK))
+    runner.run(nodes, resume="", jobs=2)
+    *_, last = capsys.readouterr().out.splitlines()
+    lost = [n.folder.name for n in nodes if n.notebook.name == "04_train"]
+    assert "W&B has no complete copy of 2 of 10 stages of ten" in last
+    assert all(name in last for name in lost) and len(lost) == 2 and "expert" not in last
+    assert len(sync(["ten"], dry_run=True).incomplete) == 2
+    for node in nodes:
+        told = (node.folder / stages.NOTEBOOK).read_text()
+        assert ("refused here)" in told) == (node.folder.name in lost)
+    runner.run(nodes, resume="", jobs=2)
+    assert "W&B" not in capsys.readouterr().out  # nothing was run, nothing was lost
+
+
+SHARED = """
+import atexit, os, tempfile
+kept = tempfile.TemporaryDirectory("first")
+class Holder:
+    kept = tempfile.TemporaryDirectory(prefix="second", dir=os.environ["EEF_TEST_ROOT"])
+with tempfile.TemporaryDirectory() as short:
+    pass
+atexit.register(kept.cleanup)
+with open(os.path.join(kept.name, "made at import"), "w") as file:
+    file.write("x")
+"""
+
+FORK = """
+import os, sys
+sys.path.insert(0, os.environ["EEF_TEST_ROOT"])
+from eefcore.runs import kernel
+with kernel.noted_folders() as folders:
+    import shared
+mine = [shared.kept.name, shared.Holder.kept.name]
+for _ in range(2):
+    if not (pid := os.fork()):
+        kernel.renew(folders)
+        theirs = [shared.kept.name, shared.Holder.kept.name]
+        assert not set(mine) & set(theirs) and all(map(os.path.isdir, [*mine, *theirs]))
+        assert os.listdir(theirs[0]) == ["made at import"] and os.listdir(theirs[1]) == []
+        print(*theirs, flush=True)
+        sys.exit()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert all(map(os.path.isdir, mine))
+print(*mine)
+"""
+
+
+def test_what_a_module_made_at_import_is_not_taken_away_by_the_first_kernel_that_ends(tmp_path):
+    (tmp_path / "shared.py").write_text(SHARED)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"EEF_TEST_ROOT": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    folders = done.stdout.split()
+    assert len(set(folders)) == 6
+    assert not [f for f in folders if Path(f).exists()]  # each went with its process
+
+
+IMPORT = """
+import importlib, json, sys, tempfile, threading
+from contextlib import suppress
+from eefcore.runs import kernel
+made, make = [], tempfile.mkdtemp
+def noted(*given, **named):
+    made.append(make(*given, **named))
+    return made[-1]
+tempfile.mkdtemp = noted
+with kernel.noted_folders() as folders:
+    for name in sys.argv[1:]:
+        with suppress(ImportError):
+            importlib.import_module(name)
+shared = set(made) - {folder.name for folder, *_ in folders}
+print(json.dumps([len(made), sorted(shared), [t.name for t in threading.enumerate()]]))
+"""
+
+
+def test_what_our_notebooks_import_can_be_shared_by_kernels(monkeypatch):
+    """Each folder that an import makes can be renewed, and no import starts a thread, which a fork would lose."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    books = [read_notebook(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*_*.ipynb"))]
+    names = runner.imports([Mock(notebook=book) for book in books])
+    assert {"wandb", "pandas", "eefcore.runs.open_stage"} <= set(names)
+    process = subprocess.run(
+        [sys.executable, "-c", IMPORT, "ipykernel.kernelapp", *names],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    made, shared, threads = json.loads(process.stdout.splitlines()[-1])
+    assert made >= 1 and shared == []  # W&B's
+    assert threads == ["MainThread"]

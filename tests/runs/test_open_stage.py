@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 from helpers.workspaces import write_notebook, write_params
 
-from eefcore.errors import ParamsError, StageFailed
+from eefcore.errors import ParamsError, StageBusy, StageFailed, StoreError
 from eefcore.runs import runner
 from eefcore.runs.open_stage import open_stage, planned
 from eefcore.runs.plan import Node, methods, upstream
@@ -240,9 +244,7 @@ def test_other_ways_to_fail(demo, trouble, says):
 def test_a_results_folder_that_cannot_be_written(demo, monkeypatch):
     (demo.parents[1] / "file").write_text("")
     monkeypatch.setenv("EEF_RESULTS", "file")
-    with pytest.raises(
-        StageFailed, match=r"expert .*can't write: .*; a file stands where a folder should be"
-    ):
+    with pytest.raises(StoreError, match=r"can't work in: .*; a file stands where a folder should be"):
         run(plain(demo))
 
 
@@ -335,6 +337,98 @@ def test_by_hand_parameters_are_checked_as_well(demo, changed, says):
 def test_a_parameters_cell_that_was_not_run_is_told(demo):
     with pytest.raises(ParamsError, match="parameter tasks is not set; run the parameters cell"):
         open_stage("02_expert", {"run": "lab", "label": "", "inputs": "{}", "version": 1})
+
+
+# ---------------------------------------------------------------------------------- two runs at once
+
+
+def executed(node: Node) -> dict[str, object]:
+    """Return the metadata of the notebook in the folder of `node`, which must be whole and without an error."""
+    content = json.loads((node.folder / store.NOTEBOOK).read_text())
+    cells = [c for c in content["cells"] if c["cell_type"] == "code"]
+    assert all(c["execution_count"] for c in cells)
+    assert not [o for c in cells for o in c["outputs"] if o["output_type"] == "error"]
+    assert "finished already" not in json.dumps(content)
+    return content["metadata"]["papermill"]
+
+
+def test_two_runs_of_the_same_stages_at_once_share_the_work_and_spoil_nothing(demo):
+    params = plain(demo, pause=1.5, steps=10)
+    nodes = planned(params)
+    first = started(params)
+    until(lambda: list(nodes[0].folder.parent.glob(".expert-*.partial/progress.json")))
+    second = started(params)
+    said = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], said
+    assert f"elsewhere  {nodes[0].folder.name}" in said[1] and said[1].count("elsewhere  expert") == 1
+    assert "finished already" not in "".join(said)
+    for node in nodes:
+        papermill, record = executed(node), store.record(node.folder)
+        began, ended = (datetime.fromisoformat(papermill[f"{when}_time"]) for when in ("start", "end"))
+        assert began.replace(tzinfo=UTC) <= record.started < record.finished <= ended.replace(tzinfo=UTC)
+        assert record.attempts == 1
+    left = {p.name for p in nodes[0].folder.parent.glob(".*")}
+    assert left == {f".{n.folder.name}.{which}" for n in nodes for which in ("lock", "run.lock")}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from eefcore.storage.stages import Claim
+claim = Claim(Path(sys.argv[1]), executing=True)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_stage_that_another_run_gave_up_is_taken_over(demo, capsys):
+    params = plain(demo)
+    expert, *_ = planned(params)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, expert.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"held\n"
+        threading.Timer(2.0, other.kill).start()
+        assert all(executed(node) for node in run(params))
+    said = capsys.readouterr().out
+    assert said.index("elsewhere  expert") < said.index("running  expert") < said.index("done  expert")
+
+
+def test_what_fails_later_does_not_replace_the_notebook_of_a_finished_stage(demo):
+    expert, *_ = run(plain(demo))
+    before = (expert.folder / store.NOTEBOOK).read_bytes()
+    again = replace(expert, params={**expert.params, "trouble": "raise"})
+    with pytest.raises(StageFailed, match="the first line") as error:
+        runner.run_again(replace(again, identity=expert.identity))
+    assert (expert.folder / store.NOTEBOOK).read_bytes() == before
+    copy = Path(re.search("executed copy: (.*)", str(error.value))[1])
+    assert "the first line" in copy.read_text() and copy.parent != expert.folder
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, expert.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(StageFailed, match=f"but process {other.pid} does"):
+            runner.run_again(expert)
+        other.kill()
+    assert (expert.folder / store.NOTEBOOK).read_bytes() == before
+
+
+def test_the_notebook_of_a_failed_attempt_is_not_that_of_the_stage_finished_by_hand(demo):
+    stage = open_stage("02_expert", scope(demo, "02_expert", inputs="{}", label="expert"))
+    (stage.folder / store.NOTEBOOK).write_text("failed")
+    stage.finish()
+    assert not (stage.folder / store.NOTEBOOK).exists()
+    with (
+        pytest.raises(StageBusy),
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, stage.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other,
+    ):
+        other.stdout.readline()
+        try:
+            store.Claim(stage.folder, executing=True)
+        finally:
+            other.kill()
 
 
 # ---------------------------------------------------------------------------------- killed
