@@ -24,7 +24,7 @@ _COMMAND = re.compile(rf"^{COMMAND.strip()}[ \t]*(.*)$", re.MULTILINE)
 _THOUGHT = re.compile(rf"^{THOUGHT.strip()}[ \t]*(.*)$", re.MULTILINE)
 
 
-class Parts(NamedTuple):
+class ActionParts(NamedTuple):
     """What a composite action is made of; `plan` is empty after the first step."""
 
     thought: str
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
     plan: str = ""
 
 
-def written(parts: Parts) -> str:
+def format_action(parts: ActionParts) -> str:
     """The action, a line a part; a part that says nothing has none."""
     said = zip(LABELS, (parts.plan, parts.thought, parts.command, parts.explanation), strict=True)
     return "\n".join(label + text for label, text in said if text)
@@ -51,7 +51,7 @@ def thought(action: str) -> str:
     return found[1].strip() if found else ""
 
 
-def commands(history: History) -> History:
+def commands_only(history: History) -> History:
     """The same history as the environment knows it."""
     steps = tuple(msgspec.structs.replace(s, action=command(s.action)) for s in history.steps)
     return msgspec.structs.replace(history, steps=steps)

@@ -66,7 +66,7 @@ class PolicyError(EefError, RuntimeError):
     """A policy can't answer: no such model, an endpoint that refuses, a vocabulary that does not fit."""
 
 
-class Unshowable(PolicyError):
+class FormatError(PolicyError):
     """One dialogue can't be written in a format: an action or a page of it is rewritten by the chat template."""
 
 

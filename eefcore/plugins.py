@@ -10,7 +10,7 @@ from typing import Any
 from eefcore.errors import ParamsError
 
 
-def plugin(spec: str, what: str, *, takes: tuple[str, ...]) -> Callable[..., Any]:
+def load_plugin(spec: str, what: str, *, takes: tuple[str, ...]) -> Callable[..., Any]:
     """The function that `spec` names. It is loaded wherever a stage runs, so its module must be on Python's path there.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from eefcore.types import Card, History, State, Stop, Transition
+from eefcore.types import Card, History, State, StopReason, Transition
 from eefcore.unicode import well_formed
 
 Skill = Callable[[History], Sequence[int]]
@@ -35,7 +35,7 @@ class Benchmark(Protocol):
     """A set of tasks, their splits, and the environments that play them: a world as a stage sees it."""
 
     skills: Mapping[str, Skill]
-    """Navigation skills to count, by name: in a shop `Next` and `Back`; `eefcore.evaluation.navigation.matching` makes simple ones."""
+    """Navigation skills to count, by name: in a shop `Next` and `Back`; `eefcore.evaluation.navigation.skill_from_pattern` makes simple ones."""
 
     max_turns: int
     """Actions after which an episode is cut short, thoughts included."""
@@ -80,12 +80,12 @@ class Reply(NamedTuple):
     action: str
     tokens: tuple[int, ...] = ()
     logps: tuple[float, ...] = ()
-    stop: Stop | None = None
+    stop: StopReason | None = None
 
-    def checked(self) -> Reply:
+    def clean(self) -> Reply:
         """Return this reply as all that play read it: its text well formed, and malformed if it holds no action."""
         action = well_formed(self.action)
-        stop = self.stop if self.stop is not None or action.strip() else Stop.MALFORMED
+        stop = self.stop if self.stop is not None or action.strip() else StopReason.MALFORMED
         return self._replace(action=action, stop=stop)
 
 
@@ -106,4 +106,7 @@ class Policy(Protocol):
         """Work until at least one question is answered; empty only when none is open."""
 
     def close(self, episode: Hashable) -> None:
-        """The episode is over; forget what was kept for it."""
+        """Forget what was kept for `episode`, which is over."""
+
+    def length(self, history: History) -> int:
+        """Return how many tokens of h_t this policy reads and has written; 0 for a policy without tokens."""

@@ -178,7 +178,9 @@ class BenchmarkContract:
             assert found == sorted({*found} & {*range(len(history))})
 
 
-def answered(policy: Policy, questions: Mapping[Hashable, tuple[History, Sampling]]) -> dict[Hashable, Reply]:
+def answer_all(
+    policy: Policy, questions: Mapping[Hashable, tuple[History, Sampling]]
+) -> dict[Hashable, Reply]:
     """Every answer to `questions`, asked together; each episode is closed once it has answered."""
     for episode, (history, sampling) in questions.items():
         policy.ask(episode, history, sampling)
@@ -191,7 +193,7 @@ def answered(policy: Policy, questions: Mapping[Hashable, tuple[History, Samplin
     return replies
 
 
-def played(
+def play_turns(
     policy: Policy, starts: Sequence[History], samplings: Sequence[Sampling], turns: int
 ) -> dict[int, History]:
     """Each start after `turns` more actions, or fewer if one was none; all are played together."""
@@ -237,41 +239,49 @@ class PolicyContract:
 
     def test_every_question_is_answered_once_and_none_is_invented(self):
         policy, questions = self.make(), self.questions()
-        assert answered(policy, questions).keys() == questions.keys()
+        assert answer_all(policy, questions).keys() == questions.keys()
         assert list(policy.answers()) == []
 
     def test_an_answer_holds_an_action_or_says_why_not(self):
-        for reply in answered(self.make(), self.questions()).values():
+        for reply in answer_all(self.make(), self.questions()).values():
             assert reply.stop is not None or reply.action.strip()
             assert len(reply.tokens) == len(reply.logps)
             assert all(p <= 0 for p in reply.logps)
 
     def test_equal_seeds_draw_equal_actions(self):
-        first, again = (answered(self.make(), self.questions()) for _ in range(2))
-        assert actions(first) == actions(again)
+        first, again = (answer_all(self.make(), self.questions()) for _ in range(2))
+        assert sampled_actions(first) == sampled_actions(again)
 
     def test_the_rest_of_the_batch_does_not_matter(self):
-        together = answered(self.make(), self.questions())
+        together = answer_all(self.make(), self.questions())
         alone = self.make()
         for episode, question in reversed(self.questions().items()):
-            assert actions(answered(alone, {episode: question})) == actions({episode: together[episode]})
+            assert sampled_actions(answer_all(alone, {episode: question})) == sampled_actions(
+                {episode: together[episode]}
+            )
 
     def test_an_episode_goes_on_after_its_answer(self):
         starts = self.histories
         samplings = self.samplings(len(starts))
-        together = played(self.make(), starts, samplings, self.turns)
+        together = play_turns(self.make(), starts, samplings, self.turns)
         for i, start in enumerate(starts):
-            alone = played(self.make(), [start], [samplings[i]], self.turns)
+            alone = play_turns(self.make(), [start], [samplings[i]], self.turns)
             assert alone[0].actions == together[i].actions
 
     def test_what_is_kept_between_turns_changes_nothing(self):
         starts, samplings = self.histories, self.samplings(len(self.histories))
-        for i, history in played(self.make(), starts, samplings, self.turns).items():
+        for i, history in play_turns(self.make(), starts, samplings, self.turns).items():
             for t in range(len(starts[i]), len(history)):
                 step = history.steps[t]
-                fresh = answered(self.make(), {"fresh": (history.at(t), samplings[i])})["fresh"]
+                fresh = answer_all(self.make(), {"fresh": (history.at(t), samplings[i])})["fresh"]
                 assert (fresh.action, fresh.tokens) == (step.action, step.tokens)
                 assert fresh.logps == pytest.approx(step.logps, abs=1e-4)
+
+    def test_a_history_has_a_length_that_grows_with_it(self):
+        policy = self.make()
+        for history in self.histories:
+            longer = history.then("a", "b")
+            assert 0 <= policy.length(history) <= policy.length(longer)
 
     def test_a_closed_episode_is_forgotten(self):
         policy, (history, *_) = self.make(), self.histories
@@ -279,7 +289,7 @@ class PolicyContract:
         policy.close("gone")
         assert list(policy.answers()) == []
         policy.close("never seen")
-        assert answered(policy, {"gone": (history, Sampling())}).keys() == {"gone"}
+        assert answer_all(policy, {"gone": (history, Sampling())}).keys() == {"gone"}
 
     def test_a_second_open_question_is_an_error(self):
         policy, (history, *_) = self.make(), self.histories
@@ -288,6 +298,8 @@ class PolicyContract:
             policy.ask("e", history, Sampling())
 
 
-def actions(replies: Mapping[Hashable, Reply]) -> dict[Hashable, tuple[str, tuple[int, ...], str | None]]:
+def sampled_actions(
+    replies: Mapping[Hashable, Reply],
+) -> dict[Hashable, tuple[str, tuple[int, ...], str | None]]:
     """What was said, without the last bits of floats."""
     return {e: (r.action, r.tokens, r.stop) for e, r in replies.items()}

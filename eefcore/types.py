@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 
-class Stop(StrEnum):
+class StopReason(StrEnum):
     """Why an episode ended."""
 
     DONE = "done"  # the environment said so
@@ -33,7 +33,7 @@ class Stop(StrEnum):
     @property
     def infrastructure(self) -> bool:
         """Nobody's fault who is being measured: left out of every denominator, and counted."""
-        return self in (Stop.ENVIRONMENT_FAILURE, Stop.MODEL_FAILURE)
+        return self in (StopReason.ENVIRONMENT_FAILURE, StopReason.MODEL_FAILURE)
 
 
 class Transition(NamedTuple):
@@ -106,7 +106,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         return self if i == len(self) else History(self.task_id, self.steps[i].observation, self.steps[:i])
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Mistake(msgspec.Struct, frozen=True):
     """A mistake an imperfect expert made on purpose. For analysis; no method may see it."""
 
     step: int
@@ -132,11 +132,11 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reward: float
     n_expert: int = 0
     source: str = ""
-    stop: Stop = Stop.DONE
+    stop: StopReason = StopReason.DONE
     sample: int = 0
     temperature: float = 0.0
     money: float = 0.0
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[Mistake, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.reward <= 1.0:
@@ -164,12 +164,12 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def win(self) -> bool:
         """R(τ) = 1, and the environment said so."""
-        return self.reward == 1.0 and self.stop is Stop.DONE
+        return self.reward == 1.0 and self.stop is StopReason.DONE
 
     @property
     def outcome(self) -> str:
         """`win`, `loss`, or why the episode was cut short."""
-        return ("win" if self.win else "loss") if self.stop is Stop.DONE else self.stop.value
+        return ("win" if self.win else "loss") if self.stop is StopReason.DONE else self.stop.value
 
     def state(self, i: int) -> State:
         """s_i, the state before a_i."""
@@ -206,7 +206,7 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
             )
 
     @property
-    def trained(self) -> range:
+    def trained_indices(self) -> range:
         """The i of the trained a_i."""
         return range(self.first, len(self.trajectory) if self.until is None else self.until)
 
@@ -247,15 +247,17 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError(f"{where}: log-likelihoods are needed of both sides or of none")
         for example, logps in ((self.chosen, self.chosen_logps), (self.rejected, self.rejected_logps)):
             # An action is a token at least; a likelihood above 1, or none, is nobody's.
-            if logps and (len(logps) < len(example.trained) or not all(-math.inf < x <= 0.0 for x in logps)):
+            if logps and (
+                len(logps) < len(example.trained_indices) or not all(-math.inf < x <= 0.0 for x in logps)
+            ):
                 raise ValueError(
                     f"{where}: {len(logps)} log-likelihoods in [{min(logps)}, {max(logps)}] "
-                    f"for {len(example.trained)} actions; expected a finite one, at most 0, for each token"
+                    f"for {len(example.trained_indices)} actions; expected a finite one, at most 0, for each token"
                 )
 
 
 def _trained(example: Example) -> tuple[str, ...]:
-    return tuple(example.trajectory.actions[i] for i in example.trained)
+    return tuple(example.trajectory.actions[i] for i in example.trained_indices)
 
 
 class Card(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import re
 from eefcore.types import Value
 
 
-def expand(value: Value) -> Value:
+def expand_variables(value: Value) -> Value:
     """`value` with each `${NAME}` replaced by that environment variable."""
     return VARIABLE.sub(lambda m: os.environ[m[1]], value) if isinstance(value, str) else value
 

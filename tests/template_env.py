@@ -17,7 +17,7 @@ import template_expert
 
 from eefcore.envs import PanelSizes, panel_sizes
 from eefcore.errors import EpisodeOver, UnknownTask
-from eefcore.evaluation.navigation import matching
+from eefcore.evaluation.navigation import skill_from_pattern
 from eefcore.protocols import Benchmark
 from eefcore.types import Card, History, State, Transition
 
@@ -107,7 +107,7 @@ class Houses:
         ids = iter(tasks)
         splits = zip(("train", "dev", "test"), sizes, strict=True)
         self._tasks, self._splits = tasks, {split: tuple(islice(ids, n)) for split, n in splits}
-        self.skills = {"Return": matching("^go hall$"), "Corrected": corrected}
+        self.skills = {"Return": skill_from_pattern("^go hall$"), "Corrected": corrected}
 
     @property
     def card(self) -> Card:

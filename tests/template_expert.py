@@ -13,7 +13,7 @@ from eefcore.experts.allocation import Offer
 from eefcore.experts.players import hired
 from eefcore.experts.registry import Measure, Scripts
 from eefcore.protocols import Benchmark
-from eefcore.types import History, Mark, Trajectory
+from eefcore.types import History, Mistake, Trajectory
 
 HASTE = {"strong": 0.35, "weak": 0.6, "perfect": 0.0}
 """The experts by name, and how often each takes the first thing in a room, whatever was asked for."""
@@ -28,8 +28,8 @@ class Fetcher:
     def act(self, history: History) -> str:
         return self._decide(history)[0]
 
-    def marks(self, history: History) -> tuple[Mark, ...]:
-        return (Mark(len(history), "haste"),) if self._decide(history)[1] else ()
+    def marks(self, history: History) -> tuple[Mistake, ...]:
+        return (Mistake(len(history), "haste"),) if self._decide(history)[1] else ()
 
     def _decide(self, history: History) -> tuple[str, bool]:
         """Return a_t, and whether it is a mistake."""

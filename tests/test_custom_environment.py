@@ -126,7 +126,7 @@ def test_sft_and_eef_run_by_params_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     nodes = planned(write_params(tmp_path, PARAMS, "house"))
     runner.run(nodes, resume="", jobs=1)
-    records = {n.label: stages.record(n.folder) for n in nodes}
+    records = {n.label: stages.read_record(n.folder) for n in nodes}
     keys = {key for r in records.values() for key in r.metrics}
     assert {key for key in keys if key.startswith("nav/")} == {
         f"nav/{skill}_{what}" for skill in ("return", "corrected") for what in ("success", "attempt")

@@ -236,7 +236,7 @@ def test_the_stage_itself_reads_it_or_stops_at_once(generated, tmp_path, monkeyp
     text += "methods: {{A: {{iterations: 1}}}}"
     first, *_ = planned(write_params(tmp_path, text.format(0)))
     runner.run([first], resume="", jobs=1)
-    logged = stages.record(first.folder).metrics
+    logged = stages.read_record(first.folder).metrics
     assert (logged["expert/n"], logged["expert/tasks"], logged["expert/refused"]) == (24, 24, 0)
     first, *_ = planned(write_params(tmp_path, text.format(5)))
     with pytest.raises(StageFailed, match=r"DataError: 02_expert: file .*none of its 24 trajectories is of"):

@@ -52,6 +52,6 @@ def test_what_every_stage_logs_has_a_row(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with Stage.open(run="r", label="expert", notebook="02_expert", params={}, inputs={}) as stage:
         stage.cost(Cost(episodes=1))
-    logged = stages.record(stage.folder).metrics
+    logged = stages.read_record(stage.folder).metrics
     assert undocumented(logged) == set()
     assert {f"cost/{name}" for name in Cost.__struct_fields__} == set(logged)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.types import Card, Example, History, Mark, Preference, State, Step, Stop, Trajectory
+from eefcore.types import Card, Example, History, Mistake, Preference, State, Step, StopReason, Trajectory
 
 texts = st.text(max_size=8)
 moves = st.lists(st.tuples(texts, texts), max_size=6)
@@ -70,14 +70,14 @@ def test_states_are_equal_exactly_if_task_and_actions_are(one, other):
 @pytest.mark.parametrize(
     "reward, stop, win, outcome",
     [
-        (1.0, Stop.DONE, True, "win"),
-        (0.99, Stop.DONE, False, "loss"),
-        (0.0, Stop.DONE, False, "loss"),
-        (1.0, Stop.TURN_LIMIT, False, "turn_limit"),
-        (0.0, Stop.CONTEXT_LIMIT, False, "context_limit"),
-        (0.0, Stop.MALFORMED, False, "malformed"),
-        (0.0, Stop.ENVIRONMENT_FAILURE, False, "environment_failure"),
-        (1.0, Stop.MODEL_FAILURE, False, "model_failure"),
+        (1.0, StopReason.DONE, True, "win"),
+        (0.99, StopReason.DONE, False, "loss"),
+        (0.0, StopReason.DONE, False, "loss"),
+        (1.0, StopReason.TURN_LIMIT, False, "turn_limit"),
+        (0.0, StopReason.CONTEXT_LIMIT, False, "context_limit"),
+        (0.0, StopReason.MALFORMED, False, "malformed"),
+        (0.0, StopReason.ENVIRONMENT_FAILURE, False, "environment_failure"),
+        (1.0, StopReason.MODEL_FAILURE, False, "model_failure"),
     ],
 )
 def test_done_is_not_won(reward, stop, win, outcome):
@@ -86,7 +86,10 @@ def test_done_is_not_won(reward, stop, win, outcome):
 
 
 def test_infrastructure_is_what_nobody_measured_can_help():
-    assert {s for s in Stop if s.infrastructure} == {Stop.ENVIRONMENT_FAILURE, Stop.MODEL_FAILURE}
+    assert {s for s in StopReason if s.infrastructure} == {
+        StopReason.ENVIRONMENT_FAILURE,
+        StopReason.MODEL_FAILURE,
+    }
 
 
 @pytest.mark.parametrize("reward", [-0.1, 1.1, 70, float("nan")])
@@ -117,11 +120,11 @@ def test_a_trajectory_survives_the_disk():
         reward=0.25,
         n_expert=1,
         source="strong",
-        stop=Stop.TURN_LIMIT,
+        stop=StopReason.TURN_LIMIT,
         sample=2,
         temperature=0.5,
         money=0.03,
-        marks=(Mark(0, "give_up"),),
+        marks=(Mistake(0, "give_up"),),
     )
     assert msgspec.json.decode(msgspec.json.encode(t), type=Trajectory) == t
     assert b"tokens" not in msgspec.json.encode(episode())
@@ -139,7 +142,7 @@ def test_an_example_trains_on_an_action_that_is_there():
 
 def test_an_example_may_end_before_its_trajectory_does():
     t = episode()
-    assert [list(e.trained) for e in (Example(t), Example(t, 1), Example(t, 0, 1), Example(t, 1, 3))] == [
+    assert [list(e.trained_indices) for e in (Example(t), Example(t, 1), Example(t, 0, 1), Example(t, 1, 3))] == [
         [0, 1, 2], [1, 2], [0], [1, 2],
     ]  # fmt: skip
     for first, until in ((0, 0), (1, 1), (2, 1), (0, 4)):

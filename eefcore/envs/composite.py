@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from eefcore.actions import command, commands
+from eefcore.actions import command, commands_only
 from eefcore.protocols import Benchmark, Environment, Irreversible, Skill
 from eefcore.types import Card, History, State, Transition
 
@@ -87,6 +87,6 @@ def _in_commands(skill: Skill) -> Skill:
     """Return the skill that finds in the commands of a history what `skill` finds in its actions."""
 
     def uses(history: History) -> list[int]:
-        return [*skill(commands(history))]
+        return [*skill(commands_only(history))]
 
     return uses

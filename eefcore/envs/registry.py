@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from eefcore.envs.composite import SUFFIX, CompositeBenchmark
 from eefcore.errors import ParamsError
-from eefcore.plugins import plugin
+from eefcore.plugins import load_plugin
 from eefcore.protocols import Benchmark
 
 
@@ -127,7 +127,7 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
         spec = ENTRIES[name].loader
     else:
         spec = name
-    loader = plugin(spec, "benchmark", takes=("data", "sizes", "seed"))
+    loader = load_plugin(spec, "benchmark", takes=("data", "sizes", "seed"))
     return loader(data=data, sizes=sizes, seed=seed)
 
 

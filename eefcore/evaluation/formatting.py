@@ -7,7 +7,7 @@ import re
 
 from eefcore.evaluation.stats import Estimate
 
-__all__ = ["action", "compact", "duration", "outcome", "p_value", "percent", "signed", "span"]
+__all__ = ["action", "compact", "duration", "interval", "outcome", "p_value", "percent", "signed"]
 
 
 def percent(share: float) -> str:
@@ -15,7 +15,7 @@ def percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
-def span(estimate: Estimate, scale: float = 100, digits: int = 1) -> str:
+def interval(estimate: Estimate, scale: float = 100, digits: int = 1) -> str:
     """The interval, as `40.3 – 52.6`."""
     if math.isnan(estimate.low):
         return "–"

@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
     seeds: tuple[int, ...] = ()  # which they are, where methods may have different ones
 
 
-class Navigation(NamedTuple):
+class SkillRates(NamedTuple):
     """How a navigation skill fares: tasks won by a trajectory that uses it, and tasks where it was used."""
 
     success: Estimate
@@ -62,21 +62,21 @@ def mean_reward(*runs: Run) -> Estimate:
     return stats.mean(scores(runs, _reward))
 
 
-def navigation(skills: Mapping[str, Skill], *runs: Run) -> dict[str, Navigation]:
+def navigation_rates(skills: Mapping[str, Skill], *runs: Run) -> dict[str, SkillRates]:
     """Success and attempt rate of each skill, named by the environment (`protocols.Benchmark.skills`).
 
     Only what the method itself did counts (`uses`).
     """
     return {
-        name: Navigation(
-            stats.rate(scores(runs, lambda t, skill=skill: float(t.win and uses(t, skill)))),
-            stats.rate(scores(runs, lambda t, skill=skill: float(uses(t, skill)))),
+        name: SkillRates(
+            stats.rate(scores(runs, lambda t, skill=skill: float(t.win and uses_skill(t, skill)))),
+            stats.rate(scores(runs, lambda t, skill=skill: float(uses_skill(t, skill)))),
         )
         for name, skill in skills.items()
     }
 
 
-def uses(trajectory: Trajectory, skill: Skill) -> bool:
+def uses_skill(trajectory: Trajectory, skill: Skill) -> bool:
     """Whether who is measured uses `skill`: the policy, in a_{n_expert} on; an expert that acted to the end, anywhere."""
     own = 0 if trajectory.n_expert == len(trajectory) else trajectory.n_expert
     return any(i >= own for i in skill(trajectory.history))
@@ -124,7 +124,7 @@ def summary(run: Run, skills: Mapping[str, Skill]) -> dict[str, float | int]:
         "eval/n_unjudged": sum(t.stop.infrastructure for t in run),
         "eval/steps": sum(map(len, run)) / len(run),
     }
-    for name, skill in navigation(skills, run).items():
+    for name, skill in navigation_rates(skills, run).items():
         key = "_".join(name.lower().split())
         told[f"nav/{key}_success"] = skill.success.value
         told[f"nav/{key}_attempt"] = skill.attempt.value
@@ -163,13 +163,13 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     )
 
 
-def times(a: Evaluation, b: Evaluation, skill: Skill) -> Estimate:
+def skill_win_ratio(a: Evaluation, b: Evaluation, skill: Skill) -> Estimate:
     """How many times as many tasks a wins by using `skill` as b does; as `compare` pairs them."""
     a, b = _common(a, b)
     panel = _panel(a.runs)
 
     def won(runs: Sequence[Run]) -> Array:
-        return scores(runs, lambda t: float(t.win and uses(t, skill)), panel)
+        return scores(runs, lambda t: float(t.win and uses_skill(t, skill)), panel)
 
     return stats.ratio(won(a.runs), won(b.runs))
 

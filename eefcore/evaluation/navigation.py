@@ -13,7 +13,7 @@ from eefcore.protocols import Skill
 from eefcore.types import History
 
 
-def matching(pattern: str) -> Skill:
+def skill_from_pattern(pattern: str) -> Skill:
     """The skill of actions that `re.search` finds `pattern` in."""
     found = re.compile(pattern).search
 
@@ -23,7 +23,7 @@ def matching(pattern: str) -> Skill:
     return uses
 
 
-def used(history: History, skills: Mapping[str, Skill]) -> list[tuple[str, ...]]:
+def skills_by_action(history: History, skills: Mapping[str, Skill]) -> list[tuple[str, ...]]:
     """Of each action the names of the skills that it uses, in the order of `skills`."""
     found = {name: frozenset(skill(history)) for name, skill in skills.items()}
     return [tuple(name for name, uses in found.items() if i in uses) for i in range(len(history))]

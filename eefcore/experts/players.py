@@ -12,7 +12,7 @@ from typing import Protocol
 
 from eefcore.experts.allocation import Offer
 from eefcore.protocols import Benchmark
-from eefcore.types import History, Mark, Stop, Trajectory
+from eefcore.types import History, Mistake, StopReason, Trajectory
 
 
 class Player(Protocol):
@@ -23,7 +23,7 @@ class Player(Protocol):
     def act(self, history: History) -> str:
         """a_t."""
 
-    def marks(self, history: History) -> tuple[Mark, ...]:
+    def marks(self, history: History) -> tuple[Mistake, ...]:
         """The mistakes that a_t makes on purpose; none of one who makes none. No method sees them."""
 
 
@@ -47,7 +47,7 @@ def demonstrate(
     env = benchmark.make()
     for task in tasks:
         history, reward, done = History(task, env.reset(task)), 0.0, False
-        marks: tuple[Mark, ...] = ()
+        marks: tuple[Mistake, ...] = ()
         while not done and len(history) < benchmark.max_turns and not gives_up(history):
             action = player.act(history)
             marks += player.marks(history)
@@ -58,7 +58,7 @@ def demonstrate(
             reward=reward,
             n_expert=len(history),
             source=player.name,
-            stop=Stop.DONE if done else Stop.TURN_LIMIT,
+            stop=StopReason.DONE if done else StopReason.TURN_LIMIT,
             money=dollars * len(history),
             marks=marks,
         )

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from eefcore.actions import is_thought
 from eefcore.evaluation import formatting
-from eefcore.evaluation.metrics import Navigation
+from eefcore.evaluation.metrics import SkillRates
 from eefcore.evaluation.stats import Estimate
 from eefcore.figures.plots import (
     BLUE,
@@ -56,7 +56,7 @@ def win_rates(estimates: Mapping[str, Estimate]) -> Plot:
 
 
 @drawing
-def navigation(skills: Mapping[str, Mapping[str, Navigation]]) -> Plot:
+def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
     """Figure 2: of each method, the tasks won by using each skill (full) and those where it was used (outline)."""
     names = list(next(iter(skills.values())))
     height = 1.0 + 0.42 * len(skills)

@@ -17,8 +17,8 @@ from eefcore.evaluation.formatting import action
 from eefcore.figures.plots import BLUE, GREEN, INK, RED
 from eefcore.search import mcts
 from eefcore.search.tree import Edge, Node, Tree
-from eefcore.storage.disk import write_whole
-from eefcore.types import Stop
+from eefcore.storage.disk import write_atomically
+from eefcore.types import StopReason
 
 COLUMN, ROW, LEFT, TOP = 262, 36, 16, 26
 _SHOWN = 34  # characters of an action
@@ -119,7 +119,7 @@ class TreeView:
 def write(path: Path, view: TreeView) -> None:
     """`path`, a page that holds the tree and nothing else."""
     page = f'<!doctype html><meta charset="utf-8"><title>{escape(view.tree.task_id)}</title><body>{view.svg}</body>'
-    write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
+    write_atomically(path, page.encode("utf-8", "xmlcharrefreplace"))
 
 
 def _laid_out(tree: Tree) -> tuple[dict[int, Spot], int]:
@@ -162,9 +162,9 @@ def _reward(node: Node) -> str:
 
 def _end(node: Node) -> str:
     """What is written beside a node where an episode ended: how good that was, or why it was cut short."""
-    if node.stop is Stop.DONE and node.reward is not None:
+    if node.stop is StopReason.DONE and node.reward is not None:
         return f"R {node.reward:.2f}"
-    if node.stop is Stop.DONE and node.value is not None:
+    if node.stop is StopReason.DONE and node.value is not None:
         return f"judged {node.value:.2f}"
     return escape(node.stop.value.replace("_", " "))
 

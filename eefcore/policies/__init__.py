@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from eefcore.errors import PolicyError
 from eefcore.policies.conditioned import Conditioned
 from eefcore.protocols import Policy
-from eefcore.rendering.formats import AGENTLITE, Format, RememberedChat, format_named
+from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
 from eefcore.storage import stages
 
 _HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ _KINDS = (
 )
 
 
-TEMPLATED = ("agentgym", RememberedChat.name)
+TEMPLATED = ("agentgym", LastPageChatFormat.name)
 """Formats that are written with a chat template of a tokenizer, which an endpoint keeps to itself; `chat` is messages there."""
 
 
@@ -196,4 +196,4 @@ def _written(spec: str, format: str) -> Format:
             f"{spec!r}: format {format!r} writes with a chat template, which is the server's; use chat, or a format "
             "of text such as agentlite"
         )
-    return format_named(format)
+    return load_format(format)

@@ -10,11 +10,11 @@ from collections.abc import Hashable, Sequence
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from eefcore.errors import Unshowable
+from eefcore.errors import FormatError
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import showable
-from eefcore.types import History, Stop
+from eefcore.rendering.formats import can_show
+from eefcore.types import History, StopReason
 
 
 class BeamPolicy:
@@ -35,7 +35,7 @@ class BeamPolicy:
         del sampling
         try:
             self._asked[episode] = self._inner.renderer.encode(history).tokens, history
-        except Unshowable:
+        except FormatError:
             self._unshowable.append(episode)
 
     @torch.inference_mode()
@@ -43,7 +43,7 @@ class BeamPolicy:
         """The answers to some of the open questions, those of like length together."""
         if self._unshowable:
             episodes, self._unshowable = self._unshowable, []
-            return [(episode, Reply("", stop=Stop.MALFORMED)) for episode in episodes]
+            return [(episode, Reply("", stop=StopReason.MALFORMED)) for episode in episodes]
         episodes = sorted(self._asked, key=lambda e: len(self._asked[e][0]))[: self._together]
         questions = [self._asked.pop(e) for e in episodes]
         prompts = [prompt for prompt, _ in questions]
@@ -53,7 +53,7 @@ class BeamPolicy:
         fitting = [p for p, long in zip(prompts, too_long, strict=True) if not long]
         written = iter(self._written(fitting) if fitting else [])
         replies = [
-            Reply("", stop=Stop.CONTEXT_LIMIT) if long else self._reply(prompt, history, next(written))
+            Reply("", stop=StopReason.CONTEXT_LIMIT) if long else self._reply(prompt, history, next(written))
             for (prompt, history), long in zip(questions, too_long, strict=True)
         ]
         return list(zip(episodes, replies, strict=True))
@@ -91,10 +91,10 @@ class BeamPolicy:
 
     def _reply(self, prompt: list[int], history: History, tokens: list[int]) -> Reply:
         renderer = self._inner.renderer
-        action = renderer.action(tokens)
+        action = renderer.decode_action(tokens)
         ended = renderer.format.end in renderer.tokenizer.decode(tokens, skip_special_tokens=False)
-        complete = ended and action.strip() and showable(renderer.format, history, action)
-        stop = None if complete else Stop.MALFORMED
+        complete = ended and action.strip() and can_show(renderer.format, history, action)
+        stop = None if complete else StopReason.MALFORMED
         return Reply("" if stop else action, tuple(tokens), self._logps(prompt, tokens), stop)
 
     def _logps(self, prompt: list[int], tokens: list[int]) -> tuple[float, ...]:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Protocol
 
 from eefcore.protocols import Policy, Reply, Sampling
-from eefcore.rendering.formats import conditioned
+from eefcore.rendering.formats import add_phrase
 from eefcore.types import History
-
-
-class Measured(Policy, Protocol):
-    """A policy that tells how much it reads."""
-
-    def length(self, history: History) -> int:
-        """Tokens of h_t as this policy reads it."""
 
 
 class Conditioned:
     """π(· | h_t, phrase): `inner`, which reads `phrase` after the task; what is recorded of an episode is without it."""
 
-    def __init__(self, inner: Measured, phrase: str) -> None:
+    def __init__(self, inner: Policy, phrase: str) -> None:
         self.name, self._inner, self._phrase = inner.name, inner, phrase
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question, the phrase in it."""
-        self._inner.ask(episode, conditioned(history, self._phrase), sampling)
+        self._inner.ask(episode, add_phrase(history, self._phrase), sampling)
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """The inner policy's."""
@@ -37,4 +29,4 @@ class Conditioned:
 
     def length(self, history: History) -> int:
         """Tokens of h_t with the phrase."""
-        return self._inner.length(conditioned(history, self._phrase))
+        return self._inner.length(add_phrase(history, self._phrase))

@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 import httpx
 import tenacity
 
-from eefcore.errors import PolicyError, Unshowable
+from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import Format, showable
+from eefcore.rendering.formats import Format, can_show
 from eefcore.rendering.renderer import Renderer
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 _PASSING = {408, 409, 425, 429}
 _FULL = ("context_length_exceeded", "maximum context length", "context length", "too long")
@@ -102,9 +102,9 @@ class OpenAIPolicy:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         try:
             request = self._request(history, sampling)
-        except Unshowable:
+        except FormatError:
             self._asked[episode] = Future()
-            self._asked[episode].set_result(_Answer(Reply("", stop=Stop.MALFORMED), Usage()))
+            self._asked[episode].set_result(_Answer(Reply("", stop=StopReason.MALFORMED), Usage()))
         else:
             self._asked[episode] = self._pool.submit(self._shown, history, request)
 
@@ -118,7 +118,7 @@ class OpenAIPolicy:
             del self._asked[episode]
             self.tokens_read += usage.tokens_read
             self.tokens_written += usage.tokens_written
-            self.failures += reply.stop is Stop.MODEL_FAILURE
+            self.failures += reply.stop is StopReason.MODEL_FAILURE
         return [(episode, answer.reply) for episode, answer in came.items()]
 
     def close(self, episode: Hashable) -> None:
@@ -152,9 +152,9 @@ class OpenAIPolicy:
     def _shown(self, history: History, request: dict[str, Any]) -> _Answer:
         """What the endpoint says; malformed where the format can't show it again in the next turn."""
         answer = self._answer(request)
-        reply = answer.reply.checked()
-        if reply.stop is None and not showable(self._format, history, reply.action):
-            reply = reply._replace(stop=Stop.MALFORMED)
+        reply = answer.reply.clean()
+        if reply.stop is None and not can_show(self._format, history, reply.action):
+            reply = reply._replace(stop=StopReason.MALFORMED)
         return answer._replace(reply=reply if reply.stop is None else reply._replace(action=""))
 
     def _answer(self, request: dict[str, Any]) -> _Answer:
@@ -162,7 +162,7 @@ class OpenAIPolicy:
         try:
             return self._retrying(self._once, request)
         except _Passing:
-            return _Answer(Reply("", stop=Stop.MODEL_FAILURE), Usage())
+            return _Answer(Reply("", stop=StopReason.MODEL_FAILURE), Usage())
 
     def _once(self, request: dict[str, Any]) -> _Answer:
         key = os.environ.get(self._key_variable)
@@ -175,7 +175,7 @@ class OpenAIPolicy:
         if response.status_code in _PASSING or response.status_code >= 500:
             raise _Passing(f"{response.status_code}")
         if response.status_code == 400 and any(words in response.text for words in _FULL):
-            return _Answer(Reply("", stop=Stop.CONTEXT_LIMIT), Usage())
+            return _Answer(Reply("", stop=StopReason.CONTEXT_LIMIT), Usage())
         if response.status_code != 200:
             raise PolicyError(
                 f"{self._url} answered {response.status_code} for the model {self._model!r}: "
@@ -206,8 +206,8 @@ class OpenAIPolicy:
             logps = tuple(float(p) for p in choice["logprobs"]["token_logprobs"])
             if not len(tokens) == len(logps) == usage.tokens_written:
                 raise ValueError(f"{len(tokens)} ids, {len(logps)} logps for {usage.tokens_written} tokens")
-            action = self._renderer.action(tokens)
-        stop = None if complete and action.strip() else Stop.MALFORMED
+            action = self._renderer.decode_action(tokens)
+        stop = None if complete and action.strip() else StopReason.MALFORMED
         return _Answer(Reply(action if stop is None else "", tokens, logps, stop), usage)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from eefcore.errors import PolicyError
 from eefcore.protocols import Reply, Sampling
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 
 class Scripted:
@@ -36,6 +36,11 @@ class Scripted:
         """Drop the episode's question, if one is open."""
         self._asked.pop(episode, None)
 
+    def length(self, history: History) -> int:
+        """Return 0: a script reads no tokens."""
+        del history
+        return 0
+
     def _reply(self, history: History) -> Reply:
         action = self._act(history)
-        return Reply(action, stop=None if action.strip() else Stop.MALFORMED)
+        return Reply(action, stop=None if action.strip() else StopReason.MALFORMED)

@@ -26,7 +26,7 @@ from transformers import (
 
 from eefcore.errors import ParamsError
 from eefcore.policies import model_path
-from eefcore.rendering.formats import format_named
+from eefcore.rendering.formats import load_format
 from eefcore.training.models import load_model
 from eefcore.types import History
 
@@ -43,7 +43,7 @@ def texts(histories: Iterable[History], format: str = "compact") -> Iterator[str
 
     Where h_t does not grow, what is seen before the last action, and that action.
     """
-    written = format_named(format)
+    written = load_format(format)
     for history in histories:
         seen = history if written.grows else history.at(len(history) - 1)
         for text, action in written.pieces(seen):

@@ -15,15 +15,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from eefcore.errors import PolicyError, Unshowable
+from eefcore.errors import FormatError, PolicyError
 from eefcore.policies import NO_VLLM
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import format_named, showable
+from eefcore.rendering.formats import can_show, load_format
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.model_files import ADAPTER_WEIGHTS, check_weights, is_adapter
 from eefcore.training.model_sources import find_files
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 _ADAPTERS = count(1)
 
@@ -100,7 +100,7 @@ class VLLMPolicy:
         except (OSError, ValueError, RuntimeError) as error:
             raise PolicyError(f"vLLM can't serve {path}: {error}") from error
         tokenizer = llm.get_tokenizer()
-        renderer = Renderer(tokenizer, format_named(format, tokenizer))
+        renderer = Renderer(tokenizer, load_format(format, tokenizer))
         return cls(llm, renderer, adapter=adapter, max_new_tokens=max_new_tokens, name=name)
 
     def length(self, history: History) -> int:
@@ -113,7 +113,7 @@ class VLLMPolicy:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         try:
             prompt = self.renderer.encode(history).tokens
-        except Unshowable:
+        except FormatError:
             prompt = None
         self._asked[episode] = prompt, history, sampling
 
@@ -123,7 +123,7 @@ class VLLMPolicy:
         shown = {e: q for e, q in asked.items() if q[0] is not None}
         fits = {e: q for e, q in shown.items() if len(q[0]) < self.context}
         replies = {
-            e: Reply("", stop=Stop.CONTEXT_LIMIT if e in shown else Stop.MALFORMED)
+            e: Reply("", stop=StopReason.CONTEXT_LIMIT if e in shown else StopReason.MALFORMED)
             for e in asked
             if e not in fits
         }
@@ -162,10 +162,10 @@ class VLLMPolicy:
         logps = tuple(at[token].logprob for at, token in zip(output.logprobs, tokens, strict=True))
         if output.finish_reason != "stop":
             full = prompt + len(tokens) >= self.context
-            return Reply("", tokens, logps, Stop.CONTEXT_LIMIT if full else Stop.MALFORMED)
-        action = self.renderer.action(tokens)
-        if not action.strip() or not showable(self.renderer.format, history, action):
-            return Reply("", tokens, logps, Stop.MALFORMED)
+            return Reply("", tokens, logps, StopReason.CONTEXT_LIMIT if full else StopReason.MALFORMED)
+        action = self.renderer.decode_action(tokens)
+        if not action.strip() or not can_show(self.renderer.format, history, action):
+            return Reply("", tokens, logps, StopReason.MALFORMED)
         return Reply(action, tokens, logps)
 
 

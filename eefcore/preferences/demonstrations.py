@@ -113,7 +113,7 @@ def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajec
                 continue
             for failure in failed[before]:
                 if pair := _first_difference(won[after][0], failure, i, j):
-                    ends = (e.trajectory.state(e.trained.stop) for e in (pair.chosen, pair.rejected))
+                    ends = (e.trajectory.state(e.trained_indices.stop) for e in (pair.chosen, pair.rejected))
                     found.setdefault(tuple(ends), pair)
     return list(found.values())
 
@@ -133,15 +133,15 @@ class Counts(NamedTuple):
 def counts(preferences: Sequence[Preference]) -> Counts:
     """Of pairs already made; the marks are read here alone."""
     chosen = [p.chosen for p in preferences]
-    actions = sum(len(e.trained) for e in chosen)
-    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained}) for e in chosen)
+    actions = sum(len(e.trained_indices) for e in chosen)
+    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in chosen)
     return Counts(
         n=len(chosen),
         tasks=len({e.trajectory.task_id for e in chosen}),
         from_expert=_share(sum(e.first < e.trajectory.n_expert for e in chosen), len(chosen)),
         margin=_share(sum(p.margin for p in preferences), len(chosen)),
         chosen_actions=actions,
-        rejected_actions=sum(len(p.rejected.trained) for p in preferences),
+        rejected_actions=sum(len(p.rejected.trained_indices) for p in preferences),
         mistakes=_share(wrong, actions),
     )
 
@@ -163,7 +163,7 @@ def side_by_side(preference: Preference) -> str:
 def _told(name: str, example: Example) -> Iterator[str]:
     yield ""
     yield f"{name} ({example.trajectory.outcome}, reward {example.trajectory.reward:.2f})"
-    for i in example.trained:
+    for i in example.trained_indices:
         yield f"  > {example.trajectory.actions[i]}"
 
 

@@ -50,7 +50,7 @@ def drawn(
 def _compared(preference: Preference) -> frozenset[State]:
     """Where its two sides lead, whichever is preferred."""
     sides = (preference.chosen, preference.rejected)
-    return frozenset(side.trajectory.state(side.trained.stop) for side in sides)
+    return frozenset(side.trajectory.state(side.trained_indices.stop) for side in sides)
 
 
 def _of(

@@ -112,7 +112,7 @@ def _preference(chosen: Example, rejected: Example, margin: float, reason: str) 
 
 def _logps(example: Example) -> tuple[float, ...]:
     """log π of each trained token as it was sampled; none if some of the actions were not."""
-    steps = [example.trajectory.history.steps[i] for i in example.trained]
+    steps = [example.trajectory.history.steps[i] for i in example.trained_indices]
     return tuple(p for s in steps for p in s.logps) if all(s.logps for s in steps) else ()
 
 

@@ -15,30 +15,30 @@ from eefcore.actions import command
 from eefcore.protocols import Reply
 from eefcore.types import History
 
-BEST = (
+BEST_ACTION = (
     "Do not act yet. These are the actions that may be taken now:\n{options}\n"
     "Which one helps the user's task most? Answer with its number, or with its very words."
 )
-SOLVED = (
+TASK_SOLVED = (
     "The episode is over. Which is true?\n{options}\nAnswer with its number alone."  # asked with VERDICTS
 )
 VERDICTS = ("The user's task is done, and every requirement is met.", "It is not.")
 
-OVER = "The episode is over."
+EPISODE_OVER = "The episode is over."
 """What is seen of an end whose last page may tell the score."""
 
 _DIGITS = 18  # Python refuses to read numbers of thousands
 _NUMBER = re.compile(r"(?<![\w.$])\d+(?!\w|\.\d)")
 
 
-def question(history: History, options: Sequence[str], prompt: str) -> History:
+def critic_question(history: History, options: Sequence[str], prompt: str) -> History:
     """h_t, the last page followed by what the critic is asked about it."""
     numbered = "\n".join(f"{i}. {' '.join(option.split())}" for i, option in enumerate(options, start=1))
     asked = f"{history.observation}\n{prompt.format(options=numbered)}"
     return msgspec.structs.replace(history, observation=asked)
 
 
-def parsed(reply: Reply, options: Sequence[str]) -> int | None:
+def parse_choice(reply: Reply, options: Sequence[str]) -> int | None:
     """Which of `options` an answer names: it begins with its number, or quotes it, or holds no other number."""
     said = " ".join(command(reply.action).split())
     if reply.stop is not None or not said:

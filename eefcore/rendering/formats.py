@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from jinja2 import TemplateError
 
-from eefcore.errors import PolicyError, Unshowable
-from eefcore.plugins import plugin
+from eefcore.errors import FormatError, PolicyError
+from eefcore.plugins import load_plugin
 from eefcore.rendering import prompts
 from eefcore.types import Example, History, Step
 
@@ -45,24 +45,24 @@ class Format(Protocol):
         """h_t, ending where the policy must write a_t. Action pieces come without `end`.
 
         Raises:
-            Unshowable: an action or a page can't be written so that h_t stays a prefix of h_{t+1}.
+            FormatError: an action or a page can't be written so that h_t stays a prefix of h_{t+1}.
         """
 
-    def written(self, action: str) -> str:
+    def action_text(self, action: str) -> str:
         """An action as this format writes it where it was not sampled: as it is, unless a template trims it."""
         return action
 
 
-def showable(format: Format, history: History, action: str) -> bool:
+def can_show(format: Format, history: History, action: str) -> bool:
     """Tell whether `format` can show `action` again, in the turns that come after it."""
     try:
         format.pieces(history.then(action, "o"))
-    except Unshowable:
+    except FormatError:
         return False
     return True
 
 
-def conditioned(history: History, phrase: str) -> History:
+def add_phrase(history: History, phrase: str) -> History:
     """h_t as if o_0 ended with a line that says `phrase`; an empty phrase says nothing (NAT).
 
     NAT tells good trajectories from bad ones by a phrase in the prompt. It goes after the task, so that every
@@ -79,10 +79,10 @@ def conditioned(history: History, phrase: str) -> History:
 
 def dialogue(example: Example) -> History:
     """What is written of an example: all up to its last trained action, as its phrase conditions it."""
-    return conditioned(example.trajectory.history.at(example.trained.stop), example.phrase)
+    return add_phrase(example.trajectory.history.at(example.trained_indices.stop), example.phrase)
 
 
-class Turns(Format):
+class TurnFormat(Format):
     """Prompt, o_0, a_0, o_1, a_1, …, each between fixed words."""
 
     grows = True
@@ -100,7 +100,7 @@ class Turns(Format):
         return out
 
 
-class Chat(Format):
+class ChatFormat(Format):
     """The turns of a dialogue through `tokenizer.apply_chat_template`: o_t is the user's, a_t the assistant's.
 
     Raises:
@@ -129,7 +129,7 @@ class Chat(Format):
         self._suffix = opened[len(asked) + 1 :]
         self.end = self._suffix.rstrip("\n") or "\n"
 
-    def written(self, action: str) -> str:
+    def action_text(self, action: str) -> str:
         """An action as the template writes it: many cut blanks off its ends."""
         return self._trim(action)
 
@@ -144,7 +144,7 @@ class Chat(Format):
                 if isinstance(error, _Rewritten)
                 else f"the chat template of {model} refuses the dialogue ({error})"
             )
-            kind = Unshowable if self._shows_plain(len(history)) else PolicyError
+            kind = FormatError if self._shows_plain(len(history)) else PolicyError
             raise kind(f"{reason}; use format: agentlite") from error
 
     def _shows_plain(self, turns: int) -> bool:
@@ -163,7 +163,7 @@ class Chat(Format):
         for i, step in enumerate(history.steps):
             turns += [("assistant", step.action), ("user", observations[i + 1])]
             longer = self._render(turns, generate=True)
-            action = self.written(step.action)
+            action = self.action_text(step.action)
             read = text + action + self.end
             if not longer.startswith(read):
                 raise _Rewritten(f"rewrites turn {i} once turn {i + 1} is there")
@@ -185,7 +185,7 @@ _TRIMS = (str, str.strip, str.rstrip, str.lstrip, lambda text: text.strip("\n"))
 """What templates do to the ends of an action."""
 
 
-class Remembered(Format):
+class LastPageFormat(Format):
     """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
 
     o_0 is the task, so it stays; h_0 is o_0 alone. `page` opens o_t and closes with what the policy goes on from.
@@ -208,14 +208,14 @@ class Remembered(Format):
         ]
 
 
-class RememberedChat(Format):
-    """`Remembered` as the only user's turn of a chat template; the assistant's is a_t."""
+class LastPageChatFormat(Format):
+    """`LastPageFormat` as the only user's turn of a chat template; the assistant's is a_t."""
 
     name = "composite_chat"
     grows = False
 
     def __init__(self, tokenizer: Any, *, prompt: str) -> None:
-        chat = Chat(tokenizer, prompt="")
+        chat = ChatFormat(tokenizer, prompt="")
         self.end = chat.end
         before, _, after = chat.pieces(History("", _MARK))[0].text.partition(_MARK)
         if not after:
@@ -223,7 +223,7 @@ class RememberedChat(Format):
                 f"the chat template of {tokenizer.name_or_path} rewrites what a user says; use format: composite"
             )
         opened = before.replace("{", "{{").replace("}", "}}")
-        self._words = Remembered(
+        self._words = LastPageFormat(
             self.name, prompt=opened, task=prompt + _TASK, page=_PAGE, ask=after, end=self.end
         )
 
@@ -235,40 +235,40 @@ class RememberedChat(Format):
 _MARK = "what the user says"
 _TASK, _PAGE = "USER QUERY:\n{}\n\nEXECUTION HISTORY:\n", "\nCURRENT OBSERVATION:\n{}\n"
 
-AGENTLITE = Turns(
+AGENTLITE = TurnFormat(
     "agentlite", prompt=prompts.SHOP, first="Task:{}\nAction:", then="Observation: {}\nAction:", end="\n"
 )
-COMPACT = Turns("compact", prompt="", first="{}\n> ", then="{}\n> ", end="\n")
-COMPOSITE = Remembered(
+COMPACT = TurnFormat("compact", prompt="", first="{}\n> ", then="{}\n> ", end="\n")
+COMPOSITE = LastPageFormat(
     "composite", prompt=prompts.COMPOSITE_SHOP, task=_TASK, page=_PAGE, ask="\nNEXT ACTION:\n", end="\n\n"
 )
-COMPOSITE_COMPACT = Remembered(
+COMPOSITE_COMPACT = LastPageFormat(
     "composite_compact", prompt="", task="{}\n\n", page="{}\n", ask="> ", end="\n\n"
 )
 
 
-def format_named(name: str, tokenizer: Any = None) -> Format:
+def load_format(name: str, tokenizer: Any = None) -> Format:
     """The format of that name; `chat` needs the tokenizer whose template it speaks.
 
     `my_package.my_module:format` is what that function makes of the tokenizer: an environment of your own has
-    its own prompt, as in `Turns("mine", prompt=…)` or `Chat(tokenizer, prompt=…)`.
+    its own prompt, as in `TurnFormat("mine", prompt=…)` or `ChatFormat(tokenizer, prompt=…)`.
 
     Raises:
         PolicyError: no such format.
         ParamsError: no such function.
     """
     if ":" in name:
-        return plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
+        return load_plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
     known = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
-    if name == RememberedChat.name:
-        return RememberedChat(tokenizer, prompt=prompts.COMPOSITE_SHOP)
+    if name == LastPageChatFormat.name:
+        return LastPageChatFormat(tokenizer, prompt=prompts.COMPOSITE_SHOP)
     if name == "chat":
-        return Chat(tokenizer, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:")
+        return ChatFormat(tokenizer, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:")
     if name == "agentgym":
-        return Chat(tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name)
+        return ChatFormat(tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name)
     if name not in known:
         raise PolicyError(
-            f"no format {name!r}; choose one of {', '.join((*known, 'chat', 'agentgym', RememberedChat.name))}, or "
+            f"no format {name!r}; choose one of {', '.join((*known, 'chat', 'agentgym', LastPageChatFormat.name))}, or "
             "my_package.my_module:format"
         )
     return known[name]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from eefcore.rendering.formats import Format, format_named
-from eefcore.rendering.marks import Marks
+from eefcore.rendering.formats import Format, load_format
+from eefcore.rendering.special_tokens import SpecialTokens
 from eefcore.types import History, Step
 from eefcore.unicode import well_formed
 
@@ -22,48 +22,48 @@ class Encoded(NamedTuple):
 class Renderer:
     """Histories to ids, by one format and one tokenizer.
 
-    Only what the format writes itself can become a special token (`eefcore.rendering.marks`).
+    Only what the format writes itself can become a special token (`eefcore.rendering.special_tokens`).
     """
 
     def __init__(self, tokenizer: Any, format: Format) -> None:
         self.tokenizer, self.format = tokenizer, format
         self.ids = lru_cache(maxsize=1 << 16)(self._ids)
-        self._written = getattr(format, "written", str)
+        self._format_action = getattr(format, "action_text", str)
         bos = getattr(tokenizer, "bos_token_id", None)
         adds_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
         self._head = (bos,) if adds_bos else ()
         self._eos = getattr(tokenizer, "eos_token", None) or ""
 
     @cached_property
-    def marks(self) -> Marks:
+    def special_tokens(self) -> SpecialTokens:
         """The control marks of the tokenizer, which no page and no action may bring in."""
-        return Marks(self.tokenizer, self.format)
+        return SpecialTokens(self.tokenizer, self.format)
 
     def encode(self, history: History) -> Encoded:
         """h_t: what a policy has read, and written, when it must write a_t.
 
         Raises:
-            Unshowable: the format can't show an action or a page of it again.
+            FormatError: the format can't show an action or a page of it again.
         """
         tokens, spans = list(self._head), []
-        for text, action in self.format.pieces(self.marks.quoted_history(history)):
+        for text, action in self.format.pieces(self.special_tokens.quote_history(history)):
             if action is None:
                 # A chat template writes its own opening mark.
                 ids = self.ids(text)
                 tokens += ids[1:] if not spans and self._head and ids[:1] == self._head else ids
             else:
-                ids = self.said(history.steps[action])
+                ids = self.action_ids(history.steps[action])
                 spans.append((len(tokens), len(tokens) + len(ids)))
                 tokens += ids
         return Encoded(tokens, spans)
 
-    def said(self, step: Step) -> tuple[int, ...]:
+    def action_ids(self, step: Step) -> tuple[int, ...]:
         """The ids of a_t, its end mark included: as they were sampled, if they were."""
-        return step.tokens or self.ids(self.marks.quoted(self.written(step)) + self.format.end)
+        return step.tokens or self.ids(self.special_tokens.quote(self.action_text(step)) + self.format.end)
 
-    def written(self, step: Step) -> str:
+    def action_text(self, step: Step) -> str:
         """a_t as its ids say it: as it was sampled, or else as the format writes it (some templates trim)."""
-        return step.action if step.tokens else self._written(step.action)
+        return step.action if step.tokens else self._format_action(step.action)
 
     def length(self, history: History) -> int:
         """Tokens read and written on the way to h_t: all of it where h_t grows.
@@ -79,18 +79,18 @@ class Renderer:
             read += len(tokens) - start + stop - start
         return read
 
-    def action(self, tokens: Sequence[int]) -> str:
+    def decode_action(self, tokens: Sequence[int]) -> str:
         """The action that sampled `tokens` say, its end mark, or the model's own end of text, cut off."""
         said = self.tokenizer.decode(tokens, skip_special_tokens=False)
         return said.split(self.format.end, 1)[0].removesuffix(self._eos)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         text = well_formed(text)
-        if self.marks.holds(text):
-            return self.marks.encode(text)
+        if self.special_tokens.has_stand_ins(text):
+            return self.special_tokens.encode(text)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def renderer(tokenizer: Any, format: str) -> Renderer:
+def make_renderer(tokenizer: Any, format: str) -> Renderer:
     """The renderer of a tokenizer and the format of that name."""
-    return Renderer(tokenizer, format_named(format, tokenizer))
+    return Renderer(tokenizer, load_format(format, tokenizer))

@@ -53,10 +53,10 @@ class Acting(NamedTuple):
 
 def read(folders: Sequence[Path], episodes: int) -> Acting:
     """Of the stages of a test panel, one a seed, all asked alike; `episodes` is how many they hold together."""
-    records = [stages.record(folder) for folder in folders]
+    records = [stages.read_record(folder) for folder in folders]
     asked = records[0].params
     way, n = asked.get("how", ""), int(asked.get("simulations", 0))
-    spent = cost.total(record.cost for record in records)
+    spent = cost.total_cost(record.cost for record in records)
     # An episode that was searched for is played once more for good; beams and what acts at once only play it.
     rehearsed = {"mcts": spent.episodes - episodes, "best_of": spent.episodes}.get(way, 0)
     words = {"beam": f"beams × {n}", "best_of": f"best of {n}", "mcts": f"MCTS × {n}"}

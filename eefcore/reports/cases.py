@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.actions import is_thought
-from eefcore.evaluation.metrics import uses
+from eefcore.evaluation.metrics import uses_skill
 from eefcore.protocols import Skill
 from eefcore.types import Example, State, Trajectory
 
@@ -132,10 +132,10 @@ def _strongest(
 ) -> list[Case]:
     tried: dict[str, Trajectory] = {}
     for t in failures:
-        if uses(t, skill):
+        if uses_skill(t, skill):
             tried.setdefault(t.task_id, t)
-    by_skill = [(b, w) for b, w in pairs if uses(b, skill)]
-    without = [(b, w) for b, w in by_skill if not uses(w, skill)]
+    by_skill = [(b, w) for b, w in pairs if uses_skill(b, skill)]
+    without = [(b, w) for b, w in by_skill if not uses_skill(w, skill)]
     with_expert = [(b, w) for b, w in without if b.task_id in tried]
     lost = f"the other loses without {name}"
     if with_expert:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.evaluation import metrics, stats
-from eefcore.evaluation.metrics import Comparison, Evaluation, Navigation
+from eefcore.evaluation.metrics import Comparison, Evaluation, SkillRates
 from eefcore.evaluation.stats import Estimate
 from eefcore.protocols import Skill
 from eefcore.reports.document import cells
@@ -27,7 +27,7 @@ class MethodRow(NamedTuple):
     method: str
     win_rate: Estimate
     reward: Estimate
-    skills: dict[str, Navigation]
+    skills: dict[str, SkillRates]
     cost: Cost | None
     outcomes: Counter[str]
     against: Comparison | None
@@ -84,7 +84,7 @@ def compared(
             method=e.method,
             win_rate=rates[e.method],
             reward=metrics.mean_reward(*e.runs),
-            skills=metrics.navigation(skills, *e.runs),
+            skills=metrics.navigation_rates(skills, *e.runs),
             cost=(costs or {}).get(e.method),
             outcomes=metrics.outcomes(*e.runs),
             against=comparison,

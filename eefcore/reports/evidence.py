@@ -16,7 +16,7 @@ from eefcore.evaluation import metrics
 from eefcore.evaluation.metrics import Evaluation
 from eefcore.evaluation.stats import Estimate
 from eefcore.experts import collect
-from eefcore.rendering.renderer import renderer
+from eefcore.rendering.renderer import make_renderer
 from eefcore.reports import acting
 from eefcore.reports.acting import Acting
 from eefcore.reports.document.blocks import Segment
@@ -70,12 +70,12 @@ def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -
     return Evidence(
         evaluations=[*experts, *tested],
         baseline=best.method if best else None,
-        costs={m: ledger.total(cost(run, m) for run in runs) for m in methods},
+        costs={m: ledger.total_cost(cost(run, m) for run in runs) for m in methods},
         curves={m: curve(runs, m, card) for m in methods},
         experts=shown[0],
         dialogue=dialogue(runs[0], methods[-1], card, format),
         command=command,
-        versions=stages.record(runs[0][f"{methods[-1]}/test"]).packages,
+        versions=stages.read_record(runs[0][f"{methods[-1]}/test"]).packages,
         tree=grown(runs[0], methods, card),
         acts={e.method: _acting(runs, e) for e in tested},
     )
@@ -98,7 +98,7 @@ def best_on_dev(inputs: Stages) -> Path:
     iterations = sorted(int(name.removeprefix("model")) for name in inputs if name.startswith("model"))
     if not iterations:
         raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
-    rates = {i: stages.record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
+    rates = {i: stages.read_record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
     # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
     best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
     return inputs[f"model{best}"]
@@ -116,7 +116,7 @@ def _acting(runs: Sequence[Stages], tested: Evaluation) -> Acting:
 
 def signal(folders: Sequence[Path]) -> Signal:
     """What a search at test time may have known on these panels: the reward, if on any of them."""
-    told = {str(stages.record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
+    told = {str(stages.read_record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
     return max(map(Signal, told))  # "reward" comes after "critic"
 
 
@@ -139,7 +139,7 @@ def cost(run: Stages, method: str) -> Cost:
         for name, folder in run.items()
         if name.startswith(f"{method}/") and not name.removeprefix(f"{method}/").startswith(("dev", "test"))
     }
-    return ledger.total(stages.record(folder).cost for folder in parts)
+    return ledger.total_cost(stages.read_record(folder).cost for folder in parts)
 
 
 def curve(runs: Sequence[Stages], method: str, card: Card) -> dict[int, Estimate]:
@@ -163,5 +163,5 @@ def dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]
     examples = [p.chosen for p in pairs] or stages.read_records(selected, Example, card=card).list
     shown = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
     tokenizer = load_tokenizer(max(numbered(run, method, "model").items())[1] / "model")
-    row = rows.rows(shown, renderer(tokenizer, format))[0]
+    row = rows.rows(shown, make_renderer(tokenizer, format))[0]
     return segments(row.tokens, row.labels, tokenizer.decode)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from eefcore.evaluation.formatting import outcome, p_value, percent, signed, span
+from eefcore.evaluation.formatting import interval, outcome, p_value, percent, signed
 from eefcore.figures.plots import Plot
 from eefcore.reports import comparison
 from eefcore.reports.comparison import ResultTable
@@ -22,14 +22,14 @@ from eefcore.reports.document.blocks import (
     picture,
 )
 from eefcore.reports.document.cells import TOLD, Cell, Column, Table, count
-from eefcore.types import Card, Stop
+from eefcore.types import Card, StopReason
 
 NAVIGATION = (
     "Full bars: tasks won by a trajectory that uses the skill, with 95 % intervals. Outlines: tasks where it was "
     "used at all. What lies between was tried in vain."
 )
 CURVE = "Win rate on the dev panel, by which the iteration was chosen; the tables are of the test panel."
-_OUTCOMES = ("win", "loss", *(stop.value for stop in Stop if stop is not Stop.DONE))
+_OUTCOMES = ("win", "loss", *(stop.value for stop in StopReason if stop is not StopReason.DONE))
 
 HOW_FOUND = (
     "Found by rule, not by taste: the first task, by id, that satisfies the strongest rule any task satisfies. "
@@ -106,7 +106,7 @@ def headline(table: ResultTable, ours: str) -> str:
         return f"No episode of {ours} could be judged: the infrastructure failed in all of them."
     wins = f"{ours} wins {percent(row.win_rate.value)} of {n}"
     if row.against is None or not row.against.wins.n:
-        return f"{wins} (95 % interval {span(row.win_rate)})."
+        return f"{wins} (95 % interval {interval(row.win_rate)})."
     gap, other = row.against.wins, rows[table.baseline]
     most = not any(r.win_rate.value > other.win_rate.value for r in table.rows if r.method != ours)
     name = f"{other.method}, the best of the others" if most and len(rows) > 2 else other.method

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.evaluation.metrics import Run
-from eefcore.evaluation.navigation import used
+from eefcore.evaluation.navigation import skills_by_action
 from eefcore.protocols import Skill
 from eefcore.reports.cases import Case, Move, find_cases, moves, side_by_side
 from eefcore.reports.document.blocks import Abreast, Side, Story, Turn
@@ -48,7 +48,7 @@ def studied(
 def story(case: Case, better: str, worse: str, skills: Mapping[str, Skill], *, seed: str = "") -> Story:
     """The case with its trajectories aligned."""
     aligned = side_by_side(case.better, case.worse)
-    left, right = (used(t.history, skills) for t in (case.better, case.worse))
+    left, right = (skills_by_action(t.history, skills) for t in (case.better, case.worse))
     rows = (
         Abreast(row.left and _turn(row.left, left), row.right and _turn(row.right, right), row.same)
         for row in aligned.rows
@@ -68,7 +68,7 @@ def story(case: Case, better: str, worse: str, skills: Mapping[str, Skill], *, s
 
 
 def _turns(trajectory: Trajectory, skills: Mapping[str, Skill]) -> tuple[Turn, ...]:
-    by_action = used(trajectory.history, skills)
+    by_action = skills_by_action(trajectory.history, skills)
     return tuple(_turn(m, by_action) for m in moves(trajectory))
 
 

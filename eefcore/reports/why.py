@@ -160,7 +160,7 @@ def credits(firsts: Mapping[str, Mapping[str, First | None]]) -> dict[str, Credi
 def _shares(examples: Sequence[Example]) -> tuple[float, float, float, float]:
     """Trained actions, and the shares of them that are an expert's, an expert's mistakes, in lost trajectories."""
     told = counts(TrainingSet(list(examples), []), Repository(), [])
-    lost = sum(len(e.trained) for e in examples if not e.trajectory.win)
+    lost = sum(len(e.trained_indices) for e in examples if not e.trajectory.win)
     n = told.trained_actions or 1
     return told.trained_actions, told.expert_actions / n, told.mistakes, lost / n
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from eefcore.errors import ParamsError
-from eefcore.plugins import plugin
+from eefcore.plugins import load_plugin
 from eefcore.rollout.bandit import Bandit
 from eefcore.rollout.finder import Finder, Probe, fewest
 from eefcore.selection.algorithm import explored_steps, outcomes
@@ -43,7 +43,7 @@ def load(name: str, experts: Sequence[Trajectory], M: int, *, repeats: int = 1, 
     if name == "bandit":
         return Bandit(experts, M, seed)
     if ":" in name:
-        return plugin(name, "05_explore: finder", takes=("experts", "M", "seed"))(
+        return load_plugin(name, "05_explore: finder", takes=("experts", "M", "seed"))(
             experts=experts, M=M, seed=seed
         )
     raise ParamsError(

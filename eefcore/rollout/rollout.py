@@ -9,7 +9,7 @@ import msgspec
 
 from eefcore.errors import ReplayMismatch
 from eefcore.protocols import Environment, Policy, Sampling
-from eefcore.types import History, Mark, Stop, Trajectory, Transition
+from eefcore.types import History, Mistake, StopReason, Trajectory, Transition
 
 
 class Start(NamedTuple):
@@ -21,7 +21,7 @@ class Start(NamedTuple):
     history: History
     sampling: Sampling = Sampling()
     sample: int = 0
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[Mistake, ...] = ()
 
 
 def rollout(
@@ -45,7 +45,7 @@ def rollout(
     histories = [start.history for start in starts]
     ended: list[Trajectory | None] = [None] * len(starts)
 
-    def end(i: int, reward: float, stop: Stop) -> None:
+    def end(i: int, reward: float, stop: StopReason) -> None:
         start = starts[i]
         policy.close(i)
         ended[i] = Trajectory(
@@ -62,7 +62,7 @@ def rollout(
 
     def ask(i: int) -> None:
         if len(histories[i]) >= max_turns:
-            end(i, 0.0, Stop.TURN_LIMIT)
+            end(i, 0.0, StopReason.TURN_LIMIT)
         else:
             policy.ask(i, histories[i], starts[i].sampling)
 
@@ -70,14 +70,14 @@ def rollout(
         ask(i)
     while answers := policy.answers():
         for i, answer in answers:
-            reply = answer.checked()
+            reply = answer.clean()
             if reply.stop is not None:
                 end(i, 0.0, reply.stop)
                 continue
             seen: Transition = envs[i].step(reply.action)
             histories[i] = histories[i].then(reply.action, seen.observation, reply.tokens, reply.logps)
             if seen.done:
-                end(i, seen.reward, Stop.DONE)
+                end(i, seen.reward, StopReason.DONE)
             else:
                 ask(i)
     return [t for t in ended if t is not None]

@@ -80,7 +80,7 @@ class Board:
             return
         self._is[node] = state
         if state is Is.THERE and node.finished:
-            self._seconds_of[node.notebook.name].append(stages.record(node.folder).seconds)
+            self._seconds_of[node.notebook.name].append(stages.read_record(node.folder).seconds)
         elif state is Is.RUNNING:
             self._began[node] = monotonic()
         elif node in self._began:
@@ -158,7 +158,7 @@ class Board:
         if self._is[node] is not Is.RUNNING:
             seconds = self._seconds.get(node)
             return "", "" if seconds is None else clock(seconds), ""
-        seconds, told = monotonic() - self._began[node], stages.progress(node.folder)
+        seconds, told = monotonic() - self._began[node], stages.read_progress(node.folder)
         if told is None or not told.total:
             return "", clock(seconds), ""
         left = clock(told.seconds / told.done * (told.total - told.done)) if told.done else ""

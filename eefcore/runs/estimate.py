@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from eefcore.envs.registry import EpisodeSize, max_turns, typical_episode
 from eefcore.runs.plan import Node, upstream
-from eefcore.variables import expand
+from eefcore.variables import expand_variables
 
 PLAYING = ("explore", "search", "evaluate", "decide")
 """Stages in which a policy plays."""
@@ -128,7 +128,7 @@ def _episodes(node: Node, n: int) -> dict[str, EpisodeSize]:
     context = int(given["context"])
     turns = max_turns(
         str(given["benchmark"]),
-        data=str(expand(given["data"])),
+        data=str(expand_variables(given["data"])),
         sizes=str(given["sizes"]),
         seed=int(given["world_seed"]),
     )

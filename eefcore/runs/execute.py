@@ -21,7 +21,7 @@ from papermill.iorw import papermill_io
 from eefcore.errors import StageFailed
 from eefcore.runs.kernels import Forked, Kernels
 from eefcore.runs.notebook import Notebook
-from eefcore.storage.disk import told, write_whole
+from eefcore.storage.disk import explain_os_errors, write_atomically
 from eefcore.types import Value
 
 SHOWN_LINES = 6  # of an error's message
@@ -41,7 +41,7 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels
             written all the same.
     """
     # jupyter_core makes an event loop for this thread and leaves it open
-    with tempfile.TemporaryFile() as said, closing(ensure_event_loop()), told("write", copy):
+    with tempfile.TemporaryFile() as said, closing(ensure_event_loop()), explain_os_errors("write", copy):
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
             papermill.execute_notebook(
@@ -106,4 +106,4 @@ def _forget_paths(copy: Path) -> None:
         content = json.loads(copy.read_bytes())
         for key in ("input_path", "output_path"):
             content["metadata"].get("papermill", {}).pop(key, None)
-        write_whole(copy, json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n", sync=False)
+        write_atomically(copy, json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n", sync=False)

@@ -47,7 +47,7 @@ from eefcore.runs.suite import Partial, finished_part, plan_suite, read_suite
 from eefcore.storage import stages
 from eefcore.tracking.stage import Stage
 from eefcore.types import Value
-from eefcore.variables import expand
+from eefcore.variables import expand_variables
 
 SMOKE = "smoke.yaml"  # the params file whose stages feed a notebook that is opened by hand
 
@@ -88,7 +88,7 @@ def recorded_report(run: str) -> Node:
         StoreError: the run has no report, or one of a stage that is not there.
         ParamsError: a record names a notebook, a folder or a parameter that is not this workspace's.
     """
-    records = {r.identity: r for r in stages.stages(run)}
+    records = {r.identity: r for r in stages.finished_stages(run)}
     reports = [r for r in records.values() if r.notebook.partition("_")[2] == "report"]
     if not reports:
         raise StoreError(f"{stages.run_folder(run)}: no report was made; finish the run with `eef run` first")
@@ -168,7 +168,7 @@ def open_stage(name: str, scope: dict[str, Any]) -> Stage:
         example = _example(notebook)
         folders = {k: n.folder for k, n in example.inputs.items()} if example else {}
         label = label or (example.label if example else notebook.stage)
-    expanded = {k: expand(v) for k, v in values.items()}
+    expanded = {k: expand_variables(v) for k, v in values.items()}
     scope[_UNEXPANDED] = {expanded[k]: v for k, v in values.items() if expanded[k] != v}
     scope.update(expanded)
     return Stage.open(

@@ -10,7 +10,7 @@ from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import Method, Params, Values
 from eefcore.search import critics as judges
-from eefcore.variables import expand
+from eefcore.variables import expand_variables
 
 
 class Outline(NamedTuple):
@@ -49,7 +49,7 @@ def outline(params: Params, notebooks: Mapping[str, Notebook], method: Method) -
             stage: values[stage].get("critic") for stage in ("search", "tune", "decide") if stage in values
         }
         for stage, critic in critics.items():
-            if not judges.tunable(str(expand(critic))):
+            if not judges.tunable(str(expand_variables(critic))):
                 raise ParamsError(
                     f"{where}.tune: critic {critic!r} of {stage} has no weights of its own to tune; name a model"
                 )
@@ -61,7 +61,7 @@ def outline(params: Params, notebooks: Mapping[str, Notebook], method: Method) -
 
 def _check_models(where: str, values: Mapping[str, Values], train: Values) -> None:
     """Refuse models that would stop their stage, which may come hours after the first."""
-    base = str(expand(train.get("base", "")))
+    base = str(expand_variables(train.get("base", "")))
     if not policies.trainable(base):
         raise ParamsError(
             f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
@@ -69,6 +69,9 @@ def _check_models(where: str, values: Mapping[str, Values], train: Values) -> No
     for stage, own in values.items():
         if "critic" in own:
             try:
-                judges.check(str(expand(own["critic"])), format=str(expand(own.get("format", "compact"))))
+                judges.check(
+                    str(expand_variables(own["critic"])),
+                    format=str(expand_variables(own.get("format", "compact"))),
+                )
             except PolicyError as error:
                 raise ParamsError(f"{where}.{stage}: critic: {error}") from error

@@ -54,7 +54,7 @@ class Node:
     @property
     def finished(self) -> bool:
         """Whether it is there."""
-        return stages.finished(self.folder)
+        return stages.is_finished(self.folder)
 
 
 class Stage(Protocol):

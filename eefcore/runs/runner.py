@@ -59,7 +59,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                     if len(running) == jobs:
                         break
                     try:
-                        claim = stages.Claim(node.folder, executing=True)
+                        claim = stages.StageLock(node.folder, executing=True)
                     except StageBusy:
                         look_again = True
                         board.set(node, Is.ELSEWHERE)
@@ -99,12 +99,12 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
 def run_again(node: Node) -> None:
     """The notebook of the finished stage `node` executed once more: its record stays, what it shows is new."""
     try:
-        _run(node, stages.Claim(node.folder, executing=True), Kernels(()))
+        _run(node, stages.StageLock(node.folder, executing=True), Kernels(()))
     except EefError as error:
         raise StageFailed(_report({node: error}, blocked=0, resume="the same command")) from error
 
 
-def _run(node: Node, claim: stages.Claim, kernels: Kernels) -> None:
+def _run(node: Node, claim: stages.StageLock, kernels: Kernels) -> None:
     """Execute the notebook of `node` and keep the copy, under `claim`, which ends with it."""
     given = {
         "run": node.run,
@@ -149,7 +149,7 @@ def _keep_copy(node: Node, *, whole: bool) -> None:
 def _keep_left_copy(node: Node) -> None:
     """Keep the copy that a killed run left behind of the finished stage `node`; another run's is its own affair."""
     if _copy(node).exists():
-        with suppress(StageBusy), stages.Claim(node.folder, executing=True):
+        with suppress(StageBusy), stages.StageLock(node.folder, executing=True):
             _keep_copy(node, whole=False)
 
 

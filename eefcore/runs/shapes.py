@@ -15,7 +15,7 @@ from eefcore.errors import PolicyError
 from eefcore.policies import model_path
 from eefcore.runs.estimate import Shape
 from eefcore.training.models import load_config
-from eefcore.variables import expand
+from eefcore.variables import expand_variables
 
 _LLAMA_3_8B = {
     "model_type": "llama",
@@ -57,7 +57,7 @@ def shape(base: str) -> Shape | None:
 
 
 def _config(base: str) -> PretrainedConfig | None:
-    path = model_path(str(expand(base)))
+    path = model_path(str(expand_variables(base)))
     if path in KNOWN:
         return AutoConfig.for_model(**KNOWN[path])
     try:

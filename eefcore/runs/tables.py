@@ -123,7 +123,7 @@ def show_run(run: str, console: Console | None = None) -> None:
         StoreError: there is no such run.
     """
     console = console or _console()
-    records = store.stages(run)
+    records = store.finished_stages(run)
     if not records:
         raise StoreError(
             f"{store.run_folder(run)}: no finished stage; runs are named as in their params files"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from eefcore.search.tree import Place, Tree
-from eefcore.storage.cost import Cost, total
+from eefcore.storage.cost import Cost, total_cost
 from eefcore.types import History
 
 
@@ -18,7 +18,7 @@ def cost(trees: Iterable[Tree], length: Callable[[History], int]) -> Cost:
     Args:
         length: tokens of a history as the policy reads it.
     """
-    return total(_of_tree(tree, length) for tree in trees)
+    return total_cost(_of_tree(tree, length) for tree in trees)
 
 
 def _of_tree(tree: Tree, length: Callable[[History], int]) -> Cost:

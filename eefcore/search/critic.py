@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from eefcore.actions import command
 from eefcore.protocols import Policy, Sampling
-from eefcore.rendering.critic_prompts import BEST, SOLVED, VERDICTS, parsed, question
+from eefcore.rendering.critic_prompts import BEST_ACTION, TASK_SOLVED, VERDICTS, critic_question, parse_choice
 from eefcore.search.scheduler import Question, Talk, draw_seed
 from eefcore.search.tally import Tally
 from eefcore.types import History
@@ -64,11 +64,11 @@ class RankingCritic:
 
     def ranking(self, history: History, actions: Sequence[str]) -> Talk[Ranking]:
         """Best of the rest, until one is left; a single action is the best without being asked about."""
-        return self._rank(history, [command(a) for a in actions], BEST)
+        return self._rank(history, [command(a) for a in actions], BEST_ACTION)
 
     def verdict(self, history: History) -> Talk[Ranking]:
         """Which of two sentences is true: 1 solved, 0 not, 0.5 if it can't be told (ours; the paper's judge is GPT-4-V)."""
-        ranking = yield from self._rank(history, VERDICTS, SOLVED)
+        ranking = yield from self._rank(history, VERDICTS, TASK_SOLVED)
         return Ranking(ranking.scores[:1], ranking.tally)
 
     def _rank(self, history: History, options: Sequence[str], prompt: str) -> Talk[Ranking]:
@@ -86,14 +86,14 @@ class RankingCritic:
 
     def _pick(self, history: History, options: Sequence[str], prompt: str) -> Talk[tuple[int | None, Tally]]:
         """Which of `options` the model names; None if it names none."""
-        asked, tally = question(history, options, prompt), Tally()
+        asked, tally = critic_question(history, options, prompt), Tally()
         read = self._length(asked) - self._length(history)
         for attempt in range(self._attempts):
             seed = draw_seed(self._seed, asked, "critic", attempt)
             sampling = Sampling(self._temperature if attempt else 0.0, seed)
             (reply,) = yield [Question(asked, sampling, to_critic=True)]
             tally += Tally(critic_asked=1, critic_read=read, tokens_written=len(reply.tokens))
-            if (named := parsed(reply, options)) is not None:
+            if (named := parse_choice(reply, options)) is not None:
                 return named, tally
             tally += Tally(unparseable=1)
         return None, tally

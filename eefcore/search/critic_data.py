@@ -17,13 +17,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from eefcore.actions import Parts, command, written
+from eefcore.actions import ActionParts, command, format_action
 from eefcore.protocols import Policy, Reply, Sampling
-from eefcore.rendering.critic_prompts import BEST, OVER, SOLVED, VERDICTS, parsed, question
+from eefcore.rendering.critic_prompts import (
+    BEST_ACTION,
+    EPISODE_OVER,
+    TASK_SOLVED,
+    VERDICTS,
+    critic_question,
+    parse_choice,
+)
 from eefcore.search import mcts
 from eefcore.search.scheduler import Question, Talk, draw_seed, side_by_side
 from eefcore.search.tree import Edge, Tree
-from eefcore.types import Example, History, Stop, Trajectory
+from eefcore.types import Example, History, StopReason, Trajectory
 
 
 class Lesson(NamedTuple):
@@ -47,7 +54,9 @@ class Chosen(NamedTuple):
         """Which of those that were tried helps most."""
         options = [command(e.reply.action) for e in self.tried]
         said = self.tried[self.best].reply.action
-        return Lesson(question(self.history, options, BEST), options, self.best, _number(self.best, said))
+        return Lesson(
+            critic_question(self.history, options, BEST_ACTION), options, self.best, _number(self.best, said)
+        )
 
 
 class Ended(NamedTuple):
@@ -61,7 +70,7 @@ class Ended(NamedTuple):
         """Whether the task is done."""
         right = int(not self.won)
         answer = _number(right, self.history.actions[-1])
-        return Lesson(question(self.history, VERDICTS, SOLVED), VERDICTS, right, answer)
+        return Lesson(critic_question(self.history, VERDICTS, TASK_SOLVED), VERDICTS, right, answer)
 
 
 class Lessons(NamedTuple):
@@ -100,10 +109,10 @@ def _chosen(tree: Tree, min_visits: int, gap: float) -> Iterator[Chosen]:
 
 def _ended(tree: Tree) -> Iterator[Ended]:
     """The first win and the first loss, so that neither answer is right by habit."""
-    over = [s for s in tree.simulations if s.stop is Stop.DONE and s.reward is not None]
+    over = [s for s in tree.simulations if s.stop is StopReason.DONE and s.reward is not None]
     for won in (True, False):
         for simulation in [s for s in over if (s.reward == 1.0) is won][:1]:
-            yield Ended(msgspec.structs.replace(tree.ended(simulation), observation=OVER), won)
+            yield Ended(msgspec.structs.replace(tree.ended(simulation), observation=EPISODE_OVER), won)
 
 
 class Split(NamedTuple):
@@ -141,7 +150,7 @@ def answered(found: Lessons, policy: Policy, *, draws: int, seed: int) -> Answer
     examples = [
         _example(lesson, right[0])
         for lesson, replies in zip(every, told, strict=True)
-        if (right := [r for r in replies if parsed(r, lesson.options) == lesson.right])
+        if (right := [r for r in replies if parse_choice(r, lesson.options) == lesson.right])
     ]
     written = sum(len(r.tokens) for replies in told for r in replies)
     return Answered(examples, len(every) - len(examples), written)
@@ -158,7 +167,7 @@ def _answers(lesson: Lesson, draws: int, seed: int) -> Talk[list[Reply]]:
 def _number(right: int, said: str) -> str:
     """The number of an option, as a command where actions are composite, as `said` is."""
     named = str(right + 1)
-    return written(Parts("", named, "")) if command(said) != said else named
+    return format_action(ActionParts("", named, "")) if command(said) != said else named
 
 
 def _example(lesson: Lesson, reply: Reply) -> Example:

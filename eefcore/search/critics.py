@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eefcore.errors import ParamsError
 from eefcore.policies import check_policy, load_policy, model_path, trainable
-from eefcore.policies.conditioned import Measured
+from eefcore.protocols import Policy
 from eefcore.search.critic import RankingCritic
 
 SELF, NONE = "self", "none"
@@ -15,7 +15,7 @@ SELF, NONE = "self", "none"
 
 def critic(
     spec: str,
-    policy: Measured,
+    policy: Policy,
     *,
     format: str,
     slots: int,

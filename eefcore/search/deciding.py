@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from eefcore.errors import ParamsError
-from eefcore.policies.conditioned import Measured
-from eefcore.protocols import Benchmark, Sampling
-from eefcore.rendering.critic_prompts import OVER
+from eefcore.protocols import Benchmark, Policy, Sampling
+from eefcore.rendering.critic_prompts import EPISODE_OVER
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.search import guard
 from eefcore.search.cost import cost
@@ -30,7 +29,7 @@ from eefcore.search.tally import Tally
 from eefcore.search.tree import Tree
 from eefcore.storage import cost as ledger
 from eefcore.storage.cost import Cost
-from eefcore.types import Card, History, Stop, Trajectory
+from eefcore.types import Card, History, StopReason, Trajectory
 
 
 class Decided(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,7 +68,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 def decided(
     benchmark: Benchmark,
     tasks: Sequence[str],
-    policy: Measured,
+    policy: Policy,
     critic: Critic | None,
     search: Search,
     *,
@@ -88,7 +87,7 @@ def decided(
 
 
 def _trees(
-    benchmark: Benchmark, tasks: Sequence[str], policy: Measured, critic: Critic | None, search: Search
+    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, search: Search
 ) -> list[Decided]:
     trees = planted(benchmark, tasks, search.settings, search.signal, source=policy.name)
     unsafe = guard.classed(benchmark)
@@ -120,7 +119,7 @@ def seen(card: Card, signal: Signal) -> Card:
 
 
 def _beams(
-    benchmark: Benchmark, tasks: Sequence[str], policy: Measured, critic: Critic | None, search: Search
+    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, search: Search
 ) -> list[Decided]:
     from eefcore.policies.beam import BeamPolicy  # torch takes seconds to load, like transformers
     from eefcore.policies.hf_engine.policy import HFPolicy
@@ -136,7 +135,7 @@ def _beams(
 
 
 def _best_of(
-    benchmark: Benchmark, tasks: Sequence[str], policy: Measured, critic: Critic | None, search: Search
+    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, search: Search
 ) -> list[Decided]:
     """N episodes a task; of those judged best the first. By the reward it is pass@N."""
     at, env = search.settings, benchmark.make()
@@ -151,11 +150,11 @@ def _best_of(
     if search.signal is Signal.CRITIC:
         if critic is None:
             raise ParamsError("13_decide: best_of by the critic needs one; name a critic")
-        blind = [msgspec.structs.replace(t.history, observation=OVER) for t in played]
+        blind = [msgspec.structs.replace(t.history, observation=EPISODE_OVER) for t in played]
         told = side_by_side([critic.verdict(h) for h in blind], critic.policy)
         asked = [r.tally for r in told]
         # A limit ends an episode with nothing, as in a tree, whatever the critic would say of it.
-        scores = [r.scores[0] * (t.stop is Stop.DONE) for r, t in zip(told, played, strict=True)]
+        scores = [r.scores[0] * (t.stop is StopReason.DONE) for r, t in zip(told, played, strict=True)]
     out = []
     for i in range(len(tasks)):
         some = range(i * search.simulations, (i + 1) * search.simulations)

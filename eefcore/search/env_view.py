@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from eefcore.protocols import Environment
-from eefcore.rendering.critic_prompts import OVER
+from eefcore.rendering.critic_prompts import EPISODE_OVER
 from eefcore.rollout.rollout import restored
 from eefcore.search.guard import Guard, Irreversible
 from eefcore.search.mcts import Landing
@@ -74,7 +74,7 @@ class Blind(Sighted):
         """Act; that it is over can be seen, and nothing of how it ended."""
         self._steps += 1
         seen = self._guard.step(action)
-        return Landing(OVER, True) if seen.done else Landing(seen.observation)
+        return Landing(EPISODE_OVER, True) if seen.done else Landing(seen.observation)
 
 
 def opened(signal: Signal, make_env: Callable[[], Environment], irreversible: Irreversible) -> World:

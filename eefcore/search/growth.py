@@ -29,7 +29,7 @@ from eefcore.search.settings import Settings, Signal
 from eefcore.search.simulation import Effect, Ending, Leaf, Simulated, Simulator, effect
 from eefcore.search.tally import Tally
 from eefcore.search.tree import Node, Place, Simulation, Tree, copied, rooted
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 
 def planted(
@@ -205,7 +205,7 @@ def _leaf(tree: Tree, selected: Selected) -> Leaf:
 
 
 def _landing(node: Node) -> Landing:
-    return Landing(node.observation, node.stop is Stop.DONE, node.reward)
+    return Landing(node.observation, node.stop is StopReason.DONE, node.reward)
 
 
 def _sound(tree: Tree, critic: Critic | None) -> Tree:

@@ -17,7 +17,7 @@ from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.tree import Edge, Node, Place, Simulation, Tree
-from eefcore.types import Stop
+from eefcore.types import StopReason
 
 
 class Landing(NamedTuple):
@@ -125,7 +125,7 @@ def expand(tree: Tree, node: int, proposals: Sequence[Proposal]) -> None:
         tree.nodes.append(_child(tree, Place(node, i), p.landing, turns))
 
 
-def close(tree: Tree, node: int, stop: Stop) -> None:
+def close(tree: Tree, node: int, stop: StopReason) -> None:
     """Nothing can follow `node`, for none of its proposals was an action: an episode ends there, and is lost."""
     tree.nodes[node].stop, tree.nodes[node].value = stop, 0.0
 
@@ -231,8 +231,8 @@ def _deep_enough(tree: Tree, below: int) -> bool:
 def _child(tree: Tree, place: Place, landing: Landing, turns: int) -> Node:
     node = Node(landing.observation, parent=place.node, edge=place.edge)
     if landing.done:
-        node.stop, node.reward = Stop.DONE, landing.reward
+        node.stop, node.reward = StopReason.DONE, landing.reward
         node.value = None if landing.reward is None else worth(landing.reward, tree.settings)
     elif turns >= tree.settings.max_turns:
-        node.stop, node.value = Stop.TURN_LIMIT, 0.0
+        node.stop, node.value = StopReason.TURN_LIMIT, 0.0
     return node

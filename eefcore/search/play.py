@@ -17,7 +17,7 @@ from eefcore.rollout.rollout import restored
 from eefcore.search import mcts
 from eefcore.search.guard import REFUSED
 from eefcore.search.tree import Tree, copied
-from eefcore.types import Stop, Trajectory
+from eefcore.types import StopReason, Trajectory
 
 
 class Played(NamedTuple):
@@ -69,16 +69,16 @@ class _Episode:
         here = tree.nodes[tree.at]
         i = mcts.choose(tree, by)
         if i is None:
-            self.stop = here.stop or Stop.MODEL_FAILURE  # an end is told, all else was lost on the way
+            self.stop = here.stop or StopReason.MODEL_FAILURE  # an end is told, all else was lost on the way
             return
         edge = here.edges[i]
         expected, reply = tree.nodes[edge.child], edge.reply
         seen, reward, done = self._live.step(reply.action)
         self._history = self._history.then(reply.action, seen, reply.tokens, reply.logps)
         if seen == REFUSED:
-            self.stop = Stop.DONE
+            self.stop = StopReason.DONE
             return
-        over = expected.stop is Stop.DONE
+        over = expected.stop is StopReason.DONE
         if done != over or (not over and seen != expected.observation):
             raise ReplayMismatch(
                 f"{tree.task_id}: after {len(self._history)} actions the live environment shows {seen!r}, "

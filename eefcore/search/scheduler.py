@@ -94,7 +94,7 @@ class Talks:
         lane, asked = self._at.pop(key)
         lane.busy = False
         conversation = asked.conversation
-        conversation.replies[asked.place] = reply.checked()
+        conversation.replies[asked.place] = reply.clean()
         if None not in conversation.replies:
             self._ready.append((conversation, conversation.replies))
         self._ask(conversation.group, lane.model)

@@ -19,7 +19,7 @@ from eefcore.search.scheduler import Question, Talk, draw_seed
 from eefcore.search.settings import Settings
 from eefcore.search.tally import Tally
 from eefcore.search.tree import Edge
-from eefcore.types import History, Step, Stop
+from eefcore.types import History, Step, StopReason
 
 Effect = Callable[[str, Landing], Hashable]
 """What two proposals at a node must have in common to be one."""
@@ -42,7 +42,7 @@ class Leaf(NamedTuple):
     history: History
     expand: bool  # whether it is to get proposals
     rollouts: int  # that have begun here before
-    stop: Stop | None = None  # why the episode is over here, if it is
+    stop: StopReason | None = None  # why the episode is over here, if it is
     laid: Sequence[Proposal] = ()  # an expert's actions that are here already, proposed by nobody
 
 
@@ -50,7 +50,7 @@ class Ending(NamedTuple):
     """How the episode went on from where the tree was left; `value` is the return to back up."""
 
     observation: str
-    stop: Stop
+    stop: StopReason
     value: float
     steps: tuple[Step, ...] = ()
     reward: float | None = None
@@ -148,7 +148,7 @@ class Simulator(NamedTuple):
             world.go_to(history)
         while not landing.done:
             if len(history) >= at.max_turns:
-                return _lost(history, first, Stop.TURN_LIMIT), tally
+                return _lost(history, first, StopReason.TURN_LIMIT), tally
             (reply,) = yield [Question(history, sampling)]
             tally += Tally(asked=1, tokens_written=len(reply.tokens))
             if reply.stop is not None:
@@ -162,7 +162,7 @@ class Simulator(NamedTuple):
             value, took = yield from self._judged(history)
             tally += took
         steps = history.steps[first:]
-        return Ending(history.observation, Stop.DONE, value, steps, landing.reward), tally
+        return Ending(history.observation, StopReason.DONE, value, steps, landing.reward), tally
 
     def _judged(self, history: History) -> Talk[tuple[float, Tally]]:
         """What an ending is worth to a search that may not see its reward."""
@@ -190,7 +190,7 @@ def _dead_end(history: History, replies: Sequence[Reply]) -> Ending | None:
     return None if any(s.infrastructure for s in stops) else _lost(history, len(history), stops[0])
 
 
-def _lost(history: History, first: int, stop: Stop) -> Ending:
+def _lost(history: History, first: int, stop: StopReason) -> Ending:
     """A limit ends an episode with no reward, whatever the environment might have said."""
     return Ending(history.observation, stop, 0.0, history.steps[first:])
 

@@ -21,7 +21,7 @@ from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.tally import Tally
-from eefcore.types import History, Step, Stop, Trajectory
+from eefcore.types import History, Step, StopReason, Trajectory
 
 
 class Edge(msgspec.Struct, omit_defaults=True):
@@ -62,7 +62,7 @@ class Node(msgspec.Struct, omit_defaults=True):
     parent: int = -1
     edge: int = -1
     edges: list[Edge] = []
-    stop: Stop | None = None
+    stop: StopReason | None = None
     reward: float | None = None
     value: float | None = None
     rollouts: int = 0
@@ -85,7 +85,7 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     node: int
     observation: str
-    stop: Stop
+    stop: StopReason
     value: float
     steps: tuple[Step, ...] = ()
     reward: float | None = None

@@ -17,7 +17,7 @@ from eefcore.search import mcts
 from eefcore.search.mcts import Landing, Proposal
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Place, Simulation, Tree, copied
-from eefcore.types import Stop, Trajectory
+from eefcore.types import StopReason, Trajectory
 
 
 def laid(tree: Tree, expert: Trajectory, states: Sequence[int]) -> Tree:
@@ -35,12 +35,12 @@ def laid(tree: Tree, expert: Trajectory, states: Sequence[int]) -> Tree:
         )
     tree, path, node = copied(tree), [], 0
     for i, step in enumerate(expert.history.steps, start=1):
-        over = i == len(expert) and expert.stop is Stop.DONE
+        over = i == len(expert) and expert.stop is StopReason.DONE
         landing = Landing(expert.history.at(i).observation, over, expert.reward if over else None)
         mcts.expand(tree, node, [Proposal(Reply(step.action), landing, count=0)])
         path.append(Place(node, 0))
         node = tree.edge(path[-1]).child
-    value = mcts.worth(expert.reward, tree.settings) if expert.stop is Stop.DONE else 0.0
+    value = mcts.worth(expert.reward, tree.settings) if expert.stop is StopReason.DONE else 0.0
     own = expert.history
     tree.trunk = Simulation(node, own.observation, expert.stop, value, (), expert.reward, given=len(own))
     mcts.visit(tree, path, tree.trunk)

@@ -210,14 +210,14 @@ def counts(chosen: TrainingSet, repository: Repository, tasks: Sequence[str]) ->
 
     The marks are read here alone, after the choice is made.
     """
-    trained = sum(len(e.trained) for e in chosen.examples)
-    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained}) for e in chosen.examples)
+    trained = sum(len(e.trained_indices) for e in chosen.examples)
+    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in chosen.examples)
     return Counts(
         n_initial=len(chosen.initial),
         n_recovery=len(chosen.recovery),
         solved=len({e.trajectory.task_id for e in chosen.initial}) / len(tasks) if tasks else 0.0,
         repository=len(repository),
-        expert_actions=sum(i < e.trajectory.n_expert for e in chosen.examples for i in e.trained),
+        expert_actions=sum(i < e.trajectory.n_expert for e in chosen.examples for i in e.trained_indices),
         trained_actions=trained,
         mistakes=wrong / trained if trained else 0.0,
     )

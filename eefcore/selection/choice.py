@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eefcore.errors import ParamsError
-from eefcore.plugins import plugin
-from eefcore.rendering.renderer import Renderer, renderer
+from eefcore.plugins import load_plugin
+from eefcore.rendering.renderer import Renderer, make_renderer
 from eefcore.selection import orders
 from eefcore.selection.orders import Order
 from eefcore.storage.cost import Cost
@@ -53,7 +53,7 @@ def choice(
         ParamsError: there is no such order.
     """
     if ":" in name:
-        return Choice(plugin(name, "03_select: choose", takes=("success", "state")), Cost())
+        return Choice(load_plugin(name, "03_select: choose", takes=("success", "state")), Cost())
     if name not in NAMES:
         raise ParamsError(
             f"03_select: choose {name!r}; choose one of {', '.join(NAMES)} or one of your own, my_module:function"
@@ -70,7 +70,7 @@ def choice(
 
     loaded = load_model(model, merge=True)
     asked = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    logps, read = scored(asked, renderer(loaded.tokenizer, format), rivals, context=context)
+    logps, read = scored(asked, make_renderer(loaded.tokenizer, format), rivals, context=context)
     return Choice(orders.likeliest(logps), Cost(tokens_read=read))
 
 
@@ -93,7 +93,7 @@ def scored(model: Any, renderer: Renderer, successes: Iterable[Trajectory], *, c
     logps = {
         state: _by_action(
             tuple(p for _ in own for p in next(told)),
-            [len(renderer.said(step)) for step in whole[state].history.steps],
+            [len(renderer.action_ids(step)) for step in whole[state].history.steps],
         )
         for state, own in rows.items()
     }

@@ -36,14 +36,14 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
         return Cost(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
 
 
-def total(costs: Iterable[Cost]) -> Cost:
+def total_cost(costs: Iterable[Cost]) -> Cost:
     """The sum of `costs`; of none, nothing."""
     return reduce(add, costs, Cost())
 
 
-def mean(costs: Sequence[Cost]) -> Cost:
+def mean_cost(costs: Sequence[Cost]) -> Cost:
     """What one of `costs` is on average; numbers of things stay whole."""
-    shares = ((value, value / len(costs)) for value in _values(total(costs)))
+    shares = ((value, value / len(costs)) for value in _values(total_cost(costs)))
     return Cost(*(round(share) if isinstance(value, int) else share for value, share in shares))
 
 

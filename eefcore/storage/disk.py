@@ -40,7 +40,7 @@ _unique = count()
 
 
 @contextmanager
-def told(doing: str, path: Path) -> Iterator[None]:
+def explain_os_errors(doing: str, path: Path) -> Iterator[None]:
     """What the system refuses about `path` becomes a StoreError that says what to do."""
     try:
         yield
@@ -49,13 +49,13 @@ def told(doing: str, path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: can't {doing}: {error.strerror or error}; {advice}") from error
 
 
-def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
     """`path` holds `data`, or what it held before: whatever happens, and whenever we are killed.
 
     `sync` waits for the disk; without it a file may be lost, never torn, when the power fails.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_unique)}.tmp")
-    with told("write", path):
+    with explain_os_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "xb") as file:
@@ -72,9 +72,9 @@ def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
             sync_folder(path.parent)
 
 
-def append_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+def append_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     """`path` ends in `data`, or is as it was; a kill may leave a part of it, which ends in no newline."""
-    with told("append", path), open(path, "ab", buffering=0) as file:
+    with explain_os_errors("append", path), open(path, "ab", buffering=0) as file:
         before = file.tell()
         try:
             left = memoryview(data)
@@ -87,9 +87,9 @@ def append_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
             raise
 
 
-def cut(path: Path, size: int) -> None:
+def truncate(path: Path, size: int) -> None:
     """`path` ends after `size` bytes."""
-    with told("write", path), open(path, "r+b") as file:
+    with explain_os_errors("write", path), open(path, "r+b") as file:
         file.truncate(size)
 
 
@@ -102,13 +102,13 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """All of `path`."""
-    with told("read", path):
+    with explain_os_errors("read", path):
         return path.read_bytes()
 
 
-class Lines(Generic[R]):
+class LineCodec(Generic[R]):
     """Records of one type to lines of JSON and back; `where` is the file:line an error names."""
 
     def __init__(self, type: Any) -> None:

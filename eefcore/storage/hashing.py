@@ -15,7 +15,7 @@ import msgspec
 LARGE = 1 << 26  # bytes of a file that isn't read at each start
 
 
-def default_cache() -> Path:
+def cache_folder() -> Path:
     """Where built catalogues, generated shops and notes are kept: `$EEF_CACHE`, or the user's cache."""
     return Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")
 
@@ -25,7 +25,7 @@ def digest(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def file_content(path: Path, notes: Path) -> str:
+def hash_file(path: Path, notes: Path) -> str:
     """A hash of a file's bytes; `notes` is the folder of notes.
 
     Raises:
@@ -51,15 +51,15 @@ def file_content(path: Path, notes: Path) -> str:
     return found
 
 
-def folder_content(folder: Path) -> str:
+def hash_folder(folder: Path) -> str:
     """A hash of the names and bytes of all files in `folder`, those in its folders included.
 
     Raises:
         OSError: one can't be read.
     """
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    notes = default_cache() / "seen"
-    return digest(*(text for name in files for text in (name, file_content(folder / name, notes))))
+    notes = cache_folder() / "seen"
+    return digest(*(text for name in files for text in (name, hash_file(folder / name, notes))))
 
 
 _seen: dict[tuple[Path, int, int, int], str] = {}

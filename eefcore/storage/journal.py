@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from eefcore.errors import StoreError
-from eefcore.storage.disk import SCHEMA, Lines, append_whole, cut, read, write_whole
+from eefcore.storage.disk import SCHEMA, LineCodec, append_bytes, read_bytes, truncate, write_atomically
 
 Item = TypeVar("Item")
 R = TypeVar("R")
@@ -53,7 +53,7 @@ class Journal(Generic[R]):
 
     def __init__(self, path: Path, type: type[R], fingerprint: str = "") -> None:
         self.path, self.fingerprint = path, fingerprint
-        self._lines: Lines[R] = Lines(type)
+        self._lines: LineCodec[R] = LineCodec(type)
 
     def run(
         self,
@@ -61,11 +61,11 @@ class Journal(Generic[R]):
         chunk: int,
         work: Callable[[Sequence[Item]], Sequence[R]],
         *,
-        recalled: Callable[[int], None] = lambda _: None,
+        on_resume: Callable[[int], None] = lambda _: None,
     ) -> list[R]:
         """The records of `work(items[0:chunk]), work(items[chunk:2·chunk]), …`, each chunk worked once.
 
-        Chunks that an earlier, killed run finished are read, not worked; `recalled` hears of how many
+        Chunks that an earlier, killed run finished are read, not worked; `on_resume` hears of how many
         items that is. At any instant a kill costs the chunk in flight and nothing else.
 
         Raises:
@@ -75,7 +75,7 @@ class Journal(Generic[R]):
             raise ValueError(f"{self.path.name}: chunks of {chunk} items")
         kept = self._reopen(_fingerprint(self.fingerprint, chunk, items))
         records = kept.records
-        recalled(min(kept.chunks * chunk, len(items)))
+        on_resume(min(kept.chunks * chunk, len(items)))
         for number, start in enumerate(range(0, len(items), chunk)):
             if number >= kept.chunks:
                 made = list(work(items[start : start + chunk]))
@@ -86,16 +86,16 @@ class Journal(Generic[R]):
     def _reopen(self, fingerprint: str) -> _Kept[R]:
         """The complete chunks; what a kill left of another is cut off."""
         if not self.path.exists():
-            write_whole(self.path, msgspec.json.encode(JournalHeader(fingerprint=fingerprint)) + b"\n")
+            write_atomically(self.path, msgspec.json.encode(JournalHeader(fingerprint=fingerprint)) + b"\n")
             return _Kept([], 0, 0)
-        header, *lines = read(self.path).splitlines(keepends=True) or [b""]
+        header, *lines = read_bytes(self.path).splitlines(keepends=True) or [b""]
         self._check(header, fingerprint)
         kept = self._complete(len(header), lines)
-        cut(self.path, kept.size)
+        truncate(self.path, kept.size)
         return kept
 
     def _check(self, line: bytes, fingerprint: str) -> None:
-        header = Lines[JournalHeader](JournalHeader).decode(line, f"{self.path}:1")
+        header = LineCodec[JournalHeader](JournalHeader).decode(line, f"{self.path}:1")
         ours = JournalHeader(fingerprint=fingerprint)
         if header != ours:
             raise StoreError(
@@ -112,7 +112,7 @@ class Journal(Generic[R]):
             if not line.startswith(_END):
                 pending.append(self._lines.decode(line, where))
                 continue
-            end = Lines[ChunkEnd](ChunkEnd).decode(line, where)
+            end = LineCodec[ChunkEnd](ChunkEnd).decode(line, where)
             if end != ChunkEnd(chunks, len(pending)):
                 raise StoreError(
                     f"{where}: expected the end of chunk {chunks} after {len(pending)} records, got {end}; "
@@ -126,7 +126,7 @@ class Journal(Generic[R]):
             self._lines.encode(r, f"{self.path}, chunk {number}, record {i}") for i, r in enumerate(records)
         ]
         lines.append(msgspec.json.encode(ChunkEnd(number, len(records))) + b"\n")
-        append_whole(self.path, b"".join(lines))
+        append_bytes(self.path, b"".join(lines))
 
 
 class _Kept(NamedTuple, Generic[R]):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.storage.disk import append_whole, cut, read, write_whole
+from eefcore.storage.disk import append_bytes, read_bytes, truncate, write_atomically
 
 Metric = float | int | str | bool | None
 
@@ -23,7 +23,7 @@ class Point(NamedTuple):
     metrics: dict[str, Metric]
 
 
-class Logbook:
+class MetricsLog:
     """A line a point at `path` while a stage is at work; what counts of them is written when it is done."""
 
     def __init__(self, path: Path, attempt: int) -> None:
@@ -35,13 +35,15 @@ class Logbook:
         """The numbers as they were kept."""
         kept = {key: _plain(key, value) for key, value in metrics.items()}
         line = msgspec.json.encode({"attempt": self.attempt, "step": step, **kept}) + b"\n"
-        append_whole(self.path, line, sync=False)
+        append_bytes(self.path, line, sync=False)
         return kept
 
     def points(self) -> list[Point]:
         """All that counts of all attempts."""
-        lines = [json.loads(line) for line in read(self.path).splitlines()] if self.path.exists() else []
-        return merged([Point(line.pop("attempt"), line.pop("step"), line) for line in lines])
+        lines = (
+            [json.loads(line) for line in read_bytes(self.path).splitlines()] if self.path.exists() else []
+        )
+        return merge_attempts([Point(line.pop("attempt"), line.pop("step"), line) for line in lines])
 
     def latest(self) -> dict[str, Metric]:
         """The last value of each key."""
@@ -50,14 +52,14 @@ class Logbook:
     def close(self, path: Path) -> None:
         """Write at `path` what counts, without saying which attempt said it: a kill leaves no trace."""
         lines = [msgspec.json.encode({"step": p.step, **p.metrics}) + b"\n" for p in self.points()]
-        write_whole(path, b"".join(lines))
+        write_atomically(path, b"".join(lines))
 
     def _mend(self) -> None:
         """Cut off the line that a killed attempt was writing."""
-        cut(self.path, read(self.path).rfind(b"\n") + 1)
+        truncate(self.path, read_bytes(self.path).rfind(b"\n") + 1)
 
 
-def merged(points: Sequence[Point]) -> list[Point]:
+def merge_attempts(points: Sequence[Point]) -> list[Point]:
     """`points` of all attempts as one attempt would have logged them, each key once a step.
 
     A curve continues over a kill (training resumes from a checkpoint, and logs anew what came after it),

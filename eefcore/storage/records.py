@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from eefcore.errors import CardMismatch, StoreError
-from eefcore.storage.disk import SCHEMA, Lines, read, write_whole
+from eefcore.storage.disk import SCHEMA, LineCodec, read_bytes, write_atomically
 from eefcore.types import Card
 
 R = TypeVar("R")
@@ -58,9 +58,9 @@ def write_records(path: Path, records: Iterable[R], *, kind: str, card: Card | N
     header = Header(eefcore=SCHEMA, kind=kind, type="".join(types), records=len(kept), card=card)
     lines = [msgspec.json.encode(header) + b"\n"]
     if kept:
-        codec = Lines[R](type(kept[0]))
+        codec = LineCodec[R](type(kept[0]))
         lines += [codec.encode(r, f"{path}:{n}") for n, r in enumerate(kept, start=2)]
-    write_whole(path, b"".join(lines))
+    write_atomically(path, b"".join(lines))
 
 
 def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Records[R]:
@@ -70,7 +70,7 @@ def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Reco
         StoreError: not our file, another schema or class, torn, or a line that does not decode.
         CardMismatch: made in another environment: the catalogue, the goals, the interface changed.
     """
-    first, *lines = read(path).splitlines(keepends=True) or [b""]
+    first, *lines = read_bytes(path).splitlines(keepends=True) or [b""]
     header = _header(path, first)
     if header.type not in ("", type.__name__):
         raise StoreError(
@@ -85,7 +85,7 @@ def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Reco
             f"{path}:{len(lines) + 1}: torn: expected {header.records} whole records, got {whole}; "
             "move it away and run its stage again, or copy it again"
         )
-    codec = Lines[R](type)
+    codec = LineCodec[R](type)
     return Records(header, [codec.decode(line, f"{path}:{n}") for n, line in enumerate(lines, start=2)])
 
 
@@ -106,7 +106,7 @@ def _header(path: Path, line: bytes) -> Header:
             f"{path}:1: expected schema {SCHEMA}, got {version}; read it with the eefcore that wrote it, "
             "or run its stage again"
         )
-    return Lines[Header](Header).decode(line, f"{path}:1")
+    return LineCodec[Header](Header).decode(line, f"{path}:1")
 
 
 def _same_card(path: Path, expected: Card, got: Card | None) -> None:

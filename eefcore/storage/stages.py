@@ -25,32 +25,32 @@ import msgspec
 
 from eefcore.errors import ParamsError, StageBusy, StoreError
 from eefcore.storage.cost import Cost
-from eefcore.storage.disk import Lines, read, sync_folder, told, write_whole
-from eefcore.storage.hashing import folder_content
+from eefcore.storage.disk import LineCodec, explain_os_errors, read_bytes, sync_folder, write_atomically
+from eefcore.storage.hashing import hash_folder
 from eefcore.storage.metrics_log import Metric
 from eefcore.storage.records import Records, read_records, write_records
 from eefcore.types import Card
 
 __all__ = [
-    "Claim",
     "Metric",
     "Progress",
     "Records",
+    "StageLock",
     "StageRecord",
-    "finished",
-    "identity",
+    "finished_stages",
+    "has_partial_record",
     "input_identity",
+    "is_finished",
+    "list_runs",
     "partial_folder",
-    "progress",
     "publish",
+    "read_progress",
+    "read_record",
     "read_records",
-    "record",
-    "recorded",
     "results_root",
     "run_folder",
-    "runs",
     "stage_folder",
-    "stages",
+    "stage_identity",
     "workspace",
     "write_record",
     "write_records",
@@ -61,7 +61,7 @@ Params = Mapping[str, Any]
 NOTEBOOK = "notebook.ipynb"
 """The executed notebook, in its stage's folder; it gets there once the stage is finished, or has failed."""
 
-OF_ATTEMPTS = ("attempts.json", "progress.json", "metrics.partial.jsonl", NOTEBOOK)
+ATTEMPT_FILES = ("attempts.json", "progress.json", "metrics.partial.jsonl", NOTEBOOK)
 """Files of a stage at work, which say no more than its record once it is finished; the notebook is a failed attempt's."""
 
 
@@ -103,7 +103,7 @@ class Progress(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def identity(notebook: str, params: Params, inputs: Mapping[str, str]) -> str:
+def stage_identity(notebook: str, params: Params, inputs: Mapping[str, str]) -> str:
     """The hash of what a stage's result follows from.
 
     That is its notebook's name, its parameters (the `version` it declares among them) and its inputs'
@@ -141,29 +141,31 @@ def partial_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
-def finished(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
     """Whether the stage of `folder` is."""
     return folder.is_dir()
 
 
-def record(folder: Path) -> StageRecord:
+def read_record(folder: Path) -> StageRecord:
     """What the finished stage of `folder` was."""
     path = folder / "stage.json"
-    return Lines[StageRecord](StageRecord).decode(read(path), str(path))
+    return LineCodec[StageRecord](StageRecord).decode(read_bytes(path), str(path))
 
 
 def write_record(folder: Path, record: StageRecord) -> None:
     """`stage.json` in `folder`."""
-    write_whole(folder / "stage.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    write_atomically(
+        folder / "stage.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    )
 
 
-def stages(run: str) -> list[StageRecord]:
+def finished_stages(run: str) -> list[StageRecord]:
     """All finished stages of `run`, in the order they finished; none if the run is unknown."""
-    found = [record(path.parent) for path in run_folder(run).glob("[!.]*/stage.json")]
+    found = [read_record(path.parent) for path in run_folder(run).glob("[!.]*/stage.json")]
     return sorted(found, key=lambda r: (r.finished, r.label))
 
 
-def runs() -> list[str]:
+def list_runs() -> list[str]:
     """The names of all runs with a finished stage."""
     root = results_root()
     found = {path.parent.parent for path in root.glob("**/[!.]*/stage.json")}
@@ -173,16 +175,16 @@ def runs() -> list[str]:
 def input_identity(folder: Path) -> str:
     """The identity of what a stage reads: a finished stage's own, or the hash of a committed folder's files."""
     if (folder / "stage.json").is_file():
-        return record(folder).identity
+        return read_record(folder).identity
     if not any(p.is_file() for p in folder.rglob("*")):
         raise StoreError(
             f"{folder}: no finished stage and no files; run the stage that makes it first, or check the name"
         )
-    with told("read", folder):
-        return folder_content(folder)
+    with explain_os_errors("read", folder):
+        return hash_folder(folder)
 
 
-def progress(folder: Path) -> Progress | None:
+def read_progress(folder: Path) -> Progress | None:
     """How far the stage of `folder` is, as it last told; None before it did."""
     path = partial_folder(folder) / "progress.json"
     try:
@@ -191,7 +193,7 @@ def progress(folder: Path) -> Progress | None:
         return None
 
 
-def recorded(folder: Path) -> bool:
+def has_partial_record(folder: Path) -> bool:
     """Whether the stage of `folder` was killed between its record and its name."""
     return (partial_folder(folder) / "stage.json").exists()
 
@@ -199,8 +201,8 @@ def recorded(folder: Path) -> bool:
 def publish(folder: Path) -> None:
     """The partial folder becomes `folder`, at one instant; from its record on, all it takes is this."""
     partial = partial_folder(folder)
-    with told("finish", folder):
-        for name in OF_ATTEMPTS:
+    with explain_os_errors("finish", folder):
+        for name in ATTEMPT_FILES:
             (partial / name).unlink(missing_ok=True)
         for leftover in partial.rglob(".*.tmp"):  # of a write that was killed
             leftover.unlink()
@@ -209,7 +211,7 @@ def publish(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-class Claim:
+class StageLock:
     """The right to work on the stage of `folder`, until `release` or the end of the process.
 
     With `executing` it is the right to execute the stage's notebook in a kernel, which then works on the stage.
@@ -220,7 +222,7 @@ class Claim:
 
     def __init__(self, folder: Path, *, executing: bool = False) -> None:
         path = folder.with_name(f".{folder.name}{'.run' if executing else ''}.lock")
-        with told("work in", folder.parent):
+        with explain_os_errors("work in", folder.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             # A lock of the process, not of the open file: forked children do not keep it alive.
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from eefcore import policies
 from eefcore.storage import stages
-from eefcore.storage.disk import told
-from eefcore.storage.hashing import folder_content
+from eefcore.storage.disk import explain_os_errors
+from eefcore.storage.hashing import hash_folder
 from eefcore.types import Value
-from eefcore.variables import expand
+from eefcore.variables import expand_variables
 
 MODELS = ("base", "critic")
 """The parameters that name a model: what training starts from, and who ranks actions."""
@@ -24,8 +24,8 @@ MODELS = ("base", "critic")
 def identity(notebook: str, params: Mapping[str, Value], inputs: Mapping[str, str]) -> str:
     """The hash of what a stage's result follows from; `inputs` are identities."""
     for name in MODELS:
-        path = Path(policies.model_path(str(expand(params.get(name) or ""))))
+        path = Path(policies.model_path(str(expand_variables(params.get(name) or ""))))
         if params.get(name) and path.is_dir():
-            with told("read", path):
-                inputs = {**inputs, f"{name} model": folder_content(path)}
-    return stages.identity(notebook, params, inputs)
+            with explain_os_errors("read", path):
+                inputs = {**inputs, f"{name} model": hash_folder(path)}
+    return stages.stage_identity(notebook, params, inputs)

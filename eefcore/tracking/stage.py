@@ -26,9 +26,9 @@ from tqdm.auto import tqdm
 from eefcore.errors import ParamsError, StoreError
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
-from eefcore.storage.disk import read, told, write_whole
+from eefcore.storage.disk import explain_os_errors, read_bytes, write_atomically
 from eefcore.storage.journal import Journal
-from eefcore.storage.metrics_log import Logbook
+from eefcore.storage.metrics_log import MetricsLog
 from eefcore.storage.stages import Progress, StageRecord
 from eefcore.tracking import wandb_run
 from eefcore.tracking.identity import identity
@@ -63,25 +63,25 @@ class Stage:
         params: dict[str, Any],
         inputs: dict[str, Path],
         identities: dict[str, str],
-        claim: stages.Claim,
+        claim: stages.StageLock,
     ) -> None:
         self.run, self.label, self.notebook = run, label, notebook
         self.params, self.inputs, self.identities = params, inputs, identities
         self.identity = identity(notebook, params, identities)
         self._final, self._claim = stages.stage_folder(run, label, self.identity), claim
-        if stages.recorded(self._final):
+        if stages.has_partial_record(self._final):
             stages.publish(self._final)
-        self._ended, self._shown_again = False, stages.finished(self._final)
+        self._ended, self._shown_again = False, stages.is_finished(self._final)
         self._cost, self._card = Cost(), None
         self._opened, self._started = time.monotonic(), datetime.now(UTC)
         self._beaten, self._bars = -_BEAT, []
-        with told("work in", self._final.parent):
+        with explain_os_errors("work in", self._final.parent):
             self._partial.mkdir(parents=True, exist_ok=True)
         if self._shown_again:
             self._recall()
         self._earlier = _attempts(self._partial)
         self.attempt = len(self._earlier) + 1
-        self._logbook = Logbook(self._partial / "metrics.partial.jsonl", self.attempt)
+        self._logbook = MetricsLog(self._partial / "metrics.partial.jsonl", self.attempt)
         self.beat()
         self._segment = Segment(
             stages.results_root(), run, label, notebook, self._config(), disabled=self._shown_again
@@ -104,7 +104,7 @@ class Stage:
         final = stages.stage_folder(run, label, identity(notebook, params, identities))
         if final in _open:
             _open[final].abandon()
-        claim = stages.Claim(final)
+        claim = stages.StageLock(final)
         try:
             stage = cls(run, label, notebook, dict(params), dict(inputs), identities, claim)
         except BaseException:
@@ -118,7 +118,7 @@ class Stage:
     @property
     def folder(self) -> Path:
         """Where it writes; once finished, where it is."""
-        done = self._ended and stages.finished(self._final)
+        done = self._ended and stages.is_finished(self._final)
         return self._final if done else stages.partial_folder(self._final)
 
     def input(self, name: str) -> Path:
@@ -155,7 +155,7 @@ class Stage:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(kept)
-        write_whole(self._partial / "tables" / f"{name}.csv", text.getvalue().encode())
+        write_atomically(self._partial / "tables" / f"{name}.csv", text.getvalue().encode())
         self._segment.table(name, columns, kept)
         self.beat()
 
@@ -165,13 +165,13 @@ class Stage:
 
         path = self._partial / "figures" / name
         for ending, content in files(figure).items():
-            write_whole(path.with_name(f"{name}.{ending}"), content)
+            write_atomically(path.with_name(f"{name}.{ending}"), content)
         self._segment.image(name, path.with_name(f"{name}.png"))
         self.beat()
 
     def text(self, name: str, text: str) -> None:
         """`texts/<name>.txt`: a dialogue to read."""
-        write_whole(self._partial / "texts" / f"{name}.txt", text.encode("utf-8", "replace"))
+        write_atomically(self._partial / "texts" / f"{name}.txt", text.encode("utf-8", "replace"))
         self._segment.text(name, text)
         self.beat()
 
@@ -192,8 +192,8 @@ class Stage:
 
     def finish(self) -> StageRecord:
         """Done: the folder gets its name, W&B its artefact. A stage finished before keeps its first record."""
-        if self._ended and stages.finished(self._final):
-            return stages.record(self._final)
+        if self._ended and stages.is_finished(self._final):
+            return stages.read_record(self._final)
         self._at_work()
         if self._shown_again:
             return self._finish_again()
@@ -247,7 +247,7 @@ class Stage:
         if now or elapsed - self._beaten >= _BEAT:
             self._beaten = elapsed
             attempts = [*self._earlier, _Attempt(self._started, elapsed)]
-            write_whole(self._partial / "attempts.json", msgspec.json.encode(attempts), sync=False)
+            write_atomically(self._partial / "attempts.json", msgspec.json.encode(attempts), sync=False)
 
     def _at_work(self) -> None:
         if self._ended:
@@ -298,13 +298,13 @@ class Stage:
             stacklevel=4,
         )
         for path in self._final.glob("*.journal.jsonl"):
-            write_whole(self._partial / path.name, read(path))
+            write_atomically(self._partial / path.name, read_bytes(path))
 
     def _finish_again(self) -> StageRecord:
         shutil.rmtree(self._partial)
         self._ended = True
         self._close()
-        return stages.record(self.folder)
+        return stages.read_record(self.folder)
 
     def _close(self) -> None:
         for bar in self._bars:
@@ -363,7 +363,7 @@ class Bar:
     def _tell(self) -> None:
         self._told = time.monotonic()
         now = Progress(self._what, self._done, self._total, self._stage.seconds)
-        write_whole(self._stage.folder / "progress.json", msgspec.json.encode(now), sync=False)
+        write_atomically(self._stage.folder / "progress.json", msgspec.json.encode(now), sync=False)
         self._stage.beat()
 
 
@@ -377,4 +377,4 @@ class _Attempt(msgspec.Struct, frozen=True):
 
 def _attempts(folder: Path) -> list[_Attempt]:
     path = folder / "attempts.json"
-    return msgspec.json.decode(read(path), type=list[_Attempt]) if path.exists() else []
+    return msgspec.json.decode(read_bytes(path), type=list[_Attempt]) if path.exists() else []

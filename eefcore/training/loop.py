@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from eefcore.errors import ParamsError
-from eefcore.storage.disk import write_whole
+from eefcore.storage.disk import write_atomically
 from eefcore.training.batches import Batches
 from eefcore.training.logprobs import Batch, trained_logps
 
@@ -227,7 +227,7 @@ class _Clock(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             whole = Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE
-            write_whole(whole, json.dumps({"seconds": self.seconds}).encode())
+            write_atomically(whole, json.dumps({"seconds": self.seconds}).encode())
 
 
 class _Progress(TrainerCallback):

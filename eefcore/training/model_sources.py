@@ -16,7 +16,7 @@ import msgspec
 
 from eefcore.errors import PolicyError
 from eefcore.storage import stages
-from eefcore.storage.hashing import default_cache, digest, file_content
+from eefcore.storage.hashing import cache_folder, digest, hash_file
 from eefcore.training.model_files import ADAPTER, CONFIG, has_tokenizer, is_adapter, read_json
 
 BASE = "base.json"
@@ -144,8 +144,8 @@ def describe(source: Source) -> BaseRecord:
     settings = {k: v for k, v in read_json(config).items() if k not in _UNSTABLE}
     record = BaseRecord(source.name, digest(json.dumps(settings, sort_keys=True)))
     if not source.from_hub:
-        notes, files = default_cache() / "seen", sorted(source.folder.glob("*.safetensors"))
-        record.weights = digest(*(text for file in files for text in (file.name, file_content(file, notes))))
+        notes, files = cache_folder() / "seen", sorted(source.folder.glob("*.safetensors"))
+        record.weights = digest(*(text for file in files for text in (file.name, hash_file(file, notes))))
     return record
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from eefcore.errors import MaskError
-from eefcore.rendering.formats import conditioned, dialogue
+from eefcore.rendering.formats import add_phrase, dialogue
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import Example, History
 
@@ -42,7 +42,7 @@ def rows(example: Example, renderer: Renderer) -> list[Row]:
     """
     if renderer.format.grows:
         return [row(example, renderer)]
-    return [_alone(example, i, renderer) for i in example.trained]
+    return [_alone(example, i, renderer) for i in example.trained_indices]
 
 
 def row(example: Example, renderer: Renderer) -> Row:
@@ -62,7 +62,7 @@ def row(example: Example, renderer: Renderer) -> Row:
     tokens = tokens[: spans[-1][1]]
     labels = [IGNORE] * len(tokens)
     for i, (start, stop) in enumerate(spans):
-        step, trained = history.steps[i], i in example.trained
+        step, trained = history.steps[i], i in example.trained_indices
         # Ids that only stand there to be read must be this tokenizer's as well.
         if trained or step.tokens:
             _check(history, i, tokens[start:stop], renderer)
@@ -76,8 +76,8 @@ def row(example: Example, renderer: Renderer) -> Row:
 
 def _alone(example: Example, i: int, renderer: Renderer) -> Row:
     """h_i, and a_i trained."""
-    whole = conditioned(example.trajectory.history.at(i + 1), example.phrase)
-    read, own = renderer.encode(whole.at(i)), renderer.said(whole.steps[i])
+    whole = add_phrase(example.trajectory.history.at(i + 1), example.phrase)
+    read, own = renderer.encode(whole.at(i)), renderer.action_ids(whole.steps[i])
     _check(whole, i, own, renderer)
     for k, (start, stop) in enumerate(read.spans):
         if whole.steps[k].tokens:
@@ -86,8 +86,8 @@ def _alone(example: Example, i: int, renderer: Renderer) -> Row:
 
 
 def _check(history: History, i: int, tokens: Sequence[int], renderer: Renderer) -> None:
-    action = renderer.written(history.steps[i])
-    if (said := renderer.action(tokens)) == action:
+    action = renderer.action_text(history.steps[i])
+    if (said := renderer.decode_action(tokens)) == action:
         return
     reason = (
         f"the action holds {renderer.format.end!r}, which ends actions in this format; use format: chat"

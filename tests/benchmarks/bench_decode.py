@@ -28,12 +28,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Sampling
-from eefcore.rendering.formats import Turns
+from eefcore.rendering.formats import TurnFormat
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import History
 
 VOCABULARY, MEAN_ACTION, MAX_NEW = 3500, 15, 64
-FORMAT = Turns("words", prompt="", first="{}", then="{}", end="\n")
+FORMAT = TurnFormat("words", prompt="", first="{}", then="{}", end="\n")
 
 
 class Episode(NamedTuple):
@@ -164,7 +164,7 @@ def by_generate(model: LlamaForCausalLM, renderer: Renderer, episodes: list[Epis
 
 def pure(model: LlamaForCausalLM, rows: int, *, prompt: int, written: int) -> Played:
     """Fresh prompts of one length, each followed by so many tokens; nothing ends before that."""
-    endless = Turns("endless", prompt="", first="{}", then="{}", end="@")
+    endless = TurnFormat("endless", prompt="", first="{}", then="{}", end="@")
     policy = HFPolicy(
         model,
         Renderer(words_tokenizer(), endless),

@@ -136,11 +136,11 @@ def test_a_report_is_built_again_from_the_records(demo):
     assert first == "first T EEF/dev1 EEF/experts EEF/model1 EEF/select1 EEF/test"
 
     demo.unlink()
-    records = stages.stages("a")
+    records = stages.finished_stages("a")
     done = eef("report", "a", EEF_TEST_WORD="second")
     assert done.returncode == 0, done.stderr
     assert path.read_text() == first.replace("first", "second")
-    assert stages.stages("a") == records
+    assert stages.finished_stages("a") == records
 
 
 def test_a_report_is_written_for_wandb_and_published(demo):

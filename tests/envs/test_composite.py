@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore import envs
-from eefcore.actions import Parts, command, commands, thought, written
+from eefcore.actions import ActionParts, command, commands_only, format_action, thought
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.errors import MaskError
 from eefcore.experts import registry
@@ -26,8 +26,8 @@ from eefcore.experts.webshop.composed import Composed, composed, parted
 from eefcore.experts.webshop.composed_skills import ACTING
 from eefcore.experts.webshop.view import BACK, call
 from eefcore.protocols import Reply
-from eefcore.rendering.critic_prompts import parsed
-from eefcore.rendering.formats import COMPOSITE, COMPOSITE_COMPACT, RememberedChat, format_named
+from eefcore.rendering.critic_prompts import parse_choice
+from eefcore.rendering.formats import COMPOSITE, COMPOSITE_COMPACT, LastPageChatFormat, load_format
 from eefcore.rendering.renderer import Renderer
 from eefcore.search.guard import classed
 from eefcore.testing import BenchmarkContract, EnvironmentContract
@@ -36,15 +36,17 @@ from eefcore.training.losses import sequence_logp
 from eefcore.training.rows import IGNORE
 from eefcore.types import Example, History, Preference, Step, Trajectory
 
-FIRST = written(Parts("It is there.", "next", "Turned.", "look, buy."))
-H = History("t", "page 3", (Step("a hat", FIRST), Step("page 2", written(Parts("", "buy hat", "")))))
+FIRST = format_action(ActionParts("It is there.", "next", "Turned.", "look, buy."))
+H = History(
+    "t", "page 3", (Step("a hat", FIRST), Step("page 2", format_action(ActionParts("", "buy hat", ""))))
+)
 
 
 def test_a_composite_action_has_a_line_a_part_and_its_command_is_executed():
     assert FIRST == "PLAN: look, buy.\nTHOUGHT: It is there.\nCOMMAND: next\nEXPLANATION: Turned."
     assert (command(FIRST), thought(FIRST)) == ("next", "It is there.")
-    assert written(Parts("", "buy hat", "")) == "COMMAND: buy hat"
-    assert commands(H).actions == ("next", "buy hat")
+    assert format_action(ActionParts("", "buy hat", "")) == "COMMAND: buy hat"
+    assert commands_only(H).actions == ("next", "buy hat")
 
 
 @given(st.text())
@@ -90,12 +92,14 @@ class TestShop(BenchmarkContract):
     def test_buying_is_irreversible_whatever_is_thought_of_it(self):
         unsafe = classed(self.load())
         buys = 'click[{"button": "Buy Now"}]'
-        assert unsafe(buys) and unsafe(written(Parts("It fits.", buys, "Bought.")))
-        assert not unsafe(written(Parts(buys, 'click[{"button": "red"}]', "")))
+        assert unsafe(buys) and unsafe(format_action(ActionParts("It fits.", buys, "Bought.")))
+        assert not unsafe(format_action(ActionParts(buys, 'click[{"button": "red"}]', "")))
 
     def test_its_skills_are_counted_in_commands(self):
         turn, think = 'click[{"button": "Next >"}]', 'Think[{"response": "x"}]'
-        h = History("t", "o", tuple(Step("o", written(Parts(turn, a, ""))) for a in (think, turn)))
+        h = History(
+            "t", "o", tuple(Step("o", format_action(ActionParts(turn, a, ""))) for a in (think, turn))
+        )
         assert [*self.load().skills["Next"](h)] == [1]
 
 
@@ -119,7 +123,7 @@ def test_a_composed_expert_does_what_it_would_have_done(world, strength):
 
 def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
     shown = registry.skills(world, world.tasks("train"), n=240, seed=0)
-    assert {len(s.example.trained) for s in shown} == {1}
+    assert {len(s.example.trained_indices) for s in shown} == {1}
     assert {s.name for s in shown} >= {"shop", "page", "rank", "options", "verdict"}
     for s in shown:
         if s.name == "verdict":
@@ -166,7 +170,7 @@ def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(worl
         page, listed = asked.observation.split("\nDo not act yet.")
         options = re.findall(r"^\d\. (.*)$", listed, re.M)
         named = command(t.actions[-1])
-        assert options[parsed(Reply(t.actions[-1]), options)] == named
+        assert options[parse_choice(Reply(t.actions[-1]), options)] == named
         out = command(perfect.act(msgspec.structs.replace(asked, observation=page)))
         if out in options and out in (call("click", "Next >"), call("click", BACK)):
             assert named == out
@@ -218,7 +222,7 @@ def test_h_t_is_the_task_the_actions_and_the_present_page():
 
 @pytest.mark.parametrize("name", ["composite", "composite_chat"])
 def test_a_large_model_is_told_the_same_and_how_to_answer(name):
-    written_as = format_named(name, BYTES)
+    written_as = load_format(name, BYTES)
     text = BYTES.decode(Renderer(BYTES, written_as).encode(H).tokens)
     assert text.count("a hat") == text.count(FIRST) == text.count("page 3") == 1 and "page 2" not in text
     assert "COMMAND: one command" in text and '{"product": words}' in text
@@ -320,5 +324,5 @@ def test_eq_5_over_rows_by_hand(tmp_path):
 
 
 def test_the_chat_form_needs_a_template_that_keeps_what_the_user_says():
-    assert RememberedChat(BYTES, prompt="Shop.\n").end == format_named("chat", BYTES).end
+    assert LastPageChatFormat(BYTES, prompt="Shop.\n").end == load_format("chat", BYTES).end
     assert COMPOSITE.grows is COMPOSITE_COMPACT.grows is False

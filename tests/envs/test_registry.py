@@ -15,7 +15,7 @@ from eefcore.envs.webshop import generate
 from eefcore.envs.webshop.generate import FILES
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.errors import DataError, LeakageError, ParamsError
-from eefcore.plugins import plugin
+from eefcore.plugins import load_plugin
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_turns_of_a_shop_are_those_of_its_interface():
 
 @pytest.mark.parametrize("entry", envs.ENTRIES.values(), ids=lambda entry: entry.name)
 def test_every_entry_names_functions_and_modules_that_exist(entry):
-    loader = plugin(entry.loader, "benchmark", takes=("data", "sizes", "seed"))
+    loader = load_plugin(entry.loader, "benchmark", takes=("data", "sizes", "seed"))
     assert loader.__name__ == entry.name
     for module in filter(None, (entry.experts, entry.composite_experts)):
         assert import_module(module).SCRIPTS.strengths

@@ -44,4 +44,4 @@ def test_how_numbers_are_written(write, number, text):
     ],
 )
 def test_how_intervals_are_written(estimate, rest, text):
-    assert formatting.span(estimate, *rest) == text
+    assert formatting.interval(estimate, *rest) == text

@@ -15,15 +15,15 @@ from eefcore.evaluation.metrics import (
     Evaluation,
     compare,
     mean_reward,
-    navigation,
+    navigation_rates,
     outcomes,
     scores,
-    times,
+    skill_win_ratio,
     win_rate,
     win_rate_by,
 )
-from eefcore.evaluation.navigation import matching
-from eefcore.types import Card, Stop
+from eefcore.evaluation.navigation import skill_from_pattern
+from eefcore.types import Card, StopReason
 
 NAN = math.nan
 binary = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=40)
@@ -276,7 +276,7 @@ def test_needed_n_of_nothing():
 
 
 def test_infrastructure_failures_leave_the_denominator_and_are_counted():
-    run = [naive("a", 1.0), naive("b", 0.5), spoilt("c"), episode("d", (), 0.0, stop=Stop.TURN_LIMIT)]
+    run = [naive("a", 1.0), naive("b", 0.5), spoilt("c"), episode("d", (), 0.0, stop=StopReason.TURN_LIMIT)]
     assert win_rate(run) == (1 / 3, *stats.wilson(1, 3), 3, 1)
     assert mean_reward(run).value == pytest.approx(0.5)
     assert outcomes(run) == {"win": 1, "loss": 1, "model_failure": 1, "turn_limit": 1}
@@ -291,7 +291,7 @@ def test_navigation_counts_tasks_and_wins():
     """Four tasks: Next wins one and loses one, Back wins one. A thought of Next is no Next."""
     run = [by_next("a"), by_next("b", 0.5), by_back("c"), naive("d")]
     assert "click Next" in naive("d").actions[2]
-    skills = navigation(SKILLS, run)
+    skills = navigation_rates(SKILLS, run)
     assert [(s.success.value, s.attempt.value) for s in skills.values()] == [(0.25, 0.5), (0.25, 0.25)]
     assert skills["Next"].success == (0.25, *stats.wilson(1, 4), 4, 1)
 
@@ -299,7 +299,7 @@ def test_navigation_counts_tasks_and_wins():
 @pytest.mark.parametrize("n_expert, attempts", [(0, 1.0), (3, 1.0), (4, 0.0), (8, 1.0)])
 def test_only_own_actions_count(n_expert, attempts):
     """a_3 clicks Next: whoever acts from a_4 on did not use it; an expert that acts to the end did."""
-    assert navigation(SKILLS, [by_next("a", n_expert=n_expert)])["Next"].attempt.value == attempts
+    assert navigation_rates(SKILLS, [by_next("a", n_expert=n_expert)])["Next"].attempt.value == attempts
 
 
 def test_seeds_are_averaged():
@@ -359,9 +359,9 @@ def test_methods_are_compared_over_the_seeds_that_both_have():
 def test_how_many_times_as_many_by_a_skill():
     a = Evaluation("a", CARD, ([by_next(f"t{i}", float(i < 6)) for i in range(10)],))
     b = Evaluation("b", CARD, ([by_next(f"t{i}", float(i < 2)) for i in range(9)] + [spoilt("t9")],))
-    assert times(a, b, SKILLS["Next"]).value == pytest.approx(3.0)
-    assert times(a, b, SKILLS["Next"]).n == 9  # where both could play
-    assert math.isnan(times(a, b, SKILLS["Back"]).value)
+    assert skill_win_ratio(a, b, SKILLS["Next"]).value == pytest.approx(3.0)
+    assert skill_win_ratio(a, b, SKILLS["Next"]).n == 9  # where both could play
+    assert math.isnan(skill_win_ratio(a, b, SKILLS["Back"]).value)
 
 
 def test_compare_refuses_other_cards_and_other_tasks():
@@ -384,7 +384,12 @@ def test_where_one_side_was_spoilt_neither_counts():
 
 def test_an_action_that_only_quotes_a_button_is_no_use_of_it():
     run = [episode("a", [(think('click["button": "Next'), "OK"), (click("Nextbook lamp"), "…")], 0.0)]
-    assert navigation({"Next": matching(r'^click\["button": "Next( >)?"')}, run)["Next"].attempt.value == 0
+    assert (
+        navigation_rates({"Next": skill_from_pattern(r'^click\["button": "Next( >)?"')}, run)[
+            "Next"
+        ].attempt.value
+        == 0
+    )
 
 
 def _width(interval) -> float:

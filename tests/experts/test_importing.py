@@ -12,7 +12,7 @@ from eefcore.errors import DataError, EpisodeOver, UnknownTask
 from eefcore.experts.foreign.importing import first_trained, read_foreign, rewards_from
 from eefcore.protocols import Environment
 from eefcore.rollout.exploration import verified
-from eefcore.types import Example, State, Stop, Transition
+from eefcore.types import Example, State, StopReason, Transition
 
 DATA = WEBSHOP_DATA
 
@@ -121,10 +121,10 @@ def test_react(tmp_path):
 @pytest.mark.parametrize(
     ("bought", "last", "stop"),
     [
-        (True, {"action": "click[Buy Now]", "obs": "Your score"}, Stop.DONE),
-        (False, {"action": "click[Buy Now]", "obs": ""}, Stop.ENVIRONMENT_FAILURE),
-        (False, {"action": "click[Buy Now]", "obs": "Invalid action!"}, Stop.TURN_LIMIT),
-        (False, {"action": "think[I give up.]", "obs": "OK."}, Stop.TURN_LIMIT),
+        (True, {"action": "click[Buy Now]", "obs": "Your score"}, StopReason.DONE),
+        (False, {"action": "click[Buy Now]", "obs": ""}, StopReason.ENVIRONMENT_FAILURE),
+        (False, {"action": "click[Buy Now]", "obs": "Invalid action!"}, StopReason.TURN_LIMIT),
+        (False, {"action": "think[I give up.]", "obs": "OK."}, StopReason.TURN_LIMIT),
     ],
 )
 def test_how_a_react_episode_ended(tmp_path, bought, last, stop):
@@ -205,7 +205,7 @@ def test_loss_flags_no_example_can_say(tmp_path, losses):
 
 def test_eto(tmp_path):
     (t,) = read_foreign(written(tmp_path, "e.json", [eto()]))
-    assert (t.task_id, t.reward, t.source, t.stop) == ("12", 0.75, "gpt-4", Stop.DONE)
+    assert (t.task_id, t.reward, t.source, t.stop) == ("12", 0.75, "gpt-4", StopReason.DONE)
     assert t.actions == (SEARCH, CLICK)
     (t,) = read_foreign(
         written(tmp_path, "e.json", [eto(reward=None)]), rewards=lambda _: 1.0, source="human"

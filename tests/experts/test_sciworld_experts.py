@@ -20,7 +20,7 @@ from eefcore.experts.sciworld.scene import HOUSE, Scene, after, names, opening, 
 from eefcore.experts.sciworld.scientist import EXPERT, NAIVE, Habits, Mistakes, Scientist
 from eefcore.experts.sciworld.thoughts import nav, plan, thought
 from eefcore.rollout.exploration import verified
-from eefcore.types import History, Mark, Stop
+from eefcore.types import History, Mistake, StopReason
 
 simulated = [
     pytest.mark.java,
@@ -277,14 +277,14 @@ class TestExperts:
         weak = shown(world, "weak")
         for t in (*strong, *weak):
             assert t.win or t.marks
-            assert all(isinstance(m, Mark) and m.step < len(t) for m in t.marks)
+            assert all(isinstance(m, Mistake) and m.step < len(t) for m in t.marks)
         wins = [sum(t.win for t in played) / len(played) for played in (strong, weak)]
         assert wins == pytest.approx([0.7, 0.5], abs=0.2)
 
     def test_failures_can_be_explored_from_those_that_give_up_too(self, world, strong):
         """What an episode came to when its player left is 0, there and when it is played again."""
-        assert Stop.TURN_LIMIT in {t.stop for t in strong if not t.win}
-        assert all(t.reward == 0 for t in strong if t.stop is Stop.TURN_LIMIT)
+        assert StopReason.TURN_LIMIT in {t.stop for t in strong if not t.win}
+        assert all(t.reward == 0 for t in strong if t.stop is StopReason.TURN_LIMIT)
         assert verified(world, strong).refused == []
 
     def test_prices_and_kinds(self, world):

@@ -93,7 +93,7 @@ def test_what_is_no_strategy_is_trained(world, shown):
     """
     for s in shown:
         if s.name != "stated":
-            used = navigation.used(s.example.trajectory.history, world.skills)[s.example.first :]
+            used = navigation.skills_by_action(s.example.trajectory.history, world.skills)[s.example.first :]
             allowed = {"refused": {"Refocus"}, "asked": {"Refocus"}}.get(s.name, set())
             assert set().union(*used) <= allowed, (s.name, trained(s.example), used)
             assert not [t for t in trained(s.example) if t.startswith("open ") and not nav(t)]

@@ -13,7 +13,7 @@ from eefcore.experts.players import demonstrate
 from eefcore.experts.webshop import shop
 from eefcore.experts.webshop.shopper import EXPERT, Habits, Mistakes, Shopper, Wish
 from eefcore.experts.webshop.view import Listing, Page, call, called, view
-from eefcore.types import History, Mark, Stop, Trajectory
+from eefcore.types import History, Mistake, StopReason, Trajectory
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BACK = call("click", "Back to Search")
@@ -180,7 +180,7 @@ def check_thoughts(trajectory):
             decided = plan(argument)
         else:
             assert decided and action == decided.pop(0), (trajectory.actions, action)
-    assert decided == [] or trajectory.stop is Stop.TURN_LIMIT
+    assert decided == [] or trajectory.stop is StopReason.TURN_LIMIT
 
 
 def test_it_does_what_it_thinks(shown):
@@ -290,9 +290,9 @@ def check_marks(t):
     for slip in t.marks:
         thought = max(i for i in thoughts if i <= slip.step)
         last = min((i for i in thoughts if i > thought), default=len(t)) - 1
-        cut = last == len(t) - 1 and t.stop is Stop.TURN_LIMIT
-        assert slip.step in (thought, last) and Mark(thought, slip.kind) in t.marks
-        assert cut or Mark(last, slip.kind) in t.marks
+        cut = last == len(t) - 1 and t.stop is StopReason.TURN_LIMIT
+        assert slip.step in (thought, last) and Mistake(thought, slip.kind) in t.marks
+        assert cut or Mistake(last, slip.kind) in t.marks
 
 
 def test_marks_lie_on_thoughts_and_on_what_they_led_to(shown):
@@ -307,7 +307,7 @@ def test_marks_lie_on_thoughts_and_on_what_they_led_to(shown):
 def test_who_loses_has_slipped(shown):
     """An expert knows enough to win: nothing but a mistake, or the turn limit, can cost it a task."""
     for t in shown:
-        if t.source in ("strong", "weak") and t.stop is Stop.DONE and not t.win:
+        if t.source in ("strong", "weak") and t.stop is StopReason.DONE and not t.win:
             assert t.marks, t.actions
 
 
@@ -328,7 +328,7 @@ def test_what_is_forgotten_is_not_chosen(mini):
         bought = called(t.actions[-1])[1] == "Buy Now"
         last = max(i for i, a in enumerate(t.actions) if called(a)[0] == "Think")
         steps = (last, len(t) - 1)  # the thought, and the purchase
-        assert bought and t.marks == tuple(Mark(i, "forget_option") for i in steps for _ in values)
+        assert bought and t.marks == tuple(Mistake(i, "forget_option") for i in steps for _ in values)
 
 
 # What it is made of -------------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ def test_a_demonstration_is_all_the_experts(shown):
     for t in shown:
         assert t.n_expert == len(t)
         assert t.money == pytest.approx(0.5 * len(t))
-        assert t.stop is Stop.DONE or len(t) == 20
+        assert t.stop is StopReason.DONE or len(t) == 20
     assert Counter(t.source for t in shown) == dict.fromkeys(shop.STRENGTHS, 80)
 
 
@@ -462,4 +462,4 @@ def test_a_demonstration_is_cut_at_the_turn_limit(mini):
             return mini.make()
 
     (t,) = demonstrate(Impatient(), shop.shopper(mini, "perfect"), mini.tasks("train")[:1])
-    assert (len(t), t.stop, t.reward) == (3, Stop.TURN_LIMIT, 0.0)
+    assert (len(t), t.stop, t.reward) == (3, StopReason.TURN_LIMIT, 0.0)

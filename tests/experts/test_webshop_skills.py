@@ -9,7 +9,7 @@ from eefcore.experts.webshop import shop
 from eefcore.experts.webshop.skills import SHARES, show
 from eefcore.experts.webshop.view import called, view
 from eefcore.rollout.rollout import replayed
-from eefcore.types import Stop
+from eefcore.types import StopReason
 
 N = 400
 
@@ -155,6 +155,6 @@ def test_options_says_what_is_offered_and_what_is_not(skills):
 
 def test_naive_skills_end_in_a_purchase(skills):
     for example in of(skills, "shop", "page", "again", "refused"):
-        assert example.trajectory.stop is Stop.DONE
+        assert example.trajectory.stop is StopReason.DONE
         assert trained(example).count(trained(example)[-1]) == 1
         assert clicks(trained(example))[-1] == "Buy Now"

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 from helpers.episodes import SKILLS, by_back, by_next, naive
 
-from eefcore.evaluation.metrics import Navigation, navigation, win_rate
+from eefcore.evaluation.metrics import SkillRates, navigation_rates, win_rate
 from eefcore.evaluation.stats import Estimate
 from eefcore.figures import evaluation, plots, suite
 
@@ -27,7 +27,9 @@ def e(value):
 
 PLOTS = {
     "win_rates": lambda: evaluation.win_rates({m: win_rate(run) for m, run in RUNS.items()}),
-    "navigation": lambda: evaluation.navigation({m: navigation(SKILLS, run) for m, run in RUNS.items()}),
+    "navigation": lambda: evaluation.navigation(
+        {m: navigation_rates(SKILLS, run) for m, run in RUNS.items()}
+    ),
     "curve": lambda: evaluation.curve(
         {"RFT×6": {0: e(0.4), 1: e(0.42)}, "EEF": {1: e(0.5), 0: e(0.4), 2: e(0.55)}}
     ),
@@ -37,9 +39,9 @@ PLOTS = {
     ),
     "nothing judged": lambda: evaluation.win_rates({"EEF": NOTHING}),
     "three skills": lambda: evaluation.navigation(
-        {m: navigation({**SKILLS, "Wrong room": SKILLS["Next"]}, run) for m, run in RUNS.items()}
+        {m: navigation_rates({**SKILLS, "Wrong room": SKILLS["Next"]}, run) for m, run in RUNS.items()}
     ),
-    "no skill used": lambda: evaluation.navigation({"EEF": {"Next": Navigation(NOTHING, e(0.2))}}),
+    "no skill used": lambda: evaluation.navigation({"EEF": {"Next": SkillRates(NOTHING, e(0.2))}}),
     "models": lambda: suite.models({"EEF": {"tiny": e(0.5), "qwen": e(0.4)}, "RFT": {"tiny": e(0.3)}}),
     "finders": lambda: suite.finders({"fixed": (e(5.0), e(0.5)), "binary": (e(2.5), e(0.4))}),
     "by_difficulty": lambda: suite.by_difficulty({"EEF": {1: e(0.9), 3: e(0.2)}, "RFT": {1: e(0.9)}}, "page"),
@@ -51,7 +53,7 @@ PLOTS = {
 
 
 def test_an_environment_without_skills_is_told_so():
-    plot = evaluation.navigation({m: navigation({}, run) for m, run in RUNS.items()})
+    plot = evaluation.navigation({m: navigation_rates({}, run) for m, run in RUNS.items()})
     assert "counts no navigation skill" in plot.axes[0].get_title(loc="left") and plot.data == []
 
 

@@ -16,7 +16,7 @@ from eefcore.search import mcts
 from eefcore.search.calibration import Bin
 from eefcore.search.mcts import Landing, Proposal
 from eefcore.search.tree import Simulation, Tree
-from eefcore.types import Stop
+from eefcore.types import StopReason
 
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -54,16 +54,16 @@ def test_actions_are_shown_short_and_told_in_full():
 def test_where_an_episode_ends_it_is_said_how():
     (tree,) = roots([HAT])
     ends = [
-        (Stop.DONE, 1.0, 1.0),
-        (Stop.DONE, 0.5, 0.0),
-        (Stop.DONE, None, 0.75),
-        (Stop.TURN_LIMIT, None, 0.0),
+        (StopReason.DONE, 1.0, 1.0),
+        (StopReason.DONE, 0.5, 0.0),
+        (StopReason.DONE, None, 0.75),
+        (StopReason.TURN_LIMIT, None, 0.0),
     ]
     mcts.expand(tree, 0, [Proposal(Reply(f"a{i}"), Landing("a page")) for i in range(len(ends) + 1)])
     for node, (stop, reward, value) in zip(tree.nodes[1:], ends, strict=False):
         node.stop, node.reward, node.value = stop, reward, value
     for child in range(1, len(tree.nodes)):
-        mcts.backup(tree, tree.path(child), Simulation(child, "end", Stop.DONE, 0.5))
+        mcts.backup(tree, tree.path(child), Simulation(child, "end", StopReason.DONE, 0.5))
     said = {"".join(t.itertext()) for t in drawn(tree).findall(f"{NS}text")}
     assert {"R 1.00", "R 0.50", "judged 0.75", "turn limit"} <= said
     assert len([t for t in said if t.startswith(("R ", "judged", "turn"))]) == 4
@@ -104,7 +104,7 @@ def test_five_thousand_nodes_are_quick(shape):
             [Proposal(Reply(f"a{i}"), Landing("a page " * 30)) for i in range(10 if shape == "wide" else 4)],
         )
         for child in range(first, len(tree.nodes)):
-            mcts.backup(tree, tree.path(child), Simulation(child, "end", Stop.DONE, 0.5))
+            mcts.backup(tree, tree.path(child), Simulation(child, "end", StopReason.DONE, 0.5))
         k = k + 1 if shape == "wide" else first
     start = time.process_time()
     svg = tree_view.TreeView(tree).svg

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eefcore.evaluation.navigation import matching
-from eefcore.types import Card, History, Stop, Trajectory
+from eefcore.evaluation.navigation import skill_from_pattern
+from eefcore.types import Card, History, StopReason, Trajectory
 
 SKILLS = {
-    "Next": matching(r'^click\["button": "Next'),
-    "Back": matching(r'^click\["button": "Back to Search"'),
+    "Next": skill_from_pattern(r'^click\["button": "Next'),
+    "Back": skill_from_pattern(r'^click\["button": "Back to Search"'),
 }
 CARD = Card("tiny shop", {"products": 600, "goals": "9f3a0c21", "tagger": "suffix", "interface": "agentlite"})
 
@@ -49,7 +49,7 @@ def episode(
     instruction: str = "i am looking for resilient memory foam loveseat sofa",
     n_expert: int = 0,
     source: str = "",
-    stop: Stop = Stop.DONE,
+    stop: StopReason = StopReason.DONE,
 ) -> Trajectory:
     """An episode of (action, what the environment answered)."""
     history = History(task, instruction)
@@ -104,4 +104,4 @@ def by_back(task: str, reward: float = 1.0, **rest) -> Trajectory:
 
 def spoilt(task: str) -> Trajectory:
     """Lost to the infrastructure before anything happened."""
-    return episode(task, (), 0.0, stop=Stop.MODEL_FAILURE)
+    return episode(task, (), 0.0, stop=StopReason.MODEL_FAILURE)

@@ -13,7 +13,7 @@ from eefcore.search.scheduler import side_by_side
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.tally import Tally
 from eefcore.search.tree import Tree, rooted
-from eefcore.types import History, Stop, Transition
+from eefcore.types import History, StopReason, Transition
 from helpers.toy_shop import TASKS, ToyShop
 
 HAT = "green hat"
@@ -129,5 +129,5 @@ class SealedShop(ToyShop):
         return Sealed(*super().step(action))
 
 
-FAILED = Reply("", stop=Stop.MODEL_FAILURE)
-MALFORMED = Reply("", (7,), (-0.5,), Stop.MALFORMED)
+FAILED = Reply("", stop=StopReason.MODEL_FAILURE)
+MALFORMED = Reply("", (7,), (-0.5,), StopReason.MALFORMED)

@@ -14,7 +14,7 @@ from eefcore.search import deciding
 from eefcore.search.settings import Signal
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
-from eefcore.types import Card, Example, History, Mark, Trajectory
+from eefcore.types import Card, Example, History, Mistake, Trajectory
 from helpers.episodes import CARD, by_back, by_next, naive
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -176,7 +176,7 @@ def demonstrated(task: str, expert: str, rng: Random) -> Trajectory:
     """An expert that tries the skill that the task needs, mostly in vain, and marks a mistake where it loses."""
     win = rng.random() < (0.35 if expert == "strong" else 0.2)
     make = {"plain": naive, "next": by_next, "back": by_back}[kind(task)]
-    marks = () if win else (Mark(3, "forgets"),)
+    marks = () if win else (Mistake(3, "forgets"),)
     money = 0.27 if expert == "strong" else 0.01
     whole = make(task, 1.0 if win else 0.5, source=expert)
     return replace(whole, n_expert=len(whole), marks=marks, money=money)

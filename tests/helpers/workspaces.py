@@ -51,7 +51,7 @@ def step(items):
     bar(len(items))
     return [len(read) * i for i in items]
 bar = stage.progress(steps, "steps")
-values = stage.journal("values", type=int).run(range(steps), 1, step, recalled=bar)
+values = stage.journal("values", type=int).run(range(steps), 1, step, on_resume=bar)
 (stage.folder / "value.json").write_text(
     json.dumps(zlib.crc32(repr((stage.notebook, sorted(stage.params.items()), read, values)).encode()))
 )

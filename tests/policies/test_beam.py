@@ -10,13 +10,13 @@ from helpers.sft_runs import VOCABULARY, tiny
 from eefcore.policies.beam import BeamPolicy
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Sampling
-from eefcore.rendering.formats import Turns
+from eefcore.rendering.formats import TurnFormat
 from eefcore.rendering.renderer import Renderer
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 
 def policy(seed: int, end: str, max_new_tokens: int = 2) -> HFPolicy:
-    renderer = Renderer(byte_tokenizer(), Turns("plain", prompt="", first="{}|", then="{}|", end=end))
+    renderer = Renderer(byte_tokenizer(), TurnFormat("plain", prompt="", first="{}|", then="{}|", end=end))
     return HFPolicy(tiny(seed), renderer, slots=2, max_new_tokens=max_new_tokens, context=64)
 
 
@@ -67,4 +67,4 @@ def test_one_beam_is_greedy_and_company_changes_nothing():
 
 def test_a_page_that_fills_the_context_is_said_to():
     (reply,) = asked(policy(0, "."), 2, "a page " * 20)
-    assert reply.stop is Stop.CONTEXT_LIMIT
+    assert reply.stop is StopReason.CONTEXT_LIMIT

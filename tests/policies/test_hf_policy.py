@@ -29,12 +29,12 @@ from eefcore.policies.hf_engine.kv_cache import BLOCK, Slots, block_cost
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.hf_engine.sampling import draw
 from eefcore.protocols import Sampling
-from eefcore.rendering.formats import COMPACT, Chat, Turns
+from eefcore.rendering.formats import COMPACT, ChatFormat, TurnFormat
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
-from eefcore.testing import PolicyContract, answered, played
+from eefcore.testing import PolicyContract, answer_all, play_turns
 from eefcore.training.rows import IGNORE, row
-from eefcore.types import Example, History, Stop
+from eefcore.types import Example, History, StopReason
 
 # A random model closes an action as seldom as it says anything else, so many tokens close one here.
 CLOSERS = tuple((chr(c), "Ċ") for c in range(ord("!"), ord("~") + 1))
@@ -133,7 +133,7 @@ def test_kept_caches_say_what_generate_says_from_scratch(family):
 def test_logps_are_those_of_the_full_softmax_at_temperature_1(temperature):
     tested = policy()
     start = histories(1)[0]
-    reply = answered(tested, {"e": (start, Sampling(temperature, 11))})["e"]
+    reply = answer_all(tested, {"e": (start, Sampling(temperature, 11))})["e"]
     prompt = tested.renderer.encode(start).tokens
     with torch.inference_mode():
         logits = model()(torch.tensor([[*prompt, *reply.tokens]])).logits[0]
@@ -154,7 +154,7 @@ def test_rollouts_do_not_depend_on_how_many_are_played_at_once(slots):
     assert [t.history.actions for t in rolled] == [
         t.history.actions for t in reference_rollouts(tuple(starts))
     ]
-    assert any(len(t) == 4 for t in rolled) and any(t.stop is Stop.MALFORMED for t in rolled)
+    assert any(len(t) == 4 for t in rolled) and any(t.stop is StopReason.MALFORMED for t in rolled)
 
 
 @pytest.mark.parametrize("before", [1, 2, 5])
@@ -191,7 +191,7 @@ def test_a_rolled_out_trajectory_trains_on_the_tokens_that_were_sampled():
 
 def test_a_turn_reads_only_what_is_new():
     tested = policy(slots=2, max_new_tokens=60)
-    ended = played(tested, histories(2), [Sampling(1.0, i) for i in range(2)], turns=4)
+    ended = play_turns(tested, histories(2), [Sampling(1.0, i) for i in range(2)], turns=4)
     assert [len(h) for h in ended.values()] == [4, 4]
     encoded = [tested.renderer.encode(h.at(len(h) - 1)) for h in ended.values()]
     written = sum(stop - start for e in encoded for start, stop in e.spans)
@@ -202,7 +202,7 @@ def test_a_turn_reads_only_what_is_new():
 
 def test_an_idle_episode_gives_way_and_comes_back():
     tested, (a, b, *_) = policy(slots=1), histories()
-    first = played(tested, [a], [Sampling()], turns=1)[0]
+    first = play_turns(tested, [a], [Sampling()], turns=1)[0]
     tested.ask("a", a, Sampling())
     ((_, reply),) = tested.answers()
     tested.ask("b", b, Sampling())  # "a" is idle, and not closed
@@ -357,10 +357,10 @@ def said_by(made, *, at: int, tokenizer=TOKENIZER, format=COMPACT, **options):
     renderer = Renderer(tokenizer, format)
     tested = HFPolicy(made, renderer, slots=1, **options)
     fixed = len(renderer.encode(History("t", "")).tokens)
-    return answered(tested, {"e": (History("t", " " * (at - fixed)), Sampling())})["e"]
+    return answer_all(tested, {"e": (History("t", " " * (at - fixed)), Sampling())})["e"]
 
 
-WORDS = Turns("words", prompt="", first="{}", then="{}", end="</a>")
+WORDS = TurnFormat("words", prompt="", first="{}", then="{}", end="</a>")
 
 
 @pytest.mark.parametrize(
@@ -385,15 +385,15 @@ def test_the_models_own_end_of_text_ends_an_action_too():
     renderer = Renderer(tokenizer, COMPACT)
     reply = said_by(saying("buy it</s>", tokenizer), at=6 * len(tokens) + 1, tokenizer=tokenizer)
     assert (reply.action, list(reply.tokens)) == ("buy it", tokens)
-    assert renderer.action(reply.tokens) == "buy it"
+    assert renderer.decode_action(reply.tokens) == "buy it"
 
 
 @pytest.mark.parametrize(
     ("text", "options", "stop", "n"),
     [
-        ("blah ", {"max_new_tokens": 7}, Stop.MALFORMED, 7),
-        ("blah ", {"max_new_tokens": 999, "context": 64}, Stop.CONTEXT_LIMIT, 15),
-        ("\n", {}, Stop.MALFORMED, 1),
+        ("blah ", {"max_new_tokens": 7}, StopReason.MALFORMED, 7),
+        ("blah ", {"max_new_tokens": 999, "context": 64}, StopReason.CONTEXT_LIMIT, 15),
+        ("\n", {}, StopReason.MALFORMED, 1),
     ],
 )
 def test_no_action_says_why(text, options, stop, n):
@@ -402,7 +402,7 @@ def test_no_action_says_why(text, options, stop, n):
 
 
 @pytest.mark.parametrize(
-    ("length", "stop"), [(63, None), (64, Stop.CONTEXT_LIMIT), (300, Stop.CONTEXT_LIMIT)]
+    ("length", "stop"), [(63, None), (64, StopReason.CONTEXT_LIMIT), (300, StopReason.CONTEXT_LIMIT)]
 )
 def test_a_prompt_needs_room_for_one_token(length, stop):
     reply = said_by(saying("z\n"), at=length, context=64)
@@ -412,10 +412,10 @@ def test_a_prompt_needs_room_for_one_token(length, stop):
 def test_chat_templates_end_with_their_own_mark():
     tokenizer = byte_tokenizer(special=("<|im_start|>", "<|im_end|>"))
     made = saying("buy it<|im_end|>", tokenizer)
-    tested = HFPolicy(made, Renderer(tokenizer, Chat(tokenizer, prompt="")), slots=1)
+    tested = HFPolicy(made, Renderer(tokenizer, ChatFormat(tokenizer, prompt="")), slots=1)
     fixed = len(tested.renderer.encode(History("t", "")).tokens)
     at = 7 * len(tokenizer("buy it<|im_end|>")["input_ids"]) + 1
-    reply = answered(tested, {"e": (History("t", " " * (at - fixed)), Sampling())})["e"]
+    reply = answer_all(tested, {"e": (History("t", " " * (at - fixed)), Sampling())})["e"]
     assert (reply.action, len(reply.tokens)) == ("buy it", 7)
 
 
@@ -531,7 +531,10 @@ def test_a_saved_folder_is_loaded(saved, spec):
     loaded = load_policy(spec.format(saved), slots=4, max_new_tokens=24, format="compact")
     assert loaded.name == "random-llama" and loaded.context == 256
     greedy = [Sampling()] * 3
-    here, there = played(policy("llama"), histories(3), greedy, 2), played(loaded, histories(3), greedy, 2)
+    here, there = (
+        play_turns(policy("llama"), histories(3), greedy, 2),
+        play_turns(loaded, histories(3), greedy, 2),
+    )
     assert [h.actions for h in here.values()] == [h.actions for h in there.values()]
 
 
@@ -556,7 +559,7 @@ def test_an_adapter_is_loaded_and_used_unmerged_as_well(saved, adapter):
         expected = plain_generate(adapted, prompt)
         assert expected != plain_generate(model("llama"), prompt)
         for tested in (loaded, unmerged):
-            assert answered(tested, {"e": (start, Sampling())})["e"].tokens == expected
+            assert answer_all(tested, {"e": (start, Sampling())})["e"].tokens == expected
 
 
 def test_what_does_not_fit_or_is_not_there_is_named(saved, adapter, tmp_path):

@@ -24,8 +24,8 @@ from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Sampling
 from eefcore.rendering.formats import AGENTLITE, COMPACT
 from eefcore.rollout.rollout import Start, rollout
-from eefcore.testing import PolicyContract, answered
-from eefcore.types import History, Stop
+from eefcore.testing import PolicyContract, answer_all
+from eefcore.types import History, StopReason
 
 BYTES = byte_tokenizer()
 HISTORIES = [History("red hat", "buy a red hat. red hat, red sock").then("next", page) for page in "abcde"]
@@ -81,7 +81,7 @@ def test_a_scripted_shopper_wins_every_task():
 
 def test_a_blank_action_is_malformed():
     (rolled,) = rollout(Scripted(lambda _: "  "), ToyShop, starts(TASKS[:1]), max_turns=9)
-    assert (rolled.stop, len(rolled)) == (Stop.MALFORMED, 0)
+    assert (rolled.stop, len(rolled)) == (StopReason.MALFORMED, 0)
 
 
 # Draws.
@@ -199,7 +199,7 @@ def endpoint(server: Server, **options) -> OpenAIPolicy:
 
 
 def ask_one(policy: OpenAIPolicy, history: History = HISTORIES[0]):
-    return answered(policy, {"e": (history, Sampling(0.7, 3))})["e"]
+    return answer_all(policy, {"e": (history, Sampling(0.7, 3))})["e"]
 
 
 @pytest.mark.parametrize("chat", [False, True])
@@ -263,14 +263,14 @@ def test_what_passes_is_tried_again(server, trouble):
 def test_what_does_not_pass_is_a_model_failure_and_is_counted(server, trouble):
     server.trouble = [trouble] * 9
     policy = endpoint(server)
-    assert ask_one(policy).stop is Stop.MODEL_FAILURE
+    assert ask_one(policy).stop is StopReason.MODEL_FAILURE
     assert (len(server.seen), policy.failures) == (3, 1)
 
 
 def test_nobody_there_is_a_model_failure_and_never_a_reward():
     policy = OpenAIPolicy("http://127.0.0.1:9/v1", "m", COMPACT, attempts=2, longest_pause=0.01)
     (rolled,) = rollout(policy, ToyShop, starts(["red hat"]), max_turns=3)
-    assert rolled.stop is Stop.MODEL_FAILURE and rolled.stop.infrastructure
+    assert rolled.stop is StopReason.MODEL_FAILURE and rolled.stop.infrastructure
 
 
 @pytest.mark.parametrize("status", ["400", "401", "403", "404"])
@@ -284,7 +284,8 @@ def test_a_refusal_is_an_error_that_names_the_endpoint(server, status):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "stop"), [("full", Stop.CONTEXT_LIMIT), ("cut", Stop.MALFORMED), ("blank", Stop.MALFORMED)]
+    ("trouble", "stop"),
+    [("full", StopReason.CONTEXT_LIMIT), ("cut", StopReason.MALFORMED), ("blank", StopReason.MALFORMED)],
 )
 def test_no_action_says_why(server, trouble, stop):
     server.trouble = [trouble]
@@ -305,7 +306,7 @@ def test_each_turn_of_an_episode_has_a_seed_of_its_own(server):
 def test_many_are_under_way_but_no_more_than_allowed(server):
     policy = endpoint(server, concurrency=4, timeout=5.0)
     rolled = rollout(policy, ToyShop, starts(TASKS * 4), max_turns=3)
-    assert Counter(t.stop for t in rolled) == {Stop.TURN_LIMIT: 24}
+    assert Counter(t.stop for t in rolled) == {StopReason.TURN_LIMIT: 24}
     assert 1 < server.most_together <= 4
     assert (policy.tokens_read, policy.tokens_written) == (11 * 72, 3 * 72)
 

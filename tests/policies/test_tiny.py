@@ -15,7 +15,7 @@ from eefcore.experts.webshop.view import PHRASES, call
 from eefcore.policies import BASES, load_policy
 from eefcore.policies.tiny import ARCHITECTURES, PAD, Shape, extended, make_model, make_tokenizer, texts
 from eefcore.rendering.formats import COMPACT
-from eefcore.rendering.renderer import renderer
+from eefcore.rendering.renderer import make_renderer
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.training.rows import row
 from eefcore.types import History
@@ -164,7 +164,7 @@ def test_the_bases_are_small_and_fit_their_tokenizers(name):
 def test_the_base_knows_its_skills(base, mini, skills):
     """Of a trained action each token costs it far less than a guess among the four thousand (8.3) would."""
     model = AutoModelForCausalLM.from_pretrained(BASES["tiny"], dtype=torch.float32)
-    written = renderer(base, "compact")
+    written = make_renderer(base, "compact")
     losses = []
     for skill in skills[:24]:
         tokens, labels = row(skill.example, written)

@@ -15,8 +15,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.vllm import VLLMPolicy
 from eefcore.protocols import Sampling
-from eefcore.testing import PolicyContract, answered, played
-from eefcore.types import History, Stop
+from eefcore.testing import PolicyContract, answer_all, play_turns
+from eefcore.types import History, StopReason
 
 # An engine warns of many things that are not ours, and takes half a minute to start.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -75,7 +75,7 @@ def test_it_says_what_transformers_says(saved, served, adapter):
     theirs = VLLMPolicy(served._llm, served.renderer, adapter=path, max_new_tokens=24)
     ours = HFPolicy.load(saved, adapter=path, max_new_tokens=24)
     greedy = [Sampling()] * len(HISTORIES)
-    said, expected = (played(p, HISTORIES, greedy, turns=3) for p in (theirs, ours))
+    said, expected = (play_turns(p, HISTORIES, greedy, turns=3) for p in (theirs, ours))
     for i, history in expected.items():
         assert said[i].actions == history.actions
         for a, b in zip(said[i].steps[1:], history.steps[1:], strict=True):
@@ -93,4 +93,4 @@ def test_every_policy_has_an_adapter_number_of_its_own(saved, served):
 
 def test_a_full_context_is_said_to_be_so(served):
     long = History("t", "soft " * 60)
-    assert answered(served, {"e": (long, Sampling())})["e"].stop is Stop.CONTEXT_LIMIT
+    assert answer_all(served, {"e": (long, Sampling())})["e"].stop is StopReason.CONTEXT_LIMIT

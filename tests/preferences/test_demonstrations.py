@@ -10,7 +10,7 @@ from eefcore.actions import is_thought
 from eefcore.errors import ParamsError
 from eefcore.preferences.demonstrations import beneficial_pairs, counts, pairs, side_by_side, trajectory_pairs
 from eefcore.selection.algorithm import outcomes
-from eefcore.types import Example, History, Mark, Step, Stop, Trajectory
+from eefcore.types import Example, History, Mistake, Step, StopReason, Trajectory
 
 
 def episode(actions, reward=0.0, n_expert=0, task="t", **rest):
@@ -26,7 +26,7 @@ def expert(actions, reward=0.0, **rest):
 
 def letters(example):
     """The trained actions."""
-    texts = [example.trajectory.actions[i] for i in example.trained]
+    texts = [example.trajectory.actions[i] for i in example.trained_indices]
     return "".join(t[6] if is_thought(t) else t for t in texts)
 
 
@@ -63,7 +63,7 @@ def test_the_better_of_expert_and_own_is_chosen(expert_reward, own_reward, by, c
 
 
 def test_an_episode_cut_short_is_no_win():
-    cut = episode("xyz", 1.0, stop=Stop.TURN_LIMIT)
+    cut = episode("xyz", 1.0, stop=StopReason.TURN_LIMIT)
     assert len(trajectory_pairs([expert("ab", 1.0)], [cut], "win")) == 1
     assert trajectory_pairs([expert("ab", 1.0)], [cut], "reward") == []
 
@@ -77,15 +77,17 @@ def test_several_samples_and_several_experts():
         episode("x", 0.0, sample=2),
         episode("acz", 0.0, n_expert=2),
         episode("w", 0.0, task="nobody's"),
-        episode("v", 0.0, stop=Stop.MODEL_FAILURE),
-        episode("", 0.0, stop=Stop.MALFORMED),
+        episode("v", 0.0, stop=StopReason.MODEL_FAILURE),
+        episode("", 0.0, stop=StopReason.MALFORMED),
     ]
     assert told(trajectory_pairs(experts, own, "reward")) == [(0, "ac", "x"), (0, "ac", "y")]
 
 
 def test_the_same_actions_are_no_pair():
     """An imported expert that was given fewer turns, say."""
-    assert trajectory_pairs([expert("ab", 0.0, stop=Stop.TURN_LIMIT)], [episode("ab", 1.0)], "win") == []
+    assert (
+        trajectory_pairs([expert("ab", 0.0, stop=StopReason.TURN_LIMIT)], [episode("ab", 1.0)], "win") == []
+    )
 
 
 def test_eto_compares_with_what_the_expert_won():
@@ -171,7 +173,7 @@ def test_thoughts_are_trained_with_their_deeds(expert_did, failure, expected):
 def test_what_the_infrastructure_spoilt_says_nothing():
     e = expert("abcdef")
     lost, spoilt_there, won = explored(e, (0, "x", 0), (2, "y", 0), (4, "z", 1))
-    spoilt_there = msgspec.structs.replace(spoilt_there, stop=Stop.ENVIRONMENT_FAILURE)
+    spoilt_there = msgspec.structs.replace(spoilt_there, stop=StopReason.ENVIRONMENT_FAILURE)
     assert beneficial_pairs([e], [lost, spoilt_there, won]) == []
     assert told(beneficial_pairs([e], [lost, won])) == [(0, "a", "x")]
 
@@ -211,7 +213,7 @@ def test_what_holds_for_any_exploration(given):
         assert winner.win and not failure.win and winner in simulations and failure in simulations
         assert known[failure.state(failure.n_expert)] is False  # lost from s_i
         assert (
-            failure.n_expert <= p.chosen.first < p.chosen.trained.stop <= winner.n_expert
+            failure.n_expert <= p.chosen.first < p.chosen.trained_indices.stop <= winner.n_expert
         )  # within a_i … a_{j-1}
         assert any(
             e.contains(winner.state(winner.n_expert)) for e in experts
@@ -219,7 +221,7 @@ def test_what_holds_for_any_exploration(given):
         for example in (p.chosen, p.rejected):
             *thoughts, last = letters(example)
             assert all(t in "TU" for t in thoughts)
-            at_the_end = example.trained.stop in (len(failure), winner.n_expert)
+            at_the_end = example.trained_indices.stop in (len(failure), winner.n_expert)
             assert last not in "TU" or at_the_end
     assert len({msgspec.json.encode(p) for p in found}) == len(found)
     assert beneficial_pairs(experts, simulations) == found
@@ -237,7 +239,7 @@ def test_what_holds_for_any_trajectory_pairs(given, by):
 @given(explorations())
 def test_marks_decide_nothing(given):
     experts, simulations = given
-    marked = [msgspec.structs.replace(e, marks=(Mark(0, "give_up"),)) for e in experts]
+    marked = [msgspec.structs.replace(e, marks=(Mistake(0, "give_up"),)) for e in experts]
     assert beneficial_pairs(marked, simulations) == beneficial_pairs(experts, simulations)
 
 
@@ -248,7 +250,7 @@ def test_counts():
     e = expert("Tabc")
     runs = explored(e, (0, "Uz", 0), (3, "z", 1))
     runs[1] = msgspec.structs.replace(
-        runs[1], marks=(Mark(1, "give_up"), Mark(1, "misread"), Mark(2, "give_up"))
+        runs[1], marks=(Mistake(1, "give_up"), Mistake(1, "misread"), Mistake(2, "give_up"))
     )
     own = trajectory_pairs([expert("ab", 0.25, task="u")], [episode("xyz", 1.0, task="u")], "reward")
     found = counts([*beneficial_pairs([e], runs), *own])

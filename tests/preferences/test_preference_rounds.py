@@ -11,7 +11,7 @@ from helpers.workspaces import write_params
 
 from eefcore.errors import ParamsError
 from eefcore.figures import plots, preferences
-from eefcore.rendering.renderer import renderer
+from eefcore.rendering.renderer import make_renderer
 from eefcore.reports import evidence
 from eefcore.runs import runner
 from eefcore.runs.open_stage import planned
@@ -114,7 +114,7 @@ def test_a_report_shows_what_was_preferred_and_what_it_cost(tmp_path):
     cost = evidence.cost(folders.stages, "ETO")
     assert (cost.tokens_trained, cost.seconds) == (1050, 1.0 + 0.5 + 4.0 + 2.0 + 1.0)
     shown = evidence.dialogue(folders.stages, "ETO", CARD, "compact")
-    expected = row(Example(by_next("b")), renderer(folders.tokenizer, "compact"))
+    expected = row(Example(by_next("b")), make_renderer(folders.tokenizer, "compact"))
     assert "".join(part.text for part in shown) == folders.tokenizer.decode(expected.tokens)
     folders.stage("ETO/preferences4", preferences=[])
     shown = evidence.dialogue(folders.stages, "ETO", CARD, "compact")
@@ -157,7 +157,7 @@ def test_two_rounds_through_the_notebooks(tmp_path, monkeypatch):
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
     *stages, _ = planned(write_params(tmp_path, ETO, "eto"))
     runner.run(stages, resume="", jobs=1)
-    records = {n.label: store.record(n.folder) for n in stages}
+    records = {n.label: store.read_record(n.folder) for n in stages}
     assert undocumented(key for r in records.values() for key in r.metrics) == set()
     for i in (2, 3):
         made, trained = records[f"preferences.{i}"].metrics, records[f"dpo.{i}"].metrics

@@ -15,7 +15,7 @@ from eefcore.search import mcts
 from eefcore.search.mcts import Landing, Proposal
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Simulation, Tree, rooted
-from eefcore.types import History, Step, Stop
+from eefcore.types import History, Step, StopReason
 
 
 def proposal(action, q_hat, logps=(-0.5, -0.25)):
@@ -30,7 +30,7 @@ def tree(task="t", *, signal=Signal.REWARD, alpha=0.5) -> Tree:
     return t
 
 
-def went(t, node, reward, *actions, stop=Stop.DONE):
+def went(t, node, reward, *actions, stop=StopReason.DONE):
     """A simulation that left the tree at `node` and went on with `actions`."""
     steps = tuple(Step(f"page {a}", a, (9,), (-1.0,)) for a in actions)
     value = float(reward == 1.0)
@@ -141,8 +141,8 @@ def test_two_trees_of_one_task_are_compared_and_equal_trajectories_count_once():
 
 def test_trees_without_rewards_are_refused():
     t = tree(signal=Signal.CRITIC)
-    mcts.backup(t, t.path(1), Simulation(1, "end", Stop.DONE, 1.0))
-    mcts.backup(t, t.path(2), Simulation(2, "end", Stop.DONE, 0.0))
+    mcts.backup(t, t.path(1), Simulation(1, "end", StopReason.DONE, 1.0))
+    mcts.backup(t, t.path(2), Simulation(2, "end", StopReason.DONE, 0.0))
     with pytest.raises(ParamsError, match="knows no reward"):
         pairs.node_pairs([t], theta=0.1)
 

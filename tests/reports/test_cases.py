@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from eefcore.actions import is_thought
 from eefcore.reports.cases import find_cases, kept, moves, outcomes_along, side_by_side
 from eefcore.selection.algorithm import solved
-from eefcore.types import Example, Stop
+from eefcore.types import Example, StopReason
 
 
 def spell(word, **rest):
@@ -149,7 +149,7 @@ def test_as_many_as_asked_in_order_of_their_ids():
 def test_what_the_infrastructure_spoilt_is_no_case():
     assert find([by_next("a")], [spoilt("a")]) == []
     assert find([by_next("a")], [naive("a", 1.0)]) == []
-    assert find([by_next("a")], [episode("a", NAIVE[:3], 0.0, stop=Stop.TURN_LIMIT)]) == [
+    assert find([by_next("a")], [episode("a", NAIVE[:3], 0.0, stop=StopReason.TURN_LIMIT)]) == [
         ("Next", "a", False)
     ]
 

@@ -7,8 +7,8 @@ from helpers.episodes import CARD, by_back, by_next
 from helpers.stage_folders import ELSEWHERE, TASKS, Folders
 
 from eefcore.errors import CardMismatch, StoreError
-from eefcore.evaluation.navigation import matching
-from eefcore.rendering.renderer import renderer
+from eefcore.evaluation.navigation import skill_from_pattern
+from eefcore.rendering.renderer import make_renderer
 from eefcore.reports import report
 from eefcore.reports.document import blocks
 from eefcore.reports.document.cells import numbers
@@ -163,14 +163,14 @@ def test_the_dialogue_is_one_that_was_trained(run, examples, shown):
     folder = made.stages["EEF/select1"]
     stages.write_records(folder / "examples.jsonl", examples, kind="examples", card=CARD)
     dialogue = gathered([made.stages]).dialogue
-    expected = row(examples[shown], renderer(made.tokenizer, "compact"))
+    expected = row(examples[shown], make_renderer(made.tokenizer, "compact"))
     told = "".join(f"«{s.text}»" if s.trained else s.text for s in dialogue)
     assert told == show_mask(expected.tokens, expected.labels, made.tokenizer.decode)
 
 
 def test_a_report_can_be_made_of_it(three):
     found = gathered([three])
-    told = report.from_results("a run", **found._asdict(), skills={"Next": matching("Next")})
+    told = report.from_results("a run", **found._asdict(), skills={"Next": skill_from_pattern("Next")})
     assert "EEF" in told.headline and "RFT×6" in told.headline
 
 

@@ -8,7 +8,7 @@ from helpers.episodes import CARD, NEXT, SKILLS, by_next, episode, naive, spoilt
 
 from eefcore.evaluation import stats
 from eefcore.evaluation.metrics import Evaluation
-from eefcore.evaluation.navigation import matching
+from eefcore.evaluation.navigation import skill_from_pattern
 from eefcore.evaluation.stats import Estimate
 from eefcore.reports.document import html as page
 from eefcore.reports.document.blocks import Segment
@@ -233,7 +233,7 @@ def test_any_text_is_only_text(tmp_path):
     content = from_results(
         EVIL,
         [Evaluation("RFT <script>", card, (theirs,)), Evaluation("EEF <b>", card, (ours,))],
-        skills={"<i>": matching("Next")},
+        skills={"<i>": skill_from_pattern("Next")},
         command=EVIL,
         versions={EVIL: EVIL},
         dialogue=[Segment(EVIL, True, 3)],

@@ -21,7 +21,7 @@ from eefcore.rollout.exploration import expert_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import Repository, cloning_set, training_set
 from eefcore.storage import stages as store
-from eefcore.types import Card, Example, History, Mark, Step, Stop, Trajectory
+from eefcore.types import Card, Example, History, Mistake, Step, StopReason, Trajectory
 
 
 def episode(actions, n_expert=0, reward=1.0, task="t", **rest):
@@ -35,7 +35,7 @@ def expert(actions, reward=0.0, task="t", source="strong", **rest):
 
 # What was trained on ------------------------------------------------------------------------------------
 
-SLIP = (Mark(2, "give_up"), Mark(2, "overlook"), Mark(3, "give_up"))
+SLIP = (Mistake(2, "give_up"), Mistake(2, "overlook"), Mistake(3, "give_up"))
 WON, LOST = expert("abcd", 1.0), expert("abcdef", 0.0, "u", marks=SLIP)
 
 
@@ -214,7 +214,7 @@ def test_a_task_is_solved_when_a_success_of_it_was_found(drawn, rounds):
 
 
 def test_a_failure_of_the_infrastructure_solves_nothing():
-    spoilt = Learnt([], [[episode("ab", stop=Stop.MODEL_FAILURE)]], [])
+    spoilt = Learnt([], [[episode("ab", stop=StopReason.MODEL_FAILURE)]], [])
     assert why.first_solved(["t"], spoilt) == {"t": None}
 
 

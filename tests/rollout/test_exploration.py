@@ -23,7 +23,7 @@ from eefcore.rollout.finder import Probe
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.selection.algorithm import explored_steps
 from eefcore.storage.journal import Journal
-from eefcore.types import Card, History, Mark, Step, Stop, Trajectory
+from eefcore.types import Card, History, Mistake, Step, StopReason, Trajectory
 
 
 class Toys:
@@ -96,7 +96,7 @@ def test_a_start_is_the_text_of_the_experts_history_without_its_ids():
 
 
 def test_only_marks_before_the_start_go_with_it():
-    marks = tuple(Mark(i, f"slip {i}") for i in range(0, 12, 2))
+    marks = tuple(Mistake(i, f"slip {i}") for i in range(0, 12, 2))
     for start in expert_starts([long_expert(marks=marks)], 5, 0.5, seed=0):
         assert start.marks == marks[: -(-len(start.history) // 2)]
 
@@ -288,7 +288,7 @@ def test_nothing_to_verify():
 # What it found ------------------------------------------------------------------------------------------
 
 
-def sim(task, reward, n_expert=0, stop=Stop.DONE):
+def sim(task, reward, n_expert=0, stop=StopReason.DONE):
     steps = tuple(Step("o", "a") for _ in range(3))
     return Trajectory(history=History(task, "end", steps), reward=reward, n_expert=n_expert, stop=stop)
 
@@ -299,11 +299,11 @@ def test_counts_of_an_exploration():
         sim("a", 0.0),
         sim("b", 1.0),  # solved alone
         sim("c", 0.0),
-        sim("d", 0.0, stop=Stop.MODEL_FAILURE),
+        sim("d", 0.0, stop=StopReason.MODEL_FAILURE),
         sim("a", 1.0, 1),
         sim("b", 1.0, 1),
         sim("c", 1.0, 1),  # solved from an expert's state alone
-        sim("d", 0.0, 1, stop=Stop.TURN_LIMIT),
+        sim("d", 0.0, 1, stop=StopReason.TURN_LIMIT),
     ]
     told = explored("abcd", tried, [sims[:5], sims[5:]], [Refused(tried[0], "changed")])
     assert told._asdict() == {

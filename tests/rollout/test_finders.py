@@ -13,7 +13,7 @@ from eefcore.errors import ParamsError
 from eefcore.rollout import finders
 from eefcore.rollout.finder import Probe
 from eefcore.selection.algorithm import explored_steps, outcomes, recovery_state
-from eefcore.types import History, State, Step, Stop, Trajectory
+from eefcore.types import History, State, Step, StopReason, Trajectory
 
 NAMES = ("fixed", "binary", "bandit")
 each = pytest.mark.parametrize("name", NAMES)
@@ -24,7 +24,7 @@ def expert(actions, reward=0.0, task="t", source="strong"):
     return Trajectory(history=History(task, "end", steps), reward=reward, n_expert=len(steps), source=source)
 
 
-def simulation(history, won, sample=0, stop=Stop.DONE):
+def simulation(history, won, sample=0, stop=StopReason.DONE):
     ended = history.then("buy", "end")
     return Trajectory(history=ended, reward=float(won), n_expert=len(history), sample=sample, stop=stop)
 
@@ -45,7 +45,7 @@ def explored(finder, wins, *, most=None):
             return rounds, seen
         won = [wins(h.state, sample) for h, sample in starts]
         seen = seen + [
-            simulation(h, bool(w), sample, Stop.DONE if w is not None else Stop.MODEL_FAILURE)
+            simulation(h, bool(w), sample, StopReason.DONE if w is not None else StopReason.MODEL_FAILURE)
             for (h, sample), w in zip(starts, won, strict=True)
         ]
         rounds.append(asked)

@@ -18,29 +18,29 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from eefcore.errors import MaskError, PolicyError, Unshowable
+from eefcore.errors import FormatError, MaskError, PolicyError
 from eefcore.policies.beam import BeamPolicy
 from eefcore.policies.conditioned import Conditioned
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.openai import OpenAIPolicy
 from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.critic_prompts import parsed
+from eefcore.rendering.critic_prompts import parse_choice
 from eefcore.rendering.formats import (
     AGENTLITE,
     COMPACT,
     COMPOSITE,
     COMPOSITE_COMPACT,
-    Chat,
-    RememberedChat,
-    showable,
+    ChatFormat,
+    LastPageChatFormat,
+    can_show,
 )
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.search.critic import RankingCritic
-from eefcore.storage.disk import Lines
+from eefcore.storage.disk import LineCodec
 from eefcore.training.rows import rows
-from eefcore.types import Example, History, State, Step, Stop, Trajectory, Transition
+from eefcore.types import Example, History, State, Step, StopReason, Trajectory, Transition
 from eefcore.unicode import all_well_formed, well_formed
 
 MARKS = ("<|im_start|>", "<|im_end|>", "<|bos|>", "<|eot|>")
@@ -62,9 +62,9 @@ def renderers() -> dict[str, Renderer]:
     made = {}
     for name, template in TEMPLATES.items():
         tokenizer = byte_tokenizer(template, special=MARKS)
-        made[name] = Renderer(tokenizer, Chat(tokenizer, prompt="Shop.\n"))
+        made[name] = Renderer(tokenizer, ChatFormat(tokenizer, prompt="Shop.\n"))
     tokenizer = made["trims"].tokenizer
-    made["composite_chat"] = Renderer(tokenizer, RememberedChat(tokenizer, prompt="Shop.\n"))
+    made["composite_chat"] = Renderer(tokenizer, LastPageChatFormat(tokenizer, prompt="Shop.\n"))
     for format in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT):
         made[format.name] = Renderer(tokenizer, format)
     return made
@@ -125,13 +125,13 @@ def check(make, script, renderer: Renderer, *, knows_the_end: bool = True) -> li
     played_once, again = played(make(script), script), played(make(script), script)
     assert played_once == again
     *bad, good = played_once
-    assert (good.stop, good.reward, good.actions) == (Stop.DONE, 1.0, ("look",) * TURNS)
+    assert (good.stop, good.reward, good.actions) == (StopReason.DONE, 1.0, ("look",) * TURNS)
     for t in bad:
-        assert t.stop in (Stop.DONE, Stop.MALFORMED)
-        assert (t.stop is Stop.DONE) == (len(t) == TURNS)
+        assert t.stop in (StopReason.DONE, StopReason.MALFORMED)
+        assert (t.stop is StopReason.DONE) == (len(t) == TURNS)
         assert all(action.strip() and well_formed(action) == action for action in t.actions)
-        line = Lines(Trajectory).encode(t, "here:1")
-        assert Lines(Trajectory).decode(line, "here:1") == t
+        line = LineCodec(Trajectory).encode(t, "here:1")
+        assert LineCodec(Trajectory).decode(line, "here:1") == t
         renderer.encode(t.history)
         if len(t) and (knows_the_end or not any(renderer.format.end in a for a in t.actions)):
             assert rows(Example(t), renderer)
@@ -255,8 +255,8 @@ def test_what_can_not_be_shown_again_is_malformed_and_its_tokens_are_kept_out(na
     renderer, script = RENDERERS[name], [["look", text, "look"]]
     for make in (lambda s: Puppet(renderer, s), endpoint(renderer, chat=False)):
         bad, good = played(make(script), script)
-        assert (bad.stop, bad.actions, good.win) == (Stop.MALFORMED, ("look",), True)
-    assert not showable(renderer.format, History("t", "o"), text)
+        assert (bad.stop, bad.actions, good.win) == (StopReason.MALFORMED, ("look",), True)
+    assert not can_show(renderer.format, History("t", "o"), text)
 
 
 @pytest.mark.parametrize(
@@ -273,10 +273,10 @@ def test_a_head_that_can_not_be_shown_costs_its_own_episode(name, text):
         endpoint(renderer, chat=True)([]),
     ):
         bad, good = rollout(policy, Corridor, starts, max_turns=9)
-        assert (bad.stop, len(bad), good.stop) == (Stop.MALFORMED, 1, Stop.DONE)
+        assert (bad.stop, len(bad), good.stop) == (StopReason.MALFORMED, 1, StopReason.DONE)
     beams = BeamPolicy(local, beams=2)
     beams.ask("bad", head, Sampling())
-    assert beams.answers() == [("bad", Reply("", stop=Stop.MALFORMED))] and beams.answers() == []
+    assert beams.answers() == [("bad", Reply("", stop=StopReason.MALFORMED))] and beams.answers() == []
 
 
 def test_a_template_that_rewrites_every_dialogue_is_an_error_of_the_set_up():
@@ -284,10 +284,10 @@ def test_a_template_that_rewrites_every_dialogue_is_an_error_of_the_set_up():
         CHATML.replace("{{ m.content }}", "{{ m.content if loop.last or loop.length < 3 else '' }}"),
         special=MARKS,
     )
-    format = Chat(tokenizer, prompt="")
+    format = ChatFormat(tokenizer, prompt="")
     with pytest.raises(PolicyError, match="rewrites turn 0 once turn 1 is there") as caught:
         format.pieces(History("t", "o", (Step("room", "look"),)))
-    assert not isinstance(caught.value, Unshowable)
+    assert not isinstance(caught.value, FormatError)
 
 
 # ---------------------------------------------------------------- any policy, critics, files
@@ -314,7 +314,7 @@ OPTIONS = ("search[red]", "click[B0]", "9" * 5000)
 @settings(deadline=None)
 def test_a_critic_that_answers_anything_ranks_all_the_same(text):
     history = History("t", "page")
-    assert parsed(Reply(text), OPTIONS) in (None, 0, 1, 2)
+    assert parse_choice(Reply(text), OPTIONS) in (None, 0, 1, 2)
     (ranking,) = ranked(RankingCritic(Dice(lambda h, s: Reply(text))), [(history, OPTIONS)])
     assert len(ranking.scores) == 3 and all(0.0 <= score <= 1.0 for score in ranking.scores)
 
@@ -334,7 +334,7 @@ def test_halves_that_belong_together_become_their_character():
 
 def test_a_record_with_half_a_character_is_kept_with_it_replaced():
     t = Trajectory(history=History("t", "o\ud83d", (Step("o", "look \ud83d", (1,), (-0.5,)),)), reward=1.0)
-    lines = Lines(Trajectory)
+    lines = LineCodec(Trajectory)
     kept = lines.decode(lines.encode(t, "f:1"), "f:1")
     assert (kept.history.observation, kept.actions, kept.reward) == ("o\ufffd", ("look \ufffd",), 1.0)
     assert kept.history.steps[0].logps == (-0.5,)

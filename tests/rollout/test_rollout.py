@@ -10,7 +10,7 @@ from eefcore.errors import ReplayMismatch
 from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Reply, Sampling
 from eefcore.rollout.rollout import Start, replayed, restored, rollout
-from eefcore.types import History, Mark, Stop, Trajectory
+from eefcore.types import History, Mistake, StopReason, Trajectory
 
 HAT = "green hat"
 
@@ -48,7 +48,7 @@ class OneAtATime(Scripted):
 def test_an_episode_is_played_to_its_end():
     (t,) = played(Start(opened()))
     assert t.actions == ("next", "next", f"buy {HAT}")
-    assert (t.win, t.stop, t.n_expert, t.source, len(t)) == (True, Stop.DONE, 0, "toy", 3)
+    assert (t.win, t.stop, t.n_expert, t.source, len(t)) == (True, StopReason.DONE, 0, "toy", 3)
     assert [s.observation for s in t.history.steps] == [
         "buy a green hat. red hat, red sock",
         "blue hat, blue sock",
@@ -59,28 +59,28 @@ def test_an_episode_is_played_to_its_end():
 
 def test_the_head_stays_at_the_head_and_is_the_experts():
     head = opened(HAT, "what", "next")
-    (t,) = played(Start(head, Sampling(0.7, 3), sample=2, marks=(Mark(0, "slip"),)))
+    (t,) = played(Start(head, Sampling(0.7, 3), sample=2, marks=(Mistake(0, "slip"),)))
     assert t.history.at(2) == head
-    assert (t.n_expert, t.sample, t.temperature, t.marks) == (2, 2, 0.7, (Mark(0, "slip"),))
+    assert (t.n_expert, t.sample, t.temperature, t.marks) == (2, 2, 0.7, (Mistake(0, "slip"),))
     assert t.win and t.actions == ("what", "next", "next", f"buy {HAT}")
 
 
 @pytest.mark.parametrize(
     "head, max_turns, length, stop",
     [
-        ((), 3, 3, Stop.DONE),
-        ((), 2, 2, Stop.TURN_LIMIT),
-        (("what",) * 2, 4, 4, Stop.TURN_LIMIT),  # the head counts
-        (("what",) * 4, 4, 4, Stop.TURN_LIMIT),  # nothing is asked
-        ((), 0, 0, Stop.TURN_LIMIT),
+        ((), 3, 3, StopReason.DONE),
+        ((), 2, 2, StopReason.TURN_LIMIT),
+        (("what",) * 2, 4, 4, StopReason.TURN_LIMIT),  # the head counts
+        (("what",) * 4, 4, 4, StopReason.TURN_LIMIT),  # nothing is asked
+        ((), 0, 0, StopReason.TURN_LIMIT),
     ],
 )
 def test_max_turns_counts_all_of_the_trajectory(head, max_turns, length, stop):
     (t,) = played(Start(opened(HAT, *head)), max_turns=max_turns)
-    assert (len(t), t.stop, t.reward, t.n_expert) == (length, stop, float(stop is Stop.DONE), len(head))
+    assert (len(t), t.stop, t.reward, t.n_expert) == (length, stop, float(stop is StopReason.DONE), len(head))
 
 
-@pytest.mark.parametrize("stop", [Stop.MALFORMED, Stop.CONTEXT_LIMIT, Stop.MODEL_FAILURE])
+@pytest.mark.parametrize("stop", [StopReason.MALFORMED, StopReason.CONTEXT_LIMIT, StopReason.MODEL_FAILURE])
 def test_a_reply_without_an_action_ends_the_episode_where_it_is(stop):
     class Stops(Scripted):
         def _reply(self, history):

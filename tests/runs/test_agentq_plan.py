@@ -214,7 +214,7 @@ def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch
     *stages, _ = planned(write_params(tmp_path, ROUNDS, "rounds"))
     runner.run(stages, resume="", jobs=1)
     folders = {n.label: n.folder for n in stages}
-    logged = {label: store.record(folder).metrics for label, folder in folders.items()}
+    logged = {label: store.read_record(folder).metrics for label, folder in folders.items()}
     assert undocumented(key for metrics in logged.values() for key in metrics) == set()
     pairs = store.read_records(folders["pairs.3"] / "preferences.jsonl", Preference).list
     ages = [p.age for p in pairs]
@@ -228,7 +228,7 @@ def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch
     weights = {(folders[f"tune.{i}"] / "model" / "model.safetensors").read_bytes() for i in (1, 2)}
     assert len(weights) == 2
     asked = {
-        label: store.record(folders[label]).inputs.get("critic") for label in ("search.2", "decide.test")
+        label: store.read_record(folders[label]).inputs.get("critic") for label in ("search.2", "decide.test")
     }
-    known = {i: store.record(folders[f"tune.{i}"]).identity for i in (1, 2)}
+    known = {i: store.read_record(folders[f"tune.{i}"]).identity for i in (1, 2)}
     assert asked == {"search.2": known[1], "decide.test": known[2]}

@@ -83,7 +83,7 @@ def test_the_time_to_the_end_is_guessed_once_every_kind_of_stage_was_seen(demo, 
 def test_earlier_runs_and_the_report_do_not_hold_the_guess_back(demo, now, monkeypatch):
     *stages, report = nodes = planned(write_params(demo.parents[1], "run: a\nmethods: {x: {iterations: 1}}"))
     monkeypatch.setattr(board.Node, "finished", property(lambda node: node is not report))
-    monkeypatch.setattr(store, "record", lambda folder: Mock(seconds=30.0))
+    monkeypatch.setattr(store, "read_record", lambda folder: Mock(seconds=30.0))
     console = screen(60)
     with Board(nodes, 1, console) as shown:
         for node in stages[:-1]:

@@ -132,7 +132,7 @@ def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monke
         monkeypatch.setenv("EEF_RESULTS", results)
         nodes = planned(path)
         runner.run(nodes, resume="", jobs=1)
-        return {n.folder.name: (stages.record(n.folder).identity, told(n.folder)) for n in nodes}
+        return {n.folder.name: (stages.read_record(n.folder).identity, told(n.folder)) for n in nodes}
 
     monkeypatch.setattr(Kernels, "fork", counted)
     warm = records("warm")

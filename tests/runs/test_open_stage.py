@@ -175,7 +175,7 @@ def facts(nodes: list[Node]) -> dict[str, tuple]:
             (node.folder / "value.json").read_text(),
         )
         for node in nodes
-        for record in [store.record(node.folder)]
+        for record in [store.read_record(node.folder)]
     }
 
 
@@ -183,7 +183,7 @@ def test_a_run_ends_in_records_and_a_second_one_does_nothing(demo, capsys):
     nodes = run(plain(demo))
     assert all(n.finished for n in nodes)
     for node in nodes:
-        record = store.record(node.folder)
+        record = store.read_record(node.folder)
         assert (record.label, record.notebook, record.identity) == (
             node.label,
             node.notebook.name,
@@ -267,7 +267,7 @@ def test_stages_that_do_not_read_each_other_run_side_by_side(demo):
     nodes = planned(write_params(demo.parents[1], text))
     trained = [n for n in nodes if n.label == "train.1"]
     runner.run([*upstream(trained[0]), *trained], resume="", jobs=2)
-    first, second = (store.record(n.folder) for n in trained)
+    first, second = (store.read_record(n.folder) for n in trained)
     assert first.started < second.finished and second.started < first.finished
 
 
@@ -363,7 +363,7 @@ def test_two_runs_of_the_same_stages_at_once_share_the_work_and_spoil_nothing(de
     assert f"elsewhere  {nodes[0].folder.name}" in said[1] and said[1].count("elsewhere  expert") == 1
     assert "finished already" not in "".join(said)
     for node in nodes:
-        papermill, record = executed(node), store.record(node.folder)
+        papermill, record = executed(node), store.read_record(node.folder)
         began, ended = (datetime.fromisoformat(papermill[f"{when}_time"]) for when in ("start", "end"))
         assert began.replace(tzinfo=UTC) <= record.started < record.finished <= ended.replace(tzinfo=UTC)
         assert record.attempts == 1
@@ -426,7 +426,7 @@ def test_the_notebook_of_a_failed_attempt_is_not_that_of_the_stage_finished_by_h
     ):
         other.stdout.readline()
         try:
-            store.Claim(stage.folder, executing=True)
+            store.StageLock(stage.folder, executing=True)
         finally:
             other.kill()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eefcore.errors import ParamsError
 from eefcore.runs.notebook import Parameter, read_notebook, read_notebooks
 from eefcore.runs.params import read_params
-from eefcore.variables import expand
+from eefcore.variables import expand_variables
 
 
 @pytest.fixture
@@ -243,5 +243,5 @@ def test_environment_variables_are_checked_now_and_expanded_later(folder, monkey
     params = read(folder, text)
     value = params.values(read_notebooks(folder / "notebooks")["expert"], params.methods[0])["data"]
     assert value == "${EEF_TEST_DATA}/x"
-    assert expand(value) == "/there/x"
-    assert expand(3) == 3
+    assert expand_variables(value) == "/there/x"
+    assert expand_variables(3) == 3

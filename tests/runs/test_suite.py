@@ -185,7 +185,9 @@ def run(nodes: list[Node], jobs: int = 2) -> None:
 def test_seed_by_seed_and_a_second_time_nothing(path, capsys):
     nodes = planned_suite(path)
     run(nodes, jobs=1)  # with more, a seed that waits for its expert lets the next one begin
-    seeds = [[store.record(n.folder).started for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)]
+    seeds = [
+        [store.read_record(n.folder).started for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)
+    ]
     assert all(n.finished for n in nodes)
     assert max(seeds[0]) < min(seeds[1])
     said = (store.run_folder("s") / "report.html").read_text().splitlines()

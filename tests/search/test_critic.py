@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.critic_prompts import BEST, parsed, question
+from eefcore.rendering.critic_prompts import BEST_ACTION, critic_question, parse_choice
 from eefcore.search import mcts
 from eefcore.search.critic import RankingCritic, by_rank
 from eefcore.search.scheduler import side_by_side
@@ -57,7 +57,7 @@ def test_one_action_is_the_best_without_a_question():
 
 
 def test_the_question_is_the_last_observation_of_the_same_history():
-    asked = question(H, ["go\n on", "stop"], BEST)
+    asked = critic_question(H, ["go\n on", "stop"], BEST_ACTION)
     assert asked.steps == H.steps and asked.task_id == "t"
     assert asked.observation.startswith("page 2\n") and "\n1. go on\n2. stop\n" in asked.observation
 
@@ -83,7 +83,9 @@ def test_what_can_not_be_ranked_is_neutral_and_counted():
 
 def test_the_prompt_is_what_the_critic_reads():
     (_, tally), _ = ranking(["nap", "fly"], length=lambda h: len(h.observation))
-    assert tally.critic_read == len(question(H, ["nap", "fly"], BEST).observation) - len(H.observation)
+    assert tally.critic_read == len(critic_question(H, ["nap", "fly"], BEST_ACTION).observation) - len(
+        H.observation
+    )
 
 
 @given(st.permutations(range(6)), st.integers(0, 6))
@@ -122,11 +124,11 @@ def test_scores_are_linear_in_rank_and_nothing_stands_above_what_was_ranked(orde
     ],
 )
 def test_what_an_answer_names(said, named):
-    assert parsed(Reply(said), ["click[next]", "search[red hat]", "click[B07]"]) == named
+    assert parse_choice(Reply(said), ["click[next]", "search[red hat]", "click[B07]"]) == named
 
 
 def test_answers_that_never_came_name_nothing():
-    assert parsed(FAILED, ["a"]) is None and parsed(MALFORMED._replace(action="1"), ["a"]) is None
+    assert parse_choice(FAILED, ["a"]) is None and parse_choice(MALFORMED._replace(action="1"), ["a"]) is None
 
 
 @given(st.lists(st.lists(st.sampled_from(sorted(WORTH)), unique=True, min_size=1), max_size=5), st.booleans())

@@ -8,11 +8,18 @@ import pytest
 from helpers.search_toys import CRITIC, HAT, Dice, ScriptedCritic, grown, roots
 from helpers.toy_shop import TASKS
 
-from eefcore.actions import Parts, command, written
+from eefcore.actions import ActionParts, command, format_action
 from eefcore.protocols import Reply
-from eefcore.rendering.critic_prompts import BEST, OVER, SOLVED, VERDICTS, parsed, question
+from eefcore.rendering.critic_prompts import (
+    BEST_ACTION,
+    EPISODE_OVER,
+    TASK_SOLVED,
+    VERDICTS,
+    critic_question,
+    parse_choice,
+)
 from eefcore.search import calibration, critic_data, mcts
-from eefcore.types import Stop
+from eefcore.types import StopReason
 
 CONTRARY = ScriptedCritic(
     lambda history, action: -(action == f"buy {history.task_id}") - (action == "next") / 2,
@@ -36,8 +43,8 @@ def test_the_best_of_the_explored_actions_is_the_answer():
         assert mcts.mean_return(tried[chosen.best]) == values[-1] >= values[-2] + 0.25
         asked, options, right, answer = chosen.lesson
         assert options == [e.reply.action for e in tried] and right == chosen.best
-        assert asked == question(chosen.history, options, BEST)
-        assert parsed(Reply(answer), options) == right
+        assert asked == critic_question(chosen.history, options, BEST_ACTION)
+        assert parse_choice(Reply(answer), options) == right
     assert critic_data.lessons([tree], gap=1.01).chosen == []
     assert len(critic_data.lessons([tree], min_visits=20).chosen) < len(found)
 
@@ -46,7 +53,7 @@ def test_a_composite_action_is_asked_about_by_its_command_and_answered_with_one(
     (tree,) = searched()
     for node in tree.nodes:
         for e in node.edges:
-            e.reply = e.reply._replace(action=written(Parts("so be it", e.reply.action, "")))
+            e.reply = e.reply._replace(action=format_action(ActionParts("so be it", e.reply.action, "")))
     lesson = critic_data.lessons([tree]).chosen[0].lesson
     assert "so be it" not in lesson.asked.observation
     assert lesson.answer != command(lesson.answer) == str(lesson.right + 1)
@@ -58,12 +65,17 @@ def test_how_episodes_ended_is_asked_without_the_page_that_tells():
     assert {e.won for e in found} == {True, False}
     for tree in trees:
         mine = [e for e in found if e.history.task_id == tree.task_id]
-        over = [s for s in tree.simulations if s.stop is Stop.DONE]
+        over = [s for s in tree.simulations if s.stop is StopReason.DONE]
         assert [e.won for e in mine] == sorted({s.reward == 1.0 for s in over}, reverse=True), "one of each"
         for e in mine:
-            assert e.history.observation == OVER
+            assert e.history.observation == EPISODE_OVER
             assert e.history.steps in [tree.ended(s).steps for s in over if (s.reward == 1.0) is e.won]
-            assert e.lesson == (question(e.history, VERDICTS, SOLVED), VERDICTS, int(not e.won), "21"[e.won])
+            assert e.lesson == (
+                critic_question(e.history, VERDICTS, TASK_SOLVED),
+                VERDICTS,
+                int(not e.won),
+                "21"[e.won],
+            )
 
 
 def test_a_critic_learns_from_its_own_right_answers():
@@ -81,7 +93,7 @@ def test_a_critic_learns_from_its_own_right_answers():
     assert len(answers.examples) + answers.unanswered == len(found.all)
     rights = {lesson.asked: lesson.right for lesson in found.all}
     for example in answers.examples:
-        (i,) = example.trained
+        (i,) = example.trained_indices
         step = example.trajectory.history.steps[i]
         asked = example.trajectory.history.at(i)
         assert step.action == f"{rights[asked] + 1}, I think" and step.tokens == (rights[asked] + 1, 7)

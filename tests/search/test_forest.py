@@ -15,7 +15,7 @@ from helpers.toy_shop import TASKS
 from eefcore.errors import ParamsError
 from eefcore.preferences import replay_buffer
 from eefcore.preferences import trees as pairs
-from eefcore.rendering.formats import Turns
+from eefcore.rendering.formats import TurnFormat
 from eefcore.rendering.renderer import Renderer
 from eefcore.search import calibration, deciding, forest
 from eefcore.search.calibration import Point
@@ -170,7 +170,7 @@ def test_of_two_rounds_that_compare_the_same_the_later_is_believed(left):
 
 
 def test_sampled_sides_keep_the_likelihoods_they_were_written_with_and_others_are_scored():
-    renderer = Renderer(byte_tokenizer(), Turns("plain", prompt="", first="{}|", then="{}|", end="."))
+    renderer = Renderer(byte_tokenizer(), TurnFormat("plain", prompt="", first="{}|", then="{}|", end="."))
     start = History("t", "o")
 
     def of(*actions, logps):

@@ -31,7 +31,7 @@ from eefcore.search.cost import cost
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Edge, Node, Tree
 from eefcore.storage.journal import Journal
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 few = examples(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 SETTINGS = {
@@ -62,7 +62,7 @@ def test_a_policy_of_one_mind_grows_a_chain():
         Node(f"buy a {HAT}. red hat, red sock", edges=[edge("next", 1, 4)]),
         Node("blue hat, blue sock", 0, 0, [edge("next", 2, 3)], rollouts=1),
         Node("green hat, green sock", 1, 0, [edge(f"buy {HAT}", 3, 2)], rollouts=1),
-        Node("bye", 2, 0, stop=Stop.DONE, reward=1.0, value=1.0, rollouts=2),
+        Node("bye", 2, 0, stop=StopReason.DONE, reward=1.0, value=1.0, rollouts=2),
     ]
     assert [(s.node, tuple(x.action for x in s.steps)) for s in tree.simulations] == [
         (1, ("next", f"buy {HAT}")),
@@ -239,8 +239,8 @@ def test_the_critics_verdict_stands_for_the_reward_and_is_asked_once_an_end():
         return history.actions[-1] == f"buy {history.task_id}"
 
     trees = grown(roots(signal=Signal.CRITIC), 40, critic=ScriptedCritic(lambda *_: 0.0, solved))
-    played = [s for t in trees for s in t.simulations if s.stop is Stop.DONE]
-    ends = [n for t in trees for n in t.nodes if n.stop is Stop.DONE and n.value is not None]
+    played = [s for t in trees for s in t.simulations if s.stop is StopReason.DONE]
+    ends = [n for t in trees for n in t.nodes if n.stop is StopReason.DONE and n.value is not None]
     assert len(judged) == len(ends) + sum(bool(s.steps) for s in played) < len(played)
     assert {s.value for s in played} == {0.0, 1.0} and {s.reward for s in played} == {None}
     (tree, *_) = trees
@@ -286,8 +286,8 @@ def test_a_model_that_never_answers_leaves_a_tree_without_simulations():
 
 def test_a_node_where_nothing_is_said_is_an_end():
     (tree,) = grown(roots((HAT,)), 5, Dice(lambda *_: MALFORMED))
-    assert (tree.nodes[0].stop, tree.nodes[0].value) == (Stop.MALFORMED, 0.0)
-    assert [s.stop for s in tree.simulations] == [Stop.MALFORMED] * 5
+    assert (tree.nodes[0].stop, tree.nodes[0].value) == (StopReason.MALFORMED, 0.0)
+    assert [s.stop for s in tree.simulations] == [StopReason.MALFORMED] * 5
     assert tree.tally.asked == 4  # K, and never again
 
 

@@ -14,7 +14,7 @@ from eefcore.search import mcts
 from eefcore.search.mcts import Landing, Proposal
 from eefcore.search.settings import Settings, Signal
 from eefcore.search.tree import Edge, Place, Simulation, Tree, copied, rooted
-from eefcore.types import History, State, Step, Stop
+from eefcore.types import History, State, Step, StopReason
 
 
 def proposals(**q_hat):
@@ -41,7 +41,7 @@ def simulated(tree, value, *, steps=(), **q_hat):
         edges = tree.nodes[node].edges
         path = (*path, Place(node, mcts.best(edges, tree.settings)))
         node = tree.edge(path[-1]).child
-    mcts.backup(tree, path, Simulation(node, "end", Stop.DONE, value, tuple(steps), value))
+    mcts.backup(tree, path, Simulation(node, "end", StopReason.DONE, value, tuple(steps), value))
     return "".join(tree.edge(p).reply.action for p in path)
 
 
@@ -129,7 +129,7 @@ def test_a_leaf_is_what_was_never_expanded_or_ends_or_is_deep_enough():
     assert mcts.expandable(t, mcts.select(t))
     simulated(t, 1.0, A=1.0, b=0.0)
     ended = mcts.select(t)
-    assert (t.nodes[ended.node].stop, mcts.expandable(t, ended)) == (Stop.DONE, False)
+    assert (t.nodes[ended.node].stop, mcts.expandable(t, ended)) == (StopReason.DONE, False)
     deep = mcts.Selected((Place(0, 1),), 2)
     assert t.nodes[2].stop is None and not mcts.expandable(t, deep)
 
@@ -140,8 +140,12 @@ def test_the_turn_limit_is_an_end_worth_nothing():
     assert t.nodes[1].stop is None
     simulated(t, 0.0, b=1.0, C=0.0)
     b, c = t.nodes[2], t.nodes[3]
-    assert (b.stop, b.value, b.reward) == (Stop.TURN_LIMIT, 0.0, None)
-    assert (c.stop, c.value, c.reward) == (Stop.DONE, 1.0, 1.0)  # what the environment ended is no limit
+    assert (b.stop, b.value, b.reward) == (StopReason.TURN_LIMIT, 0.0, None)
+    assert (c.stop, c.value, c.reward) == (
+        StopReason.DONE,
+        1.0,
+        1.0,
+    )  # what the environment ended is no limit
 
 
 @pytest.mark.parametrize("by, reward, value", [("win", 0.75, 0.0), ("reward", 0.75, 0.75), ("win", 1.0, 1.0)])

@@ -13,7 +13,7 @@ from eefcore.policies.scripted import Scripted
 from eefcore.search.guard import REFUSED, Guard
 from eefcore.search.play import play
 from eefcore.search.settings import Signal
-from eefcore.types import State, Stop
+from eefcore.types import State, StopReason
 
 
 def buying(action):
@@ -57,14 +57,14 @@ def test_the_trees_that_were_given_stay_as_they_are():
 def test_an_episode_may_end_by_its_limit_or_for_want_of_answers():
     (dancer,) = played(policy=Scripted(lambda h: "dance"), n=2, max_turns=3)
     assert (dancer.trajectory.stop, len(dancer.trajectory), dancer.trajectory.reward) == (
-        Stop.TURN_LIMIT,
+        StopReason.TURN_LIMIT,
         3,
         0.0,
     )
     (mute,) = played(policy=Scripted(lambda h: " "), n=2)
-    assert (mute.trajectory.stop, len(mute.trajectory)) == (Stop.MALFORMED, 0)
+    assert (mute.trajectory.stop, len(mute.trajectory)) == (StopReason.MALFORMED, 0)
     (gone,) = played(policy=Dice(lambda *_: FAILED), n=2)
-    assert gone.trajectory.stop is Stop.MODEL_FAILURE and gone.trajectory.stop.infrastructure
+    assert gone.trajectory.stop is StopReason.MODEL_FAILURE and gone.trajectory.stop.infrastructure
 
 
 def test_a_live_environment_that_differs_is_noticed():
@@ -91,7 +91,7 @@ def test_live_a_human_is_asked_before_anything_is_bought():
     assert yes.trajectory.win and asked == [(State(HAT, yes.trajectory.actions[:-1]), f"buy {HAT}")]
     (no,) = played(live=lambda: bought(ToyShop(), human=human(False)), K=8)
     assert (no.trajectory.stop, no.trajectory.reward, no.trajectory.history.observation) == (
-        Stop.DONE,
+        StopReason.DONE,
         0.0,
         REFUSED,
     )

@@ -18,7 +18,7 @@ from eefcore.search.cost import cost
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Place, Tree
 from eefcore.search.trunk import laid
-from eefcore.types import Stop
+from eefcore.types import StopReason
 
 LOST = played(HAT, "next", "back", "next", "buy blue hat")
 TURNED_BACK = played(HAT, "next", "next", "back", "buy blue hat")  # the hat was there after two
@@ -42,7 +42,7 @@ def test_it_is_one_visit_with_the_return_of_the_expert():
     assert not [*mcts.faults(tree)] and tree.attempts == 0 and tree.simulations == []
     own = tree.trunk
     assert (tree.ended(own), own.given, own.reward) == (LOST.history, len(LOST), LOST.reward)
-    assert tree.nodes[-1].stop is Stop.DONE and tree.nodes[-1].value == 0.0
+    assert tree.nodes[-1].stop is StopReason.DONE and tree.nodes[-1].value == 0.0
     assert cost([tree], len).tokens_read == cost(roots([HAT]), len).tokens_read
 
 
@@ -91,8 +91,8 @@ def test_what_it_led_to_is_backed_up_through_it():
 
 
 def test_where_no_proposal_is_an_action_the_episode_ends_there():
-    (tree,) = grown([trunk([2])], 4, Dice(lambda h, s: Reply("", (1,), (-0.1,), Stop.MALFORMED)))
-    assert [s.stop for s in tree.simulations] == [Stop.MALFORMED] * 4 and not [*mcts.faults(tree)]
+    (tree,) = grown([trunk([2])], 4, Dice(lambda h, s: Reply("", (1,), (-0.1,), StopReason.MALFORMED)))
+    assert [s.stop for s in tree.simulations] == [StopReason.MALFORMED] * 4 and not [*mcts.faults(tree)]
 
 
 def test_the_way_search_would_take_leaves_out_what_was_not_proposed():

@@ -36,7 +36,7 @@ from eefcore.selection.algorithm import (
     telling,
     training_set,
 )
-from eefcore.types import Example, History, Mark, State, Step, Stop, Trajectory
+from eefcore.types import Example, History, Mistake, State, Step, StopReason, Trajectory
 
 
 def episode(actions, reward=1.0, n_expert=0, task="t", **rest):
@@ -95,13 +95,13 @@ def test_a_state_is_solved_if_any_simulation_from_it_won():
         episode("xz", 1.0, sample=1),  # the second of several samples at s_0
         episode("abx", 0.5, n_expert=2),
         episode("xy", 0.0, task="u"),
-        episode("xy", 1.0, task="v", stop=Stop.TURN_LIMIT),
+        episode("xy", 1.0, task="v", stop=StopReason.TURN_LIMIT),
     ]
     expected = {State("t"): True, State("t", ("a", "b")): False, State("u"): False, State("v"): False}
     assert solved(sims) == solved(reversed(sims)) == expected
 
 
-@pytest.mark.parametrize("stop", [s for s in Stop if s.infrastructure])
+@pytest.mark.parametrize("stop", [s for s in StopReason if s.infrastructure])
 def test_a_spoilt_episode_says_nothing_about_its_state(stop):
     assert solved([episode("ab", 0.0, stop=stop)]) == {}
     assert solved([episode("ab", 0.0, stop=stop), episode("ab", 1.0)]) == {State("t"): True}
@@ -166,7 +166,7 @@ def test_of_the_successes_through_a_state(successes, best):
 
 def test_the_repository_keeps_successes_by_the_states_they_pass():
     a, b = episode("abX"), episode("acX")
-    lost, cut, other = episode("ab", 0.9), episode("ab", stop=Stop.TURN_LIMIT), episode("ab", task="u")
+    lost, cut, other = episode("ab", 0.9), episode("ab", stop=StopReason.TURN_LIMIT), episode("ab", task="u")
     repository = Repository([a, lost, cut, b, other])
     assert len(repository) == 3
     assert repository.through(State("t")) == [a, b]
@@ -179,7 +179,7 @@ def test_the_repository_keeps_successes_by_the_states_they_pass():
 
 def test_behaviour_cloning_takes_the_wins_or_all():
     won, lost = expert("ab", 1.0), expert("abc", 0.5)
-    nothing = expert("", stop=Stop.MODEL_FAILURE)
+    nothing = expert("", stop=StopReason.MODEL_FAILURE)
     assert picked(cloning_set([lost, won, nothing], "positive")) == [(won, 0)]
     assert picked(cloning_set([lost, won, nothing], "all")) == [(lost, 0), (won, 0)]
     with pytest.raises(ParamsError, match="cloning 'some'; choose positive, all or conditioned"):
@@ -187,7 +187,7 @@ def test_behaviour_cloning_takes_the_wins_or_all():
 
 
 def test_conditioned_cloning_says_how_each_ended():
-    won, lost, cut = expert("ab", 1.0), expert("abc", 0.5), expert("ab", 1.0, stop=Stop.TURN_LIMIT)
+    won, lost, cut = expert("ab", 1.0), expert("abc", 0.5), expert("ab", 1.0, stop=StopReason.TURN_LIMIT)
     cloned = cloning_set([lost, won, cut, expert("")], "conditioned", win="right", loss="wrong")
     assert [(e.trajectory, e.first, e.phrase) for e in cloned] == [
         (lost, 0, "wrong"),
@@ -250,14 +250,17 @@ def explorations(draw):
     task = st.sampled_from(TASKS)
     reward = st.sampled_from([0.0, 0.5, 1.0])
     experts = [
-        expert(a, r, task=t, marks=tuple(Mark(i, "slip") for i in range(0, len(a), 2)))
+        expert(a, r, task=t, marks=tuple(Mistake(i, "slip") for i in range(0, len(a), 2)))
         for a, r, t in draw(st.lists(st.tuples(ACTIONS, reward, task), max_size=4))
     ]
     sims = []
     for start in [State(t) for t in TASKS] + [e.state(i) for e in experts for i in explored_steps(len(e), M)]:
         for k in range(draw(st.integers(0, 2))):
-            more, stop = draw(ACTIONS), draw(st.sampled_from([Stop.DONE] * 4 + [Stop.MODEL_FAILURE]))
-            won = draw(reward) if stop is Stop.DONE else 0.0
+            more, stop = (
+                draw(ACTIONS),
+                draw(st.sampled_from([StopReason.DONE] * 4 + [StopReason.MODEL_FAILURE])),
+            )
+            won = draw(reward) if stop is StopReason.DONE else 0.0
             whole = (*start.actions, *more)
             sims.append(episode(whole, won, len(start.actions), task=start.task_id, stop=stop, sample=k))
     return experts, sims
@@ -323,7 +326,7 @@ def test_counts_add_up(exploration):
 
 
 def test_counts_of_fig_1():
-    slips = (Mark(1, "overlook"), Mark(5, "give_up"))
+    slips = (Mistake(1, "overlook"), Mistake(5, "give_up"))
     tau_l, tau_3l = episode("abXY", n_expert=2), episode("abcdefZ", n_expert=6, marks=slips)
     chosen = TrainingSet([Example(tau_l)], [Example(tau_3l, 4)])
     told = counts(chosen, Repository([tau_l, tau_3l]), ["t", "u", "v", "w"])
@@ -333,7 +336,7 @@ def test_counts_of_fig_1():
 
 
 def test_a_step_with_two_slips_is_one_mistaken_action():
-    slips = (Mark(1, "overlook"), Mark(1, "give_up"), Mark(2, "overlook"))
+    slips = (Mistake(1, "overlook"), Mistake(1, "give_up"), Mistake(2, "overlook"))
     told = counts(TrainingSet([Example(expert("abcd", marks=slips))], []), Repository(), ["t"])
     assert told.mistakes == 2 / 4
 

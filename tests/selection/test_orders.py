@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.errors import ParamsError
-from eefcore.rendering.renderer import renderer
+from eefcore.rendering.renderer import make_renderer
 from eefcore.selection import choice, orders
 from eefcore.selection.algorithm import Repository, important_states, rivals, solution, training_set
 from eefcore.storage.cost import Cost
-from eefcore.types import History, State, Step, Stop, Trajectory
+from eefcore.types import History, State, Step, StopReason, Trajectory
 
 START = State("t")
 
@@ -58,7 +58,7 @@ def lost(actions, n_expert=0, **rest):
         ([OWN, lost("p"), SEGMENT], SEGMENT),  # 1 of 2 from s_0, 1 of 1 from s_2
         ([OWN, SEGMENT], OWN),  # equal: the paper's rule
         ([OWN, lost("p"), SEGMENT, lost("abQ", 2), lost("abR", 2)], OWN),  # 1 of 2, 1 of 3
-        ([OWN, lost("p", stop=Stop.MODEL_FAILURE), SEGMENT], OWN),  # a spoilt one counts for nothing
+        ([OWN, lost("p", stop=StopReason.MODEL_FAILURE), SEGMENT], OWN),  # a spoilt one counts for nothing
         ([OWN, lost("p"), lost("q", task="u"), SEGMENT], SEGMENT),  # another task's start is another state
         ([], OWN),  # nothing is known
     ],
@@ -190,7 +190,7 @@ def tiny():
         num_hidden_layers=1,
         num_attention_heads=2,
     )
-    return LlamaForCausalLM(config).eval(), renderer(tokenizer, "compact")
+    return LlamaForCausalLM(config).eval(), make_renderer(tokenizer, "compact")
 
 
 def test_each_action_is_scored_as_if_it_alone_were_trained(tiny):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.storage.cost import Cost, mean, rollout_cost, total
+from eefcore.storage.cost import Cost, mean_cost, rollout_cost, total_cost
 from eefcore.types import History, Step, Trajectory
 
 whole = st.integers(0, 1000)
@@ -31,12 +31,12 @@ def test_each_cost_is_added_to_its_own_kind():
 
 @given(st.lists(costs, max_size=5))
 def test_a_total_does_not_depend_on_the_order(some):
-    assert total(some) == total(reversed(some))
-    assert total(some[:2]) + total(some[2:]) == total(iter(some))
+    assert total_cost(some) == total_cost(reversed(some))
+    assert total_cost(some[:2]) + total_cost(some[2:]) == total_cost(iter(some))
 
 
 def test_nothing_costs_nothing():
-    assert total([]) == Cost() == rollout_cost([], len)
+    assert total_cost([]) == Cost() == rollout_cost([], len)
 
 
 def rolled(n_expert, tokens):
@@ -77,5 +77,5 @@ def test_the_mean_of_costs_keeps_whole_things_whole():
         Cost(episodes=3, tokens_read=7, seconds=1.0, money=0.5),
         Cost(episodes=5, tokens_read=8, seconds=2.0),
     ]
-    assert mean(costs) == Cost(episodes=4, tokens_read=8, seconds=1.5, money=0.25)
-    assert mean(costs[:1]) == costs[0]
+    assert mean_cost(costs) == Cost(episodes=4, tokens_read=8, seconds=1.5, money=0.25)
+    assert mean_cost(costs[:1]) == costs[0]

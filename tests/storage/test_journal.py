@@ -35,9 +35,9 @@ def test_each_chunk_is_worked_once_and_in_order(tmp_path_factory, n, chunk):
     items = list(range(n))
     assert Journal(path, State).run(items, chunk, noted) == work(items)
     assert seen == [items[i : i + chunk] for i in range(0, n, chunk)]
-    recalled = []
-    assert Journal(path, State).run(items, chunk, never, recalled=recalled.append) == work(items)
-    assert recalled == [n]
+    on_resume = []
+    assert Journal(path, State).run(items, chunk, never, on_resume=on_resume.append) == work(items)
+    assert on_resume == [n]
 
 
 def test_a_chunk_may_give_any_number_of_records(tmp_path):

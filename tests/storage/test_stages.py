@@ -14,7 +14,7 @@ from eefcore.errors import CardMismatch, ParamsError, StoreError
 from eefcore.storage import disk, stages
 from eefcore.storage.cost import Cost
 from eefcore.storage.stages import StageRecord, read_records, write_records
-from eefcore.types import Card, Example, History, Mark, State, Step, Stop, Trajectory
+from eefcore.types import Card, Example, History, Mistake, State, Step, StopReason, Trajectory
 
 CARD = Card("webshop", {"products": 1000, "catalogue": "ab12", "prices": 0})
 
@@ -46,10 +46,10 @@ trajectories = st.builds(
     st.lists(steps, max_size=4),
     reward=st.floats(0, 1),
     source=texts,
-    stop=st.sampled_from(Stop),
+    stop=st.sampled_from(StopReason),
     sample=st.integers(0, 9),
     temperature=numbers,
-    marks=st.lists(st.builds(Mark, st.integers(0, 9), texts), max_size=2).map(tuple),
+    marks=st.lists(st.builds(Mistake, st.integers(0, 9), texts), max_size=2).map(tuple),
 )
 
 
@@ -153,9 +153,13 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path, logp):
         kept(path, [trajectory(), trajectory(logp=logp)])
     with pytest.raises(StoreError, match="Example, Trajectory in one file"):
         kept(path, [trajectory(), Example(trajectory())])
-    with pytest.raises(StoreError, match="can't be kept"):
-        kept(path, [State("\ud800")])
     assert read_records(path, Trajectory).list == [trajectory("old")]
+
+
+def test_half_a_character_is_replaced_where_no_file_could_hold_it(tmp_path):
+    path = tmp_path / "states.jsonl"
+    write_records(path, [State("\ud800")], kind="states", card=None)
+    assert read_records(path, State).list == [State("\ufffd")]
 
 
 @pytest.fixture
@@ -206,7 +210,7 @@ def test_an_unwritable_results_folder_says_what_to_do(read_only, monkeypatch):
     with pytest.raises(StoreError, match="Permission denied; make the folder writable, or name another"):
         kept(stages.run_folder("r") / "τ.jsonl", [trajectory()])
     with pytest.raises(StoreError, match="Permission denied; make the folder writable, or name another"):
-        stages.Claim(stages.stage_folder("r", "select.1", "ab" * 32))
+        stages.StageLock(stages.stage_folder("r", "select.1", "ab" * 32))
 
 
 def test_a_file_where_the_results_should_be(tmp_path, monkeypatch):
@@ -249,16 +253,16 @@ def finish(run, record):
     partial = stages.partial_folder(folder)
     partial.mkdir(parents=True)
     stages.write_record(partial, record)
-    assert not stages.finished(folder)
+    assert not stages.is_finished(folder)
     stages.publish(folder)
-    assert stages.finished(folder) and not partial.exists()
+    assert stages.is_finished(folder) and not partial.exists()
     return folder
 
 
 def test_a_stage_is_there_when_its_folder_is(root):
     folder = finish("smoke", stage())
     assert folder == root / "smoke" / "select.1-abababab"
-    assert stages.record(folder) == stage()
+    assert stages.read_record(folder) == stage()
 
 
 def test_the_stages_of_a_run_come_in_the_order_they_finished(root):
@@ -266,9 +270,9 @@ def test_the_stages_of_a_run_come_in_the_order_they_finished(root):
         finish("smoke", stage(label, minute=minute))
     finish("other", stage("expert"))
     stages.partial_folder(stages.stage_folder("smoke", "train.1", "ef" * 32)).mkdir()
-    assert [r.label for r in stages.stages("smoke")] == ["expert", "select.1", "explore#1"]
-    assert stages.stages("never") == []
-    assert stages.runs() == ["other", "smoke"]
+    assert [r.label for r in stages.finished_stages("smoke")] == ["expert", "select.1", "explore#1"]
+    assert stages.finished_stages("never") == []
+    assert stages.list_runs() == ["other", "smoke"]
 
 
 def test_publishing_drops_what_a_killed_write_left(root):
@@ -290,8 +294,8 @@ params = st.dictionaries(
 @settings(deadline=None)
 @given(params, st.dictionaries(names, names, max_size=3))
 def test_identity_does_not_depend_on_order(given_params, inputs):
-    ours = stages.identity("03_select", given_params, inputs)
-    assert ours == stages.identity(
+    ours = stages.stage_identity("03_select", given_params, inputs)
+    assert ours == stages.stage_identity(
         "03_select", dict(reversed(given_params.items())), dict(reversed(inputs.items()))
     )
     assert len(ours) == 64
@@ -311,7 +315,9 @@ def test_identity_does_not_depend_on_order(given_params, inputs):
     ],
 )
 def test_identity_depends_on_all_else(other):
-    assert stages.identity(*other) != stages.identity("03_select", {"M": 1, "version": 1}, {"experts": "a"})
+    assert stages.stage_identity(*other) != stages.stage_identity(
+        "03_select", {"M": 1, "version": 1}, {"experts": "a"}
+    )
 
 
 def test_an_input_is_known_by_its_record_or_by_its_files(root):
@@ -351,19 +357,19 @@ def test_the_results_are_beside_the_notebooks_wherever_one_starts(tmp_path, monk
     assert stages.results_root() == tmp_path / "elsewhere"
 
 
-CLAIM = "import sys; from eefcore.storage.stages import *; Claim(stage_folder('r', 'a', 'ab' * 32)); print('mine')"
+CLAIM = "import sys; from eefcore.storage.stages import *; StageLock(stage_folder('r', 'a', 'ab' * 32)); print('mine')"
 
 
 def test_one_process_at_a_time_works_on_a_stage(root):
     def other():
         return subprocess.run([sys.executable, "-c", CLAIM], capture_output=True, text=True)
 
-    claim = stages.Claim(stages.stage_folder("r", "a", "ab" * 32))
+    claim = stages.StageLock(stages.stage_folder("r", "a", "ab" * 32))
     refused = other()
     assert f"but process {os.getpid()} does; wait for it or stop it" in refused.stderr
     claim.release()
     assert other().stdout == "mine\n"
-    stages.Claim(stages.stage_folder("r", "a", "ab" * 32)).release()
+    stages.StageLock(stages.stage_folder("r", "a", "ab" * 32)).release()
 
 
 def test_reading_needs_nothing_heavy():

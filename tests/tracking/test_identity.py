@@ -11,7 +11,7 @@ from eefcore import policies
 from eefcore.errors import PolicyError
 from eefcore.runs.open_stage import planned
 from eefcore.storage import hashing, stages
-from eefcore.storage.hashing import file_content, folder_content
+from eefcore.storage.hashing import hash_file, hash_folder
 from eefcore.tracking.identity import identity
 from eefcore.tracking.stage import Stage
 
@@ -96,14 +96,14 @@ def test_a_folder_from_the_workspace_is_its_content_wherever_it_is_read_from(dem
 
 @pytest.mark.parametrize("name", ["meta-llama/Meta-Llama-3-8B-Instruct", "hf:someone/model", ""])
 def test_a_hub_name_is_its_name(demo, name):
-    assert identity("n", {"base": name}, {"a": "b"}) == stages.identity("n", {"base": name}, {"a": "b"})
+    assert identity("n", {"base": name}, {"a": "b"}) == stages.stage_identity("n", {"base": name}, {"a": "b"})
 
 
 def test_a_base_that_cannot_be_read_is_told(demo, base, monkeypatch):
     def refuse(folder: Path) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("eefcore.tracking.identity.folder_content", refuse)
+    monkeypatch.setattr("eefcore.tracking.identity.hash_folder", refuse)
     with pytest.raises(stages.StoreError, match=r"package.base: can't read: Permission denied"):
         planned(demo)
 
@@ -113,26 +113,26 @@ def test_a_base_that_cannot_be_read_is_told(demo, base, monkeypatch):
 
 def test_a_folders_content_is_its_names_and_bytes(tmp_path):
     one, other = (write_base(tmp_path / name, b"x") for name in ("one", "other"))
-    assert folder_content(one) == folder_content(other)
+    assert hash_folder(one) == hash_folder(other)
     (other / "config.json").rename(other / "settings.json")
-    assert folder_content(one) != folder_content(other)
+    assert hash_folder(one) != hash_folder(other)
 
 
 def test_a_large_file_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(hashing, "LARGE", 10)
     path, notes = tmp_path / "large", tmp_path / "notes"
     path.write_bytes(b"0123456789")
-    first = file_content(path, notes)
+    first = hash_file(path, notes)
     assert len(list(notes.iterdir())) == 1
     monkeypatch.setattr(hashing, "_seen", {})  # as in a new process
     monkeypatch.setattr(hashing.hashlib, "file_digest", None)
-    assert file_content(path, notes) == first
+    assert hash_file(path, notes) == first
     monkeypatch.undo()
     path.write_bytes(b"9876543210")
-    assert file_content(path, notes) != first
+    assert hash_file(path, notes) != first
 
 
 def test_a_small_file_leaves_no_note(tmp_path):
     (tmp_path / "small").write_bytes(b"0")
-    assert file_content(tmp_path / "small", tmp_path / "notes") == file_content(tmp_path / "small", tmp_path)
+    assert hash_file(tmp_path / "small", tmp_path / "notes") == hash_file(tmp_path / "small", tmp_path)
     assert not (tmp_path / "notes").exists()

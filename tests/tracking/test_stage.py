@@ -18,7 +18,7 @@ import pytest
 from eefcore.errors import ParamsError, StoreError, TrackingError
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
-from eefcore.storage.metrics_log import Point, merged
+from eefcore.storage.metrics_log import Point, merge_attempts
 from eefcore.tracking import stage as tracking
 from eefcore.tracking import wandb_run
 from eefcore.tracking.stage import Stage, sync
@@ -65,7 +65,9 @@ def test_a_stage_leaves_its_files_and_its_record(root):
     experts = opened("expert")
     experts.finish()
     stage = opened(inputs={"experts": experts.folder})
-    assert stage.folder.name.startswith(".") and not stages.finished(stages.stage_folder("smoke", "x", "y"))
+    assert stage.folder.name.startswith(".") and not stages.is_finished(
+        stages.stage_folder("smoke", "x", "y")
+    )
     assert stage.input("experts") == experts.folder
     stage.log({"explore/win_rate": 0.25, "explore/n": 8})
     stage.table("cases", ["task", "reward"], [["t, 1", 1.0], ["t2", 0]])
@@ -76,10 +78,10 @@ def test_a_stage_leaves_its_files_and_its_record(root):
     record = stage.finish()
 
     assert stage.folder == root / "smoke" / f"explore#1-{record.identity[:8]}"
-    assert stages.record(stage.folder) == record == stage.finish()
-    assert [r.label for r in stages.stages("smoke")] == ["expert", "explore#1"]
+    assert stages.read_record(stage.folder) == record == stage.finish()
+    assert [r.label for r in stages.finished_stages("smoke")] == ["expert", "explore#1"]
     assert (record.notebook, record.params, record.card) == ("05_explore", {"M": 1}, CARD)
-    assert record.inputs == {"experts": stages.record(experts.folder).identity}
+    assert record.inputs == {"experts": stages.read_record(experts.folder).identity}
     assert record.cost.episodes == 3 and record.cost.seconds == record.seconds < 60
     assert record.metrics["explore/win_rate"] == 0.25 and record.metrics["cost/episodes"] == 3
     assert record.packages["torch"] == version("torch") and record.packages["python"] in sys.version
@@ -128,7 +130,7 @@ def test_the_last_value_of_a_curve_is_its_metric():
         for step, loss in enumerate((2.0, 1.0, 0.5)):
             stage.log({"train/loss": loss}, step=step)
         stage.log({"train/rows": 7})
-    assert stages.record(stage.folder).metrics["train/loss"] == 0.5
+    assert stages.read_record(stage.folder).metrics["train/loss"] == 0.5
     lines = logged(stage.folder)
     assert [(p["step"], p["train/loss"]) for p in lines if "train/loss" in p] == [
         (0, 2.0),
@@ -155,7 +157,7 @@ def test_the_last_value_of_a_curve_is_its_metric():
 def test_numbers_are_kept_as_json_knows_them(value, kept):
     with opened() as stage:
         stage.log({"explore/n": value})
-    got = stages.record(stage.folder).metrics["explore/n"]
+    got = stages.read_record(stage.folder).metrics["explore/n"]
     assert got == kept and type(got) is type(kept)
 
 
@@ -197,12 +199,12 @@ def test_an_error_leaves_the_stage_for_the_next_attempt():
         stage.log({"train/loss": 2.0}, step=1)
         time.sleep(0.05)
         raise ZeroDivisionError
-    assert stages.stages("smoke") == [] and stage.folder.is_dir()
+    assert stages.finished_stages("smoke") == [] and stage.folder.is_dir()
     with opened() as again:
         assert again.journal("simulations", type=State).run(range(4), 2, never) == work(range(4))
         again.log({"train/loss": 1.0}, step=1)
         again.log({"train/loss": 0.5}, step=2)
-    record = stages.record(again.folder)
+    record = stages.read_record(again.folder)
     assert record.attempts == 2 and record.seconds > 0.05
     assert record.started < record.finished
     assert "explore/stale" not in record.metrics
@@ -234,7 +236,7 @@ def test_a_finished_stage_is_shown_again_and_stays_as_it_is():
     assert again.folder != stage.folder
     assert again.journal("simulations", type=State).run(range(3), 2, never) == work(range(3))
     again.log({"explore/n": 99})
-    assert again.finish() == stages.record(stage.folder)
+    assert again.finish() == stages.read_record(stage.folder)
     assert again.folder == stage.folder
     assert {p: p.read_bytes() for p in stage.folder.rglob("*")} == before
     assert not stages.partial_folder(stage.folder).exists()
@@ -247,12 +249,12 @@ def test_other_parameters_are_another_stage():
 
 def test_progress_is_seen_from_outside(capsys):
     stage = opened()
-    assert stages.progress(stages.stage_folder("smoke", "explore#1", stage.identity)) is None
+    assert stages.read_progress(stages.stage_folder("smoke", "explore#1", stage.identity)) is None
     with stage.progress(4, "simulations") as bar:
-        stage.journal("simulations", type=State).run(range(2), 2, work, recalled=bar)
+        stage.journal("simulations", type=State).run(range(2), 2, work, on_resume=bar)
         bar(3)
         bar()
-    seen = stages.progress(stages.stage_folder("smoke", "explore#1", stage.identity))
+    seen = stages.read_progress(stages.stage_folder("smoke", "explore#1", stage.identity))
     assert (seen.what, seen.done, seen.total) == ("simulations", 4, 4)
     assert "simulations: 100%" in capsys.readouterr().err
     stage.finish()
@@ -265,7 +267,7 @@ def test_a_bar_grows_with_what_turns_out_to_be_more_work(capsys):
         for n in (3, 2):
             bar.more(n)
             bar(n)
-    seen = stages.progress(stages.stage_folder("smoke", "explore#1", stage.identity))
+    seen = stages.read_progress(stages.stage_folder("smoke", "explore#1", stage.identity))
     assert (seen.done, seen.total) == (5, 5)
     assert "5/5" in capsys.readouterr().err
     stage.abandon()
@@ -276,7 +278,7 @@ def test_a_bar_of_work_that_goes_on_begins_where_the_attempt_before_it_ended():
     with stage.progress(9, "optimiser steps") as bar:
         bar.at(6)
         bar.at(9)
-    seen = stages.progress(stages.stage_folder("smoke", "explore#1", stage.identity))
+    seen = stages.read_progress(stages.stage_folder("smoke", "explore#1", stage.identity))
     assert (seen.done, seen.total) == (9, 9)
     stage.abandon()
 
@@ -300,7 +302,7 @@ LOSS, RATE = "train/loss", "explore/win_rate"
 )
 def test_attempts_are_merged_as_if_there_had_been_one(points, kept):
     made = [Point(attempt, step, {key: i}) for i, (attempt, step, key) in enumerate(points)]
-    assert merged(made) == [made[i] for i in kept]
+    assert merge_attempts(made) == [made[i] for i in kept]
 
 
 class Killed(BaseException):
@@ -383,7 +385,7 @@ def test_killed_twenty_times_a_stage_comes_to_the_same(root):
             done = process.wait() == 0
             process.stdout.close()
             kills += not done
-        (record,) = [r for r in stages.stages("smoke") if r.params["seed"] == seed]
+        (record,) = [r for r in stages.finished_stages("smoke") if r.params["seed"] == seed]
         killed = content(stages.stage_folder("smoke", record.label, record.identity))
         assert record.attempts <= kills - before + 1
         shutil.rmtree(root)
@@ -506,7 +508,7 @@ def test_when_its_process_dies_the_stage_goes_on(tmp_path):
     done, _ = alone(DEATH, tmp_path, WANDB_MODE="offline")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("UserWarning: W&B can't") == 1
-    (record,) = stages.stages("smoke")
+    (record,) = stages.finished_stages("smoke")
     assert record.metrics["expert/win_rate"] == 0.5
     assert sync(["smoke"], dry_run=True).uploaded == []
 
@@ -522,7 +524,7 @@ def test_when_it_can_not_start_the_stage_goes_on(root, monkeypatch):
     monkeypatch.setattr("wandb.init", refuse)
     with pytest.warns(UserWarning, match="W&B can't start.*going on without it"), opened() as stage:
         stage.log({"explore/n": 1})
-    assert stages.record(stage.folder).metrics["explore/n"] == 1
+    assert stages.read_record(stage.folder).metrics["explore/n"] == 1
 
 
 def test_our_own_errors_are_not_hidden_behind_it(monkeypatch):

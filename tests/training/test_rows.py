@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from eefcore.errors import MaskError, PolicyError
 from eefcore.rendering import prompts
-from eefcore.rendering.formats import AGENTLITE, COMPACT, Chat, Turns, conditioned, format_named
+from eefcore.rendering.formats import AGENTLITE, COMPACT, ChatFormat, TurnFormat, add_phrase, load_format
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.rows import IGNORE, fitted, row, show_mask
 from eefcore.types import Example, History, Step, Trajectory
 
-PLAIN = Turns("plain", prompt="", first="{}|", then="{}|", end=".")
+PLAIN = TurnFormat("plain", prompt="", first="{}|", then="{}|", end=".")
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|bos|>", "<|eot|>")
 WITH_BOS = (
     "{% for m in messages %}{{ '<|bos|>' if loop.first }}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|eot|>"
@@ -59,10 +59,10 @@ def renderers() -> dict[str, Renderer]:
         "compact-merging": Renderer(merging, COMPACT),
         "compact-sentencepiece": Renderer(pieces, COMPACT),
         "agentlite-sentencepiece": Renderer(pieces, AGENTLITE),
-        "chat": Renderer(chatml, Chat(chatml, prompt="Shop.\n")),
-        "chat-bos": Renderer(bos, Chat(bos, prompt="Shop.\n")),
-        "chat-sentencepiece": Renderer(pieces, Chat(pieces, prompt="Shop.\n")),
-        "agentgym": Renderer(chatml, Chat(chatml, prompt="Rules.", agreed="OK.", name="agentgym")),
+        "chat": Renderer(chatml, ChatFormat(chatml, prompt="Shop.\n")),
+        "chat-bos": Renderer(bos, ChatFormat(bos, prompt="Shop.\n")),
+        "chat-sentencepiece": Renderer(pieces, ChatFormat(pieces, prompt="Shop.\n")),
+        "agentgym": Renderer(chatml, ChatFormat(chatml, prompt="Rules.", agreed="OK.", name="agentgym")),
     }
 
 
@@ -112,7 +112,7 @@ def test_a_phrase_stands_after_the_task_and_is_read_only():
     h = history(("o0", "a0"), ("o1", "a1"))
     labelled = row(example(h, 1, phrase="Good:"), renderer)
     assert show_mask(*labelled, renderer.tokenizer.decode) == "o0\nGood:|a0.o1|«a1.»"
-    assert conditioned(h, "") is h
+    assert add_phrase(h, "") is h
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_agentlite_dialogue_is_that_of_the_papers():
 
 def test_the_agentgym_dialogue_asks_for_a_thought_and_an_action_and_knows_no_teleport():
     tokenizer = byte_tokenizer(special=SPECIAL)
-    spoken = Renderer(tokenizer, format_named("agentgym", tokenizer))
+    spoken = Renderer(tokenizer, load_format("agentgym", tokenizer))
     text = tokenizer.decode(
         spoken.encode(history(("boil water", "Thought:\nSo.\n\nAction:\nlook around")))[0]
     )
@@ -187,7 +187,7 @@ def test_trained_tokens_are_the_spans_and_say_the_actions(renderer, turns, data)
     tokens, labels = row(example(h, first), renderer)
     spans = renderer.encode(h).spans[first:]
     assert sum(label != IGNORE for label in labels) == sum(stop - start for start, stop in spans)
-    assert [renderer.action(labels[start:stop]) for start, stop in spans] == list(h.actions[first:])
+    assert [renderer.decode_action(labels[start:stop]) for start, stop in spans] == list(h.actions[first:])
     assert all(label in (IGNORE, token) for token, label in zip(tokens, labels, strict=True))
     assert labels[0] == IGNORE and labels[-1] != IGNORE
 
@@ -201,7 +201,7 @@ def test_a_row_that_ends_early_is_the_beginning_of_the_whole_one(renderer, turns
     first = data.draw(st.integers(0, until - 1))
     part, whole = (row(example(h, first, end, phrase), renderer) for end in (until, None))
     assert [whole.tokens[: len(part.tokens)], whole.labels[: len(part.labels)]] == list(part)
-    assert len(part.tokens) == renderer.encode(conditioned(h, phrase)).spans[until - 1][1]
+    assert len(part.tokens) == renderer.encode(add_phrase(h, phrase)).spans[until - 1][1]
 
 
 @every_renderer
@@ -211,7 +211,7 @@ def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, 
     """A policy that acts on `conditioned` histories reads its training rows' beginnings."""
     h = history(*turns, last=last)
     t = min(t, len(h) - 1)
-    read = renderer.encode(conditioned(h.at(t), phrase)).tokens
+    read = renderer.encode(add_phrase(h.at(t), phrase)).tokens
     assert row(example(h, t, phrase=phrase), renderer).tokens[: len(read)] == read
 
 
@@ -287,7 +287,7 @@ def test_an_action_that_holds_the_end_mark():
     with pytest.raises(MaskError, match=r"holds '\\n', which ends actions in this format; use format: chat"):
         row(example(h), RENDERERS["compact"])
     labels = row(example(h), RENDERERS["chat"]).labels
-    assert RENDERERS["chat"].action([t for t in labels if t != IGNORE]) == "Thought: x\nAction: buy"
+    assert RENDERERS["chat"].decode_action([t for t in labels if t != IGNORE]) == "Thought: x\nAction: buy"
 
 
 class Forgetful:
@@ -318,7 +318,7 @@ def test_long_rows_are_refused_and_counted():
 
 def test_a_template_that_rewrites_earlier_turns():
     tokenizer = byte_tokenizer(DROPS_THOUGHTS, special=SPECIAL)
-    renderer = Renderer(tokenizer, Chat(tokenizer, prompt=""))
+    renderer = Renderer(tokenizer, ChatFormat(tokenizer, prompt=""))
     row(example(history(("o0", "buy"))), renderer)
     with pytest.raises(PolicyError, match=r"rewrites turn 0 once turn 1 is there.*use format: agentlite"):
         row(example(history(("o0", "<think>red?</think>buy"), ("o1", "buy"))), renderer)
@@ -327,11 +327,11 @@ def test_a_template_that_rewrites_earlier_turns():
 def test_a_template_that_opens_a_thought_for_the_assistant():
     tokenizer = byte_tokenizer(OPENS_A_THOUGHT, special=SPECIAL)
     with pytest.raises(PolicyError, match="where the assistant's words were expected; use format: agentlite"):
-        Chat(tokenizer, prompt="")
+        ChatFormat(tokenizer, prompt="")
 
 
 def test_a_format_that_does_not_exist():
     with pytest.raises(
         PolicyError, match=r"no format 'json'; choose one of agentlite, compact, .*my_module:format"
     ):
-        format_named("json")
+        load_format("json")

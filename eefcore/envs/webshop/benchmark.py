@@ -94,7 +94,7 @@ class WebShopBenchmark:
             sizes: of the splits.
             splits_file: `{"train": [ids], "dev": [ids], "test": [ids]}`.
             hold_out_products: for splits by content: no product of a test goal is a training goal's.
-            cache: where the built catalogue is kept; `eefcore.storage.hashing.default_cache()` by default.
+            cache: where the built catalogue is kept; `eefcore.storage.hashing.cache_folder()` by default.
 
         Raises:
             DataError: a file is missing, torn, or belongs to another catalogue.

@@ -42,7 +42,7 @@ from eefcore.envs.webshop.words import (
     asin,
 )
 from eefcore.errors import DataError
-from eefcore.storage.hashing import default_cache
+from eefcore.storage.hashing import cache_folder
 
 SHARES = {"direct": 0.42, "next": 0.22, "far": 0.08, "back": 0.18, "back_next": 0.10}
 """The probability of each kind of task."""
@@ -141,7 +141,7 @@ def generated_shop(tasks: int, seed: int) -> Path:
 
     The folder's name holds a hash of the generator's code, so that another generator writes another shop.
     """
-    shops = default_cache() / "shops"
+    shops = cache_folder() / "shops"
     folder = shops / f"{tasks}-tasks-seed-{seed}-{_code_hash(sys.modules[__name__], words)}"
     if not folder.exists():
         shops.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import msgspec
 
 from eefcore.rendering.formats import dialogue
 from eefcore.rendering.renderer import Renderer
-from eefcore.storage.disk import write_whole
+from eefcore.storage.disk import write_atomically
 from eefcore.training.rows import row
 from eefcore.types import Example
 
@@ -36,7 +36,7 @@ def messages(example: Example, *, prompt: str = "") -> list[Message]:
     for i, step in enumerate(dialogue(example).steps):
         out += [
             {"role": "user", "content": step.observation if i else prompt + step.observation},
-            {"role": "assistant", "content": step.action, "weight": int(i in example.trained)},
+            {"role": "assistant", "content": step.action, "weight": int(i in example.trained_indices)},
         ]
     return out
 
@@ -47,7 +47,9 @@ def export_openai(examples: Sequence[Example], path: Path, *, prompt: str = "") 
     The API takes no other field than the messages, so ids and rewards stay here.
     """
     encode = msgspec.json.Encoder().encode
-    write_whole(path, b"".join(encode({"messages": messages(e, prompt=prompt)}) + b"\n" for e in examples))
+    write_atomically(
+        path, b"".join(encode({"messages": messages(e, prompt=prompt)}) + b"\n" for e in examples)
+    )
 
 
 def to_dataset(examples: Sequence[Example], renderer: Renderer, *, prompt: str = "") -> Dataset:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from eefcore.errors import DataError
-from eefcore.types import Stop
+from eefcore.types import StopReason
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -35,7 +35,7 @@ class Episode(NamedTuple):
     actions: list[str]
     trained: list[bool]  # the record's own flags, True where it has none
     reward: float | None = None
-    stop: Stop = Stop.DONE
+    stop: StopReason = StopReason.DONE
     source: str = ""
 
 
@@ -120,7 +120,13 @@ def _react(text: str, path: Path, preamble: int | None) -> list[Episode]:
             )
         first, *steps = record.steps
         failed = not record.bought and steps[-1].action == "click[Buy Now]" and not steps[-1].obs
-        stop = Stop.DONE if record.bought else Stop.ENVIRONMENT_FAILURE if failed else Stop.TURN_LIMIT
+        stop = (
+            StopReason.DONE
+            if record.bought
+            else StopReason.ENVIRONMENT_FAILURE
+            if failed
+            else StopReason.TURN_LIMIT
+        )
         out.append(
             Episode(
                 str(record.idx),
@@ -174,8 +180,8 @@ class _Eto(msgspec.Struct):
 
 
 _ETO_STOPS = {
-    "max_steps": Stop.TURN_LIMIT,
-    "exceeding maximum input length": Stop.CONTEXT_LIMIT,
+    "max_steps": StopReason.TURN_LIMIT,
+    "exceeding maximum input length": StopReason.CONTEXT_LIMIT,
 }
 
 
@@ -192,7 +198,7 @@ def _eto(text: str, path: Path, preamble: int | None) -> list[Episode]:
         episode = _dialogue(str(name), record.conversations, preamble, place)
         episode = episode._replace(reward=record.reward, source=record.source)
         if record.meta is not None:
-            stop = _ETO_STOPS.get(record.meta.terminate_reason or "", Stop.DONE)
+            stop = _ETO_STOPS.get(record.meta.terminate_reason or "", StopReason.DONE)
             episode = episode._replace(reward=record.meta.reward, stop=stop)
         out.append(episode)
     return out
@@ -294,7 +300,7 @@ def _ended(episode: Episode, path: Path) -> Episode:
     over = seen[-1] == "shopping is finished." or episode.actions[-1].startswith("Finish")
     n = len(episode.actions)
     return episode._replace(
-        observations=seen, trained=[True] * n, stop=Stop.DONE if over else Stop.TURN_LIMIT
+        observations=seen, trained=[True] * n, stop=StopReason.DONE if over else StopReason.TURN_LIMIT
     )
 
 

@@ -28,7 +28,7 @@ from eefcore.envs.sciworld.tasks import agentgym_task
 from eefcore.errors import DataError, UnknownTask
 from eefcore.experts.foreign.formats import Episode, episodes
 from eefcore.experts.sciworld.scene import after, opening
-from eefcore.types import History, Stop, Trajectory
+from eefcore.types import History, StopReason, Trajectory
 
 
 def _terminal(action: str) -> str:
@@ -175,7 +175,7 @@ def _played(
         reward=reward,  # 0 of what does not end, as of an episode that ran out of turns
         n_expert=len(history),
         source="agenttraj",
-        stop=Stop.DONE if done else Stop.TURN_LIMIT,
+        stop=StopReason.DONE if done else StopReason.TURN_LIMIT,
     )
     return _Played(trajectory, repaired, diverged, refused, len(episode.actions) - len(history))
 

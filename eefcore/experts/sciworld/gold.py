@@ -22,8 +22,8 @@ from eefcore.envs.sciworld.simulator import Response
 from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 from eefcore.envs.sciworld.tasks import Task
 from eefcore.experts.sciworld.scene import Scene, after, opening
-from eefcore.storage.disk import write_whole
-from eefcore.storage.hashing import default_cache
+from eefcore.storage.disk import write_atomically
+from eefcore.storage.hashing import cache_folder
 
 FORM = 1
 """Raised when a change here changes what is kept on disk."""
@@ -46,7 +46,7 @@ class Golds(dict[str, Gold]):
     def __init__(self, benchmark: SciWorldBenchmark) -> None:
         super().__init__()
         self._benchmark = benchmark
-        self._folder = default_cache() / "sciworld" / f"{simulator_version()}-gold-{FORM}"
+        self._folder = cache_folder() / "sciworld" / f"{simulator_version()}-gold-{FORM}"
 
     def __missing__(self, task_id: str) -> Gold:
         file = self._folder / f"{task_id}.json"
@@ -54,7 +54,7 @@ class Golds(dict[str, Gold]):
             self[task_id] = msgspec.json.decode(file.read_bytes(), type=Gold)
         except (OSError, msgspec.DecodeError):
             self[task_id] = gold(self._benchmark.simulators, self._benchmark.goal(task_id))
-            write_whole(file, msgspec.json.encode(self[task_id]), sync=False)
+            write_atomically(file, msgspec.json.encode(self[task_id]), sync=False)
         return self[task_id]
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from eefcore.envs.sciworld.env import simulator_command
 from eefcore.experts.sciworld.scene import HOUSE, Scene, after, opening, way, words
 from eefcore.experts.sciworld.thoughts import AIDS, Plan, decided, nav, thought
-from eefcore.types import History, Mark
+from eefcore.types import History, Mistake
 
 AHEAD = 8  # steps of the plan that somebody else's action is looked for in
 
@@ -101,10 +101,10 @@ class Scientist:
             thought(plan, decision.step, decision.told, now, noticed=decision.noticed), decision.told
         )
 
-    def marks(self, history: History) -> tuple[Mark, ...]:
+    def marks(self, history: History) -> tuple[Mistake, ...]:
         """The slips behind a_t; for analysis only. A step that was left out is marked on what is done instead."""
         decision, _ = self._decided(history)
-        return tuple(Mark(len(history), slip) for slip in decision.slips) if decision else ()
+        return tuple(Mistake(len(history), slip) for slip in decision.slips) if decision else ()
 
     def gives_up(self, history: History) -> bool:
         """Whether nothing is left of the plan, and nothing that it noticed could be mended."""

@@ -10,7 +10,7 @@ import random
 from eefcore.experts.sciworld.scene import HOUSE, Scene, scene, words
 from eefcore.experts.sciworld.thoughts import Plan, decided, nav, thought
 from eefcore.protocols import Environment
-from eefcore.types import Example, History, Stop, Trajectory
+from eefcore.types import Example, History, StopReason, Trajectory
 
 
 class Visitor:
@@ -101,6 +101,6 @@ class Visitor:
             reward=self.reward,
             n_expert=first,
             source=source,
-            stop=Stop.DONE if self.done else Stop.TURN_LIMIT,
+            stop=StopReason.DONE if self.done else StopReason.TURN_LIMIT,
         )
         return Example(trajectory, first)

@@ -10,10 +10,10 @@ short one of their own: what follows from the thought before stands in the actio
 
 from __future__ import annotations
 
-from eefcore.actions import Parts, command, is_thought, thought, written
+from eefcore.actions import ActionParts, command, format_action, is_thought, thought
 from eefcore.experts.webshop.shopper import Shopper
 from eefcore.experts.webshop.view import call, called
-from eefcore.types import History, Mark
+from eefcore.types import History, Mistake
 
 PLAN = "search, judge, open, choose, buy."
 THEN = "Then "
@@ -32,7 +32,9 @@ def composite(said: str, called_for: str, *, first: bool) -> str:
     """The composite action of a thought, if there is one, and the call that it leads to."""
     name, argument = called(called_for)
     done = _DONE.get(name) or _CLICKED.get(argument, "Clicked.")
-    return written(Parts(said or f"{THEN}{argument or 'that'}.", called_for, done, PLAN if first else ""))
+    return format_action(
+        ActionParts(said or f"{THEN}{argument or 'that'}.", called_for, done, PLAN if first else "")
+    )
 
 
 def composed(history: History) -> History:
@@ -69,13 +71,13 @@ class Composed:
         _, said, action = self._turn(history)
         return composite(said, action, first=not history.steps)
 
-    def marks(self, history: History) -> tuple[Mark, ...]:
+    def marks(self, history: History) -> tuple[Mistake, ...]:
         """The slips behind a_t: of its thought, or of what an earlier thought led to."""
         before, said, _ = self._turn(history)
         found = self._shopper.marks(before)
         if said:
             found += self._shopper.marks(before.then(call("Think", said), OK))
-        return tuple(Mark(len(history), kind) for kind in dict.fromkeys(m.kind for m in found))
+        return tuple(Mistake(len(history), kind) for kind in dict.fromkeys(m.kind for m in found))
 
     def _turn(self, history: History) -> tuple[History, str, str]:
         """Where the shopper stands, what it thinks there, if it does, and what it calls."""

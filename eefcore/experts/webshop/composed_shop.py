@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from eefcore.actions import commands
+from eefcore.actions import commands_only
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.experts.allocation import Offer
 from eefcore.experts.players import hired
@@ -35,7 +35,7 @@ def show(benchmark: CompositeBenchmark, tasks: Iterable[str], *, n: int, seed: i
 
 def _by_commands(of: Callable[[Trajectory], int]) -> Callable[[Trajectory], int]:
     def measured(solution: Trajectory) -> int:
-        return of(msgspec.structs.replace(solution, history=commands(solution.history)))
+        return of(msgspec.structs.replace(solution, history=commands_only(solution.history)))
 
     return measured
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from eefcore.actions import COMMAND, EXPLANATION, PLAN, THOUGHT, Parts, command, written
+from eefcore.actions import COMMAND, EXPLANATION, PLAN, THOUGHT, ActionParts, command, format_action
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.envs.webshop.words import ID_WORDS, OPTION_VALUES
 from eefcore.experts.registry import Shown, permuted, retold
@@ -29,8 +29,8 @@ from eefcore.experts.webshop import shop, skills
 from eefcore.experts.webshop.composed import Composed, composed, parted
 from eefcore.experts.webshop.judgement import TOP, judged
 from eefcore.experts.webshop.view import called, view
-from eefcore.rendering.critic_prompts import BEST, OVER, SOLVED, VERDICTS, question
-from eefcore.types import Example, History, Stop, Trajectory
+from eefcore.rendering.critic_prompts import BEST_ACTION, EPISODE_OVER, TASK_SOLVED, VERDICTS, critic_question
+from eefcore.types import Example, History, StopReason, Trajectory
 
 SHARES = {"act": 0.5, "rank": 0.33, "options": 0.07, "verdict": 0.1}
 ACTING = {"shop": 0.3, "page": 0.25, "open": 0.15, "again": 0.2, "refused": 0.1}
@@ -56,10 +56,11 @@ PHRASES = (
     f"{PLAN}search, judge, open, choose, buy.\n{THOUGHT}",
     THOUGHT,
     "\n\n",
-    _ending(BEST),
-    '"}]' + _ending(BEST),
-    *("\n" + text.partition("{options}")[0] + "1. " for text in (BEST, ASKED)),
-    f"{OVER}\n{SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}" + _ending(SOLVED),
+    _ending(BEST_ACTION),
+    '"}]' + _ending(BEST_ACTION),
+    *("\n" + text.partition("{options}")[0] + "1. " for text in (BEST_ACTION, ASKED)),
+    f"{EPISODE_OVER}\n{TASK_SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}"
+    + _ending(TASK_SOLVED),
     _ending(ASKED),
     '"}]\n2. click[{"button": "',
     '"}]\n3. click[{"button": "',
@@ -178,7 +179,7 @@ class _Asking:
         read = page.actions.index(best) + 1 if best.worth == TOP else len(page.actions)
         said = [*page.said, *(j.said for j in page.actions[:read] if j.said)]
         said.append(f"I should click {called(best.action)[1]}.")
-        return _answered(history, [j.action for j in offered], BEST, " ".join(said), best.action)
+        return _answered(history, [j.action for j in offered], BEST_ACTION, " ".join(said), best.action)
 
     def _options(self, history: History) -> Example | None:
         offered = view(parted(history)).page.values
@@ -193,22 +194,26 @@ class _Asking:
         return _answered(history, asked, ASKED, " ".join(said), right)
 
     def _verdict(self, t: Trajectory) -> Example | None:
-        if t.stop is not Stop.DONE:
+        if t.stop is not StopReason.DONE:
             return None
         history = composed(t.history)
         of_the_last = " ".join(history.actions).rpartition("Went back.")[2]
         lacks = "there is no " in of_the_last or "closest" in of_the_last
         if lacks == t.win:
             return None
-        over = History(t.task_id, OVER, history.steps)
+        over = History(t.task_id, EPISODE_OVER, history.steps)
         return _answered(
-            over, VERDICTS, SOLVED, "Something was missing." if lacks else "It fits.", "1" if t.win else "2"
+            over,
+            VERDICTS,
+            TASK_SOLVED,
+            "Something was missing." if lacks else "It fits.",
+            "1" if t.win else "2",
         )
 
 
 def _answered(history: History, options: Sequence[str], prompt: str, said: str, best: str) -> Example:
     """The question at `history`, and the answer that names `best`, by its words or its number."""
-    asked = question(history, options, prompt)
-    after = asked.then(written(Parts(said, best, "")), "")
+    asked = critic_question(history, options, prompt)
+    after = asked.then(format_action(ActionParts(said, best, "")), "")
     i = len(history)
     return Example(Trajectory(history=after, reward=0.0, n_expert=i, source="critic"), i, i + 1)

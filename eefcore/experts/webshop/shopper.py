@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from eefcore.experts.webshop.view import Listing, View, call, view
-from eefcore.types import History, Mark
+from eefcore.types import History, Mistake
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -107,7 +107,7 @@ class Shopper:
         done = {call("click", value) for value in v.chosen}
         return next(a for a in decision.plan if a not in done)
 
-    def marks(self, history: History) -> tuple[Mark, ...]:
+    def marks(self, history: History) -> tuple[Mistake, ...]:
         """The slips behind a_t, if it is a thought that holds some, or what such a thought led to; for analysis only.
 
         Of the actions of one thought it is the last that is wrong: the product opened, the page turned, or the
@@ -119,7 +119,7 @@ class Shopper:
         decision = self.decide(history.task_id, v)
         if (v.thought or v.chosen) and self.act(history) != decision.plan[-1]:
             return ()
-        return tuple(Mark(len(history), slip) for slip in decision.slips)
+        return tuple(Mistake(len(history), slip) for slip in decision.slips)
 
     def decide(self, task_id: str, v: View) -> Decision:
         """What to think and do on the page of `v`."""

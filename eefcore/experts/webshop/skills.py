@@ -21,7 +21,7 @@ from eefcore.experts.registry import Shown
 from eefcore.experts.webshop.shopper import Shopper
 from eefcore.experts.webshop.view import View, call, view
 from eefcore.protocols import Benchmark, Environment
-from eefcore.types import Example, History, Stop, Trajectory
+from eefcore.types import Example, History, StopReason, Trajectory
 
 SHARES = {
     "shop": 0.16,
@@ -206,7 +206,7 @@ class _Episode:
         self.history = self.history.then(action, seen)
 
     def _example(self, first: int) -> Example:
-        stop = Stop.DONE if self.done else Stop.TURN_LIMIT
+        stop = StopReason.DONE if self.done else StopReason.TURN_LIMIT
         trajectory = Trajectory(
             history=self.history, reward=self.reward, n_expert=first, source=self.naive.name, stop=stop
         )

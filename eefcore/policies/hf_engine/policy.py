@@ -24,17 +24,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from eefcore.errors import PolicyError, Unshowable
+from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.attention import ATTENTION, Reading
 from eefcore.policies.hf_engine.batch import Seats
 from eefcore.policies.hf_engine.kv_cache import Slots, Span, block_cost
 from eefcore.policies.hf_engine.rng import uniforms
 from eefcore.policies.hf_engine.sampling import draw, may_end
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import format_named, showable
+from eefcore.rendering.formats import can_show, load_format
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.models import load_model
-from eefcore.types import History, Stop
+from eefcore.types import History, StopReason
 
 _READ_AT_ONCE = 4096  # tokens a forward reads at most: bounds the memory of a first turn
 _ARRANGE_EVERY, _WORTH_MOVING = 8, 1.1  # a sort costs about as much as one forward
@@ -118,7 +118,7 @@ class HFPolicy:
         # Merging loses nothing in float32, and only there.
         model, tokenizer = load_model(path, adapter=adapter, merge=dtype == torch.float32, dtype=dtype)
         model = model.to(device)
-        renderer = Renderer(tokenizer, format_named(format, tokenizer))
+        renderer = Renderer(tokenizer, load_format(format, tokenizer))
         name = Path(adapter or path).name
         return cls(model, renderer, slots=slots, max_new_tokens=max_new_tokens, context=context, name=name)
 
@@ -132,11 +132,11 @@ class HFPolicy:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         try:
             prompt = self.renderer.encode(history).tokens
-        except Unshowable:
-            self._ready[episode] = Reply("", stop=Stop.MALFORMED)
+        except FormatError:
+            self._ready[episode] = Reply("", stop=StopReason.MALFORMED)
             return
         if len(prompt) >= self.context:
-            self._ready[episode] = Reply("", stop=Stop.CONTEXT_LIMIT)
+            self._ready[episode] = Reply("", stop=StopReason.CONTEXT_LIMIT)
             return
         self._asked[episode] = _Question(prompt, sampling, history)
         if episode in self._seats:
@@ -221,13 +221,13 @@ class HFPolicy:
         tokenizer, action, stop = self.renderer.tokenizer, "", None
         said = tokenizer.decode(tokens, skip_special_tokens=False)
         if self.renderer.format.end in said or tokens[-1] == tokenizer.eos_token_id:
-            action = self.renderer.action(tokens)
-            if not action.strip() or not showable(self.renderer.format, asked.history, action):
-                action, stop = "", Stop.MALFORMED
+            action = self.renderer.decode_action(tokens)
+            if not action.strip() or not can_show(self.renderer.format, asked.history, action):
+                action, stop = "", StopReason.MALFORMED
         elif self._seats.length[slot] >= self.context:
-            stop = Stop.CONTEXT_LIMIT
+            stop = StopReason.CONTEXT_LIMIT
         elif len(tokens) >= self.max_new_tokens:
-            stop = Stop.MALFORMED
+            stop = StopReason.MALFORMED
         else:
             return  # it only looked like an end
         episode = self._seats.end(slot)

@@ -18,8 +18,8 @@ import msgspec
 from eefcore.errors import StoreError
 from eefcore.figures.plots import Plot, inline_svg
 from eefcore.reports.document.cells import Table
-from eefcore.storage.disk import read as read_bytes
-from eefcore.storage.disk import write_whole
+from eefcore.storage.disk import read_bytes as read_bytes
+from eefcore.storage.disk import write_atomically
 
 
 class Prose(msgspec.Struct, frozen=True, tag=True):
@@ -165,7 +165,7 @@ def stories(document: Document) -> list[Story]:
 
 def write(path: Path, document: Document) -> None:
     """The document in a file, any text in it kept: half of a surrogate pair included, which msgspec refuses."""
-    write_whole(path, json.dumps(msgspec.to_builtins(document), indent=1).encode())
+    write_atomically(path, json.dumps(msgspec.to_builtins(document), indent=1).encode())
 
 
 def read(path: Path) -> Document:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eefcore.evaluation.formatting import compact, duration, p_value, percent, signed, span
+from eefcore.evaluation.formatting import compact, duration, interval, p_value, percent, signed
 from eefcore.evaluation.stats import Difference, Estimate
 
 Number = float | int | str | bool
@@ -122,12 +122,12 @@ def panel(estimate: Estimate) -> str:
 
 def share(estimate: Estimate) -> Cell:
     """A share in per cent."""
-    return _estimate(estimate, percent(estimate.value), span(estimate))
+    return _estimate(estimate, percent(estimate.value), interval(estimate))
 
 
 def score(estimate: Estimate, digits: int = 2) -> Cell:
     """A mean in its own units."""
-    return _estimate(estimate, f"{estimate.value:.{digits}f}", span(estimate, 1, digits))
+    return _estimate(estimate, f"{estimate.value:.{digits}f}", interval(estimate, 1, digits))
 
 
 def gap(

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from eefcore.evaluation import formatting
 from eefcore.reports.document.blocks import Block, Document
 from eefcore.reports.document.cells import Table
-from eefcore.storage.disk import write_whole
+from eefcore.storage.disk import write_atomically
 
 
 class Group(NamedTuple):
@@ -39,7 +39,7 @@ def build(path: Path, content: Document) -> Path:
     environment.globals |= {"kind": _kind, "groups": _groups, "firsts": _firsts}
     page = environment.get_template("report.html.jinja").render(document=content)
     # Observations hold anything, half of a surrogate pair included.
-    write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
+    write_atomically(path, page.encode("utf-8", "xmlcharrefreplace"))
     return path
 
 

@@ -21,12 +21,12 @@ from eefcore.reports.document.blocks import (
     Turn,
 )
 from eefcore.reports.document.cells import Table, markdown_table
-from eefcore.storage.disk import write_whole
+from eefcore.storage.disk import write_atomically
 
 
 def build(path: Path, content: Document, *, pictures: str = "figures") -> Path:
     """The report at `path`; its figures are PNG files in the folder `pictures` beside it."""
-    write_whole(path, written(content, pictures).encode("utf-8", "replace"))
+    write_atomically(path, written(content, pictures).encode("utf-8", "replace"))
     return path
 
 

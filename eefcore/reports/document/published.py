@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eefcore.errors import StoreError
 from eefcore.storage import stages
-from eefcore.storage.disk import read, write_whole
+from eefcore.storage.disk import read_bytes, write_atomically
 
 KEPT = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv")
 """Of the report stage's files those that are small: drawings (SVG) stay there."""
@@ -27,7 +27,7 @@ def publish(run: str, stage: Path) -> Path:
             if old.relative_to(out) not in there:
                 old.unlink()
     for path in sorted(there):
-        write_whole(out / path, read(stage / path))
+        write_atomically(out / path, read_bytes(stage / path))
     return out
 
 

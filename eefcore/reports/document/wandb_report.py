@@ -42,7 +42,7 @@ from eefcore.reports.document.blocks import read as read_document
 from eefcore.reports.document.cells import Table, markdown_table
 from eefcore.reports.document.markdown import told
 from eefcore.storage import stages
-from eefcore.storage.disk import read, write_whole
+from eefcore.storage.disk import read_bytes, write_atomically
 from eefcore.tracking import wandb_run
 
 FILE = "report.wandb.json"
@@ -61,7 +61,7 @@ def of_run(run: str) -> Path:
         StoreError: no report was made, or one of another version.
     """
     folder = stages.run_folder(run)
-    groups = [name for name in stages.runs() if name == run or name.startswith(f"{run}/")]
+    groups = [name for name in stages.list_runs() if name == run or name.startswith(f"{run}/")]
     return write(folder / FILE, read_document(folder / DOCUMENT), run, groups)
 
 
@@ -75,7 +75,7 @@ def write(path: Path, document: Document, run: str, groups: Sequence[str]) -> Pa
     report = made(document, run, groups)
     if path.exists():
         report.id = _loaded(path).id
-    write_whole(path, _spec(report))
+    write_atomically(path, _spec(report))
     return path
 
 
@@ -101,7 +101,7 @@ def publish(path: Path) -> str:
         report.save()
         kept = _loaded(path)
         kept.id = report.id
-        write_whole(path, _spec(kept))
+        write_atomically(path, _spec(kept))
         return str(report.url)
     except Exception as error:
         if not type(error).__module__.startswith(("wandb", "requests", "pydantic")):
@@ -235,7 +235,7 @@ def _loaded(path: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = internal.ReportViewspec.model_validate_json(read(path))
+        model = internal.ReportViewspec.model_validate_json(read_bytes(path))
         report = wr.Report._from_model(model)
     report.width = model.spec.width  # which the library forgets
     return report

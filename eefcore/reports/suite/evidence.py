@@ -73,7 +73,7 @@ class Method:
     @cached_property
     def cost(self) -> Cost:
         """What it cost up to its last model, mean over seeds."""
-        return ledger.mean([evidence.cost(run, self.name) for run in self.stages])
+        return ledger.mean_cost([evidence.cost(run, self.name) for run in self.stages])
 
     @cached_property
     def curve(self) -> dict[int, Estimate]:
@@ -94,7 +94,7 @@ class Method:
     @property
     def versions(self) -> dict[str, str]:
         """What it was evaluated with."""
-        return store.record(self.stages[0][f"{self.name}/test"]).packages
+        return store.read_record(self.stages[0][f"{self.name}/test"]).packages
 
     def dialogue(self, format: str) -> list[Segment]:
         """One training row of the first seed."""
@@ -192,7 +192,7 @@ def _per_task(run: Stages, method: str) -> float:
     explored = evidence.numbered(run, method, "simulations").values()
     if not explored:
         return 0.0
-    played = sum(store.record(folder).cost.episodes for folder in explored)
+    played = sum(store.read_record(folder).cost.episodes for folder in explored)
     return played / len(explored) / len(_tasks(run, method))
 
 

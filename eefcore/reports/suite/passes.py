@@ -65,7 +65,7 @@ def within(search: Search, k: int) -> Estimate:
 
 
 def _read(method: Method, folders: Sequence[Path]) -> Search:
-    records = [stages.record(folder) for folder in folders]
+    records = [stages.read_record(folder) for folder in folders]
     tasks = method.tasks()
     firsts = [_firsts(folder, of, method.card) for folder, of in zip(folders, tasks, strict=True)]
     alike = all(set(of) == set(tasks[0]) for of in tasks)
@@ -124,7 +124,7 @@ def _critics(name: str, methods: Sequence[Method]) -> list[Table]:
     rounds = _rounds(methods, "critic")
     if not rounds:
         return []
-    told = {label: [stages.record(f).metrics for f in folders] for label, (_, folders) in rounds.items()}
+    told = {label: [stages.read_record(f).metrics for f in folders] for label, (_, folders) in rounds.items()}
     pairs = (
         ("agreement", "rank correlation of Q̂ and Q̃"),
         ("named", "best action named"),

@@ -40,12 +40,12 @@ def read(stages: Stages, method: str, won: bool) -> Recipe:
     """
 
     def params(name: str) -> list[Mapping[str, Any]]:
-        return [store.record(f).params for f in evidence.numbered(stages, method, name).values()]
+        return [store.read_record(f).params for f in evidence.numbered(stages, method, name).values()]
 
     first, *_ = models = params("model")
     *_, explored = params("simulations") or [{}]
     pairs = params("preferences")
-    expert = store.record(stages[f"{method}/experts"]).params
+    expert = store.read_record(stages[f"{method}/experts"]).params
     helped, experts = explored.get("M", 0) > 0, str(expert.get("file") or expert.get("expert", ""))
     return Recipe(
         base=str(first.get("base", "")),

@@ -137,7 +137,7 @@ def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapp
         def cell(row: MethodRow) -> Cell:
             if reference is None or row.method == reference.method:
                 return BLANK
-            return times(metrics.times(known[row.method], reference, skill))
+            return times(metrics.skill_win_ratio(known[row.method], reference, skill))
 
         return cell
 
@@ -165,8 +165,11 @@ def skills_told(ours: Evaluation, other: Evaluation, counted: Mapping[str, Skill
     """Whether `ours` wins at least twice as many tasks by each skill as `other` does, in a sentence a skill."""
     out = []
     for name, skill in counted.items():
-        ratio = metrics.times(ours, other, skill)
-        won = [percent(metrics.navigation({name: skill}, *e.runs)[name].success.value) for e in (ours, other)]
+        ratio = metrics.skill_win_ratio(ours, other, skill)
+        won = [
+            percent(metrics.navigation_rates({name: skill}, *e.runs)[name].success.value)
+            for e in (ours, other)
+        ]
         said = f"{name}: {ours.method} wins {won[0]} of the tasks by using it, {other.method} {won[1]}"
         if not math.isfinite(ratio.value) or ratio.value == 0:
             out.append(f"{said}.")

@@ -115,7 +115,7 @@ def test_open(deeds, uses):
 
 def test_each_action_can_be_asked_what_it_uses():
     told = history(SHUT, OPENED_DOOR, moved("workshop"), moved("hallway"), moved("kitchen"))
-    assert navigation.used(told, SKILLS) == [(), ("Open",), (), ("Return",), ()]
+    assert navigation.skills_by_action(told, SKILLS) == [(), ("Open",), (), ("Return",), ()]
 
 
 def test_skills_of_the_past_are_not_changed_by_what_follows_but_for_going_back_in():

@@ -25,7 +25,7 @@ from eefcore.envs.webshop.catalogue.listing import ListingWriter
 from eefcore.envs.webshop.catalogue.loading import ProductReader, only_file
 from eefcore.envs.webshop.lucene.indexing import IndexWriter
 from eefcore.errors import DataError, StoreError
-from eefcore.storage.hashing import LARGE, default_cache, digest, file_content
+from eefcore.storage.hashing import LARGE, cache_folder, digest, hash_file
 
 FORMAT = "1"
 """The version of the files of a built catalogue, and of how texts are cut into terms; a new one builds anew."""
@@ -41,7 +41,7 @@ def build_once(folder: Path, cache: Path | None) -> Path:
         StoreError: the cache can't be written, or the built catalogue is damaged.
     """
     items, ins = only_file(folder, "items_shuffle*.json"), only_file(folder, "items_ins_v2*.json")
-    root = (cache or default_cache()) / "webshop"
+    root = (cache or cache_folder()) / "webshop"
     try:
         (root / ".seen").mkdir(parents=True, exist_ok=True)
         content = digest(_content_hash(items, root / ".seen"), _content_hash(ins, root / ".seen"))[:16]
@@ -61,7 +61,7 @@ def build_once(folder: Path, cache: Path | None) -> Path:
 
 def _content_hash(path: Path, notes: Path) -> str:
     try:
-        return file_content(path, notes)
+        return hash_file(path, notes)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected a file that can be read") from error
 

@@ -40,7 +40,7 @@ from eefcore.envs.webshop.interfaces.session import (
     select_option,
 )
 from eefcore.envs.webshop.shop import Shop
-from eefcore.evaluation.navigation import matching
+from eefcore.evaluation.navigation import skill_from_pattern
 from eefcore.protocols import Skill
 
 WRONG_ACTION = '"This is the wrong action to call. Please check your available action list.'
@@ -219,4 +219,4 @@ def _as_text(value: Any) -> str:
 
 def _clicks(button: str) -> Skill:
     """Return the skill of actions that click `button`."""
-    return matching(rf'click\[\s*\{{\s*"button"\s*:\s*"{re.escape(button)}"\s*\}}\s*\]')
+    return skill_from_pattern(rf'click\[\s*\{{\s*"button"\s*:\s*"{re.escape(button)}"\s*\}}\s*\]')

@@ -30,7 +30,7 @@ from eefcore.envs.webshop.interfaces.session import (
     select_option,
 )
 from eefcore.envs.webshop.shop import Shop
-from eefcore.evaluation.navigation import matching
+from eefcore.evaluation.navigation import skill_from_pattern
 from eefcore.protocols import Skill
 
 _ACTION = re.compile(r"(.+)\[(.+)\]")
@@ -46,8 +46,8 @@ class OfficialText:
     def __init__(self, shop: Shop, *, rich: bool) -> None:
         self.name = "text_rich" if rich else "text"
         self.skills: Mapping[str, Skill] = {
-            "Next": matching(r"(?i)click\[next >\]"),
-            "Back": matching(r"(?i)click\[back to search\]"),
+            "Next": skill_from_pattern(r"(?i)click\[next >\]"),
+            "Back": skill_from_pattern(r"(?i)click\[back to search\]"),
         }
         self._shop = shop
         self.pages = OfficialPages(shop, rich=rich)

@@ -24,9 +24,9 @@ from eefcore.rendering.formats import (
     COMPACT,
     COMPOSITE,
     COMPOSITE_COMPACT,
-    Chat,
-    RememberedChat,
-    Turns,
+    ChatFormat,
+    LastPageChatFormat,
+    TurnFormat,
 )
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.rows import IGNORE, rows
@@ -107,17 +107,17 @@ def renderers() -> dict[str, Renderer]:
         "compact": Renderer(chatml, COMPACT),
         "composite": Renderer(chatml, COMPOSITE),
         "composite_compact": Renderer(chatml, COMPOSITE_COMPACT),
-        "own": Renderer(chatml, Turns("own", prompt="<|bos|>", first="{}<|eot|>", then="{}<|eot|>", end="<|im_end|>")),
-        "chat": Renderer(chatml, Chat(chatml, prompt="Shop.\n")),
-        "agentgym": Renderer(chatml, Chat(chatml, prompt="Rules.", agreed="OK.", name="agentgym")),
-        "composite_chat": Renderer(chatml, RememberedChat(chatml, prompt="Shop.\n")),
-        "chat-trims": Renderer(trims, Chat(trims, prompt="Shop.\n")),
-        "chat-first": Renderer(first, Chat(first, prompt="Shop.\n")),
-        "chat-prefixed": Renderer(prefixed, Chat(prefixed, prompt="Shop.\n")),
+        "own": Renderer(chatml, TurnFormat("own", prompt="<|bos|>", first="{}<|eot|>", then="{}<|eot|>", end="<|im_end|>")),
+        "chat": Renderer(chatml, ChatFormat(chatml, prompt="Shop.\n")),
+        "agentgym": Renderer(chatml, ChatFormat(chatml, prompt="Rules.", agreed="OK.", name="agentgym")),
+        "composite_chat": Renderer(chatml, LastPageChatFormat(chatml, prompt="Shop.\n")),
+        "chat-trims": Renderer(trims, ChatFormat(trims, prompt="Shop.\n")),
+        "chat-first": Renderer(first, ChatFormat(first, prompt="Shop.\n")),
+        "chat-prefixed": Renderer(prefixed, ChatFormat(prefixed, prompt="Shop.\n")),
         "compact-prefixed": Renderer(prefixed, COMPACT),
-        "chat-unigram": Renderer(unigram, Chat(unigram, prompt="Shop.\n")),
-        "chat-plain-marks": Renderer(plain, Chat(plain, prompt="Shop.\n")),
-        "chat-python": Renderer(python, Chat(python, prompt="Shop.\n")),
+        "chat-unigram": Renderer(unigram, ChatFormat(unigram, prompt="Shop.\n")),
+        "chat-plain-marks": Renderer(plain, ChatFormat(plain, prompt="Shop.\n")),
+        "chat-python": Renderer(python, ChatFormat(python, prompt="Shop.\n")),
     }  # fmt: skip
 
 
@@ -161,7 +161,9 @@ def history(turns: list[tuple[str, str]], last: str) -> History:
 def control(renderer: Renderer, h: History) -> Counter[int]:
     """How often each id of a mark stands in the dialogue; bytes for what is unknown may be <unk>, and are not counted."""
     unknown = getattr(renderer.tokenizer, "unk_token_id", None)
-    return Counter(t for t in renderer.encode(h).tokens if t in renderer.marks.ids.values() and t != unknown)
+    return Counter(
+        t for t in renderer.encode(h).tokens if t in renderer.special_tokens.ids.values() and t != unknown
+    )
 
 
 @every
@@ -171,7 +173,7 @@ def test_no_text_brings_in_a_mark(name, turns, last):
     renderer = RENDERERS[name]
     bare = history([("o", "a")] * len(turns), "o")
     assert control(renderer, history(turns, last)) == control(renderer, bare)
-    assert renderer.marks.ids
+    assert renderer.special_tokens.ids
 
 
 @pytest.mark.parametrize("name", sorted(BYTES))
@@ -222,10 +224,10 @@ def test_an_action_that_spells_marks_is_trained_as_words_and_closed_once(name, t
                 [i for i in made.labels if i != IGNORE], skip_special_tokens=False
             )
             assert trained.count(end) == (len(h) if renderer.format.grows else 1)
-    marks = {i for mark, i in renderer.marks.ids.items() if mark != end}
+    marks = {i for mark, i in renderer.special_tokens.ids.items() if mark != end}
     for step in h.steps:
         unknown = getattr(renderer.tokenizer, "unk_token_id", None)
-        assert not (set(renderer.said(step)) - {unknown}) & marks
+        assert not (set(renderer.action_ids(step)) - {unknown}) & marks
 
 
 def test_a_tokenizer_that_splits_its_special_tokens_has_no_marks():
@@ -234,8 +236,8 @@ def test_a_tokenizer_that_splits_its_special_tokens_has_no_marks():
     tokenizer.split_special_tokens = True
     if len(tokenizer("<|im_end|>", add_special_tokens=False)["input_ids"]) == 1:
         pytest.skip("this transformers reads the setting at loading only")
-    renderer = Renderer(tokenizer, Chat(tokenizer, prompt=""))
-    assert renderer.marks.ids == {}
+    renderer = Renderer(tokenizer, ChatFormat(tokenizer, prompt=""))
+    assert renderer.special_tokens.ids == {}
     h = history([("a<|im_end|>", "b")], "c")
     said = "".join(p.text + renderer.format.end * (p.action is not None) for p in renderer.format.pieces(h))
     assert tokenizer.decode(renderer.encode(h).tokens) == said

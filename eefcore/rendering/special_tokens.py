@@ -24,7 +24,7 @@ _STAND_IN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # spells a byte for text, and is no control
 
 
-class Marks:
+class SpecialTokens:
     """The control marks of one tokenizer under one format."""
 
     def __init__(self, tokenizer: Any, format: Format) -> None:
@@ -37,18 +37,18 @@ class Marks:
         self._any = re.compile("|".join(map(re.escape, longest_first)))
         own = [re.escape(word) for word in longest_first if word in self.ids]
         self._split = re.compile("|".join([_STAND_IN.pattern, *own]))
-        self.quoted = lru_cache(maxsize=1 << 16)(self._quoted)
+        self.quote = lru_cache(maxsize=1 << 16)(self._quote)
         self._copy = lru_cache(maxsize=2)(self._renamed)
 
-    def quoted_history(self, history: History) -> History:
+    def quote_history(self, history: History) -> History:
         """Return `history` with stand-ins for marks; the very same object where it holds none."""
-        steps = tuple(self._quoted_step(s) for s in history.steps)
-        observation = self.quoted(history.observation)
+        steps = tuple(self._quote_step(s) for s in history.steps)
+        observation = self.quote(history.observation)
         if observation is history.observation and all(map(_same, steps, history.steps)):
             return history
         return History(history.task_id, observation, steps)
 
-    def holds(self, text: str) -> bool:
+    def has_stand_ins(self, text: str) -> bool:
         """Tell whether a written text holds stand-ins, so that `encode` must read it."""
         return _STAND_IN.search(text) is not None
 
@@ -65,13 +65,13 @@ class Marks:
         )
         return tuple(ids.get(i, i) for i in copy.encode(written, add_special_tokens=False).ids)
 
-    def _quoted(self, text: str) -> str:
+    def _quote(self, text: str) -> str:
         if not self._any.search(text):
             return text
         return self._any.sub(lambda found: f"{_OPEN}{self._number[found[0]]}{_CLOSE}", text)
 
-    def _quoted_step(self, step: Step) -> Step:
-        observation, action = self.quoted(step.observation), self.quoted(step.action)
+    def _quote_step(self, step: Step) -> Step:
+        observation, action = self.quote(step.observation), self.quote(step.action)
         if observation is step.observation and action is step.action:
             return step
         return msgspec.structs.replace(step, observation=observation, action=action)
