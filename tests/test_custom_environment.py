@@ -15,7 +15,7 @@ from eefcore.envs import PanelSizes
 from eefcore.errors import ParamsError
 from eefcore.experts import collect, registry
 from eefcore.protocols import Benchmark
-from eefcore.reports.suite import report as suite_report
+from eefcore.reports.report import benchmark_facts
 from eefcore.runs import runner
 from eefcore.runs.open_stage import planned
 from eefcore.storage import stages
@@ -78,7 +78,7 @@ def test_its_skills_are_counted_as_it_defines_them():
 
 
 def test_a_report_tells_what_its_scripts_measure(houses):
-    world = suite_report.world(houses)
+    world = benchmark_facts(houses)
     assert [m.name for m in world.measures] == ["rooms", "steps"]
     rooms, steps = ([m.of(t) for t in world.solutions] for m in world.measures)
     assert set(rooms) == {1, 2, 3, 4} and steps == [2 * n for n in rooms]
@@ -87,7 +87,7 @@ def test_a_report_tells_what_its_scripts_measure(houses):
 
 def test_without_scripts_a_report_leaves_out_what_they_would_tell(houses, monkeypatch):
     monkeypatch.setattr(registry, "_registered", {})
-    world = suite_report.world(houses)
+    world = benchmark_facts(houses)
     assert set(world.skills) == {"Return", "Corrected"} and not (world.solutions or world.measures)
     with pytest.raises(ParamsError, match="no scripted expert for house; give 02_expert a `file`"):
         collect.demonstrations(houses, ["strong"], "train", seed=0)

@@ -12,7 +12,7 @@ import pytest
 from helpers.workspaces import write_notebook
 
 from eefcore.errors import EefError, ParamsError, StoreError
-from eefcore.reports.document.published import publish
+from eefcore.reports.document.publication import publish
 from eefcore.runs.notebook import own_notebook, read_notebook
 from eefcore.runs.open_stage import input_folder, open_stage, recorded_report
 from eefcore.storage import stages

@@ -114,7 +114,7 @@ def report(
     ] = False,
 ) -> None:
     """Build the HTML reports of finished runs once more, from their records; of a suite, over what is finished."""
-    from eefcore.reports.document import published, wandb_report
+    from eefcore.reports.document import publication, wandb_report
     from eefcore.runs.open_stage import reported
     from eefcore.runs.runner import run_again
 
@@ -125,10 +125,10 @@ def report(
             typer.echo(f"not finished: {part}, {sum(left.values())} stages of {', '.join(left)}")
         _say_report(found.report.run)
         if wandb:
-            path = wandb_report.of_run(found.report.run)
+            path = wandb_report.write_for_run(found.report.run)
             typer.echo(f"W&B Report: {os.path.relpath(path)}, published by `eef sync`")
         if publish:
-            folder = published.publish(found.report.run, found.report.folder)
+            folder = publication.publish(found.report.run, found.report.folder)
             typer.echo(f"Published: {os.path.relpath(folder)}")
 
 

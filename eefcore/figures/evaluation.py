@@ -1,12 +1,14 @@
-"""Figures from computed values, as `Plot`s.
+"""Draw what an evaluation found: win rates, navigation skills, curves over iterations, budgets, one expert trajectory.
 
-    win_rates       Table 3 as points with intervals
-    navigation      Figure 2, with the attempts of Table 4
-    curve           dev win rate over iterations
-    budget          Figure 3: win rate against what it cost
-    state_line      one expert trajectory as Fig. 1 draws it
+    win_rates           EEF Table 3 as points with intervals
+    navigation          EEF Figure 2, with the attempts of Table 4
+    curve               win rate on the dev panel over iterations
+    budget              EEF Figure 3: win rate against what it cost
+    state_line          one expert trajectory in the manner of EEF Figure 1
+    losses              the training loss of each optimiser step
+    win_rate_by_step    win rate of simulations by the expert step that they start from
 
-What a Plot is, how it looks and which files it becomes: `eefcore.figures.plots`.
+`eefcore.figures.plots` has the `Plot` that each function returns, its style and its files.
 """
 
 from __future__ import annotations
@@ -26,22 +28,23 @@ from eefcore.figures.plots import (
     ORANGE,
     RED,
     Plot,
+    X,
     canvas,
-    done,
-    drawing,
-    lines,
-    names_down,
+    line_chart,
+    method_axis,
     percent,
+    styled,
     whisker,
+    with_data,
 )
 from eefcore.types import Trajectory
 
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-@drawing
+@styled
 def win_rates(estimates: Mapping[str, Estimate]) -> Plot:
-    """Win rate of each method with its interval, first on top."""
+    """Draw the win rate of each method with its interval, the first on top."""
     figure, (axes,) = canvas(0.9 + 0.34 * len(estimates))
     for y, estimate in enumerate(estimates.values()):
         axes.errorbar(
@@ -49,15 +52,15 @@ def win_rates(estimates: Mapping[str, Estimate]) -> Plot:
         )
         label = "nothing judged" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
         axes.annotate(label, (percent(estimate.high), y), (6, 0), textcoords="offset points", va="center")
-    names_down(axes, estimates)
+    method_axis(axes, estimates)
     axes.set_xlim(0, min(108, 12 + max(percent(e.high) for e in estimates.values())))
     axes.set_xlabel("win rate, % of tasks (95 % interval)")
-    return done(figure, [{"method": m, **e._asdict()} for m, e in estimates.items()])
+    return with_data(figure, [{"method": m, **e._asdict()} for m, e in estimates.items()])
 
 
-@drawing
+@styled
 def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
-    """Figure 2: of each method, the tasks won by using each skill (full) and those where it was used (outline)."""
+    """Draw EEF Figure 2: for each method, the tasks won by using each skill (full bars) and those that used it (outlines)."""
     names = list(next(iter(skills.values())))
     height = 1.0 + 0.42 * len(skills)
     figure, panels = canvas(height, width=max(7.0, 3.5 * len(names)), columns=max(1, len(names)))
@@ -79,7 +82,7 @@ def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
         axes.set_xlim(0, max(4, 1.38 * top))
         axes.set_title(skill, loc="left", fontsize=10.5, fontweight="bold")
         axes.set_xlabel("% of tasks: won by using it, of used")
-        names_down(axes, skills)
+        method_axis(axes, skills)
         axes.label_outer(remove_inner_ticks=False)
     rows = [
         {"method": method, "skill": skill, "measure": measure, **estimate._asdict()}
@@ -87,49 +90,49 @@ def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
         for skill, found in of.items()
         for measure, estimate in found._asdict().items()
     ]
-    return done(figure, rows)
+    return with_data(figure, rows)
 
 
-@drawing
+@styled
 def curve(curves: Mapping[str, Mapping[int, Estimate]]) -> Plot:
-    """Win rate on the dev panel over iterations, one line a method; 0 is behaviour cloning."""
-    figure, axes = lines(curves)
+    """Draw the win rate on the dev panel over iterations, one line a method; iteration 0 is behaviour cloning."""
+    figure, axes = line_chart(curves)
     axes.set_xticks(sorted({i for line in curves.values() for i in line}))
     axes.set_xlabel("iteration (0 is behaviour cloning)")
     axes.set_ylabel("dev win rate, % (95 % interval)")
-    return done(figure, _line_rows(curves, "iteration"))
+    return with_data(figure, _line_rows(curves, "iteration"))
 
 
-@drawing
+@styled
 def budget(series: Mapping[str, Mapping[float, Estimate]], *, cost: str = "simulations per task") -> Plot:
-    """Figure 3: win rate against `cost`, one line a method, a point a setting (N of RFT×N, M of EEF)."""
-    figure, axes = lines(series)
+    """Draw EEF Figure 3: win rate against `cost`, one line a method and one point a setting (N of RFT×N, M of EEF)."""
+    figure, axes = line_chart(series)
     axes.set_xlabel(cost)
     axes.set_ylabel("win rate, % (95 % interval)")
-    return done(figure, _line_rows(series, cost))
+    return with_data(figure, _line_rows(series, cost))
 
 
-@drawing
+@styled
 def state_line(
     expert: Trajectory,
     outcomes: Mapping[int, bool],
     *,
-    kept: Sequence[tuple[int, int]] = (),
+    trained: Sequence[tuple[int, int]] = (),
     recovery: int | None = None,
 ) -> Plot:
-    """τ_e = [s_0, a_0, s_1, …] as Fig. 1 draws it.
+    """Draw one expert trajectory τ_e = [s_0, a_0, s_1, …] in the manner of EEF Figure 1.
 
     Args:
-        outcomes: i of each explored s_i, and whether the policy won from there (`cases.outcomes_along`).
-        kept: the stretches (i, j) of expert actions a_i … a_{j-1} that are trained on (`cases.kept`).
-        recovery: i*, if there is one.
+        outcomes: whether the policy won from each explored state s_i, by i (`case_studies.explored_outcomes`).
+        trained: the segments (i, j) of expert actions a_i … a_{j-1} that are trained on (`case_studies.trained_segments`).
+        recovery: i* of the recovery state, if there is one.
     """
     figure, (axes,) = canvas(2.3, width=max(7.0, 1.2 + 0.62 * len(expert)))
     axes.hlines(0, 0, len(expert), color=INK, linewidth=1.2, zorder=1)
-    for start, stop in kept:
+    for start, stop in trained:
         axes.hlines(0, start, stop, color=GREEN, linewidth=7, alpha=0.45, zorder=2)
     for i, action in enumerate(expert.actions):
-        in_kept = any(start <= i < stop for start, stop in kept)
+        is_trained = any(start <= i < stop for start, stop in trained)
         axes.annotate(
             _short(action),
             (i + 0.5, -0.16),
@@ -138,7 +141,7 @@ def state_line(
             va="top",
             rotation_mode="anchor",
             fontsize=8,
-        ).set(color=GREEN if in_kept else INK, alpha=0.75 if is_thought(action) else 1)
+        ).set(color=GREEN if is_trained else INK, alpha=0.75 if is_thought(action) else 1)
     for i in range(len(expert) + 1):
         explored = i in outcomes
         axes.annotate(f"s{str(i).translate(_SUBSCRIPT)}", (i, 0.2), ha="center", alpha=1 if explored else 0.6)
@@ -151,7 +154,7 @@ def state_line(
     axes.annotate(
         f"R = {expert.reward:.2f}", (len(expert), 0), (10, 0), textcoords="offset points", va="center"
     )
-    if kept:
+    if trained:
         axes.plot([], [], color=GREEN, linewidth=7, alpha=0.45, label="expert actions kept")
     if recovery is not None:
         axes.plot(
@@ -169,23 +172,23 @@ def state_line(
     axes.set(xlim=(-0.5, len(expert) + 1.6), ylim=(-1.5, 0.45))
     axes.axis("off")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8.5, handletextpad=0.5)
-    in_kept = [any(a <= i < b for a, b in kept) for i in range(len(expert))]
-    rows = [
+    is_trained = [any(a <= i < b for a, b in trained) for i in range(len(expert))]
+    rows: list[dict[str, object]] = [
         {
             "step": i,
             "action": a,
             "policy_wins": outcomes.get(i, ""),
-            "kept": in_kept[i],
+            "kept": is_trained[i],
             "recovery": i == recovery,
         }
         for i, a in enumerate(expert.actions)
     ]
-    return done(figure, rows)
+    return with_data(figure, rows)
 
 
-@drawing
+@styled
 def losses(values: Sequence[float]) -> Plot:
-    """The training loss of each optimiser step, and its running mean."""
+    """Draw the training loss of each optimiser step, and its running mean."""
     figure, (axes,) = canvas(2.6)
     window = max(1, len(values) // 20)
     mean = [
@@ -195,24 +198,24 @@ def losses(values: Sequence[float]) -> Plot:
     axes.plot(values, color=INK, alpha=0.35, linewidth=0.8)
     axes.plot(mean, color=BLUE, linewidth=1.8)
     axes.set(xlabel="optimiser step", ylabel="L_SFT per trained token", yscale="log")
-    return done(figure, [{"step": i, "loss": value} for i, value in enumerate(values)])
+    return with_data(figure, [{"step": i, "loss": value} for i, value in enumerate(values)])
 
 
-@drawing
+@styled
 def win_rate_by_step(rates: Mapping[int, Estimate]) -> Plot:
-    """From which step of the expert's the policy wins: win rate of τ_{s_i} by i; 0 is the task's start."""
-    figure, axes = lines({"simulations": {float(i): rate for i, rate in rates.items()}})
+    """Draw the win rate of simulations τ_{s_i} by i, the expert step that they start from; 0 is the start of the task."""
+    figure, axes = line_chart({"simulations": {float(i): rate for i, rate in rates.items()}})
     axes.set_xlabel("i: simulations start from s_i of an expert trajectory")
     axes.set_ylabel("win rate, % (95 % interval)")
-    return done(figure, [{"step": i, **rate._asdict()} for i, rate in rates.items()])
+    return with_data(figure, [{"step": i, **rate._asdict()} for i, rate in rates.items()])
 
 
-def _line_rows(series: Mapping[str, Mapping[float, Estimate]], x: str) -> list[dict[str, object]]:
+def _line_rows(series: Mapping[str, Mapping[X, Estimate]], x: str) -> list[dict[str, object]]:
     return [{"method": m, x: at, **line[at]._asdict()} for m, line in series.items() for at in sorted(line)]
 
 
 def _short(action: str) -> str:
-    """`click[{"button": "Next >"}]` as `click Next >`; a thought as `think`."""
+    """Return an action in few characters: `click[{"button": "Next >"}]` as `click Next >`, a thought as `think`."""
     if is_thought(action):
         return "think"
     return textwrap.shorten(formatting.action(action), 20, placeholder="…")

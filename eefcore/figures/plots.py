@@ -1,11 +1,12 @@
-"""What a figure is: a matplotlib Figure that knows its data, shows itself in a notebook, and is written as files.
+"""Draw matplotlib figures that keep their data, in one style, and write them as PNG, SVG and CSV.
 
-    canvas, lines, names_down    the grounds that figures are drawn on
-    files, save                  PNG, SVG and the numbers as CSV
-    inline_svg                   to put into a page
+    canvas, line_chart, method_axis    the empty figure, a chart with a line a method, method names along the y axis
+    render_files                       PNG, SVG, and the numbers drawn as CSV
+    inline_svg                         a figure as part of an HTML page
 
-Colours are Okabe and Ito's, told apart by the colour-blind; shape or fill says the same once more. The ground is
-transparent and the ink mid-grey, so that one file reads in print and on a dark page. No pyplot, no global state.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish; shape or fill repeats what a colour
+says. The background is transparent and the ink mid-grey, so that one file is legible in print and on a dark page.
+Nothing here uses pyplot or changes matplotlib's global state.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -24,11 +26,16 @@ from matplotlib.figure import Figure
 
 from eefcore.evaluation.stats import Estimate
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+X = TypeVar("X", bound=float)
+
 INK = "#7b7b7b"  # 4.2 : 1 on white, 4.3 : 1 on #121212
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 MARKERS = "osD^vP"
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.5,
     "font.family": "sans-serif",
     "text.color": INK,
@@ -48,38 +55,38 @@ _STYLE = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
     "text.parse_math": False,  # a method may be called $1
-    "svg.hashsalt": "eefcore",  # equal figures, equal files
+    "svg.hashsalt": "eefcore",  # equal figures give equal files
 }
 
-drawing = rc_context(_STYLE)
-"""Decorates what draws a figure: our style, and nothing left behind in matplotlib."""
+styled = rc_context(_STYLE)
+"""Decorate a function that draws a figure: it draws in our style and leaves matplotlib's settings as they were."""
 
 
 class Plot(Figure):
-    """A figure and the numbers it draws, one mapping a row."""
+    """A figure and the numbers that it draws, one mapping a row of the CSV file."""
 
-    data: list[dict[str, object]]
+    data: Sequence[Mapping[str, object]]
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """Return the picture that a notebook shows."""
         return _picture(self, "png", text="path")
 
 
 def canvas(height: float, *, width: float = 7.0, columns: int = 1) -> tuple[Plot, list[Axes]]:
-    """An empty figure, inches, and its panels from left to right."""
+    """Return an empty figure of that size in inches, and its panels from left to right."""
     plot = Plot(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(plot)
     return plot, list(plot.subplots(1, columns, squeeze=False)[0])
 
 
-def done(plot: Plot, data: list[dict[str, object]]) -> Plot:
-    """The figure, drawn, with its numbers."""
+def with_data(plot: Plot, data: Sequence[Mapping[str, object]]) -> Plot:
+    """Return the finished figure with the numbers that it draws."""
     plot.data = data
     return plot
 
 
-def files(figure: Figure) -> dict[str, bytes]:
-    """What is written of a figure, by suffix: `png`, `svg`, and `csv` where it knows its data."""
+def render_files(figure: Figure) -> dict[str, bytes]:
+    """Render a figure as files, by suffix: `png`, `svg`, and `csv` where the figure keeps its data."""
     out = {suffix: _picture(figure, suffix, text="path") for suffix in ("png", "svg")}
     if isinstance(figure, Plot):
         text = io.StringIO()
@@ -92,9 +99,9 @@ def files(figure: Figure) -> dict[str, bytes]:
 
 
 def inline_svg(plot: Plot, name: str) -> str:
-    """The figure to put into a page: ink in the page's own text colour, ids made the page's own by `name`."""
+    """Return the figure as SVG for an HTML page, with ink in the page's text colour and ids prefixed by `name`."""
     svg = _picture(plot, "svg", text="none").decode()
-    box = re.search(r'viewBox="[^"]*"', svg)[0]
+    box = re.findall(r'viewBox="[^"]*"', svg)[0]
     width = plot.get_figwidth() * 72
     body = svg[svg.index("</metadata>") + len("</metadata>") :].replace(INK, "currentColor")
     body = re.sub(r'\bid="', f'id="{name}-', body)
@@ -105,17 +112,16 @@ def inline_svg(plot: Plot, name: str) -> str:
     )
 
 
-def lines(series: Mapping[str, Mapping[float, Estimate]]) -> tuple[Plot, Axes]:
-    """A line a method, per cent with intervals; beside each other, so that no interval hides another."""
+def line_chart(series: Mapping[str, Mapping[X, Estimate]]) -> tuple[Plot, Axes]:
+    """Draw one line a method, in per cent with intervals; points at the same x are shifted so that no interval hides another."""
     plot, (axes,) = canvas(3.3)
     axes.grid(axis="y")
     axes.grid(visible=False, axis="x")
     shift = 0.012 * max((x for line in series.values() for x in line), default=1)
     for k, (method, line) in enumerate(series.items()):
         xs = sorted(line)
-        style = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
-        if k >= len(COLOURS):  # the second time round hollow, and dashed
-            style |= {"linestyle": "--", "markerfacecolor": "none"}
+        again = k >= len(COLOURS)  # a colour's second line is hollow and dashed
+        colour = COLOURS[k % len(COLOURS)]
         at = [x + shift * (k - (len(series) - 1) / 2) for x in xs]
         errors = [[e[side][0] for e in (whisker(line[x]) for x in xs)] for side in (0, 1)]
         axes.errorbar(
@@ -123,10 +129,13 @@ def lines(series: Mapping[str, Mapping[float, Estimate]]) -> tuple[Plot, Axes]:
             [100 * line[x].value for x in xs],
             yerr=errors,
             label=method,
+            color=colour,
+            marker=MARKERS[k % len(MARKERS)],
+            linestyle="--" if again else "-",
+            markerfacecolor="none" if again else colour,
             linewidth=1.8,
             elinewidth=1,
-            clip_on=False,  # a point at 0 is seen whole
-            **style,
+            clip_on=False,  # a point at 0 is drawn whole
         )
     axes.set_ylim(bottom=0)
     if len(series) > 1:
@@ -134,8 +143,8 @@ def lines(series: Mapping[str, Mapping[float, Estimate]]) -> tuple[Plot, Axes]:
     return plot, axes
 
 
-def names_down(axes: Axes, names: Iterable[str]) -> None:
-    """Methods along the y axis, first on top."""
+def method_axis(axes: Axes, names: Iterable[str]) -> None:
+    """Write method names along the y axis, the first on top."""
     names = ["\n".join(textwrap.wrap(name, 24)) for name in names]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -146,19 +155,19 @@ def names_down(axes: Axes, names: Iterable[str]) -> None:
 
 
 def whisker(estimate: Estimate) -> list[list[float]]:
-    """Distances in per cent from the value down and up, as matplotlib wants them."""
+    """Return the distances in per cent from the value down and up to its interval, in the shape that matplotlib expects."""
     low, high = 100 * (estimate.value - estimate.low), 100 * (estimate.high - estimate.value)
     return [[max(low, 0.0)], [max(high, 0.0)]]
 
 
 def percent(share: float) -> float:
-    """A share in per cent, to draw; what was not judged is drawn at 0."""
+    """Return a share in per cent to draw; a share of nothing judged (NaN) is drawn at 0."""
     return 0.0 if math.isnan(share) else 100 * share
 
 
 def _picture(figure: Figure, format: str, *, text: str) -> bytes:
     out = io.BytesIO()
     with rc_context({**_STYLE, "svg.fonttype": text}):
-        # No date: a figure of equal data is an equal file.
+        # No date: figures of equal data are equal files.
         figure.savefig(out, format=format, dpi=160, metadata={"Date": None} if format == "svg" else None)
     return out.getvalue()

@@ -1,8 +1,8 @@
-"""A search tree to look at: nodes are pages, an edge says its action, N, Q̃ and Q̂, the chosen path is bold.
+"""Draw a search tree: nodes are pages, an edge shows its action, N, Q̃ and Q̂, and the chosen path is bold.
 
-It is one SVG with the page of each node as its title, which a browser shows where one points; it runs no script, so it
-is the same in a notebook, in a report, and in a mail. Root left, depth to the right, siblings by visits. Actions that were
-proposed and never tried are one line a node, so that 5,000 nodes stay a picture.
+The tree is one SVG without scripts, the same in a notebook, a report and a mail; a browser shows the page of a node, its
+title, where the reader points. The root is on the left, depth grows to the right, and siblings are ordered by visits.
+Actions that were proposed and never tried share one line a node, so that a tree of 5,000 nodes is still legible.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from eefcore.storage.disk import write_atomically
 from eefcore.types import StopReason
 
 COLUMN, ROW, LEFT, TOP = 262, 36, 16, 26
-_SHOWN = 34  # characters of an action
-_LAST = 90  # what is right of the deepest column: how it ended
+_ACTION = 34  # characters of an action
+_ENDING = 90  # pixels right of the deepest column, for how an episode ended
 
 
 class Spot(NamedTuple):
-    """Where a node is drawn, in pixels."""
+    """The place of a node, in pixels."""
 
     x: float
     y: float
 
 
 class TreeView:
-    """`tree`, which shows itself in a notebook."""
+    """A search tree that a notebook shows as a picture."""
 
     def __init__(self, tree: Tree, by: str = "visits") -> None:
         self.tree = tree
-        taken = {p.node: p.edge for p in tree.path(tree.at)}
-        self._chosen = {p.node: p.edge for p in mcts.principal(tree, by)} | taken
-        self._spots, self._rows = _laid_out(tree)
+        done = {p.node: p.edge for p in tree.path(tree.at)}
+        self._chosen = {p.node: p.edge for p in mcts.principal(tree, by)} | done
+        self._spots, self._rows = _layout(tree)
 
     @property
     def svg(self) -> str:
-        """The picture."""
+        """The tree as SVG."""
         depth = max(s.x for s in self._spots.values())
-        width, height = int(depth + _LAST), int(TOP + ROW * self._rows + 8)
+        width, height = int(depth + _ENDING), int(TOP + ROW * self._rows + 8)
         lines = "".join(part for k in self._spots for part in self._edges(k))
         nodes = "".join(self._node(k) for k in self._spots)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11" fill="{INK}">'
-            f'<text x="{LEFT}" y="14">{escape(self._told())}</text>{lines}{nodes}</svg>'
+            f'<text x="{LEFT}" y="14">{escape(self._summary())}</text>{lines}{nodes}</svg>'
         )
 
     @property
     def text(self) -> str:
-        """The same as an outline, to be read without a browser."""
-        return "\n".join([self._told(), *self._outline(0, 0)])
+        """The tree as an indented outline, to read without a browser."""
+        return "\n".join([self._summary(), *self._outline(0, 0)])
 
     def _repr_html_(self) -> str:
         return f'<div style="overflow:auto;max-height:560px">{self.svg}</div>'
@@ -65,15 +65,15 @@ class TreeView:
     def __repr__(self) -> str:
         return self.text
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         t = self.tree
         return (
             f"{t.task_id}: {len(t.simulations)} simulations, {len(t.nodes)} nodes, by the {t.signal.value}; "
-            "edges: N visits, Q̃ what came of them, Q̂ what the critic says"
+            "edges: N visits, Q̃ mean return, Q̂ the critic’s estimate"
         )
 
     def _edges(self, k: int) -> Iterator[str]:
-        """The lines from node k, and what is said of them."""
+        """Yield the lines from node k to its children, and their labels."""
         here, node = self._spots[k], self.tree.nodes[k]
         total = max(1, mcts.visits(node))
         for i, edge in _tried(node):
@@ -89,22 +89,24 @@ class TreeView:
             yield f'<text x="{here.x + 42:.0f}" y="{spot.y - 5:.1f}"{weight}>{escape(_short(edge))}'
             yield f"<title>{escape(edge.reply.action)}</title></text>"
             yield f'<text x="{here.x + 42:.0f}" y="{spot.y + 13:.1f}" opacity="0.85">{_numbers(edge)}</text>'
-        if waiting := [e for e in node.edges if not e.N]:
+        if untried := [e for e in node.edges if not e.N]:
             x, y = here.x - 4, here.y + 17
-            said = "\n".join(f"{command(e.reply.action)}  Q̂ {e.q_hat:.2f}" for e in waiting)
-            yield f'<text x="{x:.0f}" y="{y:.1f}" opacity="0.7">+{len(waiting)}<title>{escape(said)}</title></text>'
+            said = "\n".join(f"{command(e.reply.action)}  Q̂ {e.q_hat:.2f}" for e in untried)
+            yield f'<text x="{x:.0f}" y="{y:.1f}" opacity="0.7">+{len(untried)}<title>{escape(said)}</title></text>'
 
     def _node(self, k: int) -> str:
         spot, node = self._spots[k], self.tree.nodes[k]
         ended = " ".join(filter(None, (node.stop and node.stop.value.replace("_", " "), _reward(node))))
         title = escape(f"{node.observation}\n{ended}".rstrip())
-        # The unseen rim is pointed at as well: a dot is small.
+        # A transparent rim makes the small dot easier to point at.
         dot = (
             f'<circle cx="{spot.x:.0f}" cy="{spot.y:.1f}" r="{6 if k == self.tree.at else 4.5}" fill="{_colour(node)}" '
             f'stroke="transparent" stroke-width="10"><title>{title}</title></circle>'
         )
         return (
-            f'{dot}<text x="{spot.x + 9:.0f}" y="{spot.y + 4:.1f}">{_end(node)}</text>' if node.stop else dot
+            f'{dot}<text x="{spot.x + 9:.0f}" y="{spot.y + 4:.1f}">{_end(node, node.stop)}</text>'
+            if node.stop
+            else dot
         )
 
     def _outline(self, k: int, depth: int) -> Iterator[str]:
@@ -116,14 +118,14 @@ class TreeView:
             yield from self._outline(edge.child, depth + 1)
 
 
-def write(path: Path, view: TreeView) -> None:
-    """`path`, a page that holds the tree and nothing else."""
+def write_tree(path: Path, view: TreeView) -> None:
+    """Write an HTML page at `path` that holds the tree and nothing else."""
     page = f'<!doctype html><meta charset="utf-8"><title>{escape(view.tree.task_id)}</title><body>{view.svg}</body>'
     write_atomically(path, page.encode("utf-8", "xmlcharrefreplace"))
 
 
-def _laid_out(tree: Tree) -> tuple[dict[int, Spot], int]:
-    """Where each visited node is, and how many rows they take: leaves below each other, a node amid its children."""
+def _layout(tree: Tree) -> tuple[dict[int, Spot], int]:
+    """Place each visited node, leaves below each other and a node amid its children; return the places and how many rows there are."""
     spots: dict[int, Spot] = {}
     rows = 0
     stack = [(0, 0, False)]
@@ -142,13 +144,13 @@ def _laid_out(tree: Tree) -> tuple[dict[int, Spot], int]:
 
 
 def _tried(node: Node) -> list[tuple[int, Edge]]:
-    """The edges that were taken, the most visited first."""
+    """Return the edges with visits and their indices, the most visited first."""
     return sorted(((i, e) for i, e in enumerate(node.edges) if e.N), key=lambda pair: -pair[1].N)
 
 
 def _short(edge: Edge) -> str:
     said = action(command(edge.reply.action))
-    return said if len(said) <= _SHOWN else f"{said[: _SHOWN - 1]}…"
+    return said if len(said) <= _ACTION else f"{said[: _ACTION - 1]}…"
 
 
 def _numbers(edge: Edge) -> str:
@@ -160,17 +162,17 @@ def _reward(node: Node) -> str:
     return "" if node.reward is None else f"reward {node.reward:.2f}"
 
 
-def _end(node: Node) -> str:
-    """What is written beside a node where an episode ended: how good that was, or why it was cut short."""
-    if node.stop is StopReason.DONE and node.reward is not None:
+def _end(node: Node, stop: StopReason) -> str:
+    """Return the label of a node where an episode ended: its reward, the critic's judgement, or why it was cut short."""
+    if stop is StopReason.DONE and node.reward is not None:
         return f"R {node.reward:.2f}"
-    if node.stop is StopReason.DONE and node.value is not None:
+    if stop is StopReason.DONE and node.value is not None:
         return f"judged {node.value:.2f}"
-    return escape(node.stop.value.replace("_", " "))
+    return escape(stop.value.replace("_", " "))
 
 
 def _colour(node: Node) -> str:
-    """Green: won; red: ended otherwise; blue: a page."""
+    """Return green for a win, red for any other ending, and blue for a page."""
     if node.stop is None:
         return BLUE
     return GREEN if node.value == 1.0 else RED

@@ -1,7 +1,7 @@
-"""Methods measured under one card, each held against one of them: the numbers of EEF Tables 3 and 4, and their cells.
+"""Compare methods on one evaluation set, each with a baseline: the numbers of EEF Tables 3 and 4, and their columns.
 
-compared      evaluations -> rows with gaps, Holm's correction, and what a panel that can't tell would need
-named_by, scores, gaps, skills, costs      columns of a table over such rows, to be put together
+compare_evaluations      evaluations -> rows with gaps, Holm's correction, and the n at which a gap would be significant
+method_columns, score_columns, gap_columns, skill_columns, cost_columns      columns to put together into a table
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from eefcore.evaluation.metrics import Comparison, Evaluation, SkillRates
 from eefcore.evaluation.stats import Estimate
 from eefcore.protocols import Skill
 from eefcore.reports.document import cells
-from eefcore.reports.document.cells import BLANK, TOLD, Cell, Column, Table
+from eefcore.reports.document.cells import BLANK, SIGNIFICANCE, Cell, Column, Table
 from eefcore.storage.cost import Cost
 from eefcore.types import Card
 
 
 class MethodRow(NamedTuple):
-    """One method's line. `against` compares it with the table's baseline; `holm` is its p of wins, corrected."""
+    """The numbers of one method. `against` compares it with the baseline of the table; `holm` is the corrected p of its wins."""
 
     method: str
     win_rate: Estimate
@@ -34,50 +34,49 @@ class MethodRow(NamedTuple):
     holm: float
 
     @property
-    def needs(self) -> int | None:
-        """The number of tasks that would tell a win gap of this size, where this panel can't."""
-        told = self.against is None or self.against.wins.p < TOLD
-        return None if told else self.against.needed_n
+    def significant(self) -> bool:
+        """Whether the win rate differs significantly from that of the baseline: paired, Holm-corrected p below 0.05."""
+        return self.holm < SIGNIFICANCE
+
+    @property
+    def needed_n(self) -> int | None:
+        """The number of tasks at which a win gap of this size would be significant, where its own p is not below 0.05."""
+        if self.against is None or self.against.wins.p < SIGNIFICANCE:
+            return None
+        return self.against.needed_n
 
 
 class ResultTable(NamedTuple):
-    """Methods measured under one card, and the name of the one they are held against."""
+    """Methods measured under one environment card, and the name of the baseline that they are compared with."""
 
     card: Card
     rows: tuple[MethodRow, ...]
     baseline: str | None
 
 
-def by_card(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Those that may stand in one table."""
-    groups: dict[str, list[Evaluation]] = {}
-    for e in evaluations:
-        groups.setdefault(e.card.key, []).append(e)
-    return list(groups.values())
-
-
-def compared(
-    group: Sequence[Evaluation],
+def compare_evaluations(
+    evaluations: Sequence[Evaluation],
     skills: Mapping[str, Skill],
     *,
     ours: str,
     baseline: str | None = None,
     costs: Mapping[str, Cost] | None = None,
 ) -> ResultTable:
-    """Evaluations of one card, each held against `baseline`; against the best but `ours` if that is not there.
+    """Compare evaluations of one card with `baseline`; without it with the best of those other than `ours`.
 
     Raises:
-        ValueError: two share a name.
+        ValueError: two evaluations share a name.
     """
-    rates = {e.method: metrics.win_rate(*e.runs) for e in group}
-    if len(rates) < len(group):
+    rates = {e.method: metrics.win_rate(*e.runs) for e in evaluations}
+    if len(rates) < len(evaluations):
         raise ValueError(
-            f"two evaluations share a name: {', '.join(e.method for e in group)}; name each once"
+            f"two evaluations share a name, got {', '.join(e.method for e in evaluations)}; name each once"
         )
-    others = [m for m in rates if m != ours and not math.isnan(rates[m].value)]
-    held = baseline if baseline in rates else max(others, key=lambda m: rates[m].value, default=None)
-    reference = next((e for e in group if e.method == held), None)
-    against = [None if reference in (None, e) else metrics.compare(e, reference) for e in group]
+    if baseline not in rates:
+        others = [m for m in rates if m != ours and not math.isnan(rates[m].value)]
+        baseline = max(others, key=lambda m: rates[m].value, default=None)
+    reference = next((e for e in evaluations if e.method == baseline), None)
+    against = [None if reference in (None, e) else metrics.compare(e, reference) for e in evaluations]
     corrected = stats.holm([math.nan if c is None else c.wins.p for c in against])
     rows = (
         MethodRow(
@@ -90,44 +89,44 @@ def compared(
             against=comparison,
             holm=p,
         )
-        for e, comparison, p in zip(group, against, corrected, strict=True)
+        for e, comparison, p in zip(evaluations, against, corrected, strict=True)
     )
-    return ResultTable(group[0].card, tuple(rows), held)
+    return ResultTable(evaluations[0].card, tuple(rows), baseline)
 
 
 # ------------------------------------------------------------------------------ as a table
 
 Columns = list[tuple[Column, Callable[[MethodRow], Cell]]]
-"""Headings, and what stands below each of a method."""
+"""Headings, each with the function that makes the cell of a method below it."""
 
 
 def table(name: str, result: ResultTable, columns: Columns, *, title: str = "", ours: str = "") -> Table:
-    """`columns` of the rows of `result`."""
+    """Return a table of `columns` over the rows of `result`; the row of `ours` is marked."""
     return Table(
         name=name,
         columns=tuple(column for column, _ in columns),
         rows=tuple(tuple(cell(row) for _, cell in columns) for row in result.rows),
         title=title,
-        note=note(result),
+        note=table_note(result),
         marked=tuple(i for i, row in enumerate(result.rows) if row.method == ours),
     )
 
 
-def named_by(heading: str = "Method") -> Columns:
-    """Who it is, and over how many tasks and seeds."""
-    return [(Column(heading, key="method", words=True), lambda r: cells.named(r.method, r.win_rate))]
+def method_columns(heading: str = "Method") -> Columns:
+    """Return the column with the method's name and its number of tasks and seeds."""
+    return [(Column(heading, key="method", words=True), lambda r: cells.method(r.method, r.win_rate))]
 
 
-def scores() -> Columns:
-    """Win rate and reward (EEF Table 3)."""
+def score_columns() -> Columns:
+    """Return the columns of win rate and reward (EEF Table 3)."""
     return [
         (Column("win rate"), lambda r: cells.share(r.win_rate)),
         (Column("reward"), lambda r: cells.score(r.reward)),
     ]
 
 
-def gaps(result: ResultTable) -> Columns:
-    """What lies between a method and the baseline; no columns where there is nobody to compare."""
+def gap_columns(result: ResultTable) -> Columns:
+    """Return the columns of the gaps to the baseline; none where there is only one method."""
     if len(result.rows) < 2:
         return []
     group = f"Gap to {result.baseline}"
@@ -136,7 +135,7 @@ def gaps(result: ResultTable) -> Columns:
     def wins(row: MethodRow) -> Cell:
         if row.against is None:
             return BLANK
-        return cells.gap(row.against.wins, holm=row.holm if many else math.nan, needs=row.needs)
+        return cells.gap(row.against.wins, holm=row.holm if many else math.nan, needs=row.needed_n)
 
     def reward(row: MethodRow) -> Cell:
         return BLANK if row.against is None else cells.gap(row.against.reward, scale=1, digits=3)
@@ -147,18 +146,18 @@ def gaps(result: ResultTable) -> Columns:
     ]
 
 
-def skills(result: ResultTable) -> Columns:
-    """Success and attempt of each navigation skill (EEF Table 4)."""
+def skill_columns(result: ResultTable) -> Columns:
+    """Return the columns of success and attempt of each navigation skill (EEF Table 4)."""
 
-    def of(skill: str, what: str) -> tuple[Column, Callable[[MethodRow], Cell]]:
-        column = Column(what, skill, f"{skill} {what}")
-        return column, lambda row: cells.share(getattr(row.skills[skill], what))
+    def column(skill: str, what: str) -> tuple[Column, Callable[[MethodRow], Cell]]:
+        heading = Column(what, skill, f"{skill} {what}")
+        return heading, lambda row: cells.share(getattr(row.skills[skill], what))
 
-    return [of(skill, what) for skill in result.rows[0].skills for what in ("success", "attempt")]
+    return [column(skill, what) for skill in result.rows[0].skills for what in ("success", "attempt")]
 
 
-def costs() -> Columns:
-    """What a method cost up to its model: simulations, tokens, training, time, expert data."""
+def cost_columns() -> Columns:
+    """Return the columns of what a method cost up to its model: simulations, tokens, training, time, expert data."""
 
     def column(
         name: str, key: str, cell: Callable[[Cost], Cell]
@@ -181,16 +180,18 @@ def costs() -> Columns:
     ]
 
 
-def note(result: ResultTable) -> str:
-    """How such a table is to be read."""
+def table_note(result: ResultTable) -> str:
+    """Return the note below a table that says how to read it."""
     out = [f"Card {result.card.key}. Small print: 95 % intervals."]
     if len(result.rows) > 1:
         out.append("Gaps are paired on the tasks that both could play, those of win rates in points.")
         compared = sum(row.against is not None for row in result.rows)
         if compared > 1:
-            out.append(f"Holm: p corrected for {compared} comparisons.")
+            out.append(
+                f"Holm: p corrected for {compared} comparisons; a gap is significant below {SIGNIFICANCE}."
+            )
         out.append(
-            "“needs n ≥ …”: the tasks with which a gap of that size would be told by one seed (5 %, power 80 %)."
+            "“needs n ≥ …”: the number of tasks at which a gap of that size would be significant in one seed (5 %, power 80 %)."
         )
     if all(row.win_rate.seeds == 1 for row in result.rows):
         out.append("One seed: the intervals cover other tasks, not another training run.")

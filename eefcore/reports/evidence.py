@@ -1,167 +1,414 @@
-"""From the stages of one or several runs to what a report is made of.
+"""Read the stages of a run or a suite as methods over seeds: what each was evaluated on, made of, and what it cost.
 
-A run's last stage reads everything its methods left: `<method>/experts`, `/select1`, `/simulations1`,
-`/model1`, `/dev1`, …, `/test` (see `plan.algorithm_1`). Several runs of one params file that differ in
-their seeds are one report with several seeds.
+The report stage of a run reads what its methods left: `<method>/experts`, `/select1`, `/simulations1`, `/model1`, `/dev1`,
+…, `/test` (see `plan.algorithm_1`). That of a suite reads the same below `seed<n>/<run>/` (see `runs.suite`). A run is a
+suite of one seed: `read_run` and `read_suite` return the same `Sections`. Seeds may have different methods if a suite is
+reported before its end; two methods are then compared over the seeds that both have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from eefcore.errors import StoreError
-from eefcore.evaluation import metrics
+import numpy as np
+
+from eefcore.errors import ParamsError, StoreError
+from eefcore.evaluation import metrics, stats
 from eefcore.evaluation.metrics import Evaluation
 from eefcore.evaluation.stats import Estimate
 from eefcore.experts import collect
 from eefcore.rendering.renderer import make_renderer
-from eefcore.reports import acting
-from eefcore.reports.acting import Acting
-from eefcore.reports.document.blocks import Segment
-from eefcore.reports.sections import segments
+from eefcore.reports.document.blocks import Span
+from eefcore.reports.inference import Inference, read_inference
+from eefcore.runs.suite import ORACLE, SECTIONS
 from eefcore.search import deciding, forest
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
-from eefcore.storage import cost as ledger
-from eefcore.storage import stages
+from eefcore.storage import cost, stages
 from eefcore.storage.cost import Cost
 from eefcore.training import rows
-from eefcore.types import Card, Example, Preference, Trajectory
+from eefcore.types import Card, Example, History, Preference, Trajectory
 
 Stages = Mapping[str, Path]
-"""Folders of a run's stages by `<method>/<name>`."""
+"""The stage folders of one run by `<method>/<stage>`."""
+
+R = TypeVar("R")
 
 
-class Evidence(NamedTuple):
-    """The arguments of `report.from_results`."""
+class Method:
+    """A method of one run over its seeds; its stages are read when they are asked for, once.
 
-    evaluations: list[Evaluation]
-    baseline: str | None
-    costs: dict[str, Cost]
-    curves: dict[str, dict[int, Estimate]]
-    experts: list[Trajectory]
-    dialogue: list[Segment]
-    command: str
-    versions: dict[str, str]
-    tree: Tree | None  # one that search grew, if any did
-    acts: dict[str, Acting]  # how each method acts on the test panel
+    Attributes:
+        run: the stem of the params file.
+        name: the method's name in that file.
+        seeds: the seeds that have the method, in order.
+        stages: the stage folders of each seed by `<method>/<stage>`.
+    """
+
+    def __init__(self, run: str, name: str, stages: Mapping[int, Stages], card: Card) -> None:
+        self.run, self.name, self.card = run, name, card
+        self.seeds = tuple(sorted(stages))
+        self.stages = tuple(stages[seed] for seed in self.seeds)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Its trajectories on the test set, under a card of their own if its search saw the reward (DESIGN 4.5)."""
+        card = deciding.seen(self.card, self._signal)
+        return Evaluation(self.name, card, tuple(read_panel(f, card) for f in self._tests), self.seeds)
+
+    @cached_property
+    def inference(self) -> Inference:
+        """How it acts on its test set, and what an episode costs."""
+        return read_inference(self._tests, sum(map(len, self.evaluation.runs)))
+
+    @property
+    def models(self) -> set[Path]:
+        """The last model of each seed."""
+        return {list(self.numbered("model", i).values())[-1] for i in range(len(self.seeds))}
+
+    @property
+    def saw_reward(self) -> bool:
+        """Whether its search at test time sees the reward, which no agent does that acts for good."""
+        return self._signal is Signal.REWARD
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What it cost up to its last model, mean over seeds; its evaluations are left out."""
+        return cost.mean_cost([_training_cost(run, self.name) for run in self.stages])
+
+    @cached_property
+    def curve(self) -> dict[int, Estimate]:
+        """Win rate on the dev set by iteration; iteration 0 is behaviour cloning."""
+        return {
+            i - 1: metrics.win_rate(
+                *(read_panel(run[f"{self.name}/dev{i}"], self.card) for run in self.stages)
+            )
+            for i in self.numbered("dev")
+        }
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What it is made of, read from the first seed; all seeds are made alike."""
+        cloned = self._read(self.stages[0], "select1", "examples", Example)
+        return read_recipe(self.stages[0], self.name, all(e.trajectory.win for e in cloned))
+
+    @cached_property
+    def simulations_per_task(self) -> Estimate:
+        """Simulations per task and iteration, mean over seeds with an interval over other seeds."""
+        return stats.mean(np.array([[self._per_task(i)] for i in range(len(self.seeds))]))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The packages that it was evaluated with, by name."""
+        return stages.read_record(self._tests[0]).packages
+
+    def numbered(self, stage: str, seed: int = 0) -> dict[int, Path]:
+        """Return the folders of its stages `<stage>1`, `<stage>2`, … by number, in order; `seed` counts from 0."""
+        return numbered(self.stages[seed], self.name, stage)
+
+    def examples(self, iteration: int) -> list[list[Example]]:
+        """Return what the model of `iteration` was trained on, a list a seed."""
+        return self._each(f"select{iteration}", "examples", Example)
+
+    def simulations(self, iteration: int) -> list[list[Trajectory]]:
+        """Return what `iteration` simulated, a list a seed."""
+        return self._each(f"simulations{iteration}", "simulations", Trajectory)
+
+    def demonstrations(self) -> list[list[Trajectory]]:
+        """Return the demonstrations D_e, a list a seed."""
+        return self._each("experts", "experts", Trajectory)
+
+    def tasks(self) -> list[list[str]]:
+        """Return the training tasks C_train, a list a seed; an expert on a budget does not try them all."""
+        return [_tasks(run, self.name) for run in self.stages]
+
+    def expert_panels(self) -> list[list[Trajectory]]:
+        """Return its experts' trajectories on the test set, a list a seed."""
+        return [read_panel(run[f"{self.name}/experts"], self.card) for run in self.stages]
+
+    def training_row(self, format: str) -> list[Span]:
+        """Return one training row of the first seed: a recovery, or else the solution with the most expert actions.
+
+        For a method that learns from preferences it is one that its last round preferred.
+        """
+        from eefcore.training.models import load_tokenizer  # transformers takes seconds to load
+
+        selected = max(self.numbered("select").items())[1] / "examples.jsonl"
+        preferred = [folder / "preferences.jsonl" for folder in self.numbered("preferences").values()]
+        pairs = [
+            p for file in preferred[-1:] for p in stages.read_records(file, Preference, card=self.card).list
+        ]
+        examples = [p.chosen for p in pairs] or stages.read_records(selected, Example, card=self.card).list
+        example = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
+        tokenizer = load_tokenizer(max(self.numbered("model").items())[1] / "model")
+        row = rows.rows(example, make_renderer(tokenizer, format))[0]
+        return spans(row.tokens, row.labels, tokenizer.decode)
+
+    def example_tree(self) -> Tree | None:
+        """Return one search tree of the last round of the first seed that grew some; None if the method grows no trees."""
+        for folder in reversed(self.numbered("simulations").values()):
+            if (file := folder / "trees.jsonl").exists():
+                trees = stages.read_records(file, Tree, card=self.card).list
+                return forest.telling(trees) if trees else None
+        return None
+
+    @property
+    def _tests(self) -> list[Path]:
+        return [run[f"{self.name}/test"] for run in self.stages]
+
+    @property
+    def _signal(self) -> Signal:
+        """What a search at test time may have known in any seed: the reward, or the critic alone."""
+        signals = {
+            Signal(str(stages.read_record(f).params.get("signal", Signal.CRITIC))) for f in self._tests
+        }
+        return Signal.REWARD if Signal.REWARD in signals else Signal.CRITIC
+
+    def _per_task(self, seed: int) -> float:
+        """Return the simulations per task and iteration of one seed."""
+        explored = self.numbered("simulations", seed).values()
+        if not explored:
+            return 0.0
+        played = sum(stages.read_record(folder).cost.episodes for folder in explored)
+        return played / len(explored) / len(_tasks(self.stages[seed], self.name))
+
+    def _each(self, stage: str, file: str, kind: type[R]) -> list[list[R]]:
+        return [self._read(run, stage, file, kind) for run in self.stages]
+
+    def _read(self, run: Stages, stage: str, file: str, kind: type[R]) -> list[R]:
+        return stages.read_records(run[f"{self.name}/{stage}"] / f"{file}.jsonl", kind, card=self.card).list
 
 
-def compared(runs: Sequence[Stages], card: Card, *, format: str, command: str) -> Evidence:
-    """Every method of `runs`, a run a seed, and the experts, on the test panel of `card`.
+Sections = dict[str, dict[str, list[Method]]]
+"""The methods of each run of each section, in the order of the suite's file."""
 
-    The last method is the one the others are held against: `baseline` is the best of them, on the test
-    panel, since it is named after the fact whatever panel it is chosen on.
+
+def read_run(inputs: Stages, run: str, card: Card) -> Sections:
+    """Return the methods of a single run: a suite of one seed and one section.
 
     Raises:
-        CardMismatch: a stage was made in another environment.
+        StoreError: no stage of a method is among the inputs.
     """
-    methods = list(dict.fromkeys(name.partition("/")[0] for name in runs[0] if "/" in name))
-    tested = [evaluation(m, [run[f"{m}/test"] for run in runs], card) for m in methods]
-    shown = [panel(run[f"{methods[0]}/experts"], card) for run in runs]
-    experts = [
-        Evaluation(f"expert: {name}", card, tuple(collect.by(played, name) for played in shown))
-        for name in collect.sources(shown[0])
-    ]
-    others = [e for e in tested[:-1] if e.runs and e.card == tested[-1].card]
-    best = max(others, key=lambda e: metrics.win_rate(*e.runs).value, default=None)
-    return Evidence(
-        evaluations=[*experts, *tested],
-        baseline=best.method if best else None,
-        costs={m: ledger.total_cost(cost(run, m) for run in runs) for m in methods},
-        curves={m: curve(runs, m, card) for m in methods},
-        experts=shown[0],
-        dialogue=dialogue(runs[0], methods[-1], card, format),
-        command=command,
-        versions=stages.read_record(runs[0][f"{methods[-1]}/test"]).packages,
-        tree=grown(runs[0], methods, card),
-        acts={e.method: _acting(runs, e) for e in tested},
+    by_method: dict[str, dict[str, Path]] = {}
+    for path, folder in inputs.items():
+        method, slash, _ = path.partition("/")
+        if slash:
+            by_method.setdefault(method, {})[path] = folder
+    if not by_method:
+        raise StoreError(
+            "07_report: expected inputs <method>/experts, <method>/test, …, got none; start it with `eef run`"
+        )
+    return _by_section(
+        {(run, method): {0: found} for method, found in by_method.items()}, {run: "methods"}, card
     )
 
 
-def grown(run: Stages, methods: Sequence[str], card: Card) -> Tree | None:
-    """A tree to look at, of the last method that grew some, in its last round."""
-    for method in reversed(methods):
-        for folder in reversed(numbered(run, method, "simulations").values()):
-            if (file := folder / "trees.jsonl").exists():
-                trees = stages.read_records(file, Tree, card=card).list
-                return forest.telling(trees) if trees else None
-    return None
+def read_suite(inputs: Stages, sections: str, card: Card) -> Sections:
+    """Return the methods of a suite by section and run.
+
+    Args:
+        inputs: folders by `seed<n>/<run>/<method>/<stage>`.
+        sections: JSON, run -> section.
+
+    Raises:
+        ParamsError: a section is unknown.
+        StoreError: no stage of a suite is among the inputs.
+    """
+    found: dict[tuple[str, str], dict[int, dict[str, Path]]] = {}
+    for path, folder in inputs.items():
+        seed, run, method, stage = path.split("/", 3)
+        of_seed = found.setdefault((run, method), {}).setdefault(int(seed.removeprefix("seed")), {})
+        of_seed[f"{method}/{stage}"] = folder
+    if not found:
+        raise StoreError(
+            "10_suite: expected inputs seed0/<run>/<method>/<stage>, …, got none; start it with `eef suite`"
+        )
+    return _by_section(found, json.loads(sections), card)
+
+
+def _by_section(
+    found: Mapping[tuple[str, str], Mapping[int, Stages]], sections: Mapping[str, str], card: Card
+) -> Sections:
+    out: Sections = {}
+    for run, section in sections.items():
+        if section not in SECTIONS:
+            raise ParamsError(
+                f"sections: {run}: expected one of {', '.join(SECTIONS)}, got {section!r}; correct the suite's file"
+            )
+        for (of_run, name), by_seed in found.items():
+            if of_run == run:
+                method = Method(run, name, by_seed, card)
+                place = ORACLE if method.saw_reward else section
+                out.setdefault(place, {}).setdefault(run, []).append(method)
+    oracles = out.pop(ORACLE, {})  # last, because the headline is about the first section
+    return {**out, ORACLE: oracles} if oracles else out
+
+
+# ------------------------------------------------------------------------------ experts
+
+
+def expert_evaluations(methods: Sequence[Method]) -> list[Evaluation]:
+    """Return the evaluation of each expert of `methods` on the test set; none for demonstrations from a file."""
+    out: dict[str, Evaluation] = {}
+    for method in methods:
+        panels = method.expert_panels()
+        for name in collect.sources(panels[0]):
+            runs = tuple(collect.by(panel, name) for panel in panels)
+            if name not in out or len(out[name].runs) < len(runs):
+                out[name] = Evaluation(f"expert: {name}", method.card, runs, method.seeds)
+    return list(out.values())
+
+
+def expert_demonstrations(methods: Sequence[Method]) -> dict[str, list[list[Trajectory]]]:
+    """Return the demonstrations D_e of each expert of `methods`, a list a seed (EEF Table 1)."""
+    out: dict[str, list[list[Trajectory]]] = {}
+    for method in methods:
+        by_seed = method.demonstrations()
+        for name in collect.sources(by_seed[0]):
+            of_expert = [collect.by(seed, name) for seed in by_seed]
+            if len(out.get(name, ())) < len(of_expert):
+                out[name] = of_expert
+    return out
+
+
+# ------------------------------------------------------------------------------ what a method is made of
+
+
+class Recipe(NamedTuple):
+    """What a method is made of, as its stages recorded it and not as it is called (EEF Table 2)."""
+
+    base: str  # the model it starts from
+    experts: str  # whose trajectories it uses, joined by +
+    negatives: bool  # whether it uses trajectories that an expert lost
+    iterations: int  # I
+    samples: (
+        int  # simulations of each task from its start, per iteration; with trees all simulations of a task
+    )
+    M: int  # at most so many simulations of each expert trajectory, per iteration; with trees, states that have one
+    K: int  # actions proposed at a node of its trees; 0 if it grows none
+    explored: str  # the experts from whose trajectories it simulates
+    finder: str  # how it finds expert states to simulate from
+    signals: str  # what its search knew of the environment and of the critic
+    learns: str  # what its later iterations learn from
+
+    @property
+    def explores(self) -> bool:
+        """Whether it simulates anything to learn from."""
+        return self.signals != _NO_SIGNAL
+
+
+def read_recipe(run: Stages, method: str, won: bool) -> Recipe:
+    """Read what `method` is made of.
+
+    Args:
+        run: the stages of one seed; all seeds are made alike.
+        won: whether behaviour cloning was trained on won trajectories only.
+    """
+
+    def params(stage: str) -> list[Mapping[str, Any]]:
+        return [stages.read_record(folder).params for folder in numbered(run, method, stage).values()]
+
+    first, *_ = models = params("model")
+    *_, explored = params("simulations") or [{}]
+    pairs = params("preferences")
+    expert = stages.read_record(run[f"{method}/experts"]).params
+    from_experts, experts = explored.get("M", 0) > 0, str(expert.get("file") or expert.get("expert", ""))
+    return Recipe(
+        base=str(first.get("base", "")),
+        experts=experts,
+        negatives=from_experts or not won or any(p.get("demonstrations") == "all" for p in pairs),
+        iterations=len(models),
+        samples=explored.get("samples", explored.get("simulations", 0)),
+        M=explored.get("M", 0),
+        K=explored.get("K", 0),
+        explored=str(explored.get("explore_from") or experts) if from_experts else "",
+        finder=str(explored.get("finder", "")) if from_experts else "",
+        signals=_signals(explored, pairs),
+        learns=_learns(len(models), pairs),
+    )
+
+
+_NO_SIGNAL = "none"
+
+
+def _signals(explored: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> str:
+    if not explored:
+        return _NO_SIGNAL
+    if "K" in explored:  # trees
+        critic = explored.get("critic", "none") != "none" and explored.get("alpha", 0.5) < 1
+        return "win or loss, the critic" if critic else "win or loss"
+    by_reward = any(p.get("pairs") == "trajectory" and p.get("by") == "reward" for p in pairs)
+    return "reward" if by_reward else "win or loss"
+
+
+def _learns(iterations: int, pairs: Sequence[Mapping[str, Any]]) -> str:
+    if iterations == 1:
+        return "demonstrations"
+    if not pairs:
+        return "solutions"
+    kind = str(pairs[-1].get("kind", pairs[-1].get("pairs")))
+    return {"node": "pairs of siblings", "trajectory": "pairs of trajectories"}.get(kind, f"{kind} pairs")
+
+
+# ------------------------------------------------------------------------------ stages of one seed
 
 
 def best_on_dev(inputs: Stages) -> Path:
-    """The model to evaluate: the only one, or the one that won most on the dev panel; the earliest of equals."""
+    """Return the model to evaluate: the only one, or the one with the highest win rate on the dev set, the earliest of equals.
+
+    Raises:
+        StoreError: no model is among the inputs.
+    """
     if "model" in inputs:
         return inputs["model"]
     iterations = sorted(int(name.removeprefix("model")) for name in inputs if name.startswith("model"))
     if not iterations:
-        raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
-    rates = {i: stages.read_record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations}
-    # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
+        raise StoreError(
+            "06_evaluate: expected an input model, or model1, dev1, …, got none; start it with `eef run`"
+        )
+    rates: dict[int, Any] = {
+        i: stages.read_record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations
+    }
+    # A dev set on which nothing could be judged has no rate, and is no reason to choose its model.
     best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
     return inputs[f"model{best}"]
 
 
-def evaluation(method: str, folders: Sequence[Path], card: Card, seeds: tuple[int, ...] = ()) -> Evaluation:
-    """A method's panels, a folder a seed; under a card of their own where search saw the reward (DESIGN 4.5)."""
-    own = deciding.seen(card, signal(folders))
-    return Evaluation(method, own, tuple(panel(folder, own) for folder in folders), seeds)
-
-
-def _acting(runs: Sequence[Stages], tested: Evaluation) -> Acting:
-    return acting.read([run[f"{tested.method}/test"] for run in runs], sum(map(len, tested.runs)))
-
-
-def signal(folders: Sequence[Path]) -> Signal:
-    """What a search at test time may have known on these panels: the reward, if on any of them."""
-    told = {str(stages.read_record(folder).params.get("signal", Signal.CRITIC)) for folder in folders}
-    return max(map(Signal, told))  # "reward" comes after "critic"
-
-
-def panel(folder: Path, card: Card) -> list[Trajectory]:
-    """The evaluated trajectories of a stage."""
+def read_panel(folder: Path, card: Card) -> list[Trajectory]:
+    """Return the evaluated trajectories of a stage."""
     return stages.read_records(folder / "panel.jsonl", Trajectory, card=card).list
 
 
-def numbered(run: Stages, method: str, name: str) -> dict[int, Path]:
-    """`dev1`, `dev2`, … of a method, by number."""
-    prefix = f"{method}/{name}"
+def numbered(run: Stages, method: str, stage: str) -> dict[int, Path]:
+    """Return the folders of the stages `<stage>1`, `<stage>2`, … of a method by number, in order."""
+    prefix = f"{method}/{stage}"
     found = {key.removeprefix(prefix): folder for key, folder in run.items() if key.startswith(prefix)}
-    return {int(i): found[i] for i in sorted(found, key=int)}
+    return {int(i): found[i] for i in sorted((i for i in found if i.isdecimal()), key=int)}
 
 
-def cost(run: Stages, method: str) -> Cost:
-    """What the method cost up to its last model: all its stages but the evaluations, which are not its own."""
+def spans(tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[int]], str]) -> list[Span]:
+    """Divide a training row (`rows.Row`) where the loss begins and ends."""
+    pairs = zip(tokens, labels, strict=True)
+    groups = (
+        (trained, [t for t, _ in run]) for trained, run in groupby(pairs, lambda pair: pair[0] == pair[1])
+    )
+    return [Span(decode(ids), trained, len(ids)) for trained, ids in groups]
+
+
+def _training_cost(run: Stages, method: str) -> Cost:
     parts = {
         folder: None
         for name, folder in run.items()
         if name.startswith(f"{method}/") and not name.removeprefix(f"{method}/").startswith(("dev", "test"))
     }
-    return ledger.total_cost(stages.read_record(folder).cost for folder in parts)
+    return cost.total_cost(stages.read_record(folder).cost for folder in parts)
 
 
-def curve(runs: Sequence[Stages], method: str, card: Card) -> dict[int, Estimate]:
-    """Win rate on the dev panel by iteration; 0 is behaviour cloning."""
-    return {
-        i - 1: metrics.win_rate(*(panel(run[f"{method}/dev{i}"], card) for run in runs))
-        for i in numbered(runs[0], method, "dev")
-    }
-
-
-def dialogue(run: Stages, method: str, card: Card, format: str) -> list[Segment]:
-    """One training row of the method: a recovery if there is one, else the solution with most of an expert's actions.
-
-    Of a method that learns from preferences, what its last round preferred.
-    """
-    from eefcore.training.models import load_tokenizer  # transformers takes seconds to load
-
-    selected = max(numbered(run, method, "select").items())[1] / "examples.jsonl"
-    preferred = [folder / "preferences.jsonl" for folder in numbered(run, method, "preferences").values()]
-    pairs = [p for file in preferred[-1:] for p in stages.read_records(file, Preference, card=card).list]
-    examples = [p.chosen for p in pairs] or stages.read_records(selected, Example, card=card).list
-    shown = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
-    tokenizer = load_tokenizer(max(numbered(run, method, "model").items())[1] / "model")
-    row = rows.rows(shown, make_renderer(tokenizer, format))[0]
-    return segments(row.tokens, row.labels, tokenizer.decode)
+def _tasks(run: Stages, method: str) -> list[str]:
+    starts = stages.read_records(run[f"{method}/experts"] / "tasks.jsonl", History).list
+    return [start.task_id for start in starts]

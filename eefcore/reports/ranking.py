@@ -1,6 +1,6 @@
-"""An order of methods, best first, held against the panels link by link: which neighbours can be told apart.
+"""Test an order of methods, best first, neighbour by neighbour: which differences are significant.
 
-`pairs` holds every method against every other, where nobody has said an order.
+`links` compares the neighbours of a given order; `pairs` compares every two methods where no order is given.
 """
 
 from __future__ import annotations
@@ -13,90 +13,118 @@ from eefcore.evaluation import metrics, stats
 from eefcore.evaluation.formatting import p_value, signed
 from eefcore.evaluation.metrics import Comparison, Evaluation
 from eefcore.reports.document import cells
-from eefcore.reports.document.cells import TOLD, Column, Table
+from eefcore.reports.document.cells import SIGNIFICANCE, Column, Table
 
 
 class Link(NamedTuple):
-    """Two neighbours of an order: the first is said to be better."""
+    """Two methods, of which the order says that the first is better, and their paired comparison."""
 
     better: str
     worse: str
-    found: Comparison
+    comparison: Comparison
     holm: float
 
     @property
+    def significant(self) -> bool:
+        """Whether the first is significantly better: paired, Holm-corrected p below 0.05."""
+        return self.holm < SIGNIFICANCE and self.comparison.wins.value > 0
+
+    @property
     def verdict(self) -> str:
-        """Whether the panel tells it: `told`, `the other way round`, or `not told`."""
-        if self.holm < TOLD:
-            return "told" if self.found.wins.value > 0 else "the other way round"
-        return "not told"
+        """`significant`, `significant, the other way round`, or `not significant`."""
+        if self.significant:
+            return "significant"
+        return "significant, the other way round" if self.holm < SIGNIFICANCE else "not significant"
+
+    @property
+    def needed_n(self) -> int | None:
+        """The number of tasks at which a gap of this size would be significant, where it is not."""
+        return None if self.holm < SIGNIFICANCE else self.comparison.needed_n
 
 
 def links(evaluations: Sequence[Evaluation], order: Sequence[str]) -> list[Link]:
-    """Neighbours of `order`, best first, each pair compared on the same tasks and seeds; who is not there is left out."""
-    known = {e.method: e for e in evaluations}
-    there = [known[name] for name in order if name in known]
-    return _linked(list(pairwise(there)))
+    """Compare the neighbours of `order`, best first, on the same tasks and seeds; methods that were not run are skipped."""
+    by_name = {e.method: e for e in evaluations}
+    return _compare(list(pairwise(by_name[name] for name in order if name in by_name)))
 
 
 def pairs(evaluations: Sequence[Evaluation]) -> list[Link]:
-    """Every two of `evaluations`, the one that won more first, compared on the same tasks and seeds."""
+    """Compare every two of `evaluations` on the same tasks and seeds, the one with the higher win rate first."""
     best = sorted(evaluations, key=lambda e: -metrics.win_rate(*e.runs).value)
-    return _linked(list(combinations(best, 2)))
+    return _compare(list(combinations(best, 2)))
 
 
 def table(
-    found: Sequence[Link], name: str = "order", title: str = "The paper’s order, link by link"
+    found: Sequence[Link], name: str = "order", title: str = "The paper’s order, neighbour by neighbour"
 ) -> Table:
-    """The links of an order as a table."""
+    """Return the comparisons as a table."""
     rows = tuple(
         (
             cells.words(f"{link.better} > {link.worse}"),
-            cells.gap(link.found.wins, holm=link.holm, needs=_needs(link)),
-            cells.gap(link.found.reward, scale=1, digits=3),
+            cells.gap(link.comparison.wins, holm=link.holm, needs=link.needed_n),
+            cells.gap(link.comparison.reward, scale=1, digits=3),
             cells.words(link.verdict),
         )
         for link in found
     )
     columns = (
-        Column("Link", key="link", words=True),
+        Column("Pair", key="link", words=True),
         Column("win rate gap"),
         Column("reward gap"),
         Column("", key="verdict", words=True),
     )
     note = (
-        f"Paired on the same tasks and seeds. Holm: p corrected for {len(found)} links; a link is told below {TOLD}. "
-        "“needs n ≥ …”: the tasks with which a gap of that size would be told by one seed (5 %, power 80 %)."
+        f"Paired on the same tasks and seeds. Holm: p corrected for {len(found)} comparisons; significant is a p below "
+        f"{SIGNIFICANCE}. “needs n ≥ …”: the number of tasks at which a gap of that size would be significant in one seed "
+        "(5 %, power 80 %)."
     )
     return Table(name, columns, rows, title=title, note=note)
 
 
 def sentences(found: Sequence[Link], order: Sequence[str]) -> list[str]:
-    """What the links say, in sentences: how many are told, and of each that is not, what stands against it."""
-    there = {name for link in found for name in (link.better, link.worse)}
-    missing = [name for name in order if name not in there]
-    told = sum(link.verdict == "told" for link in found)
-    out = [f"Of the {len(found)} links of the paper’s order {told} {'is' if told == 1 else 'are'} told."]
-    out += [_sentence(link) for link in found if link.verdict != "told"]
+    """Say in sentences how many neighbours of the paper's order differ significantly, and each comparison."""
+    present = {name for link in found for name in (link.better, link.worse)}
+    missing = [name for name in order if name not in present]
+    n = sum(link.significant for link in found)
+    out = [
+        f"In the paper’s order {n} of {len(found)} methods {'is' if n == 1 else 'are'} significantly better than the next."
+    ]
+    out += [_sentence(link) for link in found]
     if missing:
         out.append(f"Not run here: {', '.join(missing)}.")
     return out
 
 
-def _linked(neighbours: Sequence[tuple[Evaluation, Evaluation]]) -> list[Link]:
+def significant_differences(found: Sequence[Link]) -> str:
+    """Say in one sentence which comparisons are significant; empty if there is nothing to compare."""
+    if not found:
+        return ""
+    said = [_beats(link) for link in found if link.holm < SIGNIFICANCE]
+    return (
+        f"Significant differences. {'; '.join(said)}."
+        if said
+        else "No difference between neighbours is significant."
+    )
+
+
+def _compare(neighbours: Sequence[tuple[Evaluation, Evaluation]]) -> list[Link]:
     found = [metrics.compare(a, b) for a, b in neighbours]
     corrected = stats.holm([c.wins.p for c in found])
     return [Link(a.method, b.method, c, p) for (a, b), c, p in zip(neighbours, found, corrected, strict=True)]
 
 
+def _beats(link: Link) -> str:
+    gap = link.comparison.wins.value
+    winner, loser = (link.better, link.worse) if gap > 0 else (link.worse, link.better)
+    against = "" if gap > 0 else ", against the paper’s order"
+    return f"{winner} beats {loser} by {100 * abs(gap):.1f} points{against}"
+
+
 def _sentence(link: Link) -> str:
-    gap, pair = link.found.wins, f"{link.better} > {link.worse}"
-    interval = f"{signed(gap.value)} points, 95 % interval {signed(gap.low)} to {signed(gap.high)}"
+    gap = link.comparison.wins
+    interval = f"95 % interval {signed(gap.low)} to {signed(gap.high)}"
     holm = p_value(link.holm).replace("p", "Holm’s p", 1)
-    needs = _needs(link)
-    more = f"; a gap of this size needs n ≥ {needs:,} in one seed" if needs else ""
-    return f"{pair} is {link.verdict}: {interval}, {holm}{more}."
-
-
-def _needs(link: Link) -> int | None:
-    return None if link.holm < TOLD else link.found.needed_n
+    if link.holm < SIGNIFICANCE:
+        return f"{_beats(link)}: significant ({interval}, {holm})."
+    more = f"; a gap of this size needs n ≥ {link.needed_n:,} in one seed" if link.needed_n else ""
+    return f"{link.better} − {link.worse}: {signed(gap.value)} points, not significant ({interval}, {holm}{more})."

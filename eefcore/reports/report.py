@@ -1,215 +1,297 @@
-"""A run's evidence: tables, figures, case studies, what was trained on.
+"""Build the report of a run or of a suite: EEF Tables 1 to 4, Figures 2 and 3, models, variants, case studies, and why.
 
-    from_results    evaluations, costs, curves … -> Report, every sentence and p computed
-    document        Report -> what it says, to be rendered (`page`, `markdown`, `wandb_report`)
+    build_report     methods over seeds -> the document, and the plots behind its figures
+    save_report      the document, its tables and its figures as files of a stage
 
-Rows of different cards are in different tables, and only rows of one table are compared.
+A run is a suite of one seed and one section (`evidence.read_run`). Each section of a suite (`runs.suite.SECTIONS`) becomes
+a section of the report, and is left out if it has no runs. The headline is about the first run of the first section.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from eefcore.evaluation.formatting import compact, percent
 from eefcore.evaluation.metrics import Evaluation
-from eefcore.evaluation.stats import Estimate
+from eefcore.experts import collect, registry
+from eefcore.experts.registry import PERFECT, STEPS, Measure
 from eefcore.figures import evaluation
 from eefcore.figures.plots import Plot
-from eefcore.figures.tree import TreeView
-from eefcore.protocols import Skill
-from eefcore.reports import acting, comparison, sections
-from eefcore.reports.acting import Acting
-from eefcore.reports.comparison import ResultTable, by_card, compared
-from eefcore.reports.document.blocks import Document, Prose, Section, Segment, Story, picture
+from eefcore.protocols import Benchmark, Skill
+from eefcore.reports import finders, ranking, search, sections, tables
+from eefcore.reports.analysis import analysis_chapter
+from eefcore.reports.case_studies import SeedPanels, select_case_studies
+from eefcore.reports.comparison import ResultTable
+from eefcore.reports.document import blocks, cells, html, markdown
+from eefcore.reports.document.blocks import Block, Chapter, Document, Figure, Points, Prose, chapter
 from eefcore.reports.document.cells import Table
-from eefcore.reports.studies import Seed, studied
-from eefcore.search.tree import Tree
-from eefcore.storage.cost import Cost
+from eefcore.reports.evidence import Method, Sections, expert_evaluations
+from eefcore.reports.inference import win_rate_figure
+from eefcore.runs.suite import ORACLE
+from eefcore.storage import stages
+from eefcore.tracking.stage import Stage
 from eefcore.types import Trajectory
 
 
-class Figure(NamedTuple):
-    """A plot, the name of its files, under which heading it belongs, and what to see in it."""
+class BenchmarkFacts(NamedTuple):
+    """What a report must know of its environment besides the stages."""
 
-    name: str
-    section: str
-    caption: str
-    plot: Plot
+    skills: Mapping[str, Skill]
+    kinds: Mapping[str, str] = {}  # the kind of each task, in words
+    solutions: Sequence[Trajectory] = ()  # a perfect expert's, on the test set
+    measures: Sequence[Measure] = ()  # of how hard a task is, by its solution
 
 
 class Report(NamedTuple):
-    """All that a run's report says. `headline` and `details` are sentences computed from the data."""
+    """A finished report, the plots behind its figures by the stems of their files, and its main result."""
 
-    title: str
-    headline: str
-    details: tuple[str, ...]
+    document: Document
+    plots: dict[str, Plot]
+    result: ResultTable
+    links: list[ranking.Link]
     ours: str
-    tables: tuple[ResultTable, ...]
-    figures: tuple[Figure, ...]
-    cases: tuple[Story, ...]
-    no_cases: str  # why there are none, when there are none
-    dialogue: tuple[Segment, ...]
-    command: str
-    versions: Mapping[str, str]
-    tree: TreeView | None = None
-    acts: Mapping[str, Acting] = {}
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables of the report, in order; the first has the main result."""
+        return blocks.tables(self.document)
+
+    @property
+    def case_study(self) -> str:
+        """The first case study as text; the headline if there is none."""
+        found = blocks.case_studies(self.document)
+        return markdown.case_study_text(found[0]) if found else self.document.headline
 
 
-def from_results(
+def benchmark_facts(benchmark: Benchmark) -> BenchmarkFacts:
+    """Return the skills of an environment, and what its scripted experts add; a perfect one plays the test tasks."""
+    scripts = registry.find(benchmark)
+    if scripts is None or PERFECT not in scripts.strengths:
+        return BenchmarkFacts(benchmark.skills)
+    solutions = collect.demonstrations(benchmark, [PERFECT], "test", seed=0)
+    return BenchmarkFacts(benchmark.skills, scripts.kinds(benchmark), solutions, (*scripts.measures, STEPS))
+
+
+def build_report(
     title: str,
-    evaluations: Sequence[Evaluation],
+    methods: Sections,
+    facts: BenchmarkFacts,
     *,
-    skills: Mapping[str, Skill],
     command: str,
-    versions: Mapping[str, str],
-    ours: str | None = None,
-    baseline: str | None = None,
-    costs: Mapping[str, Cost] | None = None,
-    curves: Mapping[str, Mapping[int, Estimate]] | None = None,
-    experts: Sequence[Trajectory] = (),
-    dialogue: Sequence[Segment] = (),
-    tree: Tree | None = None,
-    acts: Mapping[str, Acting] | None = None,
+    format: str = "",
+    order: str = "",
+    baseline: str = "",
 ) -> Report:
-    """The report on `evaluations`, in their order.
+    """Build the report on a run or a suite.
 
     Args:
-        skills: the environment's (`protocols.Benchmark.skills`).
-        command: what makes this result again.
-        ours: the method the headline is about; the last one if not said.
-        baseline: what the others are held against; if not said, the best of the others by win rate.
-        costs: of each method, all seeds together.
-        curves: of each method, the dev win rate by iteration.
-        experts: an expert's trajectories on the same tasks, for the case studies.
-        dialogue: one training row (`segments`).
-        tree: one that search grew.
-        acts: how each method acts on the panel, and what an episode takes.
+        methods: those of `evidence.read_run` or `evidence.read_suite`.
+        command: what makes the results again.
+        format: the format of the training row to read; without it the report shows none.
+        order: methods as the paper ranks them, best first, between ` > `; the headline is about the first that was run, or
+            the last method if none was. The report names those that were not run.
+        baseline: the method to compare with; the best of the others if it was not run.
     """
-    if not evaluations:
-        raise ValueError("no evaluation to report; give at least one method's trajectories")
-    names = [e.method for e in evaluations]
-    for asked in (ours, baseline):
-        if asked is not None and asked not in names:
-            raise ValueError(f"no method {asked!r} to report; there are {', '.join(names)}")
-    ours = names[-1] if ours is None else ours
-    groups = by_card(evaluations)
-    tables = [compared(g, skills, ours=ours, baseline=baseline, costs=costs) for g in groups]
-    main, group = next((t, g) for t, g in zip(tables, groups, strict=True) if ours in [e.method for e in g])
-    stories, no_cases = _stories(group, main, ours, experts, skills)
-    return Report(
-        title=title,
-        headline=sections.headline(main, ours),
-        details=_details(main, ours),
-        ours=ours,
-        tables=tuple(tables),
-        figures=_figures(main, curves or {}, acts or {}),
-        cases=stories,
-        no_cases=no_cases,
-        dialogue=tuple(dialogue),
-        command=command,
-        versions=versions,
-        tree=TreeView(tree) if tree else None,
-        acts=acts or {},
-    )
-
-
-def document(content: Report) -> Document:
-    """What the report says, section by section."""
-    pictures = {
-        section: [picture(f.name, f.caption, f.plot) for f in group]
-        for section, group in groupby(content.figures, key=lambda f: f.section)
-    }
-    shown = (
-        Section("results", "Results", (*_tables(content), *pictures["results"])),
-        *(
-            Section(id, heading, tuple(pictures[id]))
-            for id, heading in (("navigation", "Navigation"), ("curve", "Over iterations"))
-            if id in pictures
-        ),
-        Section("cases", "Case studies", (Prose(sections.HOW_FOUND), *content.cases) if content.cases else (Prose(content.no_cases),)),
-        *([sections.trained(content.ours, content.dialogue)] if content.dialogue else []),
-        *([sections.searched(content.tree.svg, content.tree.text)] if content.tree else []),
-        sections.ended(content.tables, content.ours),
-        sections.environment([t.card for t in content.tables]),
-        sections.WORDS,
-        sections.again(content.command, content.versions),
-    )  # fmt: skip
-    return Document(content.title, content.headline, content.details, shown)
-
-
-def _tables(content: Report) -> list[Prose | Table]:
-    many = len(content.tables) > 1
-    several = (
-        f"These methods were measured in {len(content.tables)} different environments; one whose search saw the reward "
-        "is one of them. Numbers of different tables can't be compared."
-    )
-    acts = acting.columns(content.acts)
-    return [
-        *([Prose(several)] if many else []),
-        *(
-            comparison.table(
-                "methods" if not i else f"methods{i + 1}",
-                result,
-                [
-                    *comparison.named_by(),
-                    *comparison.scores(),
-                    *comparison.gaps(result),
-                    *comparison.skills(result),
-                    *acts,
-                    *comparison.costs(),
-                ],
-                title=f"{result.card.name}, card {result.card.key}" if many else "",
-                ours=content.ours,
-            )
-            for i, result in enumerate(content.tables)
-        ),
+    ranked, main = _names(order), main_methods(methods)
+    shown = headline_method(order, main)
+    ours = shown.name
+    experts = [] if main[0].saw_reward else expert_evaluations(main)
+    evaluations = [*experts, *(m.evaluation for m in main)]
+    result = tables.compare_methods(main, facts.skills, ours=ours, baseline=baseline, experts=experts)
+    links = ranking.links(evaluations, ranked)
+    bounds = {} if main[0].saw_reward else methods.get(ORACLE, {})
+    rounds = search.search_rounds_blocks("main", main)
+    chapters = [
+        _results(result, main, links, ranked, ours),
+        chapter("made_of", "What they are made of", tables.data(main), tables.recipes(main)),
+        *([_navigation(result, evaluations, ours, facts.skills)] if facts.skills else []),
+        _curves(main),
+        *([chapter("searched", "What search found", *rounds, short="Search")] if rounds else []),
+        *search.search_gaps(methods.get("search", {})),
+        *search.unions(methods.get("union", {})),
+        *sections.budgets(methods.get("budget", {}), baseline),
+        *sections.models(methods.get("models", {}), main, facts.skills, ours, baseline),
+        *finders.finder_chapters(methods.get("finders", {})),
+        *sections.ablations(methods.get("ablation", {}), facts.skills),
+        *search.upper_bounds(bounds),
+        _case_studies(main, result, ours, facts.skills),
+        analysis_chapter(main, evaluations, facts.solutions, facts.kinds, facts.measures),
     ]
+    trees = (m.example_tree() for m in reversed(main))
+    shown_sections = (
+        *(c.section for c in chapters),
+        *sections.training_row(ours, shown.training_row(format) if format else []),
+        *sections.search_tree(next((tree for tree in trees if tree), None)),
+        sections.outcomes([result], ours),
+        sections.environment_cards(
+            [result.card, *(m.evaluation.card for run in bounds.values() for m in run)]
+        ),
+        sections.WORDS,
+        sections.reproduction(command, shown.versions),
+    )
+    details = (*_significant(result, links), *_skill_details(result, ours), *_cost_details(result, ours))
+    document = Document(title, sections.headline(result, ours), details, shown_sections)
+    plots = {name: plot for c in chapters for name, plot in c.plots.items()}
+    return Report(document, plots, result, links, ours)
 
 
-def _stories(
-    group: Sequence[Evaluation],
-    table: ResultTable,
+def save_report(report: Report, stage: Stage) -> None:
+    """Write the report to its stage: tables, figures, `report.html`, `report.md`; and the page and its data to the run's folder."""
+    for table in report.tables:
+        stage.table(table.name, *cells.csv_rows(table))
+    for name, plot in report.plots.items():
+        stage.figure(name, plot)
+    run = stages.run_folder(stage.run)
+    html.write_html(stage.folder / "report.html", report.document)
+    html.write_html(run / "report.html", report.document)
+    blocks.write_document(run / blocks.FILE, report.document)
+    markdown.write_markdown(stage.folder / "report.md", report.document)
+
+
+def main_methods(methods: Sections) -> list[Method]:
+    """Return the methods of the first run of the first section, which the headline is about."""
+    return next(iter(next(iter(methods.values())).values()))
+
+
+def headline_method(order: str, methods: Sequence[Method]) -> Method:
+    """Return the method that `order` ranks best among those present; the last method if it names none of them."""
+    by_name = {m.name: m for m in methods}
+    return next((by_name[name] for name in _names(order) if name in by_name), methods[-1])
+
+
+def summary(report: Report) -> dict[str, float | int]:
+    """Return the main result by the keys that a suite logs (results/README.md)."""
+    row = next(r for r in report.result.rows if r.method == report.ours)
+    out = {
+        "suite/methods": len(report.result.rows),
+        "suite/seeds": row.win_rate.seeds,
+        "suite/n": row.win_rate.n,
+        "suite/win_rate": row.win_rate.value,
+        "suite/win_rate_low": row.win_rate.low,
+        "suite/win_rate_high": row.win_rate.high,
+        "suite/reward": row.reward.value,
+        "suite/links": len(report.links),
+        "suite/links_told": sum(link.significant for link in report.links),
+    }
+    if row.against is not None:
+        gap = row.against.wins
+        out |= {
+            "suite/gap": gap.value,
+            "suite/gap_low": gap.low,
+            "suite/gap_high": gap.high,
+            "suite/gap_p": row.holm,
+        }
+    return out
+
+
+_TITLES = {False: "EEF Table 3", True: "Agent Q Figure 1"}
+
+
+def _names(order: str) -> list[str]:
+    return [name.strip() for name in order.split(">") if name.strip()]
+
+
+def _results(
+    result: ResultTable,
+    methods: Sequence[Method],
+    links: Sequence[ranking.Link],
+    order: Sequence[str],
     ours: str,
-    experts: Sequence[Trajectory],
-    skills: Mapping[str, Skill],
-) -> tuple[tuple[Story, ...], str]:
-    runs = {e.method: e.runs[0] for e in group}
-    if table.baseline in (None, ours):
-        return (), f"There is no other method to hold {ours} against."
-    seed = Seed("", runs[ours], runs[table.baseline], experts)
-    found = studied([seed], ours, table.baseline, skills)
-    return found, "" if found else f"{ours} won no task that {table.baseline} lost, in the first seed."
+) -> Chapter:
+    title = f"Win rate and reward ({_TITLES[any(m.inference.searches for m in methods)]})"
+    ordered: list[Block] = (
+        [ranking.table(links), Points(tuple(ranking.sentences(links, order)))] if links else []
+    )
+    return chapter(
+        "results",
+        "Results",
+        tables.results(result, methods, title=title, ours=ours),
+        win_rate_figure({r.method: r.win_rate for r in result.rows}, {m.name: m.inference for m in methods}),
+        *ordered,
+    )
 
 
-def _figures(
-    table: ResultTable, curves: Mapping[str, Mapping[int, Estimate]], acts: Mapping[str, Acting]
-) -> tuple[Figure, ...]:
-    rates = {r.method: r.win_rate for r in table.rows}
-    name, caption, plot = acting.drawn(rates, {m: a for m, a in acts.items() if m in rates})
-    out = [Figure(name, "results", caption, plot)]
-    if table.rows[0].skills:
-        plot = evaluation.navigation({r.method: r.skills for r in table.rows})
-        out.append(Figure("navigation", "navigation", sections.NAVIGATION, plot))
-    if curves:
-        out.append(Figure("curve", "curve", sections.CURVE, evaluation.curve(curves)))
-    return tuple(out)
+def _navigation(
+    result: ResultTable, evaluations: Sequence[Evaluation], ours: str, skills: Mapping[str, Skill]
+) -> Chapter:
+    by_name = {e.method: e for e in evaluations}
+    plot = evaluation.navigation({r.method: r.skills for r in result.rows})
+    figure = Figure("navigation", sections.NAVIGATION, plot)
+    sentences = []
+    if result.baseline not in (None, ours):
+        sentences.append(
+            Points(tuple(tables.skill_sentences(by_name[ours], by_name[result.baseline], skills)))
+        )
+    return chapter("navigation", "Navigation", figure, tables.skills(result, evaluations, skills), *sentences)
 
 
-def _details(table: ResultTable, ours: str) -> tuple[str, ...]:
-    rows = {r.method: r for r in table.rows}
-    row, other = rows[ours], rows.get(table.baseline or "")
+def _curves(methods: Sequence[Method]) -> Chapter:
+    plot = evaluation.curve({m.name: m.curve for m in methods})
+    return chapter("curve", "Over iterations", Figure("curve", sections.CURVE, plot))
+
+
+def _case_studies(
+    methods: Sequence[Method], result: ResultTable, ours: str, skills: Mapping[str, Skill]
+) -> Chapter:
+    by_name = {m.name: m for m in methods}
+    better, worse = by_name[ours], by_name.get(result.baseline or "")
+    if worse is None or worse is better:
+        return chapter("cases", "Case studies", Prose(f"There is no other method to compare {ours} with."))
+    lost = dict(zip(worse.seeds, worse.evaluation.runs, strict=True))
+    several = len(better.seeds) > 1
+    seeds = [
+        SeedPanels(f"seed {seed}" if several else "", run, lost[seed], experts)
+        for seed, run, experts in zip(
+            better.seeds, better.evaluation.runs, better.expert_panels(), strict=True
+        )
+        if seed in lost
+    ]
+    found = select_case_studies(seeds, ours, worse.name, skills)
+    if not found:
+        return chapter("cases", "Case studies", Prose(f"{ours} won no task that {worse.name} lost."))
+    return chapter("cases", "Case studies", Prose(sections.CASE_RULE), *found)
+
+
+# ------------------------------------------------------------------------------ details below the headline
+
+
+def _significant(result: ResultTable, links: Sequence[ranking.Link]) -> list[str]:
+    """Say which differences are significant: between neighbours of the paper's order, or else from the baseline."""
+    if links:
+        return [ranking.significant_differences(links)]
+    gaps = {r.method: r.against.wins.value for r in result.rows if r.against is not None and r.significant}
+    if gaps:
+        better = (
+            f"{method} beats {result.baseline} by {100 * gap:.1f} points"
+            if gap > 0
+            else f"{result.baseline} beats {method} by {-100 * gap:.1f} points"
+            for method, gap in gaps.items()
+        )
+        return [f"Significant differences. {'; '.join(better)}."]
+    compared = any(r.against is not None for r in result.rows)
+    return [f"No difference from {result.baseline} is significant."] if compared else []
+
+
+def _skill_details(result: ResultTable, ours: str) -> list[str]:
+    rows = {r.method: r for r in result.rows}
+    row, other = rows[ours], rows.get(result.baseline or "")
     if other is None or other is row:
-        return ()
-    out = [
+        return []
+    return [
         f"{skill}: {ours} wins {percent(of.success.value)} of tasks by using it, {other.method} "
         f"{percent(other.skills[skill].success.value)}."
         for skill, of in row.skills.items()
     ]
-    if row.cost is not None and other.cost is not None:
-        out.append(
-            f"Cost: {compact(row.cost.episodes)} simulations and {compact(row.cost.tokens_trained)} trained tokens, "
-            f"against {compact(other.cost.episodes)} and {compact(other.cost.tokens_trained)}."
-        )
-    return tuple(out)
+
+
+def _cost_details(result: ResultTable, ours: str) -> list[str]:
+    rows = {r.method: r for r in result.rows}
+    row, other = rows[ours], rows.get(result.baseline or "")
+    if other is None or other is row or row.cost is None or other.cost is None:
+        return []
+    a_seed = " a seed" if row.win_rate.seeds > 1 else ""
+    return [
+        f"Cost{a_seed}: {compact(row.cost.episodes)} simulations and {compact(row.cost.tokens_trained)} trained tokens, "
+        f"against {compact(other.cost.episodes)} and {compact(other.cost.tokens_trained)}."
+    ]

@@ -1,43 +1,54 @@
-"""What a run's report and a suite's have in common: the first sentence, and the sections that explain the rest."""
+"""Write the sections of a report: its headline, budgets, models and variants, and those that explain the rest.
+
+The other sections have modules of their own: `tables`, `search`, `finders`, `analysis`. A section that compares runs takes
+the runs of its section, methods over seeds by the stem of the params file; without runs it is left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
+from eefcore.evaluation import metrics
 from eefcore.evaluation.formatting import interval, outcome, p_value, percent, signed
-from eefcore.figures.plots import Plot
-from eefcore.reports import comparison
+from eefcore.evaluation.stats import Estimate
+from eefcore.figures import evaluation, suite
+from eefcore.figures.tree import TreeView
+from eefcore.protocols import Skill
+from eefcore.reports import comparison, search, tables
 from eefcore.reports.comparison import ResultTable
 from eefcore.reports.document.blocks import (
     Block,
+    Chapter,
     Dialogue,
     Drawing,
     Facts,
+    Figure,
     Listing,
     Prose,
     Section,
-    Segment,
-    picture,
+    Span,
+    chapter,
 )
-from eefcore.reports.document.cells import TOLD, Cell, Column, Table, count
+from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, Table, count
+from eefcore.reports.evidence import Method
+from eefcore.reports.inference import inference_columns
+from eefcore.search.tree import Tree
 from eefcore.types import Card, StopReason
 
 NAVIGATION = (
     "Full bars: tasks won by a trajectory that uses the skill, with 95 % intervals. Outlines: tasks where it was "
-    "used at all. What lies between was tried in vain."
+    "used at all. Between them: tasks where it was used in vain."
 )
-CURVE = "Win rate on the dev panel, by which the iteration was chosen; the tables are of the test panel."
+CURVE = "Win rate on the dev set, by which the iteration was chosen; the tables are of the test set."
 _OUTCOMES = ("win", "loss", *(stop.value for stop in StopReason if stop is not StopReason.DONE))
 
-HOW_FOUND = (
+CASE_RULE = (
     "Found by rule, not by taste: the first task, by id, that satisfies the strongest rule any task satisfies. "
     "Thoughts are pale; where the two do something different, the step is tinted."
 )
 _CARD = (
     "What must be equal for two numbers to be compared: the catalogue, the goals and their prices, the interface, "
-    "whatever was simplified. Two results may stand in one table only if their cards have the same key."
+    "all simplifications. Two results may stand in one table only if their cards have the same key."
 )
 WORDS = Section(
     "words",
@@ -52,6 +63,9 @@ WORDS = Section(
                 "was used. Only actions count, not thoughts that speak of it.",
                 "gap": "Difference on the same tasks. p: McNemar’s exact test for one seed’s wins, else a paired "
                 "bootstrap over seeds and tasks.",
+                "significant": "A difference in win rate, paired on the same tasks and seeds, whose Holm-corrected p is "
+                f"below {SIGNIFICANCE}; the correction is for all comparisons of the same table. Every other difference is "
+                "called not significant.",
                 "simulations": "Episodes the policy played while the method was trained, and the environment’s "
                 "answers in them.",
                 "tokens": "Sampled by the policy; those it only read are each counted once an episode.",
@@ -62,41 +76,8 @@ WORDS = Section(
 )
 
 
-class Drawn(NamedTuple):
-    """A figure to be put among the blocks of a section, and the name of its files."""
-
-    name: str
-    caption: str
-    plot: Plot
-
-
-class Chapter(NamedTuple):
-    """A section, and the plots behind its pictures by the names of their files."""
-
-    section: Section
-    plots: dict[str, Plot]
-
-
-def chapter(id: str, heading: str, *blocks: Block | Drawn, short: str = "") -> Chapter:
-    """A section of `blocks`, figures among them."""
-    shown = (picture(*block) if isinstance(block, Drawn) else block for block in blocks)
-    plots = {block.name: block.plot for block in blocks if isinstance(block, Drawn)}
-    return Chapter(Section(id, heading, tuple(shown), short), plots)
-
-
-def segments(
-    tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[int]], str]
-) -> list[Segment]:
-    """A training row (`masking.Row`) cut where the loss begins and ends."""
-    pairs = zip(tokens, labels, strict=True)
-    runs = (
-        (trained, [t for t, _ in run]) for trained, run in groupby(pairs, lambda pair: pair[0] == pair[1])
-    )
-    return [Segment(decode(run), trained, len(run)) for trained, run in runs]
-
-
 def headline(table: ResultTable, ours: str) -> str:
-    """What the table says of `ours`, in one sentence that claims no more than p allows."""
+    """Return what the table says of `ours` in one sentence, which claims a difference only if it is significant."""
     rows = {r.method: r for r in table.rows}
     row = rows[ours]
     n = f"{row.win_rate.n:,} tasks" + (
@@ -105,70 +86,146 @@ def headline(table: ResultTable, ours: str) -> str:
     if not row.win_rate.n:
         return f"No episode of {ours} could be judged: the infrastructure failed in all of them."
     wins = f"{ours} wins {percent(row.win_rate.value)} of {n}"
-    if row.against is None or not row.against.wins.n:
+    if row.against is None or not row.against.wins.n or table.baseline is None:
         return f"{wins} (95 % interval {interval(row.win_rate)})."
     gap, other = row.against.wins, rows[table.baseline]
-    most = not any(r.win_rate.value > other.win_rate.value for r in table.rows if r.method != ours)
-    name = f"{other.method}, the best of the others" if most and len(rows) > 2 else other.method
-    test = f"{p_value(gap.p)}, {'McNemar’s exact test' if gap.seeds == 1 else 'paired bootstrap over seeds and tasks'}"
-    if gap.p < TOLD:
+    best = not any(r.win_rate.value > other.win_rate.value for r in table.rows if r.method != ours)
+    name = f"{other.method}, the best of the others" if best and len(rows) > 2 else other.method
+    p = f"Holm-corrected {p_value(row.holm)}" if len(rows) > 2 else p_value(gap.p)
+    test = f"{p}, {'McNemar’s exact test' if gap.seeds == 1 else 'paired bootstrap over seeds and tasks'}"
+    if row.significant:
         points = f"{100 * abs(gap.value):.1f} points {'more' if gap.value > 0 else 'fewer'} than {name}"
         return f"{wins}, {points} (95 % interval {signed(gap.low)} to {signed(gap.high)}; {test})."
-    needed = row.against.needed_n
-    alone = " in one seed" if gap.seeds > 1 else ""
-    more = f"; a gap of this size needs n ≥ {needed:,} to be told{alone}" if needed else ""
-    return (
-        f"{wins} and {name} {percent(other.win_rate.value)}: this panel can't tell them apart ({test}{more})."
-    )
+    needed = row.needed_n
+    in_one = " in one seed" if gap.seeds > 1 else ""
+    more = f"; a gap of this size needs n ≥ {needed:,} to be significant{in_one}" if needed else ""
+    return f"{wins} and {name} {percent(other.win_rate.value)}: the difference is not significant ({test}{more})."
 
 
-def trained(method: str, dialogue: Sequence[Segment]) -> Section:
-    """One training row, to read."""
-    loss, total = sum(s.tokens for s in dialogue if s.trained), sum(s.tokens for s in dialogue)
+# ------------------------------------------------------------------------------ comparisons of further runs
+
+
+def budgets(runs: Mapping[str, Sequence[Method]], baseline: str) -> list[Chapter]:
+    """Return EEF Figure 3: win rate against the simulations of one iteration, as a figure and a table."""
+    methods = [m for run in runs.values() for m in run]
+    if not methods:
+        return []
+    result = tables.compare_methods(methods, {}, baseline=baseline)
+    lines: dict[str, dict[float, Estimate]] = {}
+    for m, row in zip(methods, result.rows, strict=True):
+        lines.setdefault(tables.budget_line(m), {})[round(m.simulations_per_task.value, 2)] = row.win_rate
+    caption = "Win rate against the simulations of a task in one iteration: N of RFT × N, and 1 + M of each expert’s."
+    figure = Figure("budget", caption, evaluation.budget(lines))
+    return [chapter("budget", "Simulation budget", figure, tables.budgets(result, methods))]
+
+
+def models(
+    others: Mapping[str, Sequence[Method]],
+    methods: Sequence[Method],
+    skills: Mapping[str, Skill],
+    ours: str,
+    baseline: str,
+) -> list[Chapter]:
+    """Return the results of other models than the first run's, beside those of its methods with the same names."""
+    if not others:
+        return []
+    names = {m.name for run in others.values() for m in run}
+    runs = {"": [m for m in methods if m.name in names], **others}
+    rates: dict[str, dict[str, Estimate]] = {}
+    results = []
+    for stem, run in ((stem, run) for stem, run in runs.items() if run):
+        model = run[0].recipe.base
+        if stem:
+            result = tables.compare_methods(run, skills, ours=ours, baseline=baseline)
+            results.append(tables.results(result, run, name=f"models_{stem}", title=model, ours=ours))
+        for m in run:
+            of_method = rates.setdefault(m.name, {})
+            label = f"{model} ({stem})" if model in of_method else model
+            of_method[label] = metrics.win_rate(*m.evaluation.runs)
+    caption = "The same methods from the same expert data, on several models."
+    return [chapter("models", "Different models", Figure("models", caption, suite.models(rates)), *results)]
+
+
+def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill]) -> list[Chapter]:
+    """Return the comparison of the variants of each run with its first method."""
+    blocks: list[Block | Figure] = []
+    for stem, methods in runs.items():
+        first = methods[0].name
+        result = tables.compare_methods(methods, skills, baseline=first)
+        rates = evaluation.win_rates({r.method: r.win_rate for r in result.rows})
+        blocks += [
+            comparison.table(
+                f"ablation_{stem}",
+                result,
+                [
+                    *comparison.method_columns("Variant"),
+                    *comparison.score_columns(),
+                    *comparison.gap_columns(result),
+                    *comparison.skill_columns(result),
+                    *inference_columns({m.name: m.inference for m in methods}),
+                    *comparison.cost_columns(),
+                ],
+                title=f"{stem}: against {first}",
+                ours=first,
+            ),
+            Figure(
+                f"ablation_{stem}", f"Win rate of variants, with 95 % intervals; {first} is the first.", rates
+            ),
+            *search.search_rounds_blocks(stem, methods),
+        ]
+    return [chapter("ablation", "Variants", *blocks)] if blocks else []
+
+
+# ------------------------------------------------------------------------------ explanations of the rest
+
+
+def training_row(method: str, spans: Sequence[Span]) -> list[Section]:
+    """Return one training row to read, or nothing if there is none."""
+    if not spans:
+        return []
+    loss, total = sum(s.tokens for s in spans if s.trained), sum(s.tokens for s in spans)
     caption = (
         f"One row of {method}’s last training set. Only the marked tokens carry the loss, {loss:,} of {total:,}; "
         "the rest is read."
     )
-    return Section("dialogue", "What was trained on", (Dialogue(caption, tuple(dialogue)),))
+    return [Section("dialogue", "What was trained on", (Dialogue(caption, tuple(spans)),))]
 
 
-def searched(svg: str, outline: str) -> Section:
-    """A search tree, to look at."""
+def search_tree(tree: Tree | None) -> list[Section]:
+    """Return a search tree to look at, or nothing if no method grew one."""
+    if tree is None:
+        return []
     caption = (
-        "A tree that search grew. Nodes are pages, and show themselves where one points; an edge says its action, how "
-        "often it was tried, what came of it, and what the critic thought of it. The path that search would take is bold; "
-        "+n are actions that were proposed and never tried. Green ended in a win, red in anything else."
+        "A tree that search grew. Nodes are pages, which show themselves where one points; an edge shows its action, how "
+        "often it was tried, its mean return, and the critic’s estimate. The path that search would take is bold; +n are "
+        "actions that were proposed and never tried. Green ended in a win, red in anything else."
     )
-    return Section("tree", "A search tree", (Drawing(caption, svg, outline),))
+    view = TreeView(tree)
+    return [Section("tree", "A search tree", (Drawing(caption, view.svg, view.text),))]
 
 
-def ended(results: Sequence[ResultTable], ours: str) -> Section:
-    """Why episodes ended."""
+def outcomes(results: Sequence[ResultTable], ours: str) -> Section:
+    """Return the table of how episodes ended."""
     rows = [row for result in results for row in result.rows]
+    (heading, method), *_ = comparison.method_columns()
     table = Table(
         name="outcomes",
-        columns=(*(c for c, _ in comparison.named_by()), *(Column(outcome(o), key=o) for o in _OUTCOMES)),
-        rows=tuple(
-            (
-                *(cell(row) for _, cell in comparison.named_by()),
-                *(_tally(n) for n in map(row.outcomes.__getitem__, _OUTCOMES)),
-            )
-            for row in rows
-        ),
-        note="Episodes, all seeds. Environment and model failures are in no rate and no mean: they are nobody’s "
-        "fault who is measured. A loss is an episode that the environment ended with a reward below 1; one cut "
-        "short counts as lost.",
+        columns=(heading, *(Column(outcome(o), key=o) for o in _OUTCOMES)),
+        rows=tuple((method(row), *(_count(row.outcomes[o]) for o in _OUTCOMES)) for row in rows),
+        note="Episodes, all seeds. Environment and model failures are in no rate and no mean, because no method is to "
+        "blame for them. A loss is an episode that the environment ended with a reward below 1; one cut short counts as "
+        "lost.",
         marked=tuple(i for i, row in enumerate(rows) if row.method == ours),
     )
     return Section("outcomes", "How episodes ended", (table,))
 
 
-def _tally(n: int) -> Cell:
+def _count(n: int) -> Cell:
     return count(n) if n else Cell("·", (), {"": 0})
 
 
-def environment(cards: Sequence[Card]) -> Section:
-    """What the numbers were measured in."""
+def environment_cards(cards: Sequence[Card]) -> Section:
+    """Return the environment cards that the numbers were measured under."""
     facts = (
         Facts({outcome(k): str(v) for k, v in sorted(card.facts.items())}, f"{card.name} · {card.key}")
         for card in {card.key: card for card in cards}.values()
@@ -176,6 +233,6 @@ def environment(cards: Sequence[Card]) -> Section:
     return Section("card", "Environment card", (Prose(_CARD), *facts))
 
 
-def again(command: str, versions: Mapping[str, str]) -> Section:
-    """What makes it once more, and with what it was made."""
+def reproduction(command: str, versions: Mapping[str, str]) -> Section:
+    """Return the command that makes the results again, and the versions that they were made with."""
     return Section("again", "Make it again", (Listing(command), Facts(dict(versions))))

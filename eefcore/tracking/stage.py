@@ -161,10 +161,10 @@ class Stage:
 
     def figure(self, name: str, figure: Figure) -> None:
         """`figures/<name>.png` and `.svg`, and of a `Plot` the numbers it draws, `.csv`."""
-        from eefcore.figures.plots import files  # matplotlib is there: someone made the figure
+        from eefcore.figures.plots import render_files  # matplotlib is there: someone made the figure
 
         path = self._partial / "figures" / name
-        for ending, content in files(figure).items():
+        for ending, content in render_files(figure).items():
             write_atomically(path.with_name(f"{name}.{ending}"), content)
         self._segment.image(name, path.with_name(f"{name}.png"))
         self.beat()

@@ -35,7 +35,7 @@ PLOTS = {
     ),
     "budget": lambda: evaluation.budget({"RFT×N": {1: e(0.38), 11: e(0.4)}, "EEF": {2: e(0.4)}}),
     "state_line": lambda: evaluation.state_line(
-        by_back("a", 0.5), {0: False, 3: True, 6: False}, kept=[(0, 3)], recovery=6
+        by_back("a", 0.5), {0: False, 3: True, 6: False}, trained=[(0, 3)], recovery=6
     ),
     "nothing judged": lambda: evaluation.win_rates({"EEF": NOTHING}),
     "three skills": lambda: evaluation.navigation(
@@ -59,7 +59,7 @@ def test_an_environment_without_skills_is_told_so():
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_figure_is_three_files_that_repeat(name):
-    first, second = (plots.files(PLOTS[name]()) for _ in range(2))
+    first, second = (plots.render_files(PLOTS[name]()) for _ in range(2))
     assert [*first] == ["png", "svg", "csv"] and first == second
     assert all(len(content) > 30 for content in first.values())
     ElementTree.fromstring(first["svg"])

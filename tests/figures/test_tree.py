@@ -38,9 +38,9 @@ def test_every_visited_node_is_a_dot_with_its_page_and_every_edge_says_its_numbe
         for e in node.edges:
             numbers = f"N {e.N} · Q̃ {mcts.mean_return(e):.2f} · Q̂ {e.q_hat:.2f}"
             assert (numbers in said) is (e.N > 0) or e.N == 0
-    waiting = sum(not e.N for n in tree.nodes for e in n.edges)
+    untried = sum(not e.N for n in tree.nodes for e in n.edges)
     folded = [int(m[1]) for t in said if (m := re.match(r"\+(\d+)", t))]
-    assert sum(folded) == waiting > 0
+    assert sum(folded) == untried > 0
 
 
 def test_actions_are_shown_short_and_told_in_full():
@@ -86,7 +86,7 @@ def test_the_chosen_path_is_bold_and_marked():
 def test_what_an_environment_says_is_escaped(tmp_path):
     (tree,) = grown(roots([HAT], K=1), 1, Dice(lambda h, s: Reply("<b>&'\"", (1,), (-0.1,))))
     view = tree_view.TreeView(tree)
-    tree_view.write(tmp_path / "tree.html", view)
+    tree_view.write_tree(tmp_path / "tree.html", view)
     page = (tmp_path / "tree.html").read_text()
     assert "<b>" not in page and "&lt;b&gt;" in page and "<script" not in page
     assert view._repr_html_().startswith("<div") and repr(view) == view.text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import (
-    Abreast,
+    CaseRow,
+    CaseStudy,
     Dialogue,
     Document,
     Drawing,
@@ -14,20 +15,19 @@ from eefcore.reports.document.blocks import (
     Points,
     Prose,
     Section,
-    Segment,
     Side,
-    Story,
+    Span,
     Turn,
 )
 from eefcore.reports.document.cells import Column, Table
 
 
-def story(text="a sofa"):
+def case_study(text="a sofa"):
     left, right = Turn(0, f"search {text}", text, False), Turn(1, "click Next", text, False, ("Next",))
     think = Turn(2, "Think", "OK", True)
-    rows = (Abreast(left, left, True), Abreast(right, think, False), Abreast(think, None, False))
+    rows = (CaseRow(left, left, True), CaseRow(right, think, False), CaseRow(think, None, False))
     ends = Side("EEF", "win", 1.0), Side("RFT", "turn_limit", 0.0)
-    return Story("t1", text, f"wins {text}", *ends, rows, 1, Side("gpt-4", "loss", 0.5), (left,))
+    return CaseStudy("t1", text, f"wins {text}", *ends, rows, 1, Side("gpt-4", "loss", 0.5), (left,))
 
 
 def whole(text="words"):
@@ -39,8 +39,8 @@ def whole(text="words"):
         table,
         Picture("fig", text, "<svg></svg>"),
         Drawing(text, "<svg></svg>", text),
-        story(text),
-        Dialogue(text, (Segment(text, True, 3), Segment("b", False, 1))),
+        case_study(text),
+        Dialogue(text, (Span(text, True, 3), Span("b", False, 1))),
         Facts({text: text}, text),
         Listing(text),
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from eefcore.policies.tiny import make_tokenizer
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
-from eefcore.types import Card, Example
+from eefcore.types import Card, Example, History
 from helpers.episodes import CARD, by_next, naive
 
 ELSEWHERE = Card("tiny shop", {**CARD.facts, "products": 601})
@@ -43,20 +43,40 @@ class Folders:
         self.stages[name] = folder
         return folder
 
-    def method(self, name, wins, *, iterations=1, example=None, card=CARD, expert_card=CARD, acts=None):
-        """All that a method leaves: it wins the tasks in `wins` on both panels, at one cost each stage."""
-        panel = [naive(t, 1.0 if t in wins else 0.5) for t in TASKS]
-        shared = [by_next(t, 1.0 if t in "ab" else 0.0, source="strong") for t in TASKS]
+    def method(
+        self,
+        name,
+        wins="",
+        *,
+        iterations=1,
+        example=None,
+        card=CARD,
+        expert_card=CARD,
+        acts=None,
+        panel=None,
+        experts=None,
+    ):
+        """All that a method leaves: it wins the tasks in `wins` on both panels, at one cost each stage.
+
+        `panel` and `experts` are what it and its experts play, in place of that.
+        """
+        panel = panel or [naive(t, 1.0 if t in wins else 0.5) for t in TASKS]
+        shared = experts or [by_next(t, 1.0 if t in "ab" else 0.0, source="strong") for t in TASKS]
         self.stage(
             f"{name}/experts",
             cost=Cost(money=10.0, seconds=1.0),
             card=expert_card,
             panel=shared,
             experts=shared,
+            tasks=[History(t.task_id, "a task") for t in shared],
         )
         for i in range(1, iterations + 1):
             if i > 1:
-                self.stage(f"{name}/simulations{i - 1}", cost=Cost(episodes=100, env_steps=700, seconds=8.0))
+                self.stage(
+                    f"{name}/simulations{i - 1}",
+                    cost=Cost(episodes=100, env_steps=700, seconds=8.0),
+                    simulations=panel,
+                )
             self.stage(
                 f"{name}/select{i}", cost=Cost(seconds=0.5), examples=[example or Example(by_next("a"))]
             )

@@ -12,7 +12,7 @@ from helpers.workspaces import write_params
 from eefcore.errors import ParamsError
 from eefcore.figures import plots, preferences
 from eefcore.rendering.renderer import make_renderer
-from eefcore.reports import evidence
+from eefcore.reports.evidence import Method
 from eefcore.runs import runner
 from eefcore.runs.open_stage import planned
 from eefcore.runs.plan import methods
@@ -111,13 +111,14 @@ def test_a_report_shows_what_was_preferred_and_what_it_cost(tmp_path):
     )
     model = folders.stage("ETO/model2", cost=Cost(tokens_trained=50, seconds=1.0))
     folders.tokenizer.save_pretrained(model / "model")
-    cost = evidence.cost(folders.stages, "ETO")
+    of_eto = {name: folder for name, folder in folders.stages.items() if name.startswith("ETO/")}
+    cost = Method("run", "ETO", {0: of_eto}, CARD).cost
     assert (cost.tokens_trained, cost.seconds) == (1050, 1.0 + 0.5 + 4.0 + 2.0 + 1.0)
-    shown = evidence.dialogue(folders.stages, "ETO", CARD, "compact")
+    shown = Method("run", "ETO", {0: folders.stages}, CARD).training_row("compact")
     expected = row(Example(by_next("b")), make_renderer(folders.tokenizer, "compact"))
     assert "".join(part.text for part in shown) == folders.tokenizer.decode(expected.tokens)
     folders.stage("ETO/preferences4", preferences=[])
-    shown = evidence.dialogue(folders.stages, "ETO", CARD, "compact")
+    shown = Method("run", "ETO", {0: folders.stages}, CARD).training_row("compact")
     assert "Back to Search" in "".join(part.text for part in shown if part.trained)
 
 
@@ -133,7 +134,7 @@ def test_figures_know_their_numbers(tmp_path):
     learning = preferences.learning([0.7, 0.6], [0.0, 0.1], [0.0, -0.1])
     assert learning.data[1] == {"step": 1, "loss": 0.6, "chosen": 0.1, "rejected": -0.1}
     for figure in (leaning, learning, preferences.likelihoods([])):
-        assert len(plots.files(figure)["png"]) > 1000
+        assert len(plots.render_files(figure)["png"]) > 1000
 
 
 # ---------------------------------------------------------------------------------- that it runs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eefcore.evaluation.stats import Difference, Estimate
 from eefcore.reports.document import cells
-from eefcore.reports.document.cells import BLANK, Cell, Column, Table, markdown_table, numbers
+from eefcore.reports.document.cells import BLANK, Cell, Column, Table, csv_rows, markdown_table
 
 NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
@@ -34,7 +34,7 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
         (cells.count(math.nan), "–"),
         (cells.amount(4800, **{"env steps": (14892, "steps")}), "4.8 k (14.9 k steps)"),
         (cells.time(225.4, 107.94), "3 min 45 s (expert $107.94)"),
-        (cells.named("EEF", Estimate(0.5, 0.4, 0.6, 400, 5)), "EEF (n = 400 × 5 seeds)"),
+        (cells.method("EEF", Estimate(0.5, 0.4, 0.6, 400, 5)), "EEF (n = 400 × 5 seeds)"),
         (cells.words("none"), "none"),
     ],
 )
@@ -50,18 +50,18 @@ def test_numbers_are_of_every_cell_and_empty_where_nothing_is_known():
     made = table(
         (cells.words("EEF"), cells.share(Estimate(0.5, 0.4, 0.6, 100, 5))), (cells.words("RFT"), BLANK)
     )
-    columns, rows = numbers(made)
+    columns, rows = csv_rows(made)
     assert columns == ["Method", "win rate", "win rate low", "win rate high", "win rate n", "win rate seeds"]
     assert rows == [["EEF", 0.5, 0.4, 0.6, 100, 5], ["RFT", "", "", "", "", ""]]
 
 
 def test_a_number_that_is_none_is_empty():
     made = table((cells.words("EEF"), Cell("∞ ×", (), {"": math.inf, "low": math.nan, "n": 3})))
-    assert numbers(made).rows == [["EEF", "", "", 3]]
+    assert csv_rows(made).rows == [["EEF", "", "", 3]]
 
 
 def test_a_row_has_as_many_cells_as_columns():
-    with pytest.raises(ValueError, match="table t: expected 2 cells, got"):
+    with pytest.raises(ValueError, match="table t: expected 2 cells in a row, got"):
         table((cells.words("EEF"),))
 
 
@@ -85,7 +85,7 @@ def test_a_csv_file_gives_the_numbers_back(values):
         *((cells.words(f"m{i}"), cells.share(Estimate(v, 0.0, 1.0, n))) for i, (v, n) in enumerate(values))
     )
     out = io.StringIO()
-    columns, rows = numbers(made)
+    columns, rows = csv_rows(made)
     csv.writer(out).writerows([columns, *rows])
     back = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [(float(r["win rate"]), int(r["win rate n"])) for r in back] == values

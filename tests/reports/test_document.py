@@ -1,7 +1,7 @@
 """A report as data: what is written is read back, any text in it included, and what is no report is refused."""
 
 import pytest
-from helpers.documents import story, whole
+from helpers.documents import case_study, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,36 +14,38 @@ ANY = st.text(st.characters(), max_size=30)  # half a surrogate pair included
 
 def test_every_kind_of_block_is_written_and_read(tmp_path):
     path = tmp_path / "report.json"
-    document.write(path, whole())
-    assert document.read(path) == whole()
+    document.write_document(path, whole())
+    assert document.read_document(path) == whole()
     assert {type(b) for b in whole().sections[0].blocks} == set(document.Block.__args__)
 
 
 @given(ANY)
 def test_any_text_is_kept(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("d") / "report.json"
-    document.write(path, whole(text))
-    assert document.read(path) == whole(text)
+    document.write_document(path, whole(text))
+    assert document.read_document(path) == whole(text)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"title": 3}', "[]", '{"title": "t", "sections": ['])
 def test_what_is_no_report_is_refused(tmp_path, content):
     path = tmp_path / "report.json"
     path.write_text(content)
-    with pytest.raises(StoreError, match=r"expected a report of ours.*make it again with `eef report`"):
-        document.read(path)
+    with pytest.raises(
+        StoreError, match=r"expected a report written by eefcore.*write it again with `eef report`"
+    ):
+        document.read_document(path)
 
 
-def test_tables_and_stories_are_found_in_order():
+def test_tables_and_case_studies_are_found_in_order():
     assert [t.name for t in document.tables(whole())] == ["methods"]
-    assert document.stories(whole()) == [story("words")]
+    assert document.case_studies(whole()) == [case_study("words")]
 
 
 # As Markdown ---------------------------------------------------------------------------------------------
 
 
 def test_markdown_says_every_block(tmp_path):
-    text = markdown.build(tmp_path / "r.md", whole(), pictures="pics").read_text()
+    text = markdown.write_markdown(tmp_path / "r.md", whole(), pictures="pics").read_text()
     for expected in (
         "# words\n",
         "## Results\n",
@@ -59,7 +61,7 @@ def test_markdown_says_every_block(tmp_path):
 
 
 def test_a_case_study_is_told_together_until_they_part():
-    assert markdown.told(story()).splitlines() == [
+    assert markdown.case_study_text(case_study()).splitlines() == [
         "both  0 > search a sofa",
         "      a sofa",
         "---- here they part ----",

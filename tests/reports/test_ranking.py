@@ -1,4 +1,4 @@
-"""An order of methods is held link by link, and says no more than the panels tell."""
+"""An order of methods is tested neighbour by neighbour, and a difference is claimed only where it is significant."""
 
 import pytest
 from helpers.episodes import CARD, naive
@@ -6,7 +6,7 @@ from helpers.episodes import CARD, naive
 from eefcore.evaluation import stats
 from eefcore.evaluation.metrics import Evaluation
 from eefcore.reports import ranking
-from eefcore.reports.document.cells import numbers
+from eefcore.reports.document.cells import csv_rows
 
 N = 60
 
@@ -33,36 +33,47 @@ def test_each_link_is_a_paired_test_of_neighbours_corrected_for_all():
     ]
     p = [stats.mcnemar(25, 0), stats.mcnemar(1, 1), stats.mcnemar(0, 20)]
     assert [link.holm for link in links] == pytest.approx(stats.holm(p))
-    assert [link.verdict for link in links] == ["told", "not told", "the other way round"]
+    assert [link.verdict for link in links] == [
+        "significant",
+        "not significant",
+        "significant, the other way round",
+    ]
 
 
-def test_sentences_are_of_what_is_not_told():
+def test_sentences_say_what_is_significant():
     order = ["EEF", "NAT", "RFT", "SFT", "SFT ALL"]
     links = ranking.links([WORST, SAME, MIDDLE, BEST], order)
-    first, tie, wrong, missing = ranking.sentences(links, order)
-    assert first == "Of the 3 links of the paper’s order 1 is told."
-    assert tie.startswith("RFT > SFT is not told: +0.0 points, 95 % interval ")
-    assert "needs n" not in tie  # there is no gap to tell
-    assert wrong.startswith("SFT > SFT ALL is the other way round: −33.3 points")
+    count, first, tie, wrong, missing = ranking.sentences(links, order)
+    assert count == "In the paper’s order 1 of 3 methods is significantly better than the next."
+    assert first.startswith("EEF beats RFT by 41.7 points: significant (95 % interval +")
+    assert tie.startswith("RFT − SFT: +0.0 points, not significant (95 % interval ")
+    assert "needs n" not in tie  # there is no gap
+    assert wrong.startswith("SFT ALL beats SFT by 33.3 points, against the paper’s order: significant (")
     assert missing == "Not run here: NAT."
+    assert ranking.significant_differences(links) == (
+        "Significant differences. EEF beats RFT by 41.7 points; "
+        "SFT ALL beats SFT by 33.3 points, against the paper’s order."
+    )
+    assert ranking.significant_differences(links[1:2]) == "No difference between neighbours is significant."
+    assert ranking.significant_differences([]) == ""
 
 
 def test_a_gap_that_is_too_small_says_what_it_needs():
     (link,) = ranking.links([BEST, evaluation("RFT", range(2, 48))], ["EEF", "RFT"])
     assert (
-        f"a gap of this size needs n ≥ {link.found.needed_n:,} in one seed."
+        f"a gap of this size needs n ≥ {link.comparison.needed_n:,} in one seed)."
         in ranking.sentences([link], [])[1]
     )
-    assert ranking.table([link]).rows[0][1].values["needs n"] == link.found.needed_n
+    assert ranking.table([link]).rows[0][1].values["needs n"] == link.comparison.needed_n
 
 
 def test_the_table_has_the_numbers():
     links = ranking.links([BEST, MIDDLE], ["EEF", "RFT"])
-    columns, (row,) = numbers(ranking.table(links))
-    told = dict(zip(columns, row, strict=True))
-    assert told["link"] == "EEF > RFT" and told["verdict"] == "told"
-    assert told["win rate gap"] == pytest.approx(25 / N)
-    assert told["win rate gap holm"] == pytest.approx(stats.mcnemar(25, 0))
+    columns, (row,) = csv_rows(ranking.table(links))
+    row = dict(zip(columns, row, strict=True))
+    assert row["link"] == "EEF > RFT" and row["verdict"] == "significant"
+    assert row["win rate gap"] == pytest.approx(25 / N)
+    assert row["win rate gap holm"] == pytest.approx(stats.mcnemar(25, 0))
 
 
 def test_one_method_alone_has_no_link():

@@ -1,259 +1,316 @@
-"""The report says what its numbers allow, asks for nothing outside itself, and survives any text."""
+"""The report of a suite: every number of its tables follows from the stages on disk, by hand for outcomes set by hand."""
 
-import re
-from html.parser import HTMLParser
+from __future__ import annotations
 
+import json
+import math
+
+import msgspec
 import pytest
-from helpers.episodes import CARD, NEXT, SKILLS, by_next, episode, naive, spoilt
+from helpers import suites
+from helpers.episodes import CARD
+from helpers.suite_reports import ORDER, report_of, rows
+from helpers.suites import KINDS, Spec, Suite, whole
 
-from eefcore.evaluation import stats
-from eefcore.evaluation.metrics import Evaluation
-from eefcore.evaluation.navigation import skill_from_pattern
-from eefcore.evaluation.stats import Estimate
-from eefcore.reports.document import html as page
-from eefcore.reports.document.blocks import Segment
-from eefcore.reports.report import document, from_results
-from eefcore.reports.sections import segments
-from eefcore.storage.cost import Cost
-from eefcore.training.rows import IGNORE
+from eefcore.errors import CardMismatch, ParamsError, StoreError
+from eefcore.evaluation.formatting import compact
+from eefcore.reports.document import blocks
+from eefcore.reports.document.blocks import CaseStudy
+from eefcore.reports.document.cells import Table
+from eefcore.reports.evidence import read_suite
+from eefcore.reports.report import BenchmarkFacts, Report, build_report, summary
 from eefcore.types import Card
 
-EVIL = 'a sofa </pre><script>alert("x")</script> & \ud800 \x00 «€» $5'
-VOID = {"meta", "br", "link", "img"}
+SURE = {
+    "SFT POS": Spec((1.0, 0.0, 0.0)),
+    "RFT×6": Spec((1.0, 1.0, 0.0), iterations=2, samples=6),
+    "EEF": Spec((1.0, 1.0, 1.0), iterations=2, samples=1, M=2),
+}
+"""Outcomes without luck: each wins one more of three kinds of task."""
 
 
-def evaluation(method, wins, *, card=CARD, seeds=1, n=60, make=naive):
-    """Tasks t00 … of which those numbered in `wins` are won."""
-    run = [make(f"t{i:02}", 1.0 if i in wins else 0.5) for i in range(n)]
-    return Evaluation(method, card, (run,) * seeds)
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory) -> Report:
+    suite = Suite(tmp_path_factory.mktemp("sure"), tasks=30, trained=12)
+    return report_of(suite.run("mini", "methods", SURE, (0, 1)))
 
 
-def made(*evaluations, **rest):
-    return from_results(
-        "A run", evaluations, skills=SKILLS, command="make run", versions={"eefcore": "0"}, **rest
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory) -> Suite:
+    return whole(tmp_path_factory.mktemp("whole"), tasks=15, trained=9)
+
+
+@pytest.fixture(scope="module")
+def full(suite) -> Report:
+    return report_of(suite)
+
+
+# Tables 1 to 4, by hand -----------------------------------------------------------------------------------
+
+
+def test_the_main_table(sure):
+    table = rows(sure, "methods")
+    assert list(table) == ["expert: strong", "SFT POS", "RFT×6", "EEF"]
+    assert [table[m]["win rate"] for m in SURE] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert {(row["win rate n"], row["win rate seeds"]) for row in table.values()} == {(30, 2)}
+    assert table["EEF"]["win rate gap"] == pytest.approx(1 / 3)
+    assert table["SFT POS"]["win rate gap"] == pytest.approx(-1 / 3)
+    assert table["RFT×6"]["win rate gap"] == ""
+    assert [table[m]["signals"] for m in SURE] == ["none", "win or loss", "win or loss"]
+    assert table["expert: strong"]["signals"] == ""
+
+
+def test_costs_are_of_one_seed(sure):
+    table = rows(sure, "methods")
+    assert [table[m]["simulations"] for m in SURE] == [0, 12 * 6, 12 * (1 + 2)]
+    assert table["EEF"]["simulations env steps"] == 8 * 36
+    assert table["EEF"]["seconds expert $"] == pytest.approx(12 * 0.27)
+
+
+def test_the_experts_data(sure):
+    (row,) = rows(sure, "data").values()
+    assert (row["trajectories"], row["$ per trajectory"]) == (12, pytest.approx(0.27))
+    assert row["win rate"] == pytest.approx(row["positive"] / 12)
+
+
+def test_what_methods_use_is_what_their_stages_recorded(full):
+    found = {
+        name: (
+            row["negative trajectories"],
+            row["iterations"],
+            row["simulations a task and iteration"],
+            row["experts"],
+        )
+        for name, row in rows(full, "recipes").items()
+    }
+    assert found == {
+        "SFT ALL": ("yes", 1, 0, "strong"),
+        "SFT POS": ("no", 1, 0, "strong"),
+        "ETO": ("no", 2, 1.0, "strong"),
+        "RFT": ("no", 2, 1.0, "strong"),
+        "RFT×6": ("no", 3, 6.0, "strong"),
+        "EEF": ("yes", 3, 6.0, "strong"),
+        "EEF both": ("yes", 3, 11.0, "strong+weak"),
+    }
+    assert rows(full, "recipes")["ETO"]["signals of the search"] == "reward"
+
+
+def test_skills_and_how_many_times_the_baseline(sure):
+    table = rows(sure, "skills")
+    assert [table[m]["Next success"] for m in SURE] == pytest.approx([0.0, 1 / 3, 1 / 3])
+    assert [table[m]["Back success"] for m in SURE] == pytest.approx([0.0, 0.0, 1 / 3])
+    assert table["EEF"]["Next ratio"] == pytest.approx(1.0)
+    assert table["RFT×6"]["Next ratio"] == ""
+    (shown,) = [t for t in blocks.tables(sure.document) if t.name == "skills"]
+    back = shown.rows[-1][-1]
+    assert (back.text, back.small) == ("∞ ×", ())  # the baseline never wins so, and nothing bounds that
+
+
+def test_skills_have_their_sentences(sure):
+    (section,) = [s for s in sure.document.sections if s.id == "navigation"]
+    following, back = section.blocks[-1].lines
+    assert following.startswith(
+        "Next: EEF wins 33.3 % of the tasks by using it, RFT×6 33.3 %: 1.0 times as many"
+    )
+    assert following.endswith("; the 95 % interval, 1.0 – 1.0, lies below 2.")
+    assert back == "Back: EEF wins 33.3 % of the tasks by using it, RFT×6 0.0 %."
+
+
+def test_the_paper_s_order_is_tested_neighbour_by_neighbour(sure):
+    assert [(link.better, link.worse, link.verdict) for link in sure.links] == [
+        ("EEF", "RFT×6", "significant"),
+        ("RFT×6", "SFT POS", "significant"),
+    ]
+    trained = [compact(rows(sure, "methods")[m]["tokens trained"]) for m in ("EEF", "RFT×6")]
+    assert sure.document.details == (
+        "Significant differences. EEF beats RFT×6 by 33.3 points; RFT×6 beats SFT POS by 33.3 points.",
+        "Next: EEF wins 33.3 % of tasks by using it, RFT×6 33.3 %.",
+        "Back: EEF wins 33.3 % of tasks by using it, RFT×6 0.0 %.",
+        f"Cost a seed: 36 simulations and {trained[0]} trained tokens, against 72 and {trained[1]}.",
+    )
+    assert sure.document.headline.startswith(
+        "EEF wins 100.0 % of 30 tasks in each of 2 seeds, 33.3 points more than"
     )
 
 
-class Page(HTMLParser):
-    """Text and tags of a page; refuses one whose tags do not close."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.text, self.tags, self.open = "", [], []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text += data
+def test_what_is_logged(sure):
+    logged = summary(sure)
+    assert (logged["suite/seeds"], logged["suite/n"], logged["suite/links_told"]) == (2, 30, 2)
+    assert (logged["suite/win_rate"], logged["suite/gap"]) == pytest.approx((1.0, 1 / 3))
 
 
-def page_of(content, tmp_path):
-    return Page(page.build(tmp_path / "report.html", document(content)).read_text(encoding="utf-8"))
+# Why ------------------------------------------------------------------------------------------------------
 
 
-def full(**rest):
-    return made(
-        evaluation("SFT POS", range(10)),
-        evaluation("RFT×6", range(20)),
-        evaluation("EEF", range(5, 40), make=by_next),
-        costs={"EEF": Cost(episodes=7200, tokens_trained=1_900_000, money=4.2, seconds=288)},
-        curves={"EEF": {0: Estimate(0.3, 0.2, 0.4, 60), 1: Estimate(0.5, 0.4, 0.6, 60)}},
-        experts=[by_next("t25", 0.5, source="gpt-4")],
-        dialogue=segments([1, 2, 3], [IGNORE, 2, IGNORE], lambda ids: "".join("_abc"[i] for i in ids)),
-        **rest,
+def test_win_rate_by_difficulty(sure):
+    table = rows(sure, "difficulty")
+    assert [table["SFT POS"][f"kind {k}"] for k in KINDS] == pytest.approx([1.0, 0.0, 0.0])
+    assert [table["RFT×6"][f"kind {k}"] for k in KINDS] == pytest.approx([1.0, 1.0, 0.0])
+    assert table["RFT×6"]["page 2"] == pytest.approx(1.0)  # those that need Next
+    assert table["RFT×6"]["page 1"] == pytest.approx(0.5)
+
+
+def test_who_solved_what_first(sure):
+    solved = rows(sure, "first_solved")
+    assert solved["EEF"]["solved"] == 1.0
+    assert solved["SFT POS"]["solved"] <= solved["RFT×6"]["solved"] < 1.0
+    assert solved["SFT POS"]["alone the first to"] == 0.0  # what it has others have as well
+    (growth,) = [t for t in blocks.tables(sure.document) if t.name == "growth"]
+    ways = {(row[0].text, row[1].text, row[2].text) for row in growth.rows}
+    assert ("EEF", "1", "the task’s start") in ways
+    assert ("SFT POS", "1", "the task’s start") not in ways
+    said = " ".join(
+        b.text for s in sure.document.sections if s.id == "why" for b in s.blocks if hasattr(b, "text")
     )
+    assert (
+        "0.0 % of the 12 training tasks were solved by no method of a seed; 0 of them in none of the 2 seeds."
+        in said
+    )
+
+
+def test_what_was_trained(full):
+    table = rows(full, "trained")
+    assert table["SFT ALL"]["an expert’s mistakes"] > 0.0
+    assert table["SFT POS"]["an expert’s mistakes"] == 0.0
+    assert table["SFT ALL"]["of lost trajectories"] > 0.0 == table["EEF"]["of lost trajectories"]
+
+
+# The other sections ---------------------------------------------------------------------------------------
+
+
+def test_every_section_is_there(full):
+    assert [s.id for s in full.document.sections] == [
+        "results", "made_of", "navigation", "curve", "budget", "models", "finders", "ablation", "cases", "why",
+        "outcomes", "card", "words", "again",
+    ]  # fmt: skip
+
+
+def test_every_figure_is_drawn_and_shown_once(full):
+    shown = [b.name for s in full.document.sections for b in s.blocks if isinstance(b, blocks.Picture)]
+    assert sorted(shown) == sorted(full.plots) and len(set(shown)) == len(shown)
+    assert all(plot.data for plot in full.plots.values())
+    names = [t.name for t in blocks.tables(full.document)]
+    assert len(set(names)) == len(names)
+
+
+def test_figure_3_is_over_the_simulations_that_were_made(full):
+    points = {(row["method"], row["simulations per task"]) for row in full.plots["budget"].data}
+    assert points == {
+        ("RFT × N", 1.0),
+        ("RFT × N", 11.0),
+        ("EEF, M of strong", 2.0),
+        ("EEF, M of strong", 6.0),
+        ("EEF, M of weak", 6.0),
+    }
+    table = rows(full, "budget")
+    assert (table["EEF M=5"]["samples"], table["EEF M=5"]["M"], table["EEF M=5"]["simulations a task"]) == (
+        1,
+        5,
+        6.0,
+    )
+
+
+def test_models_are_grouped_and_each_has_its_table(full):
+    assert {(row["method"], row["model"]) for row in full.plots["models"].data} == {
+        (method, model) for method in ("SFT POS", "RFT×6", "EEF") for model in ("tiny", "qwen")
+    }
+    assert list(rows(full, "models_mini_qwen")) == ["SFT POS", "RFT×6", "EEF"]
+
+
+def test_finders_are_compared_with_the_first(full):
+    table = rows(full, "finders_mini_finders")
+    fixed, binary = table["EEF fixed"], table["EEF binary"]
+    assert fixed["simulations a task"] == 5.0 and fixed["simulations ratio"] == ""
+    assert binary["simulations ratio"] == pytest.approx(binary["simulations a task"] / 5.0)
+    assert 0.0 <= binary["rescues found again"] <= 1.0
+
+
+def test_variants_are_compared_with_the_first(full):
+    table = rows(full, "ablation_mini_orders")
+    assert list(table) == ["EEF", "EEF shortest"]
+    assert (table["EEF"]["win rate gap"], table["EEF shortest"]["win rate gap"] == "") == ("", False)
+
+
+def test_case_studies_name_their_seed_and_are_of_each_skill(full):
+    stories = blocks.case_studies(full.document)
+    assert all(isinstance(s, CaseStudy) and "(seed " in s.rule for s in stories)
+    assert {(s.left.name, s.right.name) for s in stories} == {("EEF both", "RFT×6")}
+    assert len({s.task for s in stories}) == len(stories)
+    assert any("using Next" in s.rule for s in stories) and any("using Back" in s.rule for s in stories)
+
+
+# What a suite may lack ------------------------------------------------------------------------------------
+
+
+def test_seeds_may_have_different_methods(tmp_path):
+    """A suite that is reported before its end compares what both have."""
+    suite = Suite(tmp_path, tasks=12, trained=6).run("mini", "methods", SURE, (0, 1))
+    suite.method(2, "mini", "EEF", SURE["EEF"])
+    table = rows(report_of(suite), "methods")
+    assert (table["EEF"]["win rate seeds"], table["RFT×6"]["win rate seeds"]) == (3, 2)
+    assert (table["EEF"]["win rate gap seeds"], table["EEF"]["win rate gap"]) == (2, pytest.approx(1 / 3))
+
+
+def test_a_baseline_that_was_not_run_is_the_best_of_the_others(tmp_path):
+    only = {name: SURE[name] for name in ("SFT POS", "EEF")}
+    result = report_of(Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", only, (0,)))
+    assert result.result.baseline == "SFT POS"  # the best method, whatever the expert won
+    assert "Not run here: EEF both, RFT×6, RFT, SFT ALL." in str(result.document.sections[0])
+
+
+def test_one_method_alone(tmp_path):
+    result = report_of(Suite(tmp_path, tasks=6, trained=3).run("mini", "budget", {"EEF": SURE["EEF"]}, (0,)))
+    assert result.links == [] and result.ours == "EEF"
+    assert math.isfinite(summary(result)["suite/win_rate"])
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
+    "inputs, sections, error, message",
     [
+        ({}, "{}", StoreError, "10_suite: expected inputs .*, got none"),
         (
-            range(5, 40),
-            range(20),
-            r"^EEF wins 58.3 % of 60 tasks, 25.0 points more than RFT \(95 % .*p = 0.004, McN",
-        ),
-        (range(20), range(5, 40), r"^EEF wins 33.3 % of 60 tasks, 25.0 points fewer than RFT"),
-        (
-            range(21),
-            range(20),
-            r"^EEF wins 35.0 % of 60 tasks and RFT 33.3 %: this panel can't tell .*n ≥ \d",
-        ),
-        (
-            range(20),
-            range(20),
-            r"RFT 33.3 %: this panel can't tell them apart \(p = 1.00, McNemar’s exact test\)\.$",
+            {"seed0/mini/EEF/test": None},
+            '{"mini": "figure 9"}',
+            ParamsError,
+            "expected one of methods, search.*, got 'figure 9'",
         ),
     ],
 )
-def test_the_headline_claims_what_p_allows(ours, theirs, expected):
-    assert re.search(expected, made(evaluation("RFT", theirs), evaluation("EEF", ours)).headline)
+def test_what_is_no_suite_is_refused(inputs, sections, error, message):
+    with pytest.raises(error, match=message):
+        read_suite(inputs, sections, CARD)
 
 
-def test_the_headline_of_several_seeds():
-    content = made(evaluation("RFT", range(20), seeds=3), evaluation("EEF", range(40), seeds=3))
-    assert "of 60 tasks in each of 3 seeds, 33.3 points more" in content.headline
-    assert "paired bootstrap over seeds and tasks" in content.headline
+def test_stages_of_another_environment_are_refused(suite):
+    elsewhere = Card(CARD.name, {**CARD.facts, "products": 601})
+    (first, *_) = read_suite(suite.inputs, json.dumps(suite.sections), elsewhere)["methods"]["mini_methods"]
+    with pytest.raises(CardMismatch, match="products: expected 601, got 600"):
+        _ = first.evaluation
 
 
-def test_the_headline_of_one_method_alone():
-    assert (
-        made(evaluation("EEF", range(30))).headline
-        == "EEF wins 50.0 % of 60 tasks (95 % interval 37.7 – 62.3)."
-    )
+def test_tables_are_of_whole_rows(full):
+    assert all(isinstance(t, Table) and t.rows for t in blocks.tables(full.document))
 
 
-def test_the_headline_when_nothing_could_be_judged():
-    broken = Evaluation("EEF", CARD, ([spoilt("t00")],))
-    assert "could be judged" in made(broken).headline
-    assert made(Evaluation("RFT", CARD, ([naive("t00")],)), broken).headline.startswith("No episode of EEF")
+# Without scripts ----------------------------------------------------------------------------------------
 
 
-def test_the_best_of_the_others_is_the_baseline():
-    (table,) = full().tables
-    assert table.baseline == "RFT×6"
-    assert "the best of the others" in full().headline
-    assert full(baseline="SFT POS").tables[0].baseline == "SFT POS"
-    assert "the best of the others" not in full(baseline="SFT POS").headline
+def contents(report: Report) -> set[str]:
+    return {table.name for table in report.tables} | set(report.plots)
 
 
-def test_p_is_corrected_for_the_comparisons_made():
-    sft, rft, eef = full().tables[0].rows
-    assert rft.against is None
-    assert (sft.holm, eef.holm) == tuple(stats.holm([sft.against.wins.p, eef.against.wins.p]))
-    # SFT loses 10 tasks that RFT wins and wins none; EEF wins 20 alone and loses 5.
-    assert sft.against.wins.p == pytest.approx(stats.mcnemar(0, 10))
-    assert eef.against.wins.p == pytest.approx(stats.mcnemar(20, 5))
+def test_a_world_without_skills_or_scripts_has_a_report_without_what_they_tell(sure, tmp_path):
+    suite = Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", SURE, (0,))
+    methods = read_suite(suite.inputs, json.dumps(suite.sections), CARD)
+    bare = build_report("a suite", methods, BenchmarkFacts({}), order=ORDER, baseline="RFT×6", command="")
+    assert contents(sure) - contents(bare) == {"navigation", "skills", "difficulty", "by_page", "by_steps"}
+    assert "Simplicity bias" not in json.dumps(msgspec.to_builtins(bare.document), ensure_ascii=False)
 
 
-def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
-    shown = page_of(full(), tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html"]
-    names = {tag for tag, _ in shown.tags}
-    assert {"svg", "table", "mark", "figure"} <= names
-    assert not {"script", "link", "iframe", "img", "object"} & names
-    for _, attributes in shown.tags:
-        for name in ("src", "href", "xlink:href", "srcset"):
-            assert attributes.get(name, "#").startswith("#")
-    html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "@import" not in html
-    assert not re.search(r"url\((?!#)", html)
-    ids = [a["id"] for _, a in shown.tags if "id" in a]
-    assert len(set(ids)) == len(ids)
-    assert {a["href"][1:] for tag, a in shown.tags if tag == "a"} <= set(ids)
-
-
-def test_the_table_shows_every_number(tmp_path):
-    text = " ".join(page_of(full(), tmp_path).text.split())
-    for expected in (
-        "EEFn = 60",
-        "58.3 %",  # 35 of 60
-        "+25.0",
-        "p = 0.004",  # McNemar of 20 against 5
-        "Holm = 0.004",
-        "7.2 k",
-        "1.9 M",
-        "4 min 48 s",
-        "expert $4.20",
-        CARD.key,
-        "make run",
-        "One seed: the intervals cover other tasks",
-    ):
-        assert expected in text, expected
-
-
-def test_a_gap_that_can_not_be_told_says_what_it_needs(tmp_path):
-    content = made(evaluation("RFT", range(20)), evaluation("EEF", range(3, 26)))
-    needed = content.tables[0].rows[1].needs
-    assert needed > 60
-    assert f"needs n ≥ {needed:,}" in page_of(content, tmp_path).text
-    assert full().tables[0].rows[2].needs is None
-
-
-def test_the_marked_dialogue(tmp_path):
-    content = full()
-    assert content.dialogue == (("a", False, 1), ("b", True, 1), ("c", False, 1))
-    page.build(tmp_path / "r.html", document(content))
-    assert "<pre>a<mark>b</mark>c</pre>" in (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "1 of 3" in page_of(content, tmp_path).text
-
-
-def test_a_case_study_is_aligned_where_they_part(tmp_path):
-    content = full()
-    next_case = content.cases[0]
-    assert next_case.task == "t25"  # the first that the expert tried as well
-    html = page.build(tmp_path / "r.html", document(content)).read_text(encoding="utf-8")
-    study = html[html.index('<article class="case">') : html.index("</article>")]
-    before, after = study.split("here they part")
-    assert before.count('data-side="both"') == 2  # a thought and a search, alike
-    assert "differs" not in before
-    assert re.search(r'Next &gt;&#34;\]</span> <span class="chip">Next</span>', after)
-    assert "(gpt-4) tried it too: loss, reward 0.50" in " ".join(after.split())
-
-
-def test_why_there_is_no_case():
-    assert "no other method" in made(evaluation("EEF", range(3))).no_cases
-    assert made(evaluation("RFT", range(9)), evaluation("EEF", range(3))).no_cases.startswith(
-        "EEF won no task"
-    )
-
-
-def test_other_cards_stand_in_other_tables(tmp_path):
-    other = Card(CARD.name, {**CARD.facts, "products": 1000})
-    content = made(
-        evaluation("EEF large", range(50), card=other),
-        evaluation("RFT", range(20)),
-        evaluation("EEF", range(40)),
-    )
-    assert [[r.method for r in t.rows] for t in content.tables] == [["EEF large"], ["RFT", "EEF"]]
-    assert content.tables[0].rows[0].against is None
-    assert "than RFT" in content.headline
-    text = page_of(content, tmp_path).text
-    assert "can't be compared" in text
-    assert other.key in text
-
-
-def test_any_text_is_only_text(tmp_path):
-    moves = [(f"{action} {EVIL}", f"{EVIL} {answer}") for action, answer in NEXT]
-    ours = [episode(f"t{i}", moves, 1.0, instruction=EVIL) for i in range(4)]
-    theirs = [naive(f"t{i}", 0.5, instruction=EVIL) for i in range(4)]
-    tame = EVIL.replace("\ud800", "")  # a card is hashed as UTF-8
-    card = Card(f"shop {tame}", {f"fact {tame}": tame})
-    content = from_results(
-        EVIL,
-        [Evaluation("RFT <script>", card, (theirs,)), Evaluation("EEF <b>", card, (ours,))],
-        skills={"<i>": skill_from_pattern("Next")},
-        command=EVIL,
-        versions={EVIL: EVIL},
-        dialogue=[Segment(EVIL, True, 3)],
-    )
-    shown = page_of(content, tmp_path)
-    assert not {"script", "b>", "i"} & {tag for tag, _ in shown.tags}
-    assert shown.text.count('<script>alert("x")</script>') > 20
-
-
-def test_a_page_is_made_again_to_the_byte(tmp_path):
-    one, other = (page.build(tmp_path / name, document(full())).read_bytes() for name in ("a.html", "b.html"))
-    assert one == other
-
-
-def test_what_can_not_be_reported_is_refused():
-    with pytest.raises(ValueError, match="no method 'ETO' to report; there are RFT, EEF"):
-        made(evaluation("RFT", ()), evaluation("EEF", ()), ours="ETO")
-    with pytest.raises(ValueError, match="no evaluation"):
-        made()
-    with pytest.raises(ValueError, match="share a name"):
-        made(evaluation("EEF", ()), evaluation("EEF", ()))
-    with pytest.raises(ValueError, match="evaluate both on one panel"):
-        made(evaluation("RFT", (), n=9), evaluation("EEF", (), n=8))
+def test_mistakes_are_reported_only_where_they_are_marked(sure, tmp_path, monkeypatch):
+    marked = suites.demonstrated
+    monkeypatch.setattr(suites, "demonstrated", lambda *of: msgspec.structs.replace(marked(*of), marks=()))
+    unmarked = report_of(Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", SURE, (0,)))
+    assert contents(sure) - contents(unmarked) == {"mistakes"}
+    keys = [set(rows(m, "trained")["EEF"]) for m in (sure, unmarked)]
+    assert {key.split(" (")[0] for key in keys[0] - keys[1]} >= {"an expert’s mistakes"}

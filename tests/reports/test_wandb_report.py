@@ -79,12 +79,12 @@ def test_any_text_can_be_sent(path):
 def test_of_a_run_its_report_and_the_seeds_of_a_suite(tmp_path, monkeypatch):
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path))
     with pytest.raises(StoreError, match=r"report\.json"):
-        wandb_report.of_run("mini")
+        wandb_report.write_for_run("mini")
     for run in ("mini", "mini/seed0", "minimal"):
         (tmp_path / run / "expert-1").mkdir(parents=True)
         (tmp_path / run / "expert-1" / "stage.json").write_text("{}")
-    document.write(tmp_path / "mini" / document.FILE, whole())
-    path = wandb_report.of_run("mini")
+    document.write_document(tmp_path / "mini" / document.FILE, whole())
+    path = wandb_report.write_for_run("mini")
     assert path == tmp_path / "mini" / wandb_report.FILE
     text = path.read_text()
     assert "mini/seed0" in text and "minimal" not in text

@@ -1,10 +1,11 @@
-"""What a report says, as plain data that a file can hold: sections of sentences, tables, figures, case studies.
+"""Hold what a report says as plain data: sections of text, tables, figures and case studies.
 
-    Document > Section > Prose, Table, Picture, Drawing, Story, Dialogue, Facts, Listing
-    write, read          the file, so that a report can be rendered once more without its run
-    tables, stories      its tables and its case studies
+    Document > Section > Prose, Points, Table, Picture, Drawing, CaseStudy, Dialogue, Facts, Listing
+    Figure, Chapter, chapter              a section while its figures are still matplotlib plots
+    write_document, read_document         the file, from which a report is rendered again without its run
+    tables, case_studies                  all tables and case studies of a document
 
-It is rendered as a page (`page`), as text for a README (`markdown`) and as a W&B Report (`wandb_report`).
+A document is rendered as a page (`html`), as text for a README (`markdown`) and as a W&B Report (`wandb_report`).
 """
 
 from __future__ import annotations
@@ -18,25 +19,24 @@ import msgspec
 from eefcore.errors import StoreError
 from eefcore.figures.plots import Plot, inline_svg
 from eefcore.reports.document.cells import Table
-from eefcore.storage.disk import read_bytes as read_bytes
-from eefcore.storage.disk import write_atomically
+from eefcore.storage.disk import read_bytes, write_atomically
 
 
 class Prose(msgspec.Struct, frozen=True, tag=True):
-    """Sentences."""
+    """A paragraph."""
 
     text: str
-    soft: bool = False  # in smaller print
+    soft: bool = False  # print it smaller
 
 
 class Points(msgspec.Struct, frozen=True, tag=True):
-    """Sentences, one a line."""
+    """A list with one sentence an item."""
 
     lines: tuple[str, ...]
 
 
 class Picture(msgspec.Struct, frozen=True, tag=True):
-    """A figure: `name` is its files', `svg` what a page shows."""
+    """A figure: `name` is the stem of its files, `svg` what a page shows."""
 
     name: str
     caption: str
@@ -44,7 +44,7 @@ class Picture(msgspec.Struct, frozen=True, tag=True):
 
 
 class Drawing(msgspec.Struct, frozen=True, tag=True):
-    """What is too large for a figure, as a search tree: a page shows `svg` and can be scrolled, all else `text`."""
+    """A drawing too large for a figure, such as a search tree: a page shows `svg` in a scrolled box, other renderings `text`."""
 
     caption: str
     svg: str
@@ -52,7 +52,7 @@ class Drawing(msgspec.Struct, frozen=True, tag=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """a_i, what it was answered, and the navigation skills it uses."""
+    """One action a_i, the environment's answer, and the navigation skills that the action uses."""
 
     index: int
     action: str
@@ -62,7 +62,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """A trajectory of a case study: whose, and how it ended."""
+    """One trajectory of a case study: the method's name, and how the episode ended."""
 
     name: str
     outcome: str
@@ -70,34 +70,34 @@ class Side(msgspec.Struct, frozen=True):
 
     @property
     def badge(self) -> str:
-        """How it ended, in words."""
+        """The ending in words."""
         return f"{self.outcome} · reward {self.reward:.2f}"
 
 
-class Abreast(NamedTuple):
-    """Turns beside each other; None where that side has none."""
+class CaseRow(NamedTuple):
+    """Two turns beside each other; None where one side has no turn."""
 
     left: Turn | None
     right: Turn | None
     same: bool
 
 
-class Story(msgspec.Struct, frozen=True, tag=True):
-    """A case study: two trajectories aligned, `rows[parts]` the first in which something different is done."""
+class CaseStudy(msgspec.Struct, frozen=True, tag="Story"):
+    """Two trajectories of one task, aligned; `rows[parting]` is the first row in which they do something different."""
 
     task: str
     title: str
     rule: str
     left: Side
     right: Side
-    rows: tuple[Abreast, ...]
-    parts: int | None
-    expert: Side | None = None  # who tried it too
+    rows: tuple[CaseRow, ...]
+    parting: int | None = msgspec.field(name="parts")
+    expert: Side | None = None  # the expert that tried the same, if there is one
     expert_turns: tuple[Turn, ...] = ()
 
 
-class Segment(NamedTuple):
-    """A stretch of a training row: its text, whether it carries the loss, and how many tokens it is."""
+class Span(NamedTuple):
+    """Neighbouring tokens of a training row: their text, whether they carry the loss, and how many there are."""
 
     text: str
     trained: bool
@@ -105,33 +105,33 @@ class Segment(NamedTuple):
 
 
 class Dialogue(msgspec.Struct, frozen=True, tag=True):
-    """A training row and what of it carries the loss."""
+    """A training row, divided into what carries the loss and what does not."""
 
     caption: str
-    segments: tuple[Segment, ...]
+    segments: tuple[Span, ...]
 
 
 class Facts(msgspec.Struct, frozen=True, tag=True):
-    """Names and what they stand for."""
+    """Names and their values or meanings."""
 
     facts: dict[str, str]
     title: str = ""
 
 
 class Listing(msgspec.Struct, frozen=True, tag=True):
-    """A command, or another text to copy."""
+    """A command or another text to copy."""
 
     text: str
 
 
 FILE = "report.json"
-"""In a run's folder, beside the page."""
+"""The document's file in a run's folder, beside the page."""
 
-Block = Prose | Points | Table | Picture | Drawing | Story | Dialogue | Facts | Listing
+Block = Prose | Points | Table | Picture | Drawing | CaseStudy | Dialogue | Facts | Listing
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A heading and what is below it. `id` is the page's anchor, `short` its name among the links on top."""
+    """A heading and the blocks below it. `id` is the anchor on the page, `short` the name among the links on top."""
 
     id: str
     heading: str
@@ -140,7 +140,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A report. `headline` and `details` are sentences computed from the data."""
+    """A whole report. `headline` and `details` are sentences computed from the data."""
 
     title: str
     headline: str
@@ -148,35 +148,59 @@ class Document(msgspec.Struct, frozen=True):
     sections: tuple[Section, ...]
 
 
-def picture(name: str, caption: str, plot: Plot) -> Picture:
-    """The figure as a page shows it; its files are written by who has the plot (`plots.files`)."""
-    return Picture(name, caption, inline_svg(plot, name))
+class Figure(NamedTuple):
+    """A figure while it is still a plot: the stem of its files, its caption, and the plot."""
+
+    name: str
+    caption: str
+    plot: Plot
+
+
+class Chapter(NamedTuple):
+    """A section, and the plots behind its pictures by the stems of their files."""
+
+    section: Section
+    plots: dict[str, Plot]
+
+
+def chapter(id: str, heading: str, *blocks: Block | Figure, short: str = "") -> Chapter:
+    """Return a section of `blocks` in which each figure has become a picture, with the plots kept beside it."""
+    contents = tuple(
+        Picture(block.name, block.caption, inline_svg(block.plot, block.name))
+        if isinstance(block, Figure)
+        else block
+        for block in blocks
+    )
+    plots = {block.name: block.plot for block in blocks if isinstance(block, Figure)}
+    return Chapter(Section(id, heading, contents, short), plots)
 
 
 def tables(document: Document) -> list[Table]:
-    """All of its tables, in order."""
+    """Return all tables of a document, in order."""
     return [block for section in document.sections for block in section.blocks if isinstance(block, Table)]
 
 
-def stories(document: Document) -> list[Story]:
-    """All of its case studies, in order."""
-    return [block for section in document.sections for block in section.blocks if isinstance(block, Story)]
+def case_studies(document: Document) -> list[CaseStudy]:
+    """Return all case studies of a document, in order."""
+    return [
+        block for section in document.sections for block in section.blocks if isinstance(block, CaseStudy)
+    ]
 
 
-def write(path: Path, document: Document) -> None:
-    """The document in a file, any text in it kept: half of a surrogate pair included, which msgspec refuses."""
+def write_document(path: Path, document: Document) -> None:
+    """Write the document to `path`; json keeps any text, also half of a surrogate pair, which msgspec refuses."""
     write_atomically(path, json.dumps(msgspec.to_builtins(document), indent=1).encode())
 
 
-def read(path: Path) -> Document:
-    """The document of a file.
+def read_document(path: Path) -> Document:
+    """Read the document at `path`.
 
     Raises:
-        StoreError: not there, or not a report of this version.
+        StoreError: the file is not there, or is not a report of this version.
     """
     try:
         return msgspec.convert(json.loads(read_bytes(path)), Document)
     except (ValueError, msgspec.ValidationError) as error:
         raise StoreError(
-            f"{path}: expected a report of ours, got: {error}; make it again with `eef report`"
+            f"{path}: expected a report written by eefcore, got: {error}; write it again with `eef report`"
         ) from error

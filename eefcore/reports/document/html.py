@@ -1,7 +1,7 @@
-"""A report as one self-contained HTML file.
+"""Render a report as one self-contained HTML file.
 
-It asks for nothing outside itself (its content policy forbids it), follows the reader's light or dark theme,
-and prints. All text of environments and models is escaped; only the figures are markup.
+The page loads nothing from outside (its content policy forbids it), follows the reader's light or dark theme, and prints
+well. All text of environments and models is escaped; only the figures are markup.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from eefcore.reports.document.cells import Table
 from eefcore.storage.disk import write_atomically
 
 
-class Group(NamedTuple):
-    """A heading over neighbouring columns."""
+class ColumnGroup(NamedTuple):
+    """A heading over neighbouring columns, and how many there are."""
 
     name: str
     columns: int
 
 
-def build(path: Path, content: Document) -> Path:
-    """The page at `path`, whole or not there."""
+def write_html(path: Path, content: Document) -> Path:
+    """Write the page to `path`, whole or not at all, and return `path`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("eefcore.reports"),
         autoescape=True,
@@ -35,10 +35,10 @@ def build(path: Path, content: Document) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"outcome": formatting.outcome, "markup": Markup}
-    environment.globals |= {"kind": _kind, "groups": _groups, "firsts": _firsts}
-    page = environment.get_template("report.html.jinja").render(document=content)
-    # Observations hold anything, half of a surrogate pair included.
+    environment.filters.update(outcome=formatting.outcome, markup=Markup)
+    functions = {"kind": _kind, "groups": _groups, "firsts": _firsts}
+    page = environment.get_template("report.html.jinja", globals=functions).render(document=content)
+    # An observation may hold half of a surrogate pair.
     write_atomically(path, page.encode("utf-8", "xmlcharrefreplace"))
     return path
 
@@ -47,12 +47,12 @@ def _kind(block: Block) -> str:
     return type(block).__name__
 
 
-def _groups(table: Table) -> list[Group]:
-    """The upper row of headings; empty if no column has one."""
-    found = [Group(name, len(list(run))) for name, run in groupby(table.columns, lambda c: c.group)]
-    return found if any(group.name for group in found) else []
+def _groups(table: Table) -> list[ColumnGroup]:
+    """Return the upper row of headings; empty if no column has one."""
+    groups = [ColumnGroup(name, len(list(run))) for name, run in groupby(table.columns, lambda c: c.group)]
+    return groups if any(group.name for group in groups) else []
 
 
 def _firsts(table: Table) -> set[int]:
-    """The columns that begin a group."""
+    """Return the indices of the columns that begin a group."""
     return {i for i, c in enumerate(table.columns) if i and c.group != table.columns[i - 1].group}

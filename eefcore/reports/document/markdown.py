@@ -1,12 +1,14 @@
-"""A report as Markdown: for a README, and for the folder that is published."""
+"""Render a report as Markdown, for a README and for the folder of published results."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from eefcore.evaluation.formatting import outcome
 from eefcore.reports.document.blocks import (
     Block,
+    CaseStudy,
     Dialogue,
     Document,
     Drawing,
@@ -17,32 +19,31 @@ from eefcore.reports.document.blocks import (
     Prose,
     Section,
     Side,
-    Story,
     Turn,
 )
 from eefcore.reports.document.cells import Table, markdown_table
 from eefcore.storage.disk import write_atomically
 
 
-def build(path: Path, content: Document, *, pictures: str = "figures") -> Path:
-    """The report at `path`; its figures are PNG files in the folder `pictures` beside it."""
-    write_atomically(path, written(content, pictures).encode("utf-8", "replace"))
+def write_markdown(path: Path, content: Document, *, pictures: str = "figures") -> Path:
+    """Write the report to `path` and return it; its figures are PNG files in the folder `pictures` beside it."""
+    write_atomically(path, render(content, pictures).encode("utf-8", "replace"))
     return path
 
 
-def written(content: Document, pictures: str) -> str:
-    """All of the report."""
+def render(content: Document, pictures: str) -> str:
+    """Return the whole report as Markdown."""
     parts = [f"# {content.title}", f"**{content.headline}**", *content.details]
     return "\n\n".join([*parts, *(section(s, pictures) for s in content.sections)]) + "\n"
 
 
 def section(content: Section, pictures: str) -> str:
-    """A section and its blocks."""
+    """Return a section and its blocks as Markdown."""
     return "\n\n".join([f"## {content.heading}", *(block(b, pictures) for b in content.blocks)])
 
 
 def block(content: Block, pictures: str) -> str:
-    """One block."""
+    """Return one block as Markdown."""
     match content:
         case Prose(text):
             return text
@@ -56,11 +57,11 @@ def block(content: Block, pictures: str) -> str:
             return f"![{caption}]({pictures}/{name}.png)\n\n*{caption}*"
         case Drawing(caption, _, text):
             return f"{caption}\n\n{fenced(text)}"
-        case Story():
-            return f"### {content.title.strip()}\n\n{content.rule}\n\n{fenced(told(content))}"
+        case CaseStudy():
+            return f"### {content.title.strip()}\n\n{content.rule}\n\n{fenced(case_study_text(content))}"
         case Dialogue(caption, segments):
-            said = "".join(f"«{s.text}»" if s.trained else s.text for s in segments)
-            return f"{caption}\n\n{fenced(said)}"
+            row = "".join(f"«{s.text}»" if s.trained else s.text for s in segments)
+            return f"{caption}\n\n{fenced(row)}"
         case Facts(facts, title):
             rows = "\n".join(f"- {name}: {value}" for name, value in facts.items())
             return f"### {title}\n\n{rows}" if title else rows
@@ -68,46 +69,46 @@ def block(content: Block, pictures: str) -> str:
             return fenced(text)
 
 
-def told(story: Story) -> str:
-    """A case study as a text to read: what both do, and from where they part what each does; at the end the expert."""
-    cut = len(story.rows) if story.parts is None else story.parts
+def case_study_text(study: CaseStudy) -> str:
+    """Return a case study as plain text: first what both do, then what each does after they part, last the expert."""
+    cut = len(study.rows) if study.parting is None else study.parting
     lines: list[str] = []
-    for row in story.rows[:cut]:
+    for row in study.rows[:cut]:
         if row.same and row.left:
             lines += _turn("both", row.left)
         else:
-            for side, turn in ((story.left, row.left), (story.right, row.right)):
+            for side, turn in ((study.left, row.left), (study.right, row.right)):
                 lines += _turn(side.name, turn) if turn else []
-    if story.parts is not None:
+    if study.parting is not None:
         lines.append("---- here they part ----")
     for side, turns in (
-        (story.left, [row.left for row in story.rows[cut:]]),
-        (story.right, [row.right for row in story.rows[cut:]]),
+        (study.left, [row.left for row in study.rows[cut:]]),
+        (study.right, [row.right for row in study.rows[cut:]]),
     ):
         lines += [line for turn in turns if turn for line in _turn(side.name, turn)]
-        lines.append(f"---- {_ended(side)} ----")
-    if story.expert:
-        lines += [line for turn in story.expert_turns for line in _turn("expert", turn)]
-        lines.append(f"---- the expert tried it too: {_ended(story.expert)} ----")
+        lines.append(f"---- {_ending(side)} ----")
+    if study.expert:
+        lines += [line for turn in study.expert_turns for line in _turn("expert", turn)]
+        lines.append(f"---- the expert tried it too: {_ending(study.expert)} ----")
     return "\n".join(lines)
 
 
 def fenced(text: str) -> str:
-    """A text to be shown as it is, whatever it holds."""
+    """Return a text in a code fence longer than any run of backticks in it."""
     ticks = "`" * max(3, 1 + max((len(run) for run in _runs(text)), default=0))
     return f"{ticks}text\n{text}\n{ticks}"
 
 
-def _turn(who: str, turn: Turn) -> list[str]:
-    said = f"{who} {turn.index:>2} > {turn.action}"
+def _turn(name: str, turn: Turn) -> list[str]:
+    action = f"{name} {turn.index:>2} > {turn.action}"
     if turn.thought and turn.answer.strip() == "OK":
-        return [said]
-    return [said, *(f"      {line}" for line in turn.answer.splitlines())]
+        return [action]
+    return [action, *(f"      {line}" for line in turn.answer.splitlines())]
 
 
-def _ended(side: Side) -> str:
+def _ending(side: Side) -> str:
     return f"{side.name}: {outcome(side.badge)}"
 
 
 def _runs(text: str) -> list[str]:
-    return [run for run in "".join(c if c == "`" else " " for c in text).split() if run]
+    return re.findall("`+", text)

@@ -1,15 +1,15 @@
-"""A report as a W&B Report: its JSON spec, made offline, and its publication once there is a key.
+"""Write a report as a W&B Report: its JSON spec is made offline, and published once there is a key.
 
-    of_run, write      document -> results/<run>/report.wandb.json
-    publish            that file -> a report in the W&B project, the same one each time
+    write_for_run, write    document -> results/<run>/report.wandb.json
+    publish                 that file -> a report in the W&B project, the same one each time
 
-Tables, sentences, case studies and training rows are in the spec itself. Figures can't be: a report shows
-pictures that W&B has, so each is a panel over what the report's own stage logged (`figures/<name>`), which
-`eef sync` uploads first. Beside them stand panels over the logged costs of all stages, and over the tables
-`tables/methods` and `tables/budget`, so that the cost curves can be explored.
+Tables, sentences, case studies and training rows are in the spec itself. Figures can't be, because a W&B Report shows
+only pictures that W&B has: each figure is a panel over what the report's own stage logged (`figures/<name>`), which
+`eef sync` uploads first. Further panels show the logged costs of all stages, and the tables `tables/methods` and
+`tables/budget`, so that readers can explore the cost curves.
 
-The library has no public way to and from JSON; `Report._to_model` and `_from_model` are it, and a test makes
-the round trip. Ids, which the library draws, are made from names here: equal documents, equal specs.
+The library has no public way to and from JSON, so this module uses `Report._to_model` and `_from_model`, and a test makes
+the round trip. The library draws ids at random; here they are made from names, so that equal documents give equal specs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from eefcore.errors import TrackingError
-from eefcore.reports.document.blocks import FILE as DOCUMENT
+from eefcore.reports.document import blocks
 from eefcore.reports.document.blocks import (
     Block,
+    CaseStudy,
     Dialogue,
     Document,
     Drawing,
@@ -35,44 +36,42 @@ from eefcore.reports.document.blocks import (
     Picture,
     Points,
     Prose,
-    Story,
-    tables,
+    read_document,
 )
-from eefcore.reports.document.blocks import read as read_document
 from eefcore.reports.document.cells import Table, markdown_table
-from eefcore.reports.document.markdown import told
+from eefcore.reports.document.markdown import case_study_text
 from eefcore.storage import stages
 from eefcore.storage.disk import read_bytes, write_atomically
 from eefcore.tracking import wandb_run
 
 FILE = "report.wandb.json"
-"""In a run's folder."""
+"""The spec's file in a run's folder."""
 
 COSTS = ("seconds", "env_steps", "tokens_trained")
-"""Logged costs that are summed over the stages of each kind."""
+"""The logged costs that a panel sums over the stages of each kind."""
 
 _TITLE = 128  # characters that W&B allows
 
 
-def of_run(run: str) -> Path:
-    """The spec of the report that `run` made last; its costs are those of the run's stages, of a suite all its seeds'.
+def write_for_run(run: str) -> Path:
+    """Write the spec of the latest report of `run`; its cost panels cover the stages of the run, and of all seeds of a suite.
 
     Raises:
-        StoreError: no report was made, or one of another version.
+        StoreError: the run has no report, or one of another version.
     """
     folder = stages.run_folder(run)
     groups = [name for name in stages.list_runs() if name == run or name.startswith(f"{run}/")]
-    return write(folder / FILE, read_document(folder / DOCUMENT), run, groups)
+    return write(folder / FILE, read_document(folder / blocks.FILE), run, groups)
 
 
 def write(path: Path, document: Document, run: str, groups: Sequence[str]) -> Path:
-    """The spec of `document` at `path`; it keeps the id of a report that was published from there before.
+    """Write the spec of `document` to `path`, keeping the id of a report that was published from there before.
 
     Args:
-        run: whose report stage logged the figures.
-        groups: the runs whose stages cost something: of a suite one a seed.
+        run: the run whose report stage logged the figures.
+        groups: the runs whose stages cost something; a suite has one a seed.
     """
-    report = made(document, run, groups)
+    report = wandb_report(document, run, groups)
     if path.exists():
         report.id = _loaded(path).id
     write_atomically(path, _spec(report))
@@ -83,11 +82,11 @@ def publish(path: Path) -> str:
     """Save the spec at `path` as a report of the W&B project, and return its address.
 
     Raises:
-        TrackingError: there is no key; W&B refuses.
+        TrackingError: there is no key, or W&B refuses the report.
     """
     if not wandb_run.has_key():
         raise TrackingError(
-            f"{path}: not published, there is no W&B key; `wandb login` or WANDB_API_KEY, then `eef sync` again"
+            f"{path}: not published, there is no W&B key; run `wandb login` or set WANDB_API_KEY, then `eef sync` again"
         )
     wandb_run.keep_home(path.parent)
     wr = _library()
@@ -99,41 +98,41 @@ def publish(path: Path) -> str:
             for runset in block.runsets if isinstance(block, wr.PanelGrid) else ():
                 runset.project, runset.entity = report.project, report.entity
         report.save()
-        kept = _loaded(path)
-        kept.id = report.id
-        write_atomically(path, _spec(kept))
+        saved = _loaded(path)
+        saved.id = report.id
+        write_atomically(path, _spec(saved))
         return str(report.url)
     except Exception as error:
         if not type(error).__module__.startswith(("wandb", "requests", "pydantic")):
             raise
         raise TrackingError(
-            f"{path}: W&B did not take the report ({type(error).__name__}: {error}); the file is as it was, "
-            "`eef sync` tries again"
+            f"{path}: W&B did not take the report ({type(error).__name__}: {error}); the file is unchanged, run "
+            "`eef sync` to try again"
         ) from error
 
 
-def made(document: Document, run: str, groups: Sequence[str]) -> Any:
-    """The `wandb_workspaces` Report of `document`, unsaved; nothing is asked of W&B."""
+def wandb_report(document: Document, run: str, groups: Sequence[str]) -> Any:
+    """Return the `wandb_workspaces` Report of `document`, unsaved; nothing is sent to W&B."""
     wr = _library()
     own = _runset(wr, "the report's stage", f"Group == '{run}' and JobType in ['07_report', '10_suite']")
     everything = _runset(wr, "all stages", f"Group in {list(groups)!r}")
-    blocks = [wr.P(text=_text(document.headline))]
+    parts = [wr.P(text=_text(document.headline))]
     if document.details:
-        blocks.append(wr.UnorderedList(items=[_text(line) for line in document.details]))
-    blocks.append(wr.TableOfContents())
+        parts.append(wr.UnorderedList(items=[_text(line) for line in document.details]))
+    parts.append(wr.TableOfContents())
     for section in document.sections:
-        blocks.append(wr.H2(text=section.heading))
-        blocks += [shown for block in section.blocks for shown in _blocks(wr, block, own)]
-    blocks += [wr.H2(text="Cost"), _grid(wr, "costs", everything, _costs(wr))]
-    if charts := _charts(wr, {table.name for table in tables(document)}):
-        blocks.append(_grid(wr, "charts", own, charts))
+        parts.append(wr.H2(text=section.heading))
+        parts += [part for block in section.blocks for part in _blocks(wr, block, own)]
+    parts += [wr.H2(text="Cost"), _grid(wr, "costs", everything, _costs(wr))]
+    if charts := _charts(wr, {table.name for table in blocks.tables(document)}):
+        parts.append(_grid(wr, "charts", own, charts))
     return wr.Report(
         project=wandb_run.PROJECT,
         entity="",
         title=_text(document.title)[:_TITLE],
         description=_text(document.headline),
         width="fluid",
-        blocks=blocks,
+        blocks=parts,
     )
 
 
@@ -157,14 +156,14 @@ def _blocks(wr: Any, block: Block, own: Any) -> Iterator[Any]:
         case Drawing(caption, _, text):
             yield wr.P(text=_text(caption))
             yield wr.CodeBlock(code=_text(text), language="markdown")
-        case Story():
+        case CaseStudy():
             yield wr.H3(text=_text(block.title.strip()))
             yield wr.P(text=_text(block.rule))
-            yield wr.CodeBlock(code=_text(told(block)), language="markdown")
-        case Dialogue(caption, parts):
-            said = "".join(f"«{part.text}»" if part.trained else part.text for part in parts)
+            yield wr.CodeBlock(code=_text(case_study_text(block)), language="markdown")
+        case Dialogue(caption, spans):
+            row = "".join(f"«{span.text}»" if span.trained else span.text for span in spans)
             yield wr.P(text=_text(caption))
-            yield wr.CodeBlock(code=_text(said), language="markdown")
+            yield wr.CodeBlock(code=_text(row), language="markdown")
         case Facts(facts, title):
             if title:
                 yield wr.H3(text=_text(title))
@@ -186,10 +185,10 @@ def _costs(wr: Any) -> list[Any]:
     ]
 
 
-def _charts(wr: Any, there: set[str]) -> list[Any]:
-    """Win rate against cost, over the logged tables."""
+def _charts(wr: Any, names: set[str]) -> list[Any]:
+    """Return charts of win rate against cost over those of the logged tables that are among `names`."""
     out = []
-    if "methods" in there:
+    if "methods" in names:
         chart = wr.CustomChart.from_table(
             "tables/methods",
             chart_fields={"x": "tokens trained", "y": "win rate"},
@@ -197,7 +196,7 @@ def _charts(wr: Any, there: set[str]) -> list[Any]:
         )
         chart.chart_name = "wandb/scatter/v0"
         out.append(chart)
-    if "budget" in there:
+    if "budget" in names:
         chart = wr.CustomChart.from_table(
             "tables/budget",
             chart_fields={"step": "simulations a task", "lineVal": "win rate", "lineKey": "line"},
@@ -211,7 +210,7 @@ def _charts(wr: Any, there: set[str]) -> list[Any]:
 
 
 def _runset(wr: Any, name: str, filters: str) -> Any:
-    # With an entity and a project W&B would be asked about them: `publish` names both.
+    # With an entity and a project the library would ask W&B about them; `publish` sets both.
     return wr.Runset(name=name, filters=filters)
 
 
@@ -223,7 +222,7 @@ def _grid(wr: Any, name: str, runset: Any, panels: Sequence[Any]) -> Any:
 
 
 def _spec(report: Any) -> bytes:
-    with warnings.catch_warnings():  # pydantic's, of the library's own types
+    with warnings.catch_warnings():  # pydantic warns of the library's own types
         warnings.simplefilter("ignore")
         model = json.loads(report._to_model().model_dump_json(by_alias=True))
     return json.dumps(model, indent=1, ensure_ascii=False).encode()
@@ -237,18 +236,18 @@ def _loaded(path: Path) -> Any:
         warnings.simplefilter("ignore")
         model = internal.ReportViewspec.model_validate_json(read_bytes(path))
         report = wr.Report._from_model(model)
-    report.width = model.spec.width  # which the library forgets
+    report.width = model.spec.width  # the library does not restore it
     return report
 
 
 def _library() -> Any:
-    with warnings.catch_warnings():  # of what the library takes from pydantic
+    with warnings.catch_warnings():  # the library uses deprecated parts of pydantic
         warnings.simplefilter("ignore")
-        import wandb_workspaces.reports.v2 as wr  # wandb with it: seconds
+        import wandb_workspaces.reports.v2 as wr  # loads wandb, which takes seconds
 
     return wr
 
 
 def _text(text: str) -> str:
-    """What JSON can hold: observations have anything, half of a surrogate pair included."""
+    """Return a text that JSON can hold; an observation may have half of a surrogate pair."""
     return text.encode("utf-8", "replace").decode()

@@ -1,7 +1,4 @@
-"""The tables of a suite's report: EEF Tables 1 to 4, and Figure 3 as a table.
-
-Each takes methods over seeds (`suite_evidence`) and returns a `document.Table`; what it says in words is computed.
-"""
+"""Build the tables of a report: EEF Tables 1 to 4, and Figure 3 as a table, each from methods over seeds."""
 
 from __future__ import annotations
 
@@ -16,18 +13,18 @@ from eefcore.evaluation.formatting import percent
 from eefcore.evaluation.metrics import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
 from eefcore.protocols import Skill
-from eefcore.reports import acting, comparison
-from eefcore.reports.comparison import Columns, MethodRow, ResultTable, compared
+from eefcore.reports import comparison, inference
+from eefcore.reports.comparison import Columns, MethodRow, ResultTable, compare_evaluations
 from eefcore.reports.document import cells
 from eefcore.reports.document.cells import BLANK, Cell, Column, Table
-from eefcore.reports.suite.evidence import Method, demonstrated
+from eefcore.reports.evidence import Method, expert_demonstrations
 from eefcore.types import Trajectory
 
 
 def data(methods: Sequence[Method]) -> Table:
-    """Table 1: of each expert how many trajectories a seed, how many won, how long, and what one costs."""
+    """Return EEF Table 1: how many trajectories each expert demonstrated a seed, how many won, how long they are, what one costs."""
     rows = []
-    for name, seeds in demonstrated(methods).items():
+    for name, seeds in expert_demonstrations(methods).items():
         won, reward, length, money = (
             _values(seeds, score)
             for score in (
@@ -59,7 +56,7 @@ def data(methods: Sequence[Method]) -> Table:
 
 
 def recipes(methods: Sequence[Method]) -> Table:
-    """Table 2: what each method uses, as its stages recorded it; where some grow trees, also how it explores and learns."""
+    """Return EEF Table 2: what each method uses, as its stages recorded it; if some grow trees, also how each explores and learns."""
     columns: list[tuple[Column, Callable[[Method], Cell]]] = [
         (Column("Method", key="method", words=True), lambda m: cells.words(m.name)),
         (
@@ -69,7 +66,9 @@ def recipes(methods: Sequence[Method]) -> Table:
         (Column("iterations"), lambda m: cells.count(m.recipe.iterations)),
         (
             Column("simulations a task and iteration"),
-            lambda m: cells.count(m.simulated.value, digits=1) if m.recipe.explores else cells.count(0),
+            lambda m: (
+                cells.count(m.simulations_per_task.value, digits=1) if m.recipe.explores else cells.count(0)
+            ),
         ),
         (Column("experts", words=True), lambda m: cells.words(m.recipe.experts)),
         (Column("signals of the search", words=True), lambda m: cells.words(m.recipe.signals)),
@@ -88,16 +87,24 @@ def recipes(methods: Sequence[Method]) -> Table:
     )
 
 
-def held(
+def compare_methods(
     methods: Sequence[Method],
     skills: Mapping[str, Skill],
     *,
-    ours: str,
-    baseline: str,
+    ours: str = "",
+    baseline: str = "",
     experts: Sequence[Evaluation] = (),
 ) -> ResultTable:
-    """The methods over their seeds, and experts alone, each held against `baseline` (`comparison.compared`)."""
-    return compared(
+    """Compare methods over their seeds, and the experts, with `baseline` (`comparison.compare_evaluations`).
+
+    Without it the baseline is the best of the methods other than `ours` on the test set, since it is named after the fact
+    whatever set it is chosen on; if there are no others, the best expert.
+    """
+    rates = {m.name: metrics.win_rate(*m.evaluation.runs).value for m in methods}
+    if baseline not in rates and baseline not in {e.method for e in experts}:
+        others = [name for name, rate in rates.items() if name != ours and not math.isnan(rate)]
+        baseline = max(others, key=lambda name: rates[name], default="")
+    return compare_evaluations(
         [*experts, *(m.evaluation for m in methods)],
         skills,
         ours=ours,
@@ -109,60 +116,64 @@ def held(
 def results(
     result: ResultTable, methods: Sequence[Method], *, name: str = "methods", title: str = "", ours: str = ""
 ) -> Table:
-    """Table 3: win rate and reward, the gap to the baseline, which signals the search used, what it cost."""
+    """Return EEF Table 3: win rate and reward, the gap to the baseline, the signals that the search used, and the cost."""
     signals = {m.name: m.recipe.signals for m in methods}
-    acts = acting.columns({m.name: m.acting for m in methods})
+    acts = inference.inference_columns({m.name: m.inference for m in methods})
 
     def signal(row: MethodRow) -> Cell:
         return cells.words(signals[row.method]) if row.method in signals else BLANK
 
     columns: Columns = [
-        *comparison.named_by(),
-        *comparison.scores(),
-        *comparison.gaps(result),
+        *comparison.method_columns(),
+        *comparison.score_columns(),
+        *comparison.gap_columns(result),
         (Column("signals of the search", key="signals", words=True), signal),
         *acts,
-        *comparison.costs(),
+        *comparison.cost_columns(),
     ]
     table = comparison.table(name, result, columns, title=title, ours=ours)
-    return replace(table, note=f"{table.note} {acting.NOTE}") if acts else table
+    return replace(table, note=f"{table.note} {inference.NOTE}") if acts else table
 
 
 def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapping[str, Skill]) -> Table:
-    """Table 4: success and attempt of each skill, and how many times as often as the baseline one wins by it."""
-    known = {e.method: e for e in evaluations}
-    reference = known.get(result.baseline or "")
+    """Return EEF Table 4: success and attempt of each skill, and the ratio of each success to that of the baseline."""
+    by_name = {e.method: e for e in evaluations}
+    reference = by_name.get(result.baseline or "")
 
     def ratio(skill: Skill) -> Callable[[MethodRow], Cell]:
         def cell(row: MethodRow) -> Cell:
             if reference is None or row.method == reference.method:
                 return BLANK
-            return times(metrics.skill_win_ratio(known[row.method], reference, skill))
+            return ratio_cell(metrics.skill_win_ratio(by_name[row.method], reference, skill))
 
         return cell
 
     group = f"Success, times that of {result.baseline}"
     ratios: Columns = [(Column(s, group, f"{s} ratio"), ratio(p)) for s, p in counted.items()]
-    columns = [*comparison.named_by(), *comparison.skills(result), *(ratios if reference else [])]
+    columns = [
+        *comparison.method_columns(),
+        *comparison.skill_columns(result),
+        *(ratios if reference else []),
+    ]
     note = f"Card {result.card.key}. Small print: 95 % intervals; of ratios from the paired bootstrap over seeds and tasks."
     table = comparison.table("skills", result, columns, title="Success and attempts (EEF Table 4)")
     return replace(table, note=note)
 
 
-def times(ratio: Estimate) -> Cell:
-    """How many times as often. Where one of the two never does, nothing bounds the ratio: it has no interval."""
+def ratio_cell(ratio: Estimate) -> Cell:
+    """Return a cell with a ratio; where one of the two is never seen, nothing bounds the ratio and it has no interval."""
     if math.isnan(ratio.value):
         return BLANK
     if ratio.value == 0 or math.isinf(ratio.value):
-        told = "0 ×" if ratio.value == 0 else "∞ ×"
-        return Cell(told, (), {"": ratio.value, "n": ratio.n, "seeds": ratio.seeds})
+        text = "0 ×" if ratio.value == 0 else "∞ ×"
+        return Cell(text, (), {"": ratio.value, "n": ratio.n, "seeds": ratio.seeds})
     low, high = (f"{x:.1f}" if math.isfinite(x) else "∞" for x in (ratio.low, ratio.high))
     values = {"": ratio.value, "low": ratio.low, "high": ratio.high, "n": ratio.n, "seeds": ratio.seeds}
     return Cell(f"{ratio.value:.1f} ×", (f"{low} – {high}",), values)
 
 
-def skills_told(ours: Evaluation, other: Evaluation, counted: Mapping[str, Skill]) -> list[str]:
-    """Whether `ours` wins at least twice as many tasks by each skill as `other` does, in a sentence a skill."""
+def skill_sentences(ours: Evaluation, other: Evaluation, counted: Mapping[str, Skill]) -> list[str]:
+    """Say for each skill how many times as many tasks `ours` wins by it as `other`, and whether the interval lies above 2."""
     out = []
     for name, skill in counted.items():
         ratio = metrics.skill_win_ratio(ours, other, skill)
@@ -170,36 +181,43 @@ def skills_told(ours: Evaluation, other: Evaluation, counted: Mapping[str, Skill
             percent(metrics.navigation_rates({name: skill}, *e.runs)[name].success.value)
             for e in (ours, other)
         ]
-        said = f"{name}: {ours.method} wins {won[0]} of the tasks by using it, {other.method} {won[1]}"
+        both = f"{name}: {ours.method} wins {won[0]} of the tasks by using it, {other.method} {won[1]}"
         if not math.isfinite(ratio.value) or ratio.value == 0:
-            out.append(f"{said}.")
+            out.append(f"{both}.")
             continue
-        twice = "are" if ratio.low >= 2 else "are not" if ratio.high < 2 else "can’t be told to be"
-        interval = times(ratio)
-        out.append(
-            f"{said}: {interval.text.removesuffix(' ×')} times as many (95 % interval {interval.small[0]}); they {twice} at least twice as many."
-        )
+        cell = ratio_cell(ratio)
+        place = "above 2" if ratio.low >= 2 else "below 2" if ratio.high < 2 else "on both sides of 2"
+        times = cell.text.removesuffix(" ×")
+        out.append(f"{both}: {times} times as many; the 95 % interval, {cell.small[0]}, lies {place}.")
     return out
 
 
 def budgets(result: ResultTable, methods: Sequence[Method]) -> Table:
-    """Figure 3 as a table: what is simulated per task and iteration, and what comes of it."""
-    known = {m.name: m for m in methods}
+    """Return EEF Figure 3 as a table: simulations per task and iteration, and the results."""
+    by_name = {m.name: m for m in methods}
     setting: Columns = [
-        (Column("line", words=True), lambda row: cells.words(series(known[row.method]))),
-        (Column("N", key="samples"), lambda row: cells.count(known[row.method].recipe.samples)),
-        (Column("M"), lambda row: cells.count(known[row.method].recipe.M)),
-        (Column("simulations a task"), lambda row: cells.count(known[row.method].simulated.value, digits=2)),
+        (Column("line", words=True), lambda row: cells.words(budget_line(by_name[row.method]))),
+        (Column("N", key="samples"), lambda row: cells.count(by_name[row.method].recipe.samples)),
+        (Column("M"), lambda row: cells.count(by_name[row.method].recipe.M)),
+        (
+            Column("simulations a task"),
+            lambda row: cells.count(by_name[row.method].simulations_per_task.value, digits=2),
+        ),
     ]
-    columns = [*comparison.named_by(), *setting, *comparison.scores(), *comparison.costs()]
+    columns = [
+        *comparison.method_columns(),
+        *setting,
+        *comparison.score_columns(),
+        *comparison.cost_columns(),
+    ]
     return replace(
         comparison.table("budget", result, columns),
-        note=f"Card {result.card.key}. Simulations a task and iteration, as they were counted. Small print: 95 % intervals.",
+        note=f"Card {result.card.key}. Simulations a task and iteration, as counted. Small print: 95 % intervals.",
     )
 
 
-def series(method: Method) -> str:
-    """The line of Figure 3 that a method is a point of."""
+def budget_line(method: Method) -> str:
+    """Return the name of the line of EEF Figure 3 that a method is a point of."""
     recipe = method.recipe
     if not method.recipe.explores:
         return method.name
@@ -219,7 +237,7 @@ def _explores(method: Method) -> str:
 
 
 def _values(seeds: Sequence[Sequence[Trajectory]], score: Callable[[Trajectory], float]) -> Array:
-    """[R, T], or all in one row where seeds tried different tasks."""
+    """Return the scores as [R, T], or all in one row where seeds tried different tasks."""
     panels = {tuple(t.task_id for t in seed) for seed in seeds}
     if len(panels) == 1:
         return np.array([[score(t) for t in seed] for seed in seeds])

@@ -1,6 +1,6 @@
 """What is published: the small files of a report's stage, and nothing of an earlier one."""
 
-from eefcore.reports.document.published import publish
+from eefcore.reports.document.publication import publish
 
 FILES = (
     "report.md",

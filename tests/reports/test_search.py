@@ -1,4 +1,4 @@
-"""A suite of methods that search: what acting costs stands beside what it wins, and who saw the reward stands apart."""
+"""A suite of methods that search: costs stand beside win rates, and methods that saw the reward stand apart."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import numpy as np
 import pytest
 from helpers.episodes import CARD
-from helpers.suite_reports import made, rows
+from helpers.suite_reports import report_of, rows
 from helpers.suites import AGENT_Q, BOUND, GAPS, Spec, Suite, agent_q
 
 from eefcore.evaluation.stats import Estimate
-from eefcore.figures import acting as acting_figures
-from eefcore.reports import acting
+from eefcore.figures import search as search_figures
+from eefcore.reports import search
 from eefcore.reports.document import blocks
-from eefcore.reports.suite import evidence, passes
-from eefcore.reports.suite.passes import Search, within
-from eefcore.reports.suite.report import Made
+from eefcore.reports.evidence import read_suite
+from eefcore.reports.inference import inference_columns, read_inference
+from eefcore.reports.report import Report
+from eefcore.reports.search import SearchRound, pass_at
 from eefcore.storage import stages
 from eefcore.types import Trajectory
 
@@ -29,8 +30,8 @@ def suite(tmp_path_factory) -> Suite:
 
 
 @pytest.fixture(scope="module")
-def full(suite) -> Made:
-    return made(suite, ORDER, "base")
+def full(suite) -> Report:
+    return report_of(suite, ORDER, "base")
 
 
 # What acting costs ------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def test_what_a_method_explores_and_learns_from_is_what_its_stages_recorded(full
 
 def test_a_figure_says_where_nothing_could_be_judged():
     nan = float("nan")
-    plot = acting_figures.acting(
+    plot = search_figures.win_rates_and_costs(
         {"expert": Estimate(0.5, 0.4, 0.6, 9), "spoilt": Estimate(nan, nan, nan, 0)},
         {"spoilt": {"seconds": 0.0}},
         {"spoilt": True},
@@ -100,7 +101,7 @@ def test_a_figure_says_where_nothing_could_be_judged():
 # Who saw the reward -----------------------------------------------------------------------------------------
 
 
-def test_who_saw_the_reward_shares_no_table_with_who_did_not(full):
+def test_methods_that_saw_the_reward_share_no_table_with_those_that_did_not(full):
     saw = {m for m, spec in BOUND.items() if spec.acts}
     for table in blocks.tables(full.document):
         names = {row[0].text for row in table.rows} & {*AGENT_Q, *GAPS, *BOUND}
@@ -120,7 +121,7 @@ def test_who_saw_the_reward_shares_no_table_with_who_did_not(full):
 
 
 def test_methods_go_where_their_search_belongs_whatever_their_run(suite):
-    found = evidence.read(suite.inputs, json.dumps(suite.sections), CARD)
+    found = read_suite(suite.inputs, json.dumps(suite.sections), CARD)
     assert list(found) == ["methods", "ablation", "search", "union", "oracle"]
     assert [m.name for m in found["ablation"]["mini_oracle"]] == ["base"]
     assert [m.name for m in found["oracle"]["mini_oracle"]] == [m for m, s in BOUND.items() if s.acts]
@@ -128,7 +129,7 @@ def test_methods_go_where_their_search_belongs_whatever_their_run(suite):
 
 def test_a_suite_of_nothing_else_has_a_report_without_experts(tmp_path):
     bound = {m: spec._replace(like="") for m, spec in BOUND.items() if spec.acts}
-    alone = made(Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", bound, (0,)), ORDER, "base")
+    alone = report_of(Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", bound, (0,)), ORDER, "base")
     assert list(rows(alone, "methods")) == list(bound)
     assert "oracle" not in {s.id for s in alone.document.sections}
 
@@ -147,10 +148,10 @@ SURE = {
 
 
 @pytest.fixture(scope="module")
-def sure(tmp_path_factory) -> Made:
+def sure(tmp_path_factory) -> Report:
     suite = Suite(tmp_path_factory.mktemp("sure"), tasks=15, trained=9)
     suite.run("mini", "methods", {"base": SURE["base"], "Agent Q": SURE["Agent Q"]}, (0, 1))
-    return made(suite.run("budgets", "search", SURE, (0, 1)), ORDER, "base")
+    return report_of(suite.run("budgets", "search", SURE, (0, 1)), ORDER, "base")
 
 
 def test_the_gap_by_hand(sure):
@@ -170,27 +171,29 @@ def test_the_gap_by_hand(sure):
     assert table["Agent Q + MCTS×6"]["win rate gap"] == pytest.approx(1 / 3)
     assert table["base"]["win rate gap"] == table["Agent Q"]["win rate gap"] == ""
     (section,) = [s for s in sure.document.sections if s.id == "gap"]
-    told = [line for b in section.blocks if isinstance(b, blocks.Points) for line in b.lines]
-    assert told[0].startswith("base: 6 simulations before each action bring +66.7 points (95 % interval +")
-    assert told[1].startswith("Agent Q: 6 simulations before each action bring +33.3 points")
+    sentences = [line for b in section.blocks if isinstance(b, blocks.Points) for line in b.lines]
+    assert sentences[0].startswith(
+        "base: 6 simulations before each action add +66.7 points, significant (95 % interval +"
+    )
+    assert sentences[1].startswith("Agent Q: 6 simulations before each action add +33.3 points")
 
 
-def test_a_model_that_never_acts_at_once_is_held_against_nothing(tmp_path):
+def test_a_model_that_never_acts_at_once_is_compared_with_nothing(tmp_path):
     only = {"searcher": SURE["base + MCTS×6"]._replace(like="")}
     suite = Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", {"base": SURE["base"]}, (0,))
-    told = made(suite.run("budgets", "search", only, (0,)), ORDER, "base")
-    assert rows(told, "gap_budgets")["searcher"]["win rate"] == 1.0
-    assert "gap_budgets" not in told.plots
+    report = report_of(suite.run("budgets", "search", only, (0,)), ORDER, "base")
+    assert rows(report, "gap_budgets")["searcher"]["win rate"] == 1.0
+    assert "gap_budgets" not in report.plots
 
 
-def test_who_acts_as_another_of_the_same_model_has_a_line_of_its_own(tmp_path):
+def test_a_method_that_acts_as_another_of_the_same_model_has_a_line_of_its_own(tmp_path):
     """As with another critic: neither hides the other."""
     both = {
         **SURE,
         "base + MCTS×6, another critic": SURE["base + MCTS×2"]._replace(acts=("mcts", "critic", 6)),
     }
     suite = Suite(tmp_path, tasks=9, trained=6).run("budgets", "search", both, (0,))
-    found = rows(made(suite, ORDER, "base"), "gap_budgets")
+    found = rows(report_of(suite, ORDER, "base"), "gap_budgets")
     assert (found["base + MCTS×6"]["win rate"], found["base + MCTS×6, another critic"]["win rate"]) == (
         1.0, pytest.approx(2 / 3),
     )  # fmt: skip
@@ -200,8 +203,8 @@ def test_who_acts_as_another_of_the_same_model_has_a_line_of_its_own(tmp_path):
 
 
 def test_pass_at_k_by_hand():
-    found = Search(np.array([[1.0, 3.0, np.inf], [2.0, np.inf, np.inf]]), 4, [])
-    assert [within(found, k).value for k in (1, 2, 3, 4)] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 3 / 6])
+    found = SearchRound(np.array([[1.0, 3.0, np.inf], [2.0, np.inf, np.inf]]), 4, [])
+    assert [pass_at(found, k).value for k in (1, 2, 3, 4)] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 3 / 6])
 
 
 def test_it_counts_the_simulations_of_a_task_in_their_order(suite, full):
@@ -220,17 +223,17 @@ def test_it_counts_the_simulations_of_a_task_in_their_order(suite, full):
     assert (table["agreement"], table["merged"]) == (pytest.approx(0.3), 0.25)
 
 
-def test_rounds_that_methods_share_are_told_once(suite):
+def test_rounds_that_methods_share_are_reported_once(suite):
     inputs = dict(suite.inputs)
     for seed in (0, 1):
         shared = inputs[f"seed{seed}/mini_budgets/Agent Q/simulations1"]
         for name in ("one round", "one round + MCTS×6"):
             inputs[f"seed{seed}/mini_budgets/{name}/simulations1"] = shared
-    methods = evidence.read(inputs, json.dumps(suite.sections), CARD)["search"]["mini_budgets"]
-    assert list(passes.searches(methods)) == ["round 1", "round 2"]
+    methods = read_suite(inputs, json.dumps(suite.sections), CARD)["search"]["mini_budgets"]
+    assert list(search.search_rounds(methods)) == ["round 1", "round 2"]
 
 
-def test_what_critics_learnt_is_told_of_each_round_once(full):
+def test_what_critics_learned_is_reported_of_each_round_once(full):
     table = rows(full, "critics_mini_critic")
     assert list(table) == ["round 1", "round 2"]
     assert (table["round 2"]["agreement_before"], table["round 2"]["agreement"]) == (0.25, 0.5)
@@ -242,7 +245,7 @@ def test_what_critics_learnt_is_told_of_each_round_once(full):
     assert "critics_mini_expert" not in {t.name for t in blocks.tables(full.document)}
 
 
-def test_the_searches_of_the_main_methods_are_told_beside_them(full):
+def test_the_searches_of_the_main_methods_stand_beside_them(full):
     """With the critic and without it, round by round: what AI feedback was worth to the search itself."""
     (section,) = [s for s in full.document.sections if s.id == "searched"]
     assert "solved_main" in {b.name for b in section.blocks if isinstance(b, blocks.Picture)}
@@ -266,6 +269,11 @@ def test_every_two_of_the_union_are_compared_the_better_first(full):
 
 def test_a_stage_that_was_not_asked_to_search_acts_at_once(suite):
     folder = suite.inputs["seed0/mini_methods/base/test"]
-    found = acting.read([folder], 15)
-    assert (found.how, found.before, found.signal, found.searched) == ("at once", 0, "", False)
-    assert acting.columns({"base": found}) == []
+    found = read_inference([folder], 15)
+    assert (found.how, found.simulations_per_action, found.signal, found.searches) == (
+        "at once",
+        0,
+        "",
+        False,
+    )
+    assert inference_columns({"base": found}) == []

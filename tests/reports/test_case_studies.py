@@ -1,4 +1,4 @@
-"""Where trajectories part, and which tasks are told."""
+"""Trajectories are aligned until they part, and case studies are the strongest cases over seeds."""
 
 import pytest
 from helpers.episodes import BACK, NAIVE, NEXT, SKILLS, by_back, by_next, click, episode, naive, spoilt, think
@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.actions import is_thought
-from eefcore.reports.cases import find_cases, kept, moves, outcomes_along, side_by_side
+from eefcore.reports.case_studies import (
+    SeedPanels,
+    align,
+    explored_outcomes,
+    find_cases,
+    moves,
+    select_case_studies,
+    trained_segments,
+    transcript,
+)
 from eefcore.selection.algorithm import solved
 from eefcore.types import Example, StopReason
 
@@ -35,7 +44,7 @@ def test_thoughts(action, thought):
 
 def parting(a, b):
     """The index at which each does something different first; that of its end, where it does nothing more."""
-    rows, parts = side_by_side(a, b)
+    rows, parts = align(a, b)
     return (
         tuple(len(t) if move is None else move.index for t, move in zip((a, b), rows[parts], strict=True))
         if parts is not None
@@ -57,13 +66,13 @@ def parting(a, b):
         ("", "", None),
     ],
 )
-def test_divergence_is_in_what_is_done(a, b, parts):
+def test_trajectories_part_where_they_do_something_different(a, b, parts):
     assert parting(spell(a), spell(b)) == parts
     assert parting(spell(b), spell(a)) == (None if parts is None else parts[::-1])
 
 
 def test_a_thought_without_a_partner_stands_alone():
-    rows, parts = side_by_side(spell("aAbB"), spell("AcdC"))
+    rows, parts = align(spell("aAbB"), spell("AcdC"))
     shown = [tuple("-" if m is None else m.action[-3] for m in row) for row in rows]
     assert shown == [("a", "-"), ("A", "A"), ("b", "c"), ("-", "d"), ("B", "C")]
     assert parts == 4
@@ -75,7 +84,7 @@ words = st.text("abAB", max_size=8)
 
 @given(words, words)
 def test_nothing_is_lost_or_moved_by_aligning(a, b):
-    rows, parts = side_by_side(spell(a), spell(b))
+    rows, parts = align(spell(a), spell(b))
     assert [row.left for row in rows if row.left] == moves(spell(a))
     assert [row.right for row in rows if row.right] == moves(spell(b))
     before = rows[:parts]
@@ -92,8 +101,8 @@ def test_a_move_has_the_answer_that_followed():
 
 
 def test_different_tasks_are_not_compared():
-    with pytest.raises(ValueError, match="different tasks"):
-        side_by_side(naive("a"), naive("b"))
+    with pytest.raises(ValueError, match="two trajectories of one task, got tasks a and b"):
+        align(naive("a"), naive("b"))
 
 
 def find(better, worse, experts=(), skills=SKILLS, **rest):
@@ -104,7 +113,7 @@ def find(better, worse, experts=(), skills=SKILLS, **rest):
 
 
 def test_the_papers_rule():
-    """b and c fit; the expert tried Next and lost on c alone, so c is told, and b is not."""
+    """b and c fit; the expert tried Next and lost on c alone, so c is the case, and b is not."""
     better = [by_next("c"), by_next("b"), by_next("a")]
     worse = [naive("a", 1.0), naive("b"), naive("c")]
     experts = [by_next("c", 0.5), naive("b", 0.5), by_next("a", 0.5)]
@@ -128,8 +137,8 @@ def test_weaker_rules_say_why(better, worse, experts, found, why):
     assert why in find_cases(better, worse, experts, {"Next": SKILLS["Next"]})[0].rule
 
 
-def test_a_task_is_told_once():
-    """b is told for Back, since a, which uses it too, was told for Next."""
+def test_a_task_makes_one_case():
+    """b is the case of Back, since a, which uses it too, is that of Next."""
     both = episode("a", (*BACK[:-4], *NEXT[2:4], *BACK[-4:]), 1.0)
     assert find([both, by_back("b")], [naive("a"), naive("b")]) == [
         ("Next", "a", False),
@@ -146,7 +155,7 @@ def test_as_many_as_asked_in_order_of_their_ids():
     assert [task for _, task, _ in found] == ["a", "b", "c"]
 
 
-def test_what_the_infrastructure_spoilt_is_no_case():
+def test_an_episode_lost_to_the_infrastructure_is_no_case():
     assert find([by_next("a")], [spoilt("a")]) == []
     assert find([by_next("a")], [naive("a", 1.0)]) == []
     assert find([by_next("a")], [episode("a", NAIVE[:3], 0.0, stop=StopReason.TURN_LIMIT)]) == [
@@ -155,13 +164,73 @@ def test_what_the_infrastructure_spoilt_is_no_case():
 
 
 def test_fig_1():
-    """Won from s_l and s_3l, lost from s_0 and s_2l: a_0 … a_{l-1} and a_2l … a_{3l-1} are kept."""
+    """Won from s_l and s_3l, lost from s_0 and s_2l: a_0 … a_{l-1} and a_2l … a_{3l-1} are trained on."""
     expert = spell("ABCDEFGH", n_expert=8)
     own = {0: "Z", 2: "ABX", 4: "ABCDY", 6: "ABCDEFW"}
     simulations = [
         episode("t", [(click(c), c) for c in word], float(i in (2, 6)), n_expert=i) for i, word in own.items()
     ]
-    assert outcomes_along(expert, solved(simulations)) == {0: False, 2: True, 4: False, 6: True}
+    assert explored_outcomes(expert, solved(simulations)) == {0: False, 2: True, 4: False, 6: True}
     examples = [Example(simulations[3], 4), Example(simulations[1], 0), Example(naive("other"), 0)]
-    assert kept(expert, examples) == [(0, 2), (4, 6)]
-    assert kept(spell("AXCDEFGH"), examples) == []
+    assert trained_segments(expert, examples) == [(0, 2), (4, 6)]
+    assert trained_segments(spell("AXCDEFGH"), examples) == []
+
+
+def test_a_transcript_has_authors_answers_and_the_ending():
+    lines = transcript(by_next("a", n_expert=2, source="model")).splitlines()
+    assert lines[0].startswith("task a: i am looking for") and lines[1] == ""
+    assert lines[2].startswith("expert  0 > Think") and lines[3].strip() == "OK"
+    assert [line.partition(">")[0] for line in lines if " > " in line][1:3] == ["expert  1 ", "policy  2 "]
+    assert lines[-1] == "win, reward 1.00, by model"
+
+
+# Case studies over seeds ----------------------------------------------------------------------------------
+
+
+def seed(name, better, worse, experts=()):
+    return SeedPanels(name, better, worse, experts)
+
+
+def found(*seeds, **rest):
+    return [
+        (s.task, s.rule.partition(";")[0].partition(" (")[0], s.rule.partition("(seed")[2])
+        for s in select_case_studies(seeds, "EEF", "RFT", SKILLS, **rest)
+    ]
+
+
+LOST = [naive("a", 0.5), naive("b", 0.5)]
+
+
+def test_of_equally_strong_cases_the_first_seed_s():
+    one, two = (seed(f"seed {i}", [by_next("a"), naive("b")], LOST) for i in (1, 2))
+    assert found(one, two) == [("a", "EEF wins using Next", " 1).")]
+
+
+def test_a_stronger_rule_goes_before_an_earlier_seed():
+    tried = [by_next("a", 0.5, source="gpt-4")]
+    one, two = seed("seed 1", [by_next("a")], LOST), seed("seed 2", [by_next("a")], LOST, tried)
+    (story,) = select_case_studies([one, two], "EEF", "RFT", SKILLS)
+    assert story.rule.endswith("the expert tried it and lost (seed 2).")
+    assert (story.expert.name, len(story.expert_turns)) == ("gpt-4", len(tried[0]))
+    assert story.expert_turns[3].skills == ("Next",)
+
+
+def test_each_skill_has_its_case_and_a_task_appears_once():
+    one = seed("seed 1", [by_next("a"), naive("b", 0.5)], LOST)
+    two = seed("seed 2", [by_back("a"), by_back("b")], LOST)
+    assert [(task, rule) for task, rule, _ in found(one, two)] == [
+        ("a", "EEF wins using Next"),
+        ("b", "EEF wins using Back"),
+    ]
+
+
+def test_a_case_without_a_skill_only_where_there_is_no_other():
+    plain = seed("seed 1", [naive("a", 1.0)], LOST)
+    assert [rule for _, rule, _ in found(plain)] == ["EEF wins where the other loses"]
+    assert [rule for _, rule, _ in found(plain, seed("seed 2", [by_next("b")], LOST))] == [
+        "EEF wins using Next"
+    ]
+
+
+def test_no_case():
+    assert found(seed("seed 1", [naive("a", 0.5)], LOST)) == []

@@ -15,8 +15,9 @@ from eefcore.experts import collect
 from eefcore.experts.registry import STEPS
 from eefcore.experts.webshop import shop
 from eefcore.policies.scripted import Scripted
-from eefcore.reports import why
-from eefcore.reports.why import ALONE, DEMONSTRATED, Credit, First, Learnt
+from eefcore.reports import analysis
+from eefcore.reports.analysis import ALONE, DEMONSTRATED, Credit, FirstSuccess, TrainingData
+from eefcore.reports.difficulty import difficulty, win_rate_by_group
 from eefcore.rollout.exploration import expert_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import Repository, cloning_set, training_set
@@ -44,7 +45,7 @@ def values(row):
 
 
 @pytest.mark.parametrize(
-    "examples, told",
+    "examples, expected",
     [
         # SFT ALL, SFT POS and NAT; a slip is an action, not a mark
         (cloning_set([WON, LOST], "all"), [10, 1.0, 2 / 10, 6 / 10]),
@@ -57,16 +58,16 @@ def values(row):
         ([], [0, 0.0, 0.0, 0.0]),
     ],
 )
-def test_what_a_method_was_trained_on(examples, told):
-    (row,) = why.trained_on("m", [Learnt([], [], [examples])])
-    assert (row.method, row.iteration) == ("m", 1) and values(row) == pytest.approx(told)
-    assert [row.mistakes.low, row.mistakes.high] == pytest.approx([told[2]] * 2)  # known whole
+def test_what_a_method_was_trained_on(examples, expected):
+    (row,) = analysis.training_set_shares("m", [TrainingData([], [], [examples])])
+    assert (row.method, row.iteration) == ("m", 1) and values(row) == pytest.approx(expected)
+    assert [row.mistakes.low, row.mistakes.high] == pytest.approx([expected[2]] * 2)  # known whole
 
 
 def test_a_row_an_iteration_over_all_seeds():
-    one = Learnt([], [], [[Example(WON)], [Example(LOST)]])
-    two = Learnt([], [], [[Example(LOST)], [Example(WON), Example(LOST)]])
-    first, second = why.trained_on("m", [one, two])
+    one = TrainingData([], [], [[Example(WON)], [Example(LOST)]])
+    two = TrainingData([], [], [[Example(LOST)], [Example(WON), Example(LOST)]])
+    first, second = analysis.training_set_shares("m", [one, two])
     assert (first.iteration, second.iteration) == (1, 2)
     assert values(first) == pytest.approx([5, 1.0, 1 / 6, 1 / 2])
     assert values(second) == pytest.approx([8, 1.0, (2 / 6 + 2 / 10) / 2, (1 + 0.6) / 2])
@@ -79,7 +80,7 @@ def test_a_row_an_iteration_over_all_seeds():
 
 def test_seeds_of_unequal_length_are_not_one_method():
     with pytest.raises(ValueError, match="zip"):
-        why.trained_on("m", [Learnt([], [], [[]]), Learnt([], [], [[], []])])
+        analysis.training_set_shares("m", [TrainingData([], [], [[]]), TrainingData([], [], [[], []])])
 
 
 def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
@@ -92,9 +93,13 @@ def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
         assert {m.step for m in t.marks} == {i for i in slipped[t.task_id] if i < t.n_expert}
     tasks = mini.tasks("train")
     chosen = training_set(tasks, experts, sims, Repository([*experts, *sims]))
-    (eef,) = why.trained_on("EEF", [Learnt(experts, [sims], [chosen.examples])])
-    (every,) = why.trained_on("SFT ALL", [Learnt(experts, [], [cloning_set(experts, "all")])])
-    (won,) = why.trained_on("SFT POS", [Learnt(experts, [], [cloning_set(experts, "positive")])])
+    (eef,) = analysis.training_set_shares("EEF", [TrainingData(experts, [sims], [chosen.examples])])
+    (every,) = analysis.training_set_shares(
+        "SFT ALL", [TrainingData(experts, [], [cloning_set(experts, "all")])]
+    )
+    (won,) = analysis.training_set_shares(
+        "SFT POS", [TrainingData(experts, [], [cloning_set(experts, "positive")])]
+    )
     assert eef.mistakes.value < every.mistakes.value > won.mistakes.value
     assert 0 < eef.expert.value < every.expert.value == 1.0 and eef.lost.value == won.lost.value == 0.0
 
@@ -110,7 +115,7 @@ def test_difficulty_by_the_deeds_of_who_won():
         by_back("back"),
         episode("x", 1.0, task="short"),
     ]
-    assert why.difficulty(shown, STEPS) == {
+    assert difficulty(shown, STEPS) == {
         "plain": len(NAIVE) - 2,
         "next": len(NEXT) - 3,
         "back": len(BACK) - 3,
@@ -121,7 +126,7 @@ def test_difficulty_by_the_deeds_of_who_won():
 def test_difficulty_by_a_measure_of_the_environments():
     last = STEPS._replace(name="last", of=lambda t: len(t.actions[-1]))
     shown = [episode("abc", reward=1.0, task="t"), episode("abc", reward=0.0, task="lost")]
-    assert why.difficulty(shown, last) == {"t": 1}
+    assert difficulty(shown, last) == {"t": 1}
 
 
 def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
@@ -129,7 +134,7 @@ def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
     pages = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
     kinds = shop.kinds(mini)
     (page,) = shop.SCRIPTS.measures
-    hard = why.difficulty(shown, page)
+    hard = difficulty(shown, page)
     assert hard == {task: pages[kinds[task]] for task in hard}
     assert set(hard) == set(mini.tasks("train"))
 
@@ -137,11 +142,11 @@ def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
 def test_win_rate_by_difficulty_over_seeds():
     good = [[episode("x", task=t) for t in "abcd"]] * 2
     runs = [[episode("x", reward=float(t in wins), task=t) for t in "abcd"] for wins in ("ab", "a")]
-    told = why.won_by(
+    expected = win_rate_by_group(
         {"a": 1, "b": 1, "c": 2},
         [Evaluation("good", CARD, tuple(good)), Evaluation("bad", CARD, tuple(runs))],
     )
-    assert {m: {k: (e.value, e.n, e.seeds) for k, e in rates.items()} for m, rates in told.items()} == {
+    assert {m: {k: (e.value, e.n, e.seeds) for k, e in rates.items()} for m, rates in expected.items()} == {
         "good": {1: (1.0, 2, 2), 2: (1.0, 1, 2)},
         "bad": {1: (0.75, 2, 2), 2: (0.0, 1, 2)},
     }
@@ -150,7 +155,7 @@ def test_win_rate_by_difficulty_over_seeds():
 # Who solved what first ----------------------------------------------------------------------------------
 
 A, B = expert("abcd"), expert("abX", source="weak")
-HISTORY = Learnt(
+HISTORY = TrainingData(
     experts=[A, B, expert("pq", 1.0, "shown")],
     simulations=[
         [episode("y", reward=0.0), episode("abZ", 2), episode("o", task="own"), episode("abcZZ", 3)],
@@ -161,35 +166,35 @@ HISTORY = Learnt(
 
 
 def test_the_first_success_and_where_it_came_from():
-    assert why.first_solved(["t", "shown", "own", "never", "late"], HISTORY) == {
-        "t": First(1, "strong+weak", 2, 3),  # both acted so; fewer of their actions than abcZZ
-        "shown": First(0, DEMONSTRATED, 2, 2),
-        "own": First(1, ALONE, 0, 1),
+    assert analysis.first_successes(["t", "shown", "own", "never", "late"], HISTORY) == {
+        "t": FirstSuccess(1, "strong+weak", 2, 3),  # both acted so; fewer of their actions than abcZZ
+        "shown": FirstSuccess(0, DEMONSTRATED, 2, 2),
+        "own": FirstSuccess(1, ALONE, 0, 1),
         "never": None,
-        "late": First(2, "", 3, 4),  # of an expert that is not in D_e
+        "late": FirstSuccess(2, "", 3, 4),  # of an expert that is not in D_e
     }
 
 
 def test_an_iteration_alone_comes_before_the_next():
-    fewer_later = Learnt([A], [[episode("abcZ", 3)], [episode("z")]], [])
-    assert why.first_solved(["t"], fewer_later) == {"t": First(1, "strong", 3, 4)}
+    fewer_later = TrainingData([A], [[episode("abcZ", 3)], [episode("z")]], [])
+    assert analysis.first_successes(["t"], fewer_later) == {"t": FirstSuccess(1, "strong", 3, 4)}
 
 
 def test_who_was_first():
-    early, late = First(1, "strong", 2, 4), First(2, ALONE, 0, 3)
-    told = why.credits(
+    early, late = FirstSuccess(1, "strong", 2, 4), FirstSuccess(2, ALONE, 0, 3)
+    expected = analysis.credits(
         {
             "EEF": {"a": early, "b": early, "c": late, "d": None},
-            "RFT": {"a": late, "b": First(1, ALONE, 0, 3), "c": None, "d": None},
+            "RFT": {"a": late, "b": FirstSuccess(1, ALONE, 0, 3), "c": None, "d": None},
         }
     )
-    assert told == {
+    assert expected == {
         "a": Credit(1, {"EEF": early}),
-        "b": Credit(1, {"EEF": early, "RFT": First(1, ALONE, 0, 3)}),
+        "b": Credit(1, {"EEF": early, "RFT": FirstSuccess(1, ALONE, 0, 3)}),
         "c": Credit(2, {"EEF": late}),
         "d": None,
     }
-    assert why.credits({}) == {}
+    assert analysis.credits({}) == {}
 
 
 @given(
@@ -207,15 +212,15 @@ def test_who_was_first():
 def test_a_task_is_solved_when_a_success_of_it_was_found(drawn, rounds):
     sims = [episode(a, min(n, len(a) - 1), r, t) for t, a, n, r in drawn]
     parts = [sims[i::rounds] for i in range(rounds)]
-    firsts = why.first_solved("tu", Learnt([], parts, []))
+    firsts = analysis.first_successes("tu", TrainingData([], parts, []))
     for task, first in firsts.items():
         won = [i for i, part in enumerate(parts, 1) if any(t.win and t.task_id == task for t in part)]
         assert (first.iteration if first else None) == (won[0] if won else None)
 
 
 def test_a_failure_of_the_infrastructure_solves_nothing():
-    spoilt = Learnt([], [[episode("ab", stop=StopReason.MODEL_FAILURE)]], [])
-    assert why.first_solved(["t"], spoilt) == {"t": None}
+    spoilt = TrainingData([], [[episode("ab", stop=StopReason.MODEL_FAILURE)]], [])
+    assert analysis.first_successes(["t"], spoilt) == {"t": None}
 
 
 # From a run's stages ------------------------------------------------------------------------------------
@@ -241,16 +246,16 @@ def stages(tmp_path):
 
 
 def test_a_method_is_read_in_the_order_of_its_iterations(stages):
-    assert why.learnt(stages, "EEF", CARD) == Learnt(
+    assert analysis.read_training_data(stages, "EEF", CARD) == TrainingData(
         [A, B], [[episode("z")]], [[Example(A)], [Example(B), Example(A, 1)], []]
     )
 
 
 def test_another_environment_is_refused(stages):
     with pytest.raises(CardMismatch):
-        why.learnt(stages, "EEF", Card("elsewhere", {}))
+        analysis.read_training_data(stages, "EEF", Card("elsewhere", {}))
 
 
 def test_no_share_of_nothing_is_unknown():
-    (row,) = why.trained_on("m", [Learnt([], [], [[]])])
+    (row,) = analysis.training_set_shares("m", [TrainingData([], [], [[]])])
     assert not any(math.isnan(v) for v in values(row))

@@ -1,0 +1,103 @@
+"""Report win rate by how hard a task is, for every method: EEF's simplicity bias as a figure and a table (EEF §3.1).
+
+difficulty_blocks            figures and table
+difficulty                   what a perfect solution needs in each task
+win_rate_by_group            win rate within groups of tasks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from eefcore.evaluation import metrics
+from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.stats import Estimate
+from eefcore.experts.registry import Measure
+from eefcore.figures.plots import Plot
+from eefcore.figures.suite import by_difficulty
+from eefcore.reports.document import cells
+from eefcore.reports.document.blocks import Figure, Prose
+from eefcore.reports.document.cells import Column, Table
+from eefcore.types import Trajectory
+
+K = TypeVar("K", bound=Hashable)
+
+
+def difficulty_blocks(
+    evaluations: Sequence[Evaluation],
+    solutions: Sequence[Trajectory],
+    kinds: Mapping[str, str],
+    measures: Sequence[Measure],
+) -> list[Prose | Figure | Table]:
+    """Return win rate by each of `measures` and by kind of task; nothing without a perfect expert's `solutions` of the test set."""
+    if not any(t.win for t in solutions):
+        return []
+    levels = {m.name: difficulty(solutions, m) for m in measures}
+    needs = f"{' and '.join(m.asked for m in measures)} {'ask' if len(measures) > 1 else 'asks'}"
+    return [
+        Prose(_BIAS.format(needs)),
+        *(
+            Figure(
+                f"by_{m.name}",
+                f"Win rate by {m.phrase}.",
+                _by_difficulty(win_rate_by_group(levels[m.name], evaluations), m.title),
+            )
+            for m in measures
+        ),
+        _table(evaluations, measures, levels, kinds),
+    ]
+
+
+_BIAS = (
+    "Simplicity bias: behaviour cloning and rejection sampling keep what is easy to solve. What {} of a task, measured on "
+    "a perfect expert’s solution, makes it visible."
+)
+
+
+def difficulty(solutions: Iterable[Trajectory], measure: Measure) -> dict[str, int]:
+    """Return how hard each task is by `measure` of a perfect expert's solution; tasks that even it lost are left out."""
+    return {t.task_id: measure.of(t) for t in solutions if t.win}
+
+
+def win_rate_by_group(
+    group: Mapping[str, K], evaluations: Iterable[Evaluation]
+) -> dict[str, dict[K, Estimate]]:
+    """Return the win rate of each method within each group of tasks, in order; tasks without a group are left out.
+
+    `group` is how hard each task is by one measure, or the kind of each task (`experts.registry.Scripts`).
+    """
+    return {
+        e.method: metrics.win_rate_by(group, *([t for t in run if t.task_id in group] for run in e.runs))
+        for e in evaluations
+    }
+
+
+def _by_difficulty(rates: Mapping[str, Mapping[int, Estimate]], what: str) -> Plot:
+    return by_difficulty({m: of for m, of in rates.items() if not m.startswith("expert: ")}, what)
+
+
+def _table(
+    evaluations: Sequence[Evaluation],
+    measures: Sequence[Measure],
+    levels: Mapping[str, Mapping[str, int]],
+    kinds: Mapping[str, str],
+) -> Table:
+    tasks = next(iter(levels.values()))
+    groups: dict[str, Mapping[str, int | str]] = {
+        **{f"{m.title[0].upper()}{m.title[1:]}": levels[m.name] for m in measures},
+        "Kind of task": {task: kinds[task] for task in tasks if task in kinds},
+    }
+    short = dict(zip(groups, (*(m.name for m in measures), "kind"), strict=True))
+    rates = {name: win_rate_by_group(group, evaluations) for name, group in groups.items()}
+    keys = [(name, key) for name, group in groups.items() for key in sorted(set(group.values()))]
+    sizes = {(name, key): sum(v == key for v in groups[name].values()) for name, key in keys}
+    columns = tuple(
+        Column(f"{key} (n = {sizes[name, key]:,})", name, f"{short[name]} {key}") for name, key in keys
+    )
+    rows = tuple(
+        (cells.words(e.method), *(cells.share(rates[name][e.method][key]) for name, key in keys))
+        for e in evaluations
+    )
+    note = "Win rate on the test set. Small print: 95 % intervals over seeds and tasks."
+    return Table("difficulty", (Column("Method", key="method", words=True), *columns), rows, note=note)

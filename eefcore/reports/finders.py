@@ -1,0 +1,126 @@
+"""Compare finders of beneficial segments: what each spent and what it found (EEF §6, its future work).
+
+All explore for the first time, with the same policy, from the same expert trajectories; the others are compared with the
+first of the methods.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from eefcore.evaluation import stats
+from eefcore.evaluation.stats import Array, Estimate
+from eefcore.figures import suite
+from eefcore.reports.document import cells
+from eefcore.reports.document.blocks import Block, Chapter, Figure, chapter
+from eefcore.reports.document.cells import BLANK, Column, Table
+from eefcore.reports.evidence import Method
+from eefcore.types import Trajectory
+
+
+class FinderResult(NamedTuple):
+    """What a finder spent and found, [R, T] over seeds and training tasks; NaN where it had nothing to find."""
+
+    method: str
+    finder: str
+    spent: Array  # simulations from expert states
+    newly: Array  # 1 where a simulation won what no expert won
+    rescued: (
+        Array  # 1 where a simulation from an expert state won what no expert and no simulation from s_0 won
+    )
+    kept: Estimate  # expert actions at the head of a solution that the next model was trained on
+
+
+def finder_chapters(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
+    """Return the section on finders, a figure and a table a run; each is compared with the first of its run."""
+    blocks: list[Block | Figure] = []
+    caption = "What each finder simulated from expert states, and the share it solved of the tasks that no expert won."
+    for stem, methods in runs.items():
+        found = read_finders(methods)
+        points = {f.method: (stats.mean(f.spent), stats.rate(f.newly)) for f in found}
+        blocks += [
+            Figure(f"finders_{stem}", caption, suite.finders(points)),
+            table(f"finders_{stem}", found),
+        ]
+    return [chapter("finders", "Finding beneficial segments", *blocks)] if blocks else []
+
+
+def read_finders(methods: Sequence[Method]) -> list[FinderResult]:
+    """Return what the first exploration of each method found."""
+    out = []
+    for m in methods:
+        seeds = zip(m.tasks(), m.demonstrations(), m.simulations(1), strict=True)
+        spent, newly, rescued = (np.array(rows) for rows in zip(*(_count(*s) for s in seeds), strict=True))
+        heads = [
+            e.trajectory.n_expert - e.first
+            for seed in m.examples(2)
+            for e in seed
+            if _begun_by_expert(e.trajectory)
+        ]
+        kept = stats.mean(np.array([[n for n in heads if n > 0] or [np.nan]], dtype=float))
+        out.append(FinderResult(m.name, m.recipe.finder, spent, newly, rescued, kept))
+    return out
+
+
+def table(name: str, found: Sequence[FinderResult]) -> Table:
+    """Return the comparison of the finders as a table."""
+    first, *_ = found
+    rows = tuple(
+        (
+            cells.words(f.method, cells.panel_size(stats.rate(f.newly))),
+            cells.words(f.finder),
+            cells.score(stats.mean(f.spent)),
+            cells.share(stats.rate(f.newly)),
+            cells.score(stats.ratio(f.spent, np.nan_to_num(f.newly)), 1),
+            cells.score(f.kept),
+            BLANK if f is first else cells.share(stats.ratio(f.spent, first.spent)),
+            BLANK if f is first else cells.share(stats.rate(rescued_again(f, first))),
+        )
+        for f in found
+    )
+    against = f"Against {first.method}"
+    columns = (
+        Column("Method", key="method", words=True),
+        Column("finder", words=True),
+        Column("simulations a task"),
+        Column("newly solved"),
+        Column("simulations a newly solved task"),
+        Column("expert actions kept"),
+        Column("simulations", against, "simulations ratio"),
+        Column("its rescues found again", against, "rescues found again"),
+    )
+    note = (
+        "Of the first exploration, simulations from expert states. Newly solved: share of the tasks that no expert won "
+        "and a simulation did; a rescue is one that no simulation from the task’s start won either. Expert actions "
+        "kept: mean over the solutions trained that begin with some. Small print: 95 % intervals over seeds and tasks."
+    )
+    return Table(name, columns, rows, note=note)
+
+
+def rescued_again(found: FinderResult, first: FinderResult) -> Array:
+    """Return [R, T] whether `found` rescues what `first` rescued; NaN where `first` rescued nothing."""
+    return np.where(first.rescued == 1.0, np.nan_to_num(found.rescued), np.nan)
+
+
+def _count(
+    tasks: Sequence[str], experts: Sequence[Trajectory], simulations: Sequence[Trajectory]
+) -> tuple[list[float], list[float], list[float]]:
+    from_expert = [t for t in simulations if t.n_expert]
+    spent = Counter(t.task_id for t in from_expert)
+    demonstrated = {t.task_id for t in experts if t.win}
+    alone = {t.task_id for t in simulations if t.win and not t.n_expert}
+    rescued = {t.task_id for t in from_expert if t.win}
+    return (
+        [float(spent[task]) for task in tasks],
+        [np.nan if task in demonstrated else float(task in alone | rescued) for task in tasks],
+        [np.nan if task in demonstrated | alone else float(task in rescued) for task in tasks],
+    )
+
+
+def _begun_by_expert(trajectory: Trajectory) -> bool:
+    """Return whether an expert began the trajectory and the policy ended it."""
+    return 0 < trajectory.n_expert < len(trajectory)

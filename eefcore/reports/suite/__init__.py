@@ -1,1 +1,0 @@
-"""Compare the methods of a suite over its seeds."""

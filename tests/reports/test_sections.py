@@ -1,0 +1,117 @@
+"""The headline claims a difference only where it is significant: paired, Holm-corrected p below 0.05."""
+
+import re
+
+import pytest
+from helpers.episodes import CARD, SKILLS, naive, spoilt
+
+from eefcore.evaluation import stats
+from eefcore.evaluation.metrics import Evaluation
+from eefcore.reports import sections
+from eefcore.reports.comparison import compare_evaluations
+
+
+def evaluation(method, wins, *, seeds=1, n=60):
+    """Tasks t00 … of which those numbered in `wins` are won."""
+    run = [naive(f"t{i:02}", 1.0 if i in wins else 0.5) for i in range(n)]
+    return Evaluation(method, CARD, (run,) * seeds)
+
+
+def compared(*evaluations, baseline=None):
+    return compare_evaluations(evaluations, SKILLS, ours=evaluations[-1].method, baseline=baseline)
+
+
+def headline(*evaluations, **rest):
+    return sections.headline(compared(*evaluations, **rest), evaluations[-1].method)
+
+
+THREE = evaluation("SFT POS", range(10)), evaluation("RFT×6", range(20)), evaluation("EEF", range(5, 40))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        (
+            range(5, 40),
+            range(20),
+            r"^EEF wins 58.3 % of 60 tasks, 25.0 points more than RFT \(95 % .*p = 0.004, McN",
+        ),
+        (range(20), range(5, 40), r"^EEF wins 33.3 % of 60 tasks, 25.0 points fewer than RFT"),
+        (
+            range(21),
+            range(20),
+            r"^EEF wins 35.0 % of 60 tasks and RFT 33.3 %: the difference is not significant .*n ≥ \d",
+        ),
+        (
+            range(20),
+            range(20),
+            r"RFT 33.3 %: the difference is not significant \(p = 1.00, McNemar’s exact test\)\.$",
+        ),
+    ],
+)
+def test_the_headline_claims_what_p_allows(ours, theirs, expected):
+    assert re.search(expected, headline(evaluation("RFT", theirs), evaluation("EEF", ours)))
+
+
+def test_the_headline_corrects_for_the_comparisons_of_its_table():
+    """6 wins against none have p = 0.031, which two comparisons double."""
+    others = evaluation("RFT", range(20)), evaluation("EEF", range(26))
+    assert "10.0 points more than RFT" in headline(*others)
+    several = headline(evaluation("SFT", range(19)), *others, baseline="RFT")
+    assert "is not significant (Holm-corrected p = 0.062" in several
+
+
+def test_the_headline_of_several_seeds():
+    said = headline(evaluation("RFT", range(20), seeds=3), evaluation("EEF", range(40), seeds=3))
+    assert "of 60 tasks in each of 3 seeds, 33.3 points more" in said
+    assert "paired bootstrap over seeds and tasks" in said
+
+
+def test_the_headline_of_one_method_alone():
+    assert (
+        headline(evaluation("EEF", range(30))) == "EEF wins 50.0 % of 60 tasks (95 % interval 37.7 – 62.3)."
+    )
+
+
+def test_the_headline_when_nothing_could_be_judged():
+    broken = Evaluation("EEF", CARD, ([spoilt("t00")],))
+    assert "could be judged" in headline(broken)
+    assert headline(Evaluation("RFT", CARD, ([naive("t00")],)), broken).startswith("No episode of EEF")
+
+
+def test_the_best_of_the_others_is_the_baseline():
+    assert compared(*THREE).baseline == "RFT×6"
+    assert "the best of the others" in headline(*THREE)
+    assert compared(*THREE, baseline="SFT POS").baseline == "SFT POS"
+    assert "the best of the others" not in headline(*THREE, baseline="SFT POS")
+
+
+def test_p_is_corrected_for_the_comparisons_made():
+    sft, rft, eef = compared(*THREE).rows
+    assert rft.against is None and not rft.significant
+    assert (sft.holm, eef.holm) == tuple(stats.holm([sft.against.wins.p, eef.against.wins.p]))
+    # SFT loses 10 tasks that RFT wins and wins none; EEF wins 20 alone and loses 5.
+    assert sft.against.wins.p == pytest.approx(stats.mcnemar(0, 10))
+    assert eef.against.wins.p == pytest.approx(stats.mcnemar(20, 5))
+    assert sft.significant and eef.significant
+
+
+def test_a_gap_that_is_not_significant_says_the_n_that_it_needs():
+    _, eef = compared(evaluation("RFT", range(20)), evaluation("EEF", range(3, 26))).rows
+    assert not eef.significant and eef.needed_n > 60
+    assert compared(*THREE).rows[2].needed_n is None
+
+
+def test_the_report_says_what_significant_means():
+    (facts,) = sections.WORDS.blocks
+    assert (
+        "paired on the same tasks and seeds, whose Holm-corrected p is below 0.05"
+        in facts.facts["significant"]
+    )
+
+
+def test_evaluations_that_can_not_be_compared_are_refused():
+    with pytest.raises(ValueError, match="share a name"):
+        compared(evaluation("EEF", ()), evaluation("EEF", ()))
+    with pytest.raises(ValueError, match="evaluate both on one panel"):
+        compared(evaluation("RFT", (), n=9), evaluation("EEF", (), n=8))
