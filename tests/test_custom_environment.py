@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
@@ -123,7 +124,7 @@ def test_sft_and_eef_run_by_params_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(TESTS), str(ROOT))))
     nodes = planned(write_params(tmp_path, PARAMS, "house"))
     runner.run(nodes, resume="", jobs=1)
     records = {n.label: stages.read_record(n.folder) for n in nodes}
