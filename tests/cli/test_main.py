@@ -151,7 +151,7 @@ def test_a_report_is_written_for_wandb_and_published(demo):
         """
         from eefcore.reports.document import blocks as document
         from eefcore.storage.stages import run_folder
-        document.write(run_folder(run) / document.FILE, document.Document(title, "a headline", (), ()))
+        document.write_document(run_folder(run) / document.FILE, document.Document(title, "a headline", (), ()))
         (stage.folder / "report.md").write_text("a headline")
         stage.finish()
         """.replace("        ", ""),
