@@ -1,29 +1,74 @@
-"""Navigation skills as environments name them (EEF Table 4): which actions of a history use one.
+"""Count navigation skills (EEF Table 4, Figure 2): which actions use one, how often tasks are won with it.
 
-matching    a skill that is told by the words of an action alone
-used        the skills that each action uses
+An environment names its skills (`eefcore.protocols.Benchmark.skills`), as `Next` and `Back` in a shop.
+
+    skill_from_pattern    a skill that the words of an action show
+    skills_by_action      the skills that each action of a history uses
+    navigation_rates      success and attempt rates: Table 4, and Figure 2
+    skill_win_ratio       how many times as many tasks one method wins with a skill as another
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from eefcore.evaluation import stats
+from eefcore.evaluation.panel import Evaluation, Run, on_common_seeds, panel_tasks, score_matrix
+from eefcore.evaluation.stats import Estimate
 from eefcore.protocols import Skill
-from eefcore.types import History
+from eefcore.types import History, Trajectory
+
+
+class SkillRates(NamedTuple):
+    """The shares of tasks that were won by a trajectory that uses a skill, and in which the skill was used."""
+
+    success: Estimate
+    attempt: Estimate
 
 
 def skill_from_pattern(pattern: str) -> Skill:
-    """The skill of actions that `re.search` finds `pattern` in."""
-    found = re.compile(pattern).search
+    """Return the skill whose actions match the regular expression `pattern` (with `re.search`)."""
+    search = re.compile(pattern).search
 
-    def uses(history: History) -> list[int]:
-        return [i for i, action in enumerate(history.actions) if found(action)]
+    def skill(history: History) -> list[int]:
+        return [i for i, action in enumerate(history.actions) if search(action)]
 
-    return uses
+    return skill
 
 
 def skills_by_action(history: History, skills: Mapping[str, Skill]) -> list[tuple[str, ...]]:
-    """Of each action the names of the skills that it uses, in the order of `skills`."""
-    found = {name: frozenset(skill(history)) for name, skill in skills.items()}
-    return [tuple(name for name, uses in found.items() if i in uses) for i in range(len(history))]
+    """Return for each action the names of the skills that it uses, in the order of `skills`."""
+    uses = {name: frozenset(skill(history)) for name, skill in skills.items()}
+    return [tuple(name for name, indices in uses.items() if i in indices) for i in range(len(history))]
+
+
+def uses_skill(trajectory: Trajectory, skill: Skill) -> bool:
+    """Return whether the agent that is measured uses `skill`.
+
+    That is the policy, from a_{n_expert} on; and an expert, from the start, if it acted to the end.
+    """
+    first = 0 if trajectory.n_expert == len(trajectory) else trajectory.n_expert
+    return any(i >= first for i in skill(trajectory.history))
+
+
+def navigation_rates(skills: Mapping[str, Skill], *runs: Run) -> dict[str, SkillRates]:
+    """Return the success rate and the attempt rate of each skill; only the measured agent's actions count."""
+    return {
+        name: SkillRates(
+            stats.rate(score_matrix(runs, lambda t, skill=skill: float(t.win and uses_skill(t, skill)))),
+            stats.rate(score_matrix(runs, lambda t, skill=skill: float(uses_skill(t, skill)))),
+        )
+        for name, skill in skills.items()
+    }
+
+
+def skill_win_ratio(a: Evaluation, b: Evaluation, skill: Skill) -> Estimate:
+    """Return how many times as many tasks a wins by using `skill` as b does, paired as in `metrics.compare`."""
+    a, b = on_common_seeds(a, b)
+    panel = panel_tasks(a.runs)
+    wins_a, wins_b = (
+        score_matrix(e.runs, lambda t: float(t.win and uses_skill(t, skill)), panel) for e in (a, b)
+    )
+    return stats.ratio(wins_a, wins_b)

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from eefcore.actions import is_thought
 from eefcore.evaluation import formatting
-from eefcore.evaluation.metrics import SkillRates
+from eefcore.evaluation.navigation import SkillRates
 from eefcore.evaluation.stats import Estimate
 from eefcore.figures.plots import (
     BLUE,

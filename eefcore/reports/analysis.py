@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eefcore.evaluation import stats
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
 from eefcore.experts.registry import Measure
 from eefcore.figures import suite

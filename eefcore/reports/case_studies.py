@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.actions import is_thought
-from eefcore.evaluation.metrics import Run, uses_skill
-from eefcore.evaluation.navigation import skills_by_action
+from eefcore.evaluation.navigation import skills_by_action, uses_skill
+from eefcore.evaluation.panel import Run
 from eefcore.protocols import Skill
 from eefcore.reports.document.blocks import CaseRow, CaseStudy, Side, Turn
 from eefcore.types import Example, State, Trajectory

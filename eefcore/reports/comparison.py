@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.evaluation import metrics, stats
-from eefcore.evaluation.metrics import Comparison, Evaluation, SkillRates
+from eefcore.evaluation.metrics import Comparison
+from eefcore.evaluation.navigation import SkillRates, navigation_rates
+from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Estimate
 from eefcore.protocols import Skill
 from eefcore.reports.document import cells
@@ -83,7 +85,7 @@ def compare_evaluations(
             method=e.method,
             win_rate=rates[e.method],
             reward=metrics.mean_reward(*e.runs),
-            skills=metrics.navigation_rates(skills, *e.runs),
+            skills=navigation_rates(skills, *e.runs),
             cost=(costs or {}).get(e.method),
             outcomes=metrics.outcomes(*e.runs),
             against=comparison,

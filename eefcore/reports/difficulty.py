@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from eefcore.evaluation import metrics
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Estimate
 from eefcore.experts.registry import Measure
 from eefcore.figures.plots import Plot

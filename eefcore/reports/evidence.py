@@ -19,7 +19,7 @@ import numpy as np
 
 from eefcore.errors import ParamsError, StoreError
 from eefcore.evaluation import metrics, stats
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Estimate
 from eefcore.experts import collect
 from eefcore.rendering.renderer import make_renderer

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from eefcore.evaluation import metrics, stats
 from eefcore.evaluation.formatting import p_value, signed
-from eefcore.evaluation.metrics import Comparison, Evaluation
+from eefcore.evaluation.metrics import Comparison
+from eefcore.evaluation.panel import Evaluation
 from eefcore.reports.document import cells
 from eefcore.reports.document.cells import SIGNIFICANCE, Column, Table
 

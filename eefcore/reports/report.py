@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.evaluation.formatting import compact, percent
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.experts import collect, registry
 from eefcore.experts.registry import PERFECT, STEPS, Measure
 from eefcore.figures import evaluation

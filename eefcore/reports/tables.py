@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from eefcore.evaluation import metrics, stats
 from eefcore.evaluation.formatting import percent
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.navigation import navigation_rates, skill_win_ratio
+from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
 from eefcore.protocols import Skill
 from eefcore.reports import comparison, inference
@@ -144,7 +145,7 @@ def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapp
         def cell(row: MethodRow) -> Cell:
             if reference is None or row.method == reference.method:
                 return BLANK
-            return ratio_cell(metrics.skill_win_ratio(by_name[row.method], reference, skill))
+            return ratio_cell(skill_win_ratio(by_name[row.method], reference, skill))
 
         return cell
 
@@ -176,11 +177,8 @@ def skill_sentences(ours: Evaluation, other: Evaluation, counted: Mapping[str, S
     """Say for each skill how many times as many tasks `ours` wins by it as `other`, and whether the interval lies above 2."""
     out = []
     for name, skill in counted.items():
-        ratio = metrics.skill_win_ratio(ours, other, skill)
-        won = [
-            percent(metrics.navigation_rates({name: skill}, *e.runs)[name].success.value)
-            for e in (ours, other)
-        ]
+        ratio = skill_win_ratio(ours, other, skill)
+        won = [percent(navigation_rates({name: skill}, *e.runs)[name].success.value) for e in (ours, other)]
         both = f"{name}: {ours.method} wins {won[0]} of the tasks by using it, {other.method} {won[1]}"
         if not math.isfinite(ratio.value) or ratio.value == 0:
             out.append(f"{both}.")

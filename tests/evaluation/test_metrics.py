@@ -1,278 +1,15 @@
-"""Intervals, tests and rates: numbers worked by hand, scipy's own, and what must hold for any numbers."""
+"""Metrics of trajectories and comparisons of methods, by hand."""
 
 import math
 
-import numpy as np
 import pytest
-from helpers.episodes import CARD, SKILLS, by_back, by_next, click, episode, naive, spoilt, think
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats as reference
+from helpers.episodes import CARD, episode, naive, spoilt
 
 from eefcore.errors import CardMismatch
 from eefcore.evaluation import stats
-from eefcore.evaluation.metrics import (
-    Evaluation,
-    compare,
-    mean_reward,
-    navigation_rates,
-    outcomes,
-    scores,
-    skill_win_ratio,
-    win_rate,
-    win_rate_by,
-)
-from eefcore.evaluation.navigation import skill_from_pattern
+from eefcore.evaluation.metrics import compare, mean_reward, outcomes, win_rate, win_rate_by
+from eefcore.evaluation.panel import Evaluation
 from eefcore.types import Card, StopReason
-
-NAN = math.nan
-binary = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=40)
-
-
-# Intervals --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("wins, n", [(0, 10), (3, 10), (10, 10), (1, 1), (146, 250)])
-def test_wilson_is_scipys(wins, n):
-    expected = reference.binomtest(wins, n).proportion_ci(method="wilson")
-    assert stats.wilson(wins, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_wilson_by_hand():
-    """5 of 10: centre ½, half-width z / (1 + z²/n) · √(¼/n + z²/4n²) = ½ z / √(n + z²)."""
-    z = 1.959964
-    half = z / (2 * math.sqrt(10 + z * z))
-    assert stats.wilson(5, 10) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
-
-
-@given(binary)
-def test_one_seed_has_wilsons_interval(won):
-    rate = stats.rate(np.array([won]))
-    assert rate[1:3] == stats.wilson(sum(won), len(won))
-    assert 0 <= rate.low <= rate.value <= rate.high <= 1
-
-
-@given(st.lists(binary.filter(lambda x: len(x) >= 6).map(lambda x: x[:6]), min_size=2, max_size=4))
-def test_seeds_give_a_rate_within_its_interval(won):
-    rate = stats.rate(np.array(won))
-    assert 0 <= rate.low <= rate.value <= rate.high <= 1
-    assert (rate.n, rate.seeds) == (6, len(won))
-
-
-def test_seeds_that_agree_are_no_new_tasks():
-    """Three equal seeds tell what one tells; three that differ at random tell more of the tasks."""
-    rng = np.random.default_rng(1)
-    one = (rng.random((1, 200)) < 0.4).astype(float)
-    equal, apart = np.repeat(one, 3, axis=0), (rng.random((3, 200)) < 0.4).astype(float)
-    single, same, different = (stats.rate(v) for v in (one, equal, apart))
-    assert _width(same) == pytest.approx(_width(single), rel=0.05)
-    assert _width(different) < 0.95 * _width(same)
-
-
-def test_seeds_that_differ_widen_the_interval():
-    steady = np.repeat([[1.0] * 50 + [0.0] * 50], 3, axis=0)
-    shaken = np.stack([np.arange(100) < k for k in (20, 50, 80)]).astype(float)
-    assert stats.rate(shaken).value == stats.rate(steady).value
-    assert _width(stats.rate(shaken)) > 2 * _width(stats.rate(steady))
-
-
-def test_seeds_that_all_lose_every_task_still_leave_room():
-    assert stats.rate(np.zeros((3, 50))) == (0.0, *stats.wilson(0, 50), 50, 3)
-
-
-@pytest.mark.parametrize("R", [1, 2, 5])
-def test_the_bootstrap_has_the_variance_of_the_mean(R):
-    """One seed, or seeds that all say the same: s² / T. Tasks that all say the same: s² of the seeds / R."""
-    tasks = np.random.default_rng(0).normal(size=(1, 300))
-    drawn = stats.bootstrap(np.repeat(tasks, R, axis=0))
-    assert drawn.var() == pytest.approx(tasks.var() / 300, rel=0.1)
-    if R > 1:
-        seeds = np.random.default_rng(0).normal(size=(R, 1))
-        assert stats.bootstrap(np.repeat(seeds, 300, axis=1)).var() == pytest.approx(
-            seeds.var(ddof=1) / R, rel=0.1
-        )
-
-
-def test_the_mean_has_the_t_interval_of_many_tasks():
-    values = np.random.default_rng(0).random((1, 400))
-    t = reference.ttest_1samp(values[0], 0.5).confidence_interval(0.95)
-    assert stats.mean(values)[1:3] == pytest.approx((t.low, t.high), abs=0.003)
-
-
-def test_intervals_hold_the_truth_when_seeds_differ():
-    """What the module says of three seeds whose logits differ by 0.4, and of one."""
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=200_000) * math.sqrt(0.4**2 + 2**2)
-    truth = (1 / (1 + np.exp(0.2 - noise))).mean()
-    held = {1: 0, 3: 0}
-    for _ in range(300):
-        for R in held:
-            logits = -0.2 + 0.4 * rng.normal(size=(R, 1)) + 2 * rng.normal(size=(1, 250))
-            rate = stats.rate((rng.random((R, 250)) < 1 / (1 + np.exp(-logits))).astype(float))
-            held[R] += rate.low <= truth <= rate.high
-    assert held[3] > 0.92 * 300
-    assert held[1] < 0.75 * 300
-
-
-def test_what_could_not_be_judged_is_no_zero():
-    nothing = stats.rate(np.full((2, 3), NAN))
-    assert all(math.isnan(x) for x in nothing[:3])
-    assert nothing.n == 0
-    assert stats.rate(np.array([[1.0, NAN, 0.0]])) == (0.5, *stats.wilson(1, 2), 2, 1)
-
-
-# Pairs ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("only_a", "only_b", "p"),
-    [
-        (0, 0, 1.0),
-        (5, 5, 1.0),
-        (6, 0, 2 * 0.5**6),
-        (0, 6, 2 * 0.5**6),
-        (8, 2, 2 * (45 + 10 + 1) / 1024),
-    ],
-)
-def test_mcnemar_by_hand(only_a, only_b, p):
-    assert stats.mcnemar(only_a, only_b) == pytest.approx(p)
-
-
-def test_one_seed_is_paired_by_mcnemar():
-    """Eight tasks won by a alone, two by b alone, and ninety alike."""
-    a, b = np.zeros((2, 1, 100))
-    a[0, :8], b[0, 8:10], a[0, 50:], b[0, 50:] = 1, 1, 1, 1
-    gap = stats.difference(a, b)
-    assert gap.value == pytest.approx(0.06)
-    assert gap.p == pytest.approx(stats.mcnemar(8, 2))
-    sd = math.sqrt(0.10 - 0.06**2) / 10
-    assert (gap.low, gap.high) == pytest.approx((0.06 - 1.96 * sd, 0.06 + 1.96 * sd), abs=0.008)
-
-
-def test_paired_reward_has_the_p_of_a_t_test():
-    rng = np.random.default_rng(3)
-    b = rng.random((1, 200))
-    a = b + 0.02 + 0.15 * rng.normal(size=(1, 200))
-    expected = reference.ttest_rel(a[0], b[0])
-    gap = stats.difference(a, b)
-    assert gap.p == pytest.approx(expected.pvalue, abs=0.02)
-    interval = expected.confidence_interval(0.95)
-    assert (gap.low, gap.high) == pytest.approx((interval.low, interval.high), abs=0.003)
-
-
-def test_pairs_tell_what_two_separate_intervals_do_not():
-    """A method that wins the same tasks and a few more."""
-    b = np.array([[1.0] * 100 + [0.0] * 150])
-    a = b.copy()
-    a[0, 100:112] = 1
-    assert stats.rate(a).low < stats.rate(b).high
-    assert stats.difference(a, b).p < 0.001
-
-
-@given(binary, st.randoms(use_true_random=False))
-def test_a_difference_turns_with_its_sides(won, random):
-    a, b = np.array([won]), np.array([random.sample(won, len(won))])
-    there, back = stats.difference(a, b), stats.difference(b, a)
-    assert back.value == -there.value
-    assert back.p == there.p
-    assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
-
-
-def test_seeds_are_paired_seed_by_seed():
-    """What a seed makes easier for both is no difference: gaps of 0.1 in every seed are told."""
-    rng = np.random.default_rng(0)
-    seeds = np.array([[0.1], [0.4], [0.7]])
-    b = np.clip(seeds + 0.05 * rng.normal(size=(3, 60)), 0, 1)
-    gap = stats.difference(b + 0.1, b)
-    assert gap.value == pytest.approx(0.1)
-    assert gap.p < 0.001
-    assert _width(gap) < 0.01
-
-
-def test_no_difference_has_p_1():
-    won = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    assert stats.difference(won, won) == (0.0, 0.0, 0.0, 1.0, 3, 2)
-
-
-def test_an_expert_that_played_once_is_held_against_each_seed():
-    assert stats.difference(np.ones((3, 20)), np.zeros((1, 20))).value == 1.0
-
-
-def test_a_ratio_is_of_means_and_holds_the_truth_between_its_ends():
-    rng = np.random.default_rng(1)
-    held = 0
-    for _ in range(60):
-        skill = rng.random(300)  # the same tasks are easy for both
-        a, b = ((skill < share).astype(float)[None] for share in (0.6, 0.2))
-        flip = rng.random((2, 300)) < 0.1
-        a, b = np.where(flip[0], rng.random(300) < 0.6, a), np.where(flip[1], rng.random(300) < 0.2, b)
-        found = stats.ratio(a, b)
-        assert found.value == pytest.approx(a.mean() / b.mean())
-        assert found.low <= found.value <= found.high
-        held += found.low <= 3 <= found.high
-    assert held >= 52  # 95 % of 60 are 57
-
-
-@pytest.mark.parametrize(
-    "a, b, value",
-    [
-        ([1, 1, 0, 0], [1, 0, 0, 0], 2.0),
-        ([1, 0, NAN, 1], [1, 0, 1, NAN], 1.0),  # only where both are judged
-        ([1, 1], [0, 0], math.inf),
-        ([0, 0], [1, 1], 0.0),
-    ],
-)
-def test_a_ratio_by_hand(a, b, value):
-    assert stats.ratio(np.array([a], float), np.array([b], float)).value == value
-
-
-@pytest.mark.parametrize("a, b", [([0, 0], [0, 0]), ([NAN, 1], [1, NAN])])
-def test_nothing_over_nothing_is_no_ratio(a, b):
-    assert all(map(math.isnan, stats.ratio(np.array([a], float), np.array([b], float))[:3]))
-
-
-def test_what_can_not_be_paired_is_refused():
-    with pytest.raises(ValueError, match="can't be paired"):
-        stats.difference(np.ones((3, 20)), np.zeros((2, 20)))
-
-
-def test_holm_by_hand():
-    """0.01 · 3, then 0.02 · 2, then max(0.04, 0.03 · 1): corrected values never fall."""
-    assert stats.holm([0.03, 0.01, NAN, 0.02]) == pytest.approx([0.04, 0.03, NAN, 0.04], nan_ok=True)
-    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_corrects_upwards_and_keeps_the_order(p):
-    corrected = stats.holm(p)
-    assert all(a <= b <= 1 for a, b in zip(p, corrected, strict=True))
-    assert [corrected[i] for i in np.argsort(p)] == sorted(corrected)
-
-
-def test_needed_n_by_hand():
-    """(1.95996 √0.3 + 0.84162 √(0.3 - 0.01))² / 0.01 = (1.07352 + 0.45323)² / 0.01 = 233.1."""
-    assert stats.needed_n(0.1, 0.3) == 234
-    assert stats.needed_n(-0.1, 0.3) == 234
-
-
-@pytest.mark.parametrize("gap, discordant", [(0.06, 0.2), (0.1, 0.3), (0.2, 0.3), (0.15, 0.15)])
-def test_needed_n_has_about_that_power(gap, discordant):
-    n = stats.needed_n(gap, discordant)
-    rng = np.random.default_rng(0)
-    only_a = (discordant + gap) / 2
-    tables = rng.multinomial(n, [only_a, discordant - only_a, 1 - discordant], size=600)
-    power = np.mean([stats.mcnemar(a, b) < 0.05 for a, b, _ in tables.tolist()])
-    # The exact test is a little weaker than the normal approximation of the formula.
-    assert 0.7 < power < 0.9
-
-
-def test_needed_n_of_nothing():
-    assert stats.needed_n(0.0, 0.2) is None
-    with pytest.raises(ValueError, match="discordant"):
-        stats.needed_n(0.3, 0.2)
-
-
-# Trajectories -----------------------------------------------------------------------------------------
 
 
 def test_infrastructure_failures_leave_the_denominator_and_are_counted():
@@ -280,26 +17,6 @@ def test_infrastructure_failures_leave_the_denominator_and_are_counted():
     assert win_rate(run) == (1 / 3, *stats.wilson(1, 3), 3, 1)
     assert mean_reward(run).value == pytest.approx(0.5)
     assert outcomes(run) == {"win": 1, "loss": 1, "model_failure": 1, "turn_limit": 1}
-
-
-def test_runs_are_aligned_by_task_and_not_by_place():
-    values = scores([[naive("a", 1.0), naive("b", 0.5)], [naive("b", 0.2), spoilt("a")]], lambda t: t.reward)
-    assert np.array_equal(values, [[1.0, 0.5], [NAN, 0.2]], equal_nan=True)
-
-
-def test_navigation_counts_tasks_and_wins():
-    """Four tasks: Next wins one and loses one, Back wins one. A thought of Next is no Next."""
-    run = [by_next("a"), by_next("b", 0.5), by_back("c"), naive("d")]
-    assert "click Next" in naive("d").actions[2]
-    skills = navigation_rates(SKILLS, run)
-    assert [(s.success.value, s.attempt.value) for s in skills.values()] == [(0.25, 0.5), (0.25, 0.25)]
-    assert skills["Next"].success == (0.25, *stats.wilson(1, 4), 4, 1)
-
-
-@pytest.mark.parametrize("n_expert, attempts", [(0, 1.0), (3, 1.0), (4, 0.0), (8, 1.0)])
-def test_only_own_actions_count(n_expert, attempts):
-    """a_3 clicks Next: whoever acts from a_4 on did not use it; an expert that acts to the end did."""
-    assert navigation_rates(SKILLS, [by_next("a", n_expert=n_expert)])["Next"].attempt.value == attempts
 
 
 def test_seeds_are_averaged():
@@ -314,19 +31,6 @@ def test_win_rate_by_difficulty():
     assert list(by_page) == [1, 2]
     with pytest.raises(ValueError, match="no group, d is one"):
         win_rate_by(page, [naive("d")])
-
-
-@pytest.mark.parametrize(
-    "runs, message",
-    [
-        (([naive("a"), naive("a")],), "seed 0 holds a more than once"),
-        (([naive("a")], [naive("b")]), "played different tasks, a is one"),
-        ((), "no run was given"),
-    ],
-)
-def test_runs_that_are_no_panel_are_refused(runs, message):
-    with pytest.raises(ValueError, match=message):
-        win_rate(*runs)
 
 
 def test_compare_pairs_by_task():
@@ -356,14 +60,6 @@ def test_methods_are_compared_over_the_seeds_that_both_have():
         compare(a, b._replace(seeds=(), runs=b.runs[:2]))
 
 
-def test_how_many_times_as_many_by_a_skill():
-    a = Evaluation("a", CARD, ([by_next(f"t{i}", float(i < 6)) for i in range(10)],))
-    b = Evaluation("b", CARD, ([by_next(f"t{i}", float(i < 2)) for i in range(9)] + [spoilt("t9")],))
-    assert skill_win_ratio(a, b, SKILLS["Next"]).value == pytest.approx(3.0)
-    assert skill_win_ratio(a, b, SKILLS["Next"]).n == 9  # where both could play
-    assert math.isnan(skill_win_ratio(a, b, SKILLS["Back"]).value)
-
-
 def test_compare_refuses_other_cards_and_other_tasks():
     a = Evaluation("EEF", CARD, ([naive("a")],))
     with pytest.raises(CardMismatch, match="goals, products differ"):
@@ -380,16 +76,6 @@ def test_where_one_side_was_spoilt_neither_counts():
     b = Evaluation("RFT", CARD, ([spoilt("a"), naive("b")],))
     assert compare(a, b).wins.n == 1
     assert math.isnan(compare(a, Evaluation("RFT", CARD, ([spoilt("a"), spoilt("b")],))).wins.p)
-
-
-def test_an_action_that_only_quotes_a_button_is_no_use_of_it():
-    run = [episode("a", [(think('click["button": "Next'), "OK"), (click("Nextbook lamp"), "…")], 0.0)]
-    assert (
-        navigation_rates({"Next": skill_from_pattern(r'^click\["button": "Next( >)?"')}, run)[
-            "Next"
-        ].attempt.value
-        == 0
-    )
 
 
 def _width(interval) -> float:

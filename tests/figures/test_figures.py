@@ -10,7 +10,8 @@ import matplotlib as mpl
 import pytest
 from helpers.episodes import SKILLS, by_back, by_next, naive
 
-from eefcore.evaluation.metrics import SkillRates, navigation_rates, win_rate
+from eefcore.evaluation.metrics import win_rate
+from eefcore.evaluation.navigation import SkillRates, navigation_rates
 from eefcore.evaluation.stats import Estimate
 from eefcore.figures import evaluation, plots, suite
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.errors import CardMismatch
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.experts import collect
 from eefcore.experts.registry import STEPS
 from eefcore.experts.webshop import shop

@@ -4,7 +4,7 @@ import pytest
 from helpers.episodes import CARD, naive
 
 from eefcore.evaluation import stats
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.reports import ranking
 from eefcore.reports.document.cells import csv_rows
 

@@ -6,7 +6,7 @@ import pytest
 from helpers.episodes import CARD, SKILLS, naive, spoilt
 
 from eefcore.evaluation import stats
-from eefcore.evaluation.metrics import Evaluation
+from eefcore.evaluation.panel import Evaluation
 from eefcore.reports import sections
 from eefcore.reports.comparison import compare_evaluations
 
