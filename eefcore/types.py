@@ -278,4 +278,4 @@ class Card(msgspec.Struct, frozen=True):
         return hashlib.sha256(content).hexdigest()[:8]
 
 
-Value = int | float | str | bool
+Value = int | float | str | bool | None

@@ -204,7 +204,7 @@ def test_a_link_out_of_the_stage_is_not_published(demo):
     secret = demo.parents[1] / "secret"
     secret.write_text("mine")
     (stage / "tables" / "other.csv").symlink_to(secret)
-    with pytest.raises(StoreError, match="a link to a file outside of the stage"):
+    with pytest.raises(StoreError, match="a link to a file outside of it"):
         publish("imported", stage)
     assert not (demo.parents[1] / "results" / "published").exists()
     with pytest.raises(ParamsError, match="does not name a folder"):

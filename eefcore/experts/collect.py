@@ -16,7 +16,7 @@ from eefcore.experts import registry
 from eefcore.experts.allocation import bought
 from eefcore.experts.foreign.importing import read_foreign
 from eefcore.protocols import Benchmark, Skill
-from eefcore.selection.leakage import instruction_key
+from eefcore.selection.leakage import asked_for
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory
@@ -142,11 +142,11 @@ Named = Callable[[str, str], str]
 
 
 def _tasks_by_content(benchmark: Benchmark) -> Named:
-    asked = {instruction_key(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
+    asked = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
     known = {task: wish for wish, task in asked.items()}
 
     def task(own: str, observation: str) -> str:
-        wishes = [instruction_key(line) for line in observation.splitlines()]
+        wishes = [asked_for(line) for line in observation.splitlines()]
         if known.get(own) in wishes:
             return own
         return next((asked[w] for w in wishes if w in asked), own)

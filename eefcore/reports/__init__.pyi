@@ -5,7 +5,6 @@ from .case_studies import trained_segments as trained_segments
 from .case_studies import transcript as transcript
 from .evidence import Method as Method
 from .evidence import Recipe as Recipe
-from .evidence import best_on_dev as best_on_dev
 from .evidence import read_run as read_run
 from .evidence import read_suite as read_suite
 from .report import BenchmarkFacts as BenchmarkFacts

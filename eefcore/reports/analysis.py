@@ -12,6 +12,7 @@ Experts mark their mistakes; the marks are read only here, after everything was 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +26,10 @@ from eefcore.reports.difficulty import difficulty_blocks
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Chapter, Figure, Prose, chapter
 from eefcore.reports.document.cells import Cell, Column, Table
-from eefcore.reports.evidence import Method, Stages, numbered
-from eefcore.selection.algorithm import Repository, TrainingSet, count_selection, solution
+from eefcore.reports.evidence import Method
+from eefcore.selection.algorithm import Repository, TrainingSet, counts, solution
 from eefcore.storage import stages
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, Example, State, Trajectory
 
 DEMONSTRATED = "demonstrated"  # the origin of a success that an expert acted to its end
@@ -74,21 +76,21 @@ class Credit(NamedTuple):
     firsts: dict[str, FirstSuccess]
 
 
-def read_training_data(run: Stages, method: str, card: Card) -> TrainingData:
-    """Read what `method` of a run read and was trained on.
+def read_training_data(run: StageInputs[Path], card: Card) -> TrainingData:
+    """Read what a method of one seed read and was trained on.
 
     Raises:
         CardMismatch: a stage was made in another environment.
     """
     return TrainingData(
-        stages.read_records(run[f"{method}/experts"] / "experts.jsonl", Trajectory, card=card).list,
+        stages.read_records(run["experts"] / "experts.jsonl", Trajectory, card=card).list,
         [
             stages.read_records(folder / "simulations.jsonl", Trajectory, card=card).list
-            for folder in numbered(run, method, "simulations").values()
+            for folder in run.by_iteration("simulations").values()
         ],
         [
             stages.read_records(folder / "examples.jsonl", Example, card=card).list
-            for folder in numbered(run, method, "select").values()
+            for folder in run.by_iteration("select").values()
         ],
     )
 
@@ -144,7 +146,7 @@ def credits(firsts: Mapping[str, Mapping[str, FirstSuccess | None]]) -> dict[str
 
 def _shares(examples: Sequence[Example]) -> tuple[float, float, float, float]:
     """Return the number of trained actions, and the shares that are an expert's, its mistakes, and in lost trajectories."""
-    found = count_selection(TrainingSet(list(examples), []), Repository(), [])
+    found = counts(TrainingSet(list(examples), []), Repository(), [])
     lost = sum(len(e.trained_indices) for e in examples if not e.trajectory.win)
     n = found.trained_actions or 1
     return found.trained_actions, found.expert_actions / n, found.mistakes, lost / n
@@ -175,7 +177,7 @@ def read_training(method: Method) -> Training:
     """Read how a method came to solve its training tasks, seed by seed, because the simulations of one are many."""
     firsts, examples, marked = {}, [], False
     for seed, run, tasks in zip(method.seeds, method.stages, method.tasks(), strict=True):
-        data = read_training_data(run, method.name, method.card)
+        data = read_training_data(run, method.card)
         firsts[seed] = first_successes(tasks, data)
         examples.append(data._replace(experts=[], simulations=[]))
         marked |= any(t.marks for t in data.experts)

@@ -31,11 +31,9 @@ from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
 from eefcore.storage import cost, stages
 from eefcore.storage.cost import Cost
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.training import rows
 from eefcore.types import Card, Example, History, Preference, Trajectory
-
-Stages = Mapping[str, Path]
-"""The stage folders of one run by `<method>/<stage>`."""
 
 R = TypeVar("R")
 
@@ -47,10 +45,10 @@ class Method:
         run: the stem of the params file.
         name: the method's name in that file.
         seeds: the seeds that have the method, in order.
-        stages: the stage folders of each seed by `<method>/<stage>`.
+        stages: the folders of the method's stages, one mapping a seed: `experts`, `model1`, `dev1`, …, `test`.
     """
 
-    def __init__(self, run: str, name: str, stages: Mapping[int, Stages], card: Card) -> None:
+    def __init__(self, run: str, name: str, stages: Mapping[int, StageInputs[Path]], card: Card) -> None:
         self.run, self.name, self.card = run, name, card
         self.seeds = tuple(sorted(stages))
         self.stages = tuple(stages[seed] for seed in self.seeds)
@@ -79,14 +77,14 @@ class Method:
     @cached_property
     def cost(self) -> Cost:
         """What it cost up to its last model, mean over seeds; its evaluations are left out."""
-        return cost.mean_cost([_training_cost(run, self.name) for run in self.stages])
+        return cost.mean_cost([_training_cost(run) for run in self.stages])
 
     @cached_property
     def curve(self) -> dict[int, Estimate]:
         """Win rate on the dev set by iteration; iteration 0 is behaviour cloning."""
         return {
             i - 1: metrics.win_rate(
-                *(read_panel(run[f"{self.name}/dev{i}"], self.card) for run in self.stages)
+                *(read_panel(run.by_iteration("dev")[i], self.card) for run in self.stages)
             )
             for i in self.numbered("dev")
         }
@@ -94,8 +92,8 @@ class Method:
     @cached_property
     def recipe(self) -> Recipe:
         """What it is made of, read from the first seed; all seeds are made alike."""
-        cloned = self._read(self.stages[0], "select1", "examples", Example)
-        return read_recipe(self.stages[0], self.name, all(e.trajectory.win for e in cloned))
+        cloned = self._read(self.stages[0], StageInputs.of_iteration("select", 1), "examples", Example)
+        return read_recipe(self.stages[0], all(e.trajectory.win for e in cloned))
 
     @cached_property
     def simulations_per_task(self) -> Estimate:
@@ -109,15 +107,15 @@ class Method:
 
     def numbered(self, stage: str, seed: int = 0) -> dict[int, Path]:
         """Return the folders of its stages `<stage>1`, `<stage>2`, … by number, in order; `seed` counts from 0."""
-        return numbered(self.stages[seed], self.name, stage)
+        return self.stages[seed].by_iteration(stage)
 
     def examples(self, iteration: int) -> list[list[Example]]:
         """Return what the model of `iteration` was trained on, a list a seed."""
-        return self._each(f"select{iteration}", "examples", Example)
+        return self._each(StageInputs.of_iteration("select", iteration), "examples", Example)
 
     def simulations(self, iteration: int) -> list[list[Trajectory]]:
         """Return what `iteration` simulated, a list a seed."""
-        return self._each(f"simulations{iteration}", "simulations", Trajectory)
+        return self._each(StageInputs.of_iteration("simulations", iteration), "simulations", Trajectory)
 
     def demonstrations(self) -> list[list[Trajectory]]:
         """Return the demonstrations D_e, a list a seed."""
@@ -125,11 +123,11 @@ class Method:
 
     def tasks(self) -> list[list[str]]:
         """Return the training tasks C_train, a list a seed; an expert on a budget does not try them all."""
-        return [_tasks(run, self.name) for run in self.stages]
+        return [_tasks(run) for run in self.stages]
 
     def expert_panels(self) -> list[list[Trajectory]]:
         """Return its experts' trajectories on the test set, a list a seed."""
-        return [read_panel(run[f"{self.name}/experts"], self.card) for run in self.stages]
+        return [read_panel(run["experts"], self.card) for run in self.stages]
 
     def training_row(self, format: str) -> list[Span]:
         """Return one training row of the first seed: a recovery, or else the solution with the most expert actions.
@@ -159,7 +157,7 @@ class Method:
 
     @property
     def _tests(self) -> list[Path]:
-        return [run[f"{self.name}/test"] for run in self.stages]
+        return [run["test"] for run in self.stages]
 
     @property
     def _signal(self) -> Signal:
@@ -175,30 +173,26 @@ class Method:
         if not explored:
             return 0.0
         played = sum(stages.read_record(folder).cost.episodes for folder in explored)
-        return played / len(explored) / len(_tasks(self.stages[seed], self.name))
+        return played / len(explored) / len(_tasks(self.stages[seed]))
 
     def _each(self, stage: str, file: str, kind: type[R]) -> list[list[R]]:
         return [self._read(run, stage, file, kind) for run in self.stages]
 
-    def _read(self, run: Stages, stage: str, file: str, kind: type[R]) -> list[R]:
-        return stages.read_records(run[f"{self.name}/{stage}"] / f"{file}.jsonl", kind, card=self.card).list
+    def _read(self, run: StageInputs[Path], stage: str, file: str, kind: type[R]) -> list[R]:
+        return stages.read_records(run[stage] / f"{file}.jsonl", kind, card=self.card).list
 
 
 Sections = dict[str, dict[str, list[Method]]]
 """The methods of each run of each section, in the order of the suite's file."""
 
 
-def read_run(inputs: Stages, run: str, card: Card) -> Sections:
+def read_run(inputs: Mapping[str, Path], run: str, card: Card) -> Sections:
     """Return the methods of a single run: a suite of one seed and one section.
 
     Raises:
         StoreError: no stage of a method is among the inputs.
     """
-    by_method: dict[str, dict[str, Path]] = {}
-    for path, folder in inputs.items():
-        method, slash, _ = path.partition("/")
-        if slash:
-            by_method.setdefault(method, {})[path] = folder
+    by_method = StageInputs(inputs).by_folder()
     if not by_method:
         raise StoreError(
             "07_report: expected inputs <method>/experts, <method>/test, …, got none; start it with `eef run`"
@@ -208,7 +202,7 @@ def read_run(inputs: Stages, run: str, card: Card) -> Sections:
     )
 
 
-def read_suite(inputs: Stages, sections: str, card: Card) -> Sections:
+def read_suite(inputs: Mapping[str, Path], sections: str, card: Card) -> Sections:
     """Return the methods of a suite by section and run.
 
     Args:
@@ -219,11 +213,10 @@ def read_suite(inputs: Stages, sections: str, card: Card) -> Sections:
         ParamsError: a section is unknown.
         StoreError: no stage of a suite is among the inputs.
     """
-    found: dict[tuple[str, str], dict[int, dict[str, Path]]] = {}
-    for path, folder in inputs.items():
-        seed, run, method, stage = path.split("/", 3)
-        of_seed = found.setdefault((run, method), {}).setdefault(int(seed.removeprefix("seed")), {})
-        of_seed[f"{method}/{stage}"] = folder
+    found: dict[tuple[str, str], dict[int, StageInputs[Path]]] = {}
+    for folder, of_method in StageInputs(inputs).by_folder().items():
+        seed, run, method = folder.split("/", 2)
+        found.setdefault((run, method), {})[StageInputs.seed_of(seed)] = of_method
     if not found:
         raise StoreError(
             "10_suite: expected inputs seed0/<run>/<method>/<stage>, …, got none; start it with `eef suite`"
@@ -232,7 +225,7 @@ def read_suite(inputs: Stages, sections: str, card: Card) -> Sections:
 
 
 def _by_section(
-    found: Mapping[tuple[str, str], Mapping[int, Stages]], sections: Mapping[str, str], card: Card
+    found: Mapping[tuple[str, str], Mapping[int, StageInputs[Path]]], sections: Mapping[str, str], card: Card
 ) -> Sections:
     out: Sections = {}
     for run, section in sections.items():
@@ -302,21 +295,21 @@ class Recipe(NamedTuple):
         return self.signals != _NO_SIGNAL
 
 
-def read_recipe(run: Stages, method: str, won: bool) -> Recipe:
-    """Read what `method` is made of.
+def read_recipe(run: StageInputs[Path], won: bool) -> Recipe:
+    """Read what a method is made of.
 
     Args:
-        run: the stages of one seed; all seeds are made alike.
+        run: the method's stages of one seed; all seeds are made alike.
         won: whether behaviour cloning was trained on won trajectories only.
     """
 
     def params(stage: str) -> list[Mapping[str, Any]]:
-        return [stages.read_record(folder).params for folder in numbered(run, method, stage).values()]
+        return [stages.read_record(folder).params for folder in run.by_iteration(stage).values()]
 
     first, *_ = models = params("model")
     *_, explored = params("simulations") or [{}]
     pairs = params("preferences")
-    expert = stages.read_record(run[f"{method}/experts"]).params
+    expert = stages.read_record(run["experts"]).params
     from_experts, experts = explored.get("M", 0) > 0, str(expert.get("file") or expert.get("expert", ""))
     return Recipe(
         base=str(first.get("base", "")),
@@ -358,37 +351,9 @@ def _learns(iterations: int, pairs: Sequence[Mapping[str, Any]]) -> str:
 # ------------------------------------------------------------------------------ stages of one seed
 
 
-def best_on_dev(inputs: Stages) -> Path:
-    """Return the model to evaluate: the only one, or the one with the highest win rate on the dev set, the earliest of equals.
-
-    Raises:
-        StoreError: no model is among the inputs.
-    """
-    if "model" in inputs:
-        return inputs["model"]
-    iterations = sorted(int(name.removeprefix("model")) for name in inputs if name.startswith("model"))
-    if not iterations:
-        raise StoreError(
-            "06_evaluate: expected an input model, or model1, dev1, …, got none; start it with `eef run`"
-        )
-    rates: dict[int, Any] = {
-        i: stages.read_record(inputs[f"dev{i}"]).metrics["eval/win_rate"] for i in iterations
-    }
-    # A dev set on which nothing could be judged has no rate, and is no reason to choose its model.
-    best = max(iterations, key=lambda i: -1.0 if rates[i] is None else rates[i])
-    return inputs[f"model{best}"]
-
-
 def read_panel(folder: Path, card: Card) -> list[Trajectory]:
     """Return the evaluated trajectories of a stage."""
     return stages.read_records(folder / "panel.jsonl", Trajectory, card=card).list
-
-
-def numbered(run: Stages, method: str, stage: str) -> dict[int, Path]:
-    """Return the folders of the stages `<stage>1`, `<stage>2`, … of a method by number, in order."""
-    prefix = f"{method}/{stage}"
-    found = {key.removeprefix(prefix): folder for key, folder in run.items() if key.startswith(prefix)}
-    return {int(i): found[i] for i in sorted((i for i in found if i.isdecimal()), key=int)}
 
 
 def spans(tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[int]], str]) -> list[Span]:
@@ -400,15 +365,11 @@ def spans(tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[i
     return [Span(decode(ids), trained, len(ids)) for trained, ids in groups]
 
 
-def _training_cost(run: Stages, method: str) -> Cost:
-    parts = {
-        folder: None
-        for name, folder in run.items()
-        if name.startswith(f"{method}/") and not name.removeprefix(f"{method}/").startswith(("dev", "test"))
-    }
+def _training_cost(run: StageInputs[Path]) -> Cost:
+    parts = {folder: None for name, folder in run.items() if StageInputs.kind(name) not in ("dev", "test")}
     return cost.total_cost(stages.read_record(folder).cost for folder in parts)
 
 
-def _tasks(run: Stages, method: str) -> list[str]:
-    starts = stages.read_records(run[f"{method}/experts"] / "tasks.jsonl", History).list
+def _tasks(run: StageInputs[Path]) -> list[str]:
+    starts = stages.read_records(run["experts"] / "tasks.jsonl", History).list
     return [start.task_id for start in starts]

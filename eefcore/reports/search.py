@@ -163,7 +163,7 @@ def _rounds(methods: Sequence[Method], stage: str) -> dict[str, tuple[Method, tu
     known: set[Path] = set()
     for m in sorted(methods, key=lambda m: -m.recipe.iterations):  # the method with most rounds names them
         for i in m.numbered(stage):
-            folders = tuple(run[f"{m.name}/{stage}{i}"] for run in m.stages)
+            folders = tuple(run.by_iteration(stage)[i] for run in m.stages)
             if not known.intersection(folders):
                 found[m, i] = folders
             known.update(folders)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from eefcore.envs.registry import EpisodeSize, max_turns, typical_episode
 from eefcore.runs.plan import Node, upstream
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.variables import expand_variables
 
 PLAYING = ("explore", "search", "evaluate", "decide")
@@ -50,19 +51,19 @@ def work(node: Node) -> Work:
     """Of one stage; of one that plays and trains nothing, none."""
     kind, given = node.notebook.stage, node.params
     if kind == "explore" and "sizes" in given:
-        n = tasks(node, "train") * int(given["samples"])
+        n = tasks(node, "train") * node.integer("samples")
         explored = experts(node.inputs["experts"], str(given["explore_from"]))
-        n += explored * int(given["M"]) * int(given["repeats"])
+        n += explored * node.integer("M") * node.integer("repeats")
         return Work(simulations=n, **_episodes(node, n))
     if kind == "search" and "sizes" in given:
-        n = tasks(node, "train") * int(given["simulations"])
+        n = tasks(node, "train") * node.integer("simulations")
         return Work(simulations=n, **_episodes(node, n))
     if kind in ("evaluate", "decide") and "sizes" in given:
         n = tasks(node, str(given["split"]))
         return Work(evaluated=n, **_episodes(node, n * (1 + _rehearsed(node))))
     if kind in ("train", "dpo", "tune") and "format" in given:
         examples = rows(node)
-        epochs, batch = int(given["epochs"]), int(given["batch_size"])
+        epochs, batch = node.integer("epochs"), node.integer("batch_size")
         sides = 2 if kind == "dpo" else 1
         return Work(
             rows=sides * examples,
@@ -105,8 +106,10 @@ def rows(node: Node) -> int:
         return 2 * work(node.inputs["search"]).simulations
     chosen = node.inputs["preferences" if node.notebook.stage == "dpo" else "examples"]
     given = chosen.inputs["experts"]
-    explored = [read for name, read in chosen.inputs.items() if name.startswith(("simulations", "earlier"))]
-    if chosen.notebook.stage == "pairs" and (most := int(chosen.params["most"])):
+    explored = [
+        read for name, read in chosen.inputs.items() if StageInputs.kind(name) in ("simulations", "earlier")
+    ]
+    if chosen.notebook.stage == "pairs" and (most := chosen.optional_integer("most")):
         return tasks(given, "train") * most * len(explored)
     if not explored or node.notebook.stage == "dpo":
         return experts(given, str(chosen.params.get("clone_from", "")))
@@ -120,25 +123,25 @@ def _rehearsed(node: Node) -> int:
     if node.notebook.stage != "decide":
         return 0
     actions = {"mcts": _typical(node).steps, "best_of": 1}.get(str(node.params["how"]), 0)
-    return actions * int(node.params["simulations"])
+    return actions * node.integer("simulations")
 
 
 def _episodes(node: Node, n: int) -> dict[str, EpisodeSize]:
     given = node.params
-    context = int(given["context"])
+    context = node.integer("context")
     turns = max_turns(
         str(given["benchmark"]),
         data=str(expand_variables(given["data"])),
         sizes=str(given["sizes"]),
-        seed=int(given["world_seed"]),
+        seed=node.integer("world_seed"),
     )
-    most = EpisodeSize(turns, min(turns * int(given["max_new_tokens"]), context), context)
+    most = EpisodeSize(turns, min(turns * node.integer("max_new_tokens"), context), context)
     return {"typical": _typical(node).times(n), "most": most.times(n)}
 
 
 def _typical(node: Node) -> EpisodeSize:
     """The episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
-    played = (n.params["benchmark"] for n in (node, *reversed(upstream(node))) if "benchmark" in n.params)
+    played = (n.params["benchmark"] for n in reversed(upstream([node])) if "benchmark" in n.params)
     return typical_episode(str(next(played, "")), str(node.params["format"]))
 
 
@@ -176,7 +179,7 @@ class Memory(NamedTuple):
         return self.weights + self.gradients + self.optimiser + kept + self.cache
 
 
-def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int, bf16: bool) -> Memory:
+def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int | None, bf16: bool) -> Memory:
     """Of one forward and backward pass over `examples` of `context` tokens, and AdamW's step.
 
     Parameters, gradients and moments are float32. A layer keeps for its backward pass what its linear maps
@@ -216,21 +219,21 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
     out: dict[Use, Memory | None] = {}
     for node in nodes:
         kind, given = node.notebook.stage, node.params
-        trained = next((n for n in (node, *reversed(upstream(node))) if "base" in n.params), None)
+        trained = next((n for n in reversed(upstream([node])) if "base" in n.params), None)
         if trained is None or kind not in ("train", "dpo", *PLAYING):
             continue
         base = str(trained.params["base"])
         known = shape(base)
         if kind in PLAYING:
-            slots, context = int(given["slots"]), int(given["context"])
+            slots, context = node.integer("slots"), node.integer("context")
             out[Use(base, f"play {slots} × {context:,} tokens")] = known and rollout_memory(
                 known, slots=slots, context=context
             )
         else:
             # a pair is two rows, as long as its stage of preferences lets them be
-            sides, limits = (2, node.inputs["preferences"].params) if kind == "dpo" else (1, given)
-            examples = sides * (int(given["micro_batch"]) or int(given["batch_size"]))
-            context, r = int(limits["context"]), int(trained.params["lora_r"])
+            sides, limits = (2, node.inputs["preferences"]) if kind == "dpo" else (1, node)
+            examples = sides * (node.optional_integer("micro_batch") or node.integer("batch_size"))
+            context, r = limits.integer("context"), trained.optional_integer("lora_r")
             what = f"train {f'rank {r}' if r else 'all'} on {examples} × {context:,} tokens"
             out[Use(base, what)] = known and training_memory(
                 known, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])

@@ -3,7 +3,8 @@
     tasks: int = 40  # training tasks the expert tries
 
 One line a parameter: name, type (`int`, `float`, `str` or `bool`), default, and a comment of help. That
-line is the only declaration of a knob; params files, `eef run --dry-run` and records all read it from here.
+line is the only declaration of a knob; params files, `eef run --dry-run` and records all read it from here. A parameter
+whose help says what `None` means takes None as well (`null` in YAML); papermill's own reader knows no `int | None`.
 
 Nothing is executed and papermill is not loaded: the cell is parsed. A line that papermill would lose
 without a word (it has a second `=`, or is wrapped) raises ParamsError.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,12 +38,19 @@ class Parameter(NamedTuple):
     default: Value
     help: str
 
+    @property
+    def optional(self) -> bool:
+        """Whether None is a value of it, which its help explains."""
+        return re.search(r"\bNone\b", self.help) is not None
+
     def read(self, value: object) -> Value:
-        """`value` as this parameter's type; a whole number is a float where a float is asked for.
+        """Return `value` as this parameter's type; a whole number is a float where a float is asked for.
 
         Raises:
             TypeError: anything else, with what to write instead.
         """
+        if value is None and self.optional:
+            return None
         if self.type == "float" and type(value) is int:
             return float(value)
         if type(value) is not TYPES[self.type]:

@@ -1,19 +1,19 @@
 """From a params file to its plan, and from a notebook to its stage.
 
-A stage notebook declares, among its parameters, four that are not its own:
+A stage notebook declares, among its parameters, three that `eef run` fills and that are part of no identity:
 
-    run: str = "lab"        results/<run>/ is written                          )
-    label: str = ""         its place in the plan: `explore.2`                  } filled by the pipeline,
-    inputs: str = ""        JSON: a name -> a folder under the results root    )  part of no identity
-    version: int = 1        raised when a change in it changes results; part of the identity
+    run: str = "lab"        results/<run>/ is written
+    label: str = ""         its place in the plan: `explore.2`
+    inputs: str = ""        JSON: a name -> a folder under the results root
 
 and, if it wants them, two that the plan knows: `iteration: int` (i of Algorithm 1; 0 where there is none)
-and `split: str` (`dev` or `test`, for evaluate). Its first call is
+and `split: str` (`dev` or `test`, for evaluate). Its first calls are
 
-    stage = open_stage("05_explore", globals())
+    inputs = inputs or make_smoke_inputs("05_explore")   # only where it is opened by hand and reads other stages
+    stage, p = open_stage("05_explore", globals())       # the stage at work, and its parameters: p.seed, p.samples
 
-The identity of a stage is the hash of the notebook's name, of every parameter but run, label and inputs,
-and of its inputs' identities. Names of inputs:
+The identity of a stage is the hash of the notebook's name, of every parameter but run, label and inputs, of its inputs'
+identities, and of the code that it runs (`eefcore.tracking.identity`). Names of inputs (`storage.stage_inputs`):
 
     select     experts, simulations1, simulations2, …, and the model that explored last
     train      examples, and model from the second iteration on
@@ -29,12 +29,14 @@ and of its inputs' identities. Names of inputs:
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -45,6 +47,7 @@ from eefcore.runs.plan import Node, plan, upstream
 from eefcore.runs.suite import NOTEBOOK as SUITE
 from eefcore.runs.suite import Partial, finished_part, plan_suite, read_suite
 from eefcore.storage import stages
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.tracking.stage import Stage
 from eefcore.types import Value
 from eefcore.variables import expand_variables
@@ -105,11 +108,11 @@ def recorded_report(run: str) -> Node:
                 "run, or run it again"
             )
         record = records[identity]
-        return Node(run, record.label, notebook(record.notebook), record.params, {}, identity)
+        return Node(run, record.label, notebook(record.notebook), record.params, StageInputs(), identity)
 
     report = records[reports[-1].identity]
     params = _recorded_params(notebook(report.notebook), report)
-    inputs = {name: node(read) for name, read in report.inputs.items()}
+    inputs = StageInputs((name, node(read)) for name, read in report.inputs.items())
     return replace(node(report.identity), params=params, inputs=inputs)
 
 
@@ -148,39 +151,60 @@ def _module_of_results(value: object) -> str:
     return ""
 
 
-def open_stage(name: str, scope: dict[str, Any]) -> Stage:
-    """The stage that the notebook `name` is, as its parameters in `scope`, its `globals()`, say.
+class Opened(NamedTuple):
+    """A stage at work, and the parameters of its notebook as attributes: `p.seed`, with `${NAME}` expanded in texts."""
 
-    Text parameters with `${NAME}` in them are expanded in `scope`; the record keeps the name. Without
-    inputs (opened by hand) the notebook reads what the last stage of its kind reads in params/smoke.yaml;
-    of that, what is not there yet is made first.
+    stage: Stage
+    parameters: SimpleNamespace
+
+
+def open_stage(name: str, scope: Mapping[str, Any]) -> Opened:
+    """Open the stage that the notebook `name` is, with the parameters that its cells set: `open_stage("…", globals())`.
+
+    Nothing is written into `scope`. The record keeps `${NAME}` where a parameter names an environment variable.
 
     Raises:
         ParamsError: a declared parameter is missing from `scope`, or is of another type.
-        StageFailed: a stage that had to be made first failed.
+        StoreError: another process works on the stage, or an input is not there.
     """
     notebook = own_notebook(_folder(), name)
     values = {p: _value(notebook, p, scope) for p in notebook.parameters}
-    label, inputs = values["label"], values["inputs"]
-    if inputs:
-        folders = _inputs(notebook, str(inputs))
-    else:
-        example = _example(notebook)
-        folders = {k: n.folder for k, n in example.inputs.items()} if example else {}
-        label = label or (example.label if example else notebook.stage)
-    expanded = {k: expand_variables(v) for k, v in values.items()}
-    scope[_UNEXPANDED] = {expanded[k]: v for k, v in values.items() if expanded[k] != v}
-    scope.update(expanded)
-    return Stage.open(
-        run=values["run"],
-        label=label,
+    inputs = str(values["inputs"])
+    stage = Stage.open(
+        run=str(values["run"]),
+        label=str(values["label"] or notebook.stage),
         notebook=name,
         params={k: v for k, v in values.items() if k not in RESERVED},
-        inputs=folders,
+        inputs=_inputs(notebook, inputs) if inputs else {},
     )
+    return Opened(stage, SimpleNamespace(**{k: expand_variables(v) for k, v in values.items()}))
 
 
-_UNEXPANDED = "_unexpanded"  # in a notebook's scope: its texts before expansion, for a cell run again
+def make_smoke_inputs(name: str) -> str:
+    """Make the stages that the notebook `name` reads when it is opened by hand, and return the value of its `inputs`.
+
+    They are those that the last stage of its kind reads in params/smoke.yaml. What is finished is taken as it is; the
+    rest is run here, with a table that shows how far it is.
+
+    Raises:
+        StageFailed: a stage that has to be made first failed.
+    """
+    notebook = own_notebook(_folder(), name)
+    nodes = planned(stages.workspace() / "params" / SMOKE)
+    example = next((n for n in reversed(nodes) if n.notebook.name == notebook.name), None)
+    inputs = example.inputs if example else StageInputs[Node]()
+    if notebook.stage == SUITE:  # the suite of this one run
+        *_, report = nodes
+        inputs = report.inputs.under(StageInputs.seed_folder(0), Path(SMOKE).stem)
+    missing = [node for node in upstream(inputs.values()) if not node.finished]
+    if missing:
+        from eefcore.runs.runner import run  # papermill takes a second to load
+
+        print(f"{notebook.name} reads what {len(missing)} stages of params/{SMOKE} make; they come first:")
+        run(missing, resume="run this cell again")
+    root = stages.results_root()
+    folders = {name: node.folder.relative_to(root).as_posix() for name, node in inputs.items()}
+    return json.dumps(folders, ensure_ascii=False)
 
 
 def _folder() -> Path:
@@ -219,21 +243,4 @@ def _value(notebook: Notebook, name: str, scope: Mapping[str, Any]) -> Value:
         raise ParamsError(
             f"{where} is not set; run the parameters cell, and save the notebook if you changed it"
         )
-    given = scope.get(_UNEXPANDED, {}).get(scope[name], scope[name])
-    return checked(where, notebook.parameters[name], given)
-
-
-def _example(notebook: Notebook) -> Node | None:
-    """The last stage of this kind in the smoke run, all that it reads being there; None if it has none."""
-    nodes = planned(stages.workspace() / "params" / SMOKE)
-    example = next((n for n in reversed(nodes) if n.notebook.name == notebook.name), None)
-    if notebook.stage == SUITE:  # one of a single run and seed
-        *_, report = nodes
-        inputs = {f"seed0/{Path(SMOKE).stem}/{name}": node for name, node in report.inputs.items()}
-        example = replace(report, label=SUITE, inputs=inputs)
-    if example and not all(n.finished for n in example.inputs.values()):
-        from eefcore.runs.runner import run  # papermill takes a second to load
-
-        print(f"{notebook.name} reads what stages before it make; these come first, as params/{SMOKE} says:")
-        run(upstream(example), resume="run this cell again")
-    return example
+    return checked(where, notebook.parameters[name], scope[name])

@@ -41,9 +41,8 @@ from eefcore.variables import VARIABLE
 RESERVED = frozenset({"run", "label", "inputs"})
 """Parameters that say where a stage stands and not what it computes: filled by the pipeline, part of no identity."""
 
-PLANNED = frozenset({"iteration", "split", "version"})
-"""Parameters that belong to the identity and that a params file may not set: i and the panel come from
-the algorithm, the version from the notebook, which raises it when a change in it changes results."""
+PLANNED = frozenset({"iteration", "split"})
+"""Parameters that belong to the identity and that a params file may not set: i and the panel come from the algorithm."""
 
 SWAPS: Mapping[str, str] = {"search": "explore", "pairs": "preferences", "decide": "evaluate"}
 """Stages that a method has by naming them, and those whose place they take; of `evaluate`, the test panel's."""

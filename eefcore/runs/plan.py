@@ -25,11 +25,13 @@ from eefcore.runs.notebook import Notebook
 from eefcore.runs.outline import Outline, outline
 from eefcore.runs.params import SWAPS, Method, Params
 from eefcore.storage import stages
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.tracking.identity import identity
 from eefcore.types import Value
 
 K = TypeVar("K")
 Inputs = Mapping[str, "Node"]
+numbered = StageInputs.of_iteration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,13 +45,26 @@ class Node:
     label: str
     notebook: Notebook
     params: Mapping[str, Value]
-    inputs: Inputs
+    inputs: StageInputs[Node]
     identity: str
 
     @property
     def folder(self) -> Path:
         """Where it is, once finished."""
         return stages.stage_folder(self.run, self.label, self.identity)
+
+    def integer(self, name: str) -> int:
+        """Return a parameter that is a whole number."""
+        if (value := self.optional_integer(name)) is None:
+            raise TypeError(f"{self.label}: {name} is None, expected a whole number")
+        return value
+
+    def optional_integer(self, name: str) -> int | None:
+        """Return a parameter that is a whole number or None."""
+        value = self.params[name]
+        if value is not None and not isinstance(value, int):
+            raise TypeError(f"{self.label}: {name} is {value!r}, expected a whole number")
+        return value
 
     @property
     def finished(self) -> bool:
@@ -85,7 +100,7 @@ class _Critics:
         """From `search`, if the method wants it."""
         if self._asked.tunes:
             reads = {"experts": self._experts, "search": search, **self.latest}
-            self.made[f"critic{which}"] = self._stage("tune", which, reads)
+            self.made[numbered("critic", int(which))] = self._stage("tune", which, reads)
 
 
 def algorithm_1(asked: Outline, stage: Stage) -> dict[str, Node]:
@@ -100,17 +115,19 @@ def algorithm_1(asked: Outline, stage: Stage) -> dict[str, Node]:
     made = {"experts": experts}
     critics = _Critics(asked, stage, experts)
     for i in range(1, asked.iterations + 1):
-        before = models.get(f"model{i - 1}")  # none before behaviour cloning: the base
+        before = models.get(numbered("model", i - 1))  # none before behaviour cloning: the base
         if before:
             reads = {"model": before, "experts": experts, **critics.latest}
-            simulations[f"simulations{i - 1}"] = explored = stage("explore", f"{i - 1}", reads)  # lines 3–9
+            simulations[numbered("simulations", i - 1)] = explored = stage(
+                "explore", f"{i - 1}", reads
+            )  # lines 3–9
             critics.learn(f"{i - 1}", explored)
         explorer = {"model": before} if before else {}  # whose simulations these are
         examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
         trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
-        models[f"model{i}"] = model = stage("train", f"{i}", trained_on)  # line 14
-        panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
-        made[f"select{i}"] = examples
+        models[numbered("model", i)] = model = stage("train", f"{i}", trained_on)  # line 14
+        panels[numbered("dev", i)] = stage("evaluate", f"{i}", {"model": model}, split="dev")
+        made[numbered("select", i)] = examples
     # "we select the best model from all iterations": on the dev panel, and only then is the test panel seen
     made["test"] = stage("evaluate", "test", {**models, **panels, **critics.at_test_time}, split="test")
     return {**made, **critics.made, **simulations, **models, **panels}
@@ -126,22 +143,23 @@ def preference_rounds(asked: Outline, stage: Stage) -> dict[str, Node]:
     """
     experts = stage("expert", "", {})
     examples = stage("select", "1", {"experts": experts})
-    made = {"experts": experts, "select1": examples}
-    models = {"model1": stage("train", "1", {"examples": examples})}
-    panels = {"dev1": stage("evaluate", "1", {"model": models["model1"]}, split="dev")}
+    made = {"experts": experts, numbered("select", 1): examples}
+    model = stage("train", "1", {"examples": examples})
+    models = {numbered("model", 1): model}
+    panels = {numbered("dev", 1): stage("evaluate", "1", {"model": model}, split="dev")}
     critics = _Critics(asked, stage, experts)
     rounds: list[Node] = []  # the newest first
     for i in range(2, asked.iterations + 1):
-        before = models[f"model{i - 1}"]
+        before = model
         reads = {"model": before, "experts": experts}
         explored = stage("explore", f"{i - 1}", {**reads, **critics.latest})
         critics.learn(f"{i - 1}", explored)
-        replayed = {f"earlier{n}": r for n, r in enumerate(rounds[: asked.replay], start=1)}
+        replayed = {numbered("earlier", n): r for n, r in enumerate(rounds[: asked.replay], start=1)}
         pairs = stage("preferences", f"{i}", {**reads, "simulations": explored, **replayed})
         rounds.insert(0, explored)
-        models[f"model{i}"] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
-        panels[f"dev{i}"] = stage("evaluate", f"{i}", {"model": model}, split="dev")
-        made.update({f"simulations{i - 1}": explored, f"preferences{i}": pairs})
+        models[numbered("model", i)] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
+        panels[numbered("dev", i)] = stage("evaluate", f"{i}", {"model": model}, split="dev")
+        made.update({numbered("simulations", i - 1): explored, numbered("preferences", i): pairs})
     made["test"] = stage("evaluate", "test", {**models, **panels, **critics.at_test_time}, split="test")
     return {**made, **critics.made, **models, **panels}
 
@@ -176,13 +194,12 @@ def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str
         values.update({k: v for k, v in planned.items() if k in notebook.parameters})
         return add(nodes, params.run, f"{name}.{which}" if which else name, notebook, values, inputs)
 
-    return {
-        f"{method.name}/{name}": node
-        for method in params.methods
-        for name, node in ALGORITHMS[method.learn](
-            outline(params, notebooks, method), partial(stage, method)
-        ).items()
-    }
+    found: dict[str, Node] = {}
+    for method in params.methods:
+        learn = ALGORITHMS[method.learn]
+        made = learn(outline(params, notebooks, method), partial(stage, method))
+        found.update(StageInputs(made).under(method.name))
+    return found
 
 
 def add(
@@ -195,20 +212,21 @@ def add(
 ) -> Node:
     """The stage of `notebook` with `values`: found in `nodes`, a plan by identity, or added to it."""
     known = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()})
-    return nodes.setdefault(known, Node(run, label, notebook, values, dict(inputs), known))
+    return nodes.setdefault(known, Node(run, label, notebook, values, StageInputs(inputs), known))
 
 
-def upstream(node: Node) -> list[Node]:
-    """What `node` stands on, directly or not, each once and what it reads before it."""
+def upstream(nodes: Iterable[Node]) -> list[Node]:
+    """Return `nodes` and all that they stand on, directly or not, each once and after what it reads."""
     found: dict[Node, None] = {}
 
-    def visit(reader: Node) -> None:
-        for read in reader.inputs.values():
-            if read not in found:
+    def visit(node: Node) -> None:
+        if node not in found:
+            for read in node.inputs.values():
                 visit(read)
-                found[read] = None
+            found[node] = None
 
-    visit(node)
+    for node in nodes:
+        visit(node)
     return list(found)
 
 
@@ -219,12 +237,11 @@ def told(methods: Iterable[str], most: int = 4) -> str:
     return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
 
 
-def methods(inputs: Iterable[Mapping[str, K]]) -> dict[K, list[str]]:
-    """The methods that each stage serves, as the inputs of a report, `<method>/<stage>`, tell."""
+def methods(inputs: Iterable[StageInputs[K]]) -> dict[K, list[str]]:
+    """Return the methods that each stage serves, as the inputs of a report tell."""
     serves: dict[K, dict[str, None]] = defaultdict(dict)
     for reads in inputs:
-        for name, stage in reads.items():
-            method, slash, _ = name.rpartition("/")
-            if slash:
+        for method, own in reads.by_folder().items():
+            for stage in own.values():
                 serves[stage][method] = None
     return defaultdict(list, {stage: list(names) for stage, names in serves.items()})

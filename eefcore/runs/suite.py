@@ -32,7 +32,8 @@ from eefcore.errors import ParamsError, StoreError
 from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import Params, Values, checked, choose, read_params, read_yaml, settable
 from eefcore.runs.plan import Inputs, Node, add, stages_of
-from eefcore.storage import stages as store
+from eefcore.storage import stages
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Value
 
 NOTEBOOK = "suite"  # 10_suite, by the name without the number
@@ -94,7 +95,7 @@ def read_suite(
     for stem in only:
         choose(path, "runs: --runs", stem, map(str, runs))
     runs = {stem: section for stem, section in runs.items() if not only or stem in only}
-    files = {file.stem: file for file in (store.workspace() / "params").glob("*.yaml")}
+    files = {file.stem: file for file in (stages.workspace() / "params").glob("*.yaml")}
     found = []
     for stem, section in runs.items():
         choose(path, f"runs.{stem}: section of the report", section, SECTIONS)
@@ -110,12 +111,11 @@ def plan_suite(suite: Suite, notebooks: Mapping[str, Notebook]) -> list[Node]:
     A suite that is stopped early has whole comparisons of fewer seeds.
     """
     nodes: dict[str, Node] = {}
-    inputs = {
-        f"seed{seed}/{run.stem}/{name}": node
-        for seed in suite.seeds
-        for run in suite.runs
-        for name, node in stages_of(_seeded(run.params, suite.name, seed), notebooks, nodes).items()
-    }
+    inputs: dict[str, Node] = {}
+    for seed in suite.seeds:
+        for run in suite.runs:
+            made = stages_of(_seeded(run.params, suite.name, seed), notebooks, nodes)
+            inputs.update(StageInputs(made).under(StageInputs.seed_folder(seed), run.stem))
     _report(suite, notebooks, inputs, nodes)
     return list(nodes.values())
 
@@ -134,25 +134,23 @@ def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> Partial:
         StoreError: no method is.
     """
     *_, whole = plan_suite(suite, notebooks)
-    methods: dict[str, dict[str, Node]] = {}
-    for name, node in whole.inputs.items():
-        methods.setdefault(name.rpartition("/")[0], {})[name] = node
-    missing, there = {}, {}
-    for method, stages in methods.items():
-        if todo := sum(not node.finished for node in stages.values()):
+    missing: dict[str, int] = {}
+    finished: dict[str, Node] = {}
+    for method, inputs in whole.inputs.by_folder().items():
+        if todo := sum(not node.finished for node in inputs.values()):
             missing[method] = todo
         else:
-            there.update(stages)
-    if not there:
+            finished.update(inputs.under(method))
+    if not finished:
         raise StoreError(
-            f"{store.run_folder(suite.name)}: no method is finished; go on with `eef suite {os.path.relpath(suite.path)}`"
+            f"{stages.run_folder(suite.name)}: no method is finished; go on with `eef suite {os.path.relpath(suite.path)}`"
         )
-    return Partial(_report(suite, notebooks, there, {}), missing)
+    return Partial(_report(suite, notebooks, finished, {}), missing)
 
 
 def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nodes: dict[str, Node]) -> Node:
     notebook = notebooks[NOTEBOOK]
-    there = {name.split("/")[1] for name in inputs}
+    there = {folder.split("/")[1] for folder in StageInputs(inputs).by_folder()}
     sections = {run.stem: run.section for run in suite.runs if run.stem in there}
     planned: dict[str, Value] = {"suite": suite.name, "sections": json.dumps(sections, ensure_ascii=False)}
     values = {**_agreed(suite, notebook), **suite.report, **planned}
@@ -209,8 +207,8 @@ def _reduced(
 
 
 def _unseeded(params: Params) -> Params:
-    for where, stages in (("stages", params.stages), *((m.name, m.stages) for m in params.methods)):
-        if owner := next((stage for stage, values in stages.items() if "seed" in values), None):
+    for where, given in (("stages", params.stages), *((m.name, m.stages) for m in params.methods)):
+        if owner := next((stage for stage, values in given.items() if "seed" in values), None):
             raise ParamsError(
                 f"{params.path}: {where}.{owner}.seed: a file of a suite leaves the seed to the suite; "
                 "move it to `shared`"
@@ -219,4 +217,6 @@ def _unseeded(params: Params) -> Params:
 
 
 def _seeded(params: Params, suite: str, seed: int) -> Params:
-    return params._replace(run=f"{suite}/seed{seed}", shared={**params.shared, "seed": seed})
+    return params._replace(
+        run=f"{suite}/{StageInputs.seed_folder(seed)}", shared={**params.shared, "seed": seed}
+    )

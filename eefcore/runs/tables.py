@@ -12,8 +12,10 @@ from rich.table import Table
 from eefcore.errors import StoreError
 from eefcore.evaluation.formatting import compact
 from eefcore.runs import estimate
+from eefcore.runs.changes import reasons
 from eefcore.runs.plan import Node, methods, told
 from eefcore.storage import stages as store
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.storage.stages import Metric, StageRecord
 
 PIPED = 160  # columns
@@ -25,7 +27,7 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
     Of the runs of a suite, which are alike, the first; of the others how much there is to do.
     """
     console = console or _console()
-    serves, shown = methods(n.inputs for n in nodes), set()
+    serves, shown, again = methods(n.inputs for n in nodes), set(), reasons(nodes)
     for run, group in groupby(nodes, key=lambda n: n.run):
         stages = list(group)
         alike = tuple(n.label for n in stages)
@@ -38,12 +40,15 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
         for node in stages:
             table.add_row(
                 node.folder.name,
-                "finished" if node.finished else "to do",
+                "finished" if node.finished else "to do again" if node in again else "to do",
                 told(serves[node]) or "all",
                 ", ".join(n.label for n in node.inputs.values()) if serves[node] else "",
                 ", ".join(_changes(node)),
             )
         console.print(table)
+        for node in stages:
+            if node in again:
+                console.print(f"{node.folder.name} is computed again: {again[node]}")
     todo = sum(not n.finished for n in nodes)
     console.print(f"{len(nodes)} stages, {todo} to do. Nothing was started.")
     if estimate.total(map(estimate.work, nodes)) != estimate.Work():
@@ -128,7 +133,7 @@ def show_run(run: str, console: Console | None = None) -> None:
         raise StoreError(
             f"{store.run_folder(run)}: no finished stage; runs are named as in their params files"
         )
-    serves = methods(r.inputs for r in records)
+    serves = methods(StageInputs(r.inputs) for r in records)
     table = _table(
         f"results/{run}/", "stage", "for", "seconds", "attempts", "env steps", "tokens trained", "$"
     )

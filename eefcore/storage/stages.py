@@ -77,6 +77,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
         packages: versions that may move a number.
         seconds: at work, over all attempts.
         attempts: 1 and how often it was taken up again.
+        code: the hash of each module that its results follow from (`eefcore.tracking.code`); empty in older records.
     """
 
     label: str
@@ -92,6 +93,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     started: datetime
     finished: datetime
+    code: dict[str, str] = {}
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -106,8 +108,7 @@ class Progress(msgspec.Struct, frozen=True):
 def stage_identity(notebook: str, params: Params, inputs: Mapping[str, str]) -> str:
     """The hash of what a stage's result follows from.
 
-    That is its notebook's name, its parameters (the `version` it declares among them) and its inputs'
-    identities.
+    That is its notebook's name, its parameters and its inputs' identities.
     """
     content = [notebook, sorted(params.items()), sorted(inputs.items())]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

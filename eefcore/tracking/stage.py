@@ -29,8 +29,10 @@ from eefcore.storage.cost import Cost
 from eefcore.storage.disk import explain_os_errors, read_bytes, write_atomically
 from eefcore.storage.journal import Journal
 from eefcore.storage.metrics_log import MetricsLog
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.storage.stages import Progress, StageRecord
 from eefcore.tracking import wandb_run
+from eefcore.tracking.code import code_of
 from eefcore.tracking.identity import identity
 from eefcore.tracking.provenance import check_portable, packages
 from eefcore.tracking.wandb_run import Segment, SyncReport
@@ -61,7 +63,7 @@ class Stage:
         label: str,
         notebook: str,
         params: dict[str, Any],
-        inputs: dict[str, Path],
+        inputs: StageInputs[Path],
         identities: dict[str, str],
         claim: stages.StageLock,
     ) -> None:
@@ -106,7 +108,7 @@ class Stage:
             _open[final].abandon()
         claim = stages.StageLock(final)
         try:
-            stage = cls(run, label, notebook, dict(params), dict(inputs), identities, claim)
+            stage = cls(run, label, notebook, dict(params), StageInputs(inputs), identities, claim)
         except BaseException:
             claim.release()
             raise
@@ -279,6 +281,7 @@ class Stage:
             attempts=self.attempt,
             started=(self._earlier or [_Attempt(self._started, 0.0)])[0].started,
             finished=datetime.now(UTC),
+            code=code_of(self.notebook, self.params),
         )
 
     def _config(self) -> dict[str, Any]:

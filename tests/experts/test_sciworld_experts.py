@@ -19,7 +19,7 @@ from eefcore.experts.sciworld import gold, lab
 from eefcore.experts.sciworld.scene import HOUSE, Scene, after, names, opening, reading, scene, way, words
 from eefcore.experts.sciworld.scientist import EXPERT, NAIVE, Habits, Mistakes, Scientist
 from eefcore.experts.sciworld.thoughts import nav, plan, thought
-from eefcore.rollout.exploration import check_replays
+from eefcore.rollout.exploration import verified
 from eefcore.types import History, Mistake, StopReason
 
 simulated = [
@@ -285,7 +285,7 @@ class TestExperts:
         """What an episode came to when its player left is 0, there and when it is played again."""
         assert StopReason.TURN_LIMIT in {t.stop for t in strong if not t.win}
         assert all(t.reward == 0 for t in strong if t.stop is StopReason.TURN_LIMIT)
-        assert check_replays(world, strong).refused == []
+        assert verified(world, strong).refused == []
 
     def test_prices_and_kinds(self, world):
         who = lab.scientist(world, "strong")

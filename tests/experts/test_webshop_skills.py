@@ -8,7 +8,7 @@ import pytest
 from eefcore.experts.webshop import shop
 from eefcore.experts.webshop.skills import SHARES, show
 from eefcore.experts.webshop.view import called, view
-from eefcore.rollout.rollout import replay
+from eefcore.rollout.rollout import replayed
 from eefcore.types import StopReason
 
 N = 400
@@ -64,7 +64,7 @@ def test_skills_are_shown_on_training_tasks_alone(mini, skills):
 
 def test_every_skill_is_really_played(mini, skills):
     for s in skills:
-        assert replay(mini.make(), s.example.trajectory) is s.example.trajectory
+        assert replayed(mini.make(), s.example.trajectory) is s.example.trajectory
         assert s.example.trajectory.n_expert == s.example.first
 
 

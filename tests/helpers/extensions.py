@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eefcore.rollout.finders import Probe
+from eefcore.rollout.finder import Probe
 
 
 class LastOnly:

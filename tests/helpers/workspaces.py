@@ -10,7 +10,6 @@ RESERVED = """
 run: str = "lab"  # results/<run>/ is written
 label: str = ""  # place in the plan, filled by the pipeline
 inputs: str = ""  # what is read, filled by the pipeline
-version: int = 1  # raised when a change here changes results
 """
 
 KNOBS = {
@@ -36,7 +35,7 @@ trouble: str = ""  # how to fail
 
 OPEN = """
 from eefcore.runs.open_stage import open_stage
-stage = open_stage("{name}", globals())
+stage, p = open_stage("{name}", globals())
 """
 
 WORK = """

@@ -18,6 +18,7 @@ from eefcore.runs.open_stage import planned
 from eefcore.runs.plan import methods
 from eefcore.storage import stages as store
 from eefcore.storage.cost import Cost
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.training.rows import row
 from eefcore.types import Example, Preference
 
@@ -111,14 +112,15 @@ def test_a_report_shows_what_was_preferred_and_what_it_cost(tmp_path):
     )
     model = folders.stage("ETO/model2", cost=Cost(tokens_trained=50, seconds=1.0))
     folders.tokenizer.save_pretrained(model / "model")
-    of_eto = {name: folder for name, folder in folders.stages.items() if name.startswith("ETO/")}
+    of_eto = StageInputs(folders.stages).by_folder()["ETO"]
     cost = Method("run", "ETO", {0: of_eto}, CARD).cost
     assert (cost.tokens_trained, cost.seconds) == (1050, 1.0 + 0.5 + 4.0 + 2.0 + 1.0)
-    shown = Method("run", "ETO", {0: folders.stages}, CARD).training_row("compact")
+    shown = Method("run", "ETO", {0: of_eto}, CARD).training_row("compact")
     expected = row(Example(by_next("b")), make_renderer(folders.tokenizer, "compact"))
     assert "".join(part.text for part in shown) == folders.tokenizer.decode(expected.tokens)
     folders.stage("ETO/preferences4", preferences=[])
-    shown = Method("run", "ETO", {0: folders.stages}, CARD).training_row("compact")
+    of_eto = StageInputs(folders.stages).by_folder()["ETO"]
+    shown = Method("run", "ETO", {0: of_eto}, CARD).training_row("compact")
     assert "Back to Search" in "".join(part.text for part in shown if part.trained)
 
 

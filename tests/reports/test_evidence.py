@@ -8,7 +8,7 @@ from eefcore.errors import CardMismatch, StoreError
 from eefcore.rendering.renderer import make_renderer
 from eefcore.reports.document import blocks
 from eefcore.reports.document.cells import csv_rows
-from eefcore.reports.evidence import best_on_dev, expert_evaluations, read_run, read_suite
+from eefcore.reports.evidence import expert_evaluations, read_run, read_suite
 from eefcore.reports.report import BenchmarkFacts, build_report
 from eefcore.search import deciding
 from eefcore.search.settings import Signal
@@ -33,41 +33,6 @@ def run(tmp_path):
         return Folders(tmp_path / name)
 
     return make
-
-
-# The best model on the dev panel ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "rates, best",
-    [
-        ([0.5], 1),
-        ([0.1, 0.3, 0.2], 2),
-        ([0.3, 0.3, 0.1], 1),  # the earliest of equals
-        ([0.1, 0.3, 0.3], 2),
-        ([0.0, 0.0], 1),
-        ([0.1] * 9 + [0.2, 0.15], 10),  # by number, not by name
-        ([None, 0.0], 2),  # nothing was judged: no reason to choose it
-        ([0.2, None], 1),
-        ([None, None], 1),
-    ],
-)
-def test_the_best_on_the_dev_panel(run, rates, best):
-    made = run()
-    for i, rate in enumerate(rates, 1):
-        made.stage(f"model{i}")
-        made.stage(f"dev{i}", metrics={"eval/win_rate": rate})
-    assert best_on_dev(made.stages) == made.stages[f"model{best}"]
-
-
-def test_the_only_model_needs_no_panel(run):
-    made = run()
-    assert best_on_dev({"model": made.stage("model")}) == made.stages["model"]
-
-
-def test_without_a_model_it_says_what_it_expects():
-    with pytest.raises(StoreError, match="expected an input model, or model1, dev1, …, got none"):
-        best_on_dev({})
 
 
 # Methods ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from helpers.workspaces import write_notebook, write_params
 
 from eefcore.errors import ParamsError, StageBusy, StageFailed, StoreError
 from eefcore.runs import runner
-from eefcore.runs.open_stage import open_stage, planned
+from eefcore.runs.open_stage import make_smoke_inputs, open_stage, planned
 from eefcore.runs.plan import Node, methods, upstream
 from eefcore.storage import stages as store
 
@@ -136,18 +136,31 @@ def test_a_change_reaches_what_is_below_it_and_nothing_else(demo):
     }
 
 
-def test_the_version_a_notebook_declares_is_part_of_what_it_computes(demo):
+def edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def test_what_a_notebook_computes_is_part_of_its_identity(demo):
     before = {n.label: n.identity for n in planned(demo)}
-    path = demo.parents[1] / "notebooks" / "07_report.ipynb"
-    path.write_text(path.read_text().replace("version: int = 1", "version: int = 2"))
+    edit(demo.parents[1] / "notebooks" / "07_report.ipynb", "time.sleep(pause)", "time.sleep(2 * pause)")
     after = {n.label: n.identity for n in planned(demo)}
     assert {label for label in after if after[label] != before[label]} == {"report"}
+
+
+def test_a_comment_in_a_notebook_changes_nothing(demo):
+    before = {n.label: n.identity for n in planned(demo)}
+    edit(
+        demo.parents[1] / "notebooks" / "07_report.ipynb", "time.sleep(pause)", "time.sleep(pause)  # a while"
+    )
+    assert {n.label: n.identity for n in planned(demo)} == before
 
 
 def test_upstream_is_what_a_stage_stands_on_in_order(demo):
     write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 2}}")
     (explore,) = [n for n in planned(demo) if n.label == "explore.1"]
-    assert [n.label for n in upstream(explore)] == ["expert", "select.1", "train.1"]
+    assert [n.label for n in upstream([explore])] == ["expert", "select.1", "train.1", "explore.1"]
 
 
 # ---------------------------------------------------------------------------------- running it
@@ -266,7 +279,7 @@ def test_stages_that_do_not_read_each_other_run_side_by_side(demo):
     text = "run: a\nstages: {train: {pause: 1.0}}\nmethods:\n  x: {iterations: 1}\n  y: {iterations: 1, train: {epochs: 2}}"
     nodes = planned(write_params(demo.parents[1], text))
     trained = [n for n in nodes if n.label == "train.1"]
-    runner.run([*upstream(trained[0]), *trained], resume="", jobs=2)
+    runner.run(upstream(trained), resume="", jobs=2)
     first, second = (store.read_record(n.folder) for n in trained)
     assert first.started < second.finished and second.started < first.finished
 
@@ -284,39 +297,48 @@ def scope(demo: Path, name: str, **changed: object) -> dict[str, object]:
 
 def test_by_hand_a_notebook_reads_the_smoke_run_and_makes_what_is_missing(demo, capsys):
     write_params(demo.parents[1], "run: smoke\nmethods: {EEF: {iterations: 2}}", "smoke")
-    with open_stage("05_explore", scope(demo, "05_explore", M=3)) as stage:
-        assert (stage.run, stage.label, stage.params["M"]) == ("lab", "explore.1", 3)
+    inputs = make_smoke_inputs("05_explore")
+    assert (
+        "05_explore reads what 3 stages of params/smoke.yaml make; they come first" in capsys.readouterr().out
+    )
+    with open_stage("05_explore", scope(demo, "05_explore", M=3, inputs=inputs)).stage as stage:
+        assert (stage.run, stage.label, stage.params["M"]) == ("lab", "explore", 3)
         assert {name: path.name.partition("-")[0] for name, path in stage.inputs.items()} == {
             "model": "train.1",
             "experts": "expert",
         }
         assert all(path.is_dir() for path in stage.inputs.values())
-    assert "these come first, as params/smoke.yaml says" in capsys.readouterr().out
-    with open_stage("05_explore", scope(demo, "05_explore", M=4)):
-        assert "come first" not in capsys.readouterr().out
+    assert make_smoke_inputs("05_explore") == inputs
+    assert capsys.readouterr().out == ""
 
 
-def test_by_hand_a_first_stage_reads_nothing(demo):
-    write_params(demo.parents[1], "run: smoke\nmethods: {EEF: {iterations: 1}}", "smoke")
-    with open_stage("02_expert", scope(demo, "02_expert")) as stage:
-        assert (stage.label, stage.inputs) == ("expert", {})
+def test_opening_a_stage_by_hand_runs_nothing(demo):
+    write_params(demo.parents[1], "run: smoke\nmethods: {EEF: {iterations: 2}}", "smoke")
+    with open_stage("05_explore", scope(demo, "05_explore")).stage as stage:
+        assert stage.inputs == {}
+        with pytest.raises(ParamsError, match="no input 'experts'"):
+            stage.input("experts")
+    assert not store.run_folder("smoke").exists()
 
 
-def test_a_notebook_outside_the_plan_reads_nothing_either(demo):
+def test_a_notebook_that_the_smoke_run_does_not_have_reads_nothing(demo):
     write_params(demo.parents[1], "run: smoke\nmethods: {EEF: {iterations: 1}}", "smoke")
     write_notebook(demo.parents[1], "01_base", parameters="steps: int = 3  # of training")
-    with open_stage("01_base", scope(demo, "01_base")) as stage:
-        assert (stage.label, stage.params) == ("base", {"version": 1, "steps": 3})
+    assert make_smoke_inputs("01_base") == "{}"
+    with open_stage("01_base", scope(demo, "01_base")).stage as stage:
+        assert (stage.label, stage.params) == ("base", {"steps": 3})
 
 
-def test_variables_are_expanded_for_the_notebook_and_not_for_the_record(demo, monkeypatch):
+def test_variables_are_expanded_in_the_parameters_and_nowhere_else(demo, monkeypatch):
     monkeypatch.setenv("EEF_TEST_DATA", "/there")
     given = scope(demo, "02_expert", inputs="{}", label="expert", data="${EEF_TEST_DATA}/x")
+    before = dict(given)
     for _ in range(2):  # a cell may be run again
-        stage = open_stage("02_expert", given)
+        stage, p = open_stage("02_expert", given)
         stage.abandon()
-        assert given["data"] == "/there/x"
+        assert p.data == "/there/x"
         assert stage.params["data"] == "${EEF_TEST_DATA}/x"
+    assert given == before
 
 
 @pytest.mark.parametrize(
@@ -336,7 +358,7 @@ def test_by_hand_parameters_are_checked_as_well(demo, changed, says):
 
 def test_a_parameters_cell_that_was_not_run_is_told(demo):
     with pytest.raises(ParamsError, match="parameter tasks is not set; run the parameters cell"):
-        open_stage("02_expert", {"run": "lab", "label": "", "inputs": "{}", "version": 1})
+        open_stage("02_expert", {"run": "lab", "label": "", "inputs": "{}"})
 
 
 # ---------------------------------------------------------------------------------- two runs at once
@@ -374,8 +396,8 @@ def test_two_runs_of_the_same_stages_at_once_share_the_work_and_spoil_nothing(de
 HOLD = """
 import sys, time
 from pathlib import Path
-from eefcore.storage.stages import Claim
-claim = Claim(Path(sys.argv[1]), executing=True)
+from eefcore.storage.stages import StageLock
+claim = StageLock(Path(sys.argv[1]), executing=True)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -414,7 +436,7 @@ def test_what_fails_later_does_not_replace_the_notebook_of_a_finished_stage(demo
 
 
 def test_the_notebook_of_a_failed_attempt_is_not_that_of_the_stage_finished_by_hand(demo):
-    stage = open_stage("02_expert", scope(demo, "02_expert", inputs="{}", label="expert"))
+    stage, _ = open_stage("02_expert", scope(demo, "02_expert", inputs="{}", label="expert"))
     (stage.folder / store.NOTEBOOK).write_text("failed")
     stage.finish()
     assert not (stage.folder / store.NOTEBOOK).exists()

@@ -118,7 +118,7 @@ def test_the_nearest_entry_wins(folder):
     )
     notebooks = read_notebooks(folder / "notebooks")
     eef, plain = params.methods
-    assert params.values(notebooks["explore"], eef) == {"version": 1, "samples": 2, "M": 5, "seed": 3}
+    assert params.values(notebooks["explore"], eef) == {"samples": 2, "M": 5, "seed": 3}
     assert params.values(notebooks["explore"], plain)["M"] == 2
     assert params.values(notebooks["explore"], None)["M"] == 2
     rate = params.values(notebooks["train"], eef)["learning_rate"]
@@ -220,7 +220,7 @@ def test_a_stage_must_declare_what_the_pipeline_fills(folder):
     import nbformat
 
     nbformat.write(
-        notebook(parameters="version: int = 1  # of the code"), folder / "notebooks" / "03_select.ipynb"
+        notebook(parameters="iteration: int = 1  # of the method"), folder / "notebooks" / "03_select.ipynb"
     )
     with pytest.raises(ParamsError, match=r"03_select.ipynb: .* must declare inputs, label, run"):
         read(folder, DEMO)

@@ -1,6 +1,6 @@
 """Foreign trajectories as τ, with who acted and what it cost.
 
-Which of them can be explored from is `eefcore.rollout.exploration.check_replays`'s to say.
+Which of them can be explored from is `eefcore.rollout.exploration.verified`'s to say.
 """
 
 from __future__ import annotations
