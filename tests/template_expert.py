@@ -9,9 +9,8 @@ import random
 import re
 
 from eefcore.experts import registry
-from eefcore.experts.allocation import Offer
-from eefcore.experts.players import hired
-from eefcore.experts.registry import Measure, Scripts
+from eefcore.experts.demonstrate import Demonstrator, demonstrator
+from eefcore.experts.registry import Measure, ScriptedExperts
 from eefcore.protocols import Benchmark
 from eefcore.types import History, Mistake, Trajectory
 
@@ -28,7 +27,7 @@ class Fetcher:
     def act(self, history: History) -> str:
         return self._decide(history)[0]
 
-    def marks(self, history: History) -> tuple[Mistake, ...]:
+    def mistakes(self, history: History) -> tuple[Mistake, ...]:
         return (Mistake(len(history), "haste"),) if self._decide(history)[1] else ()
 
     def _decide(self, history: History) -> tuple[str, bool]:
@@ -46,8 +45,8 @@ class Fetcher:
         return (f"take {first}", True) if draw < HASTE[self.name] else ("go hall", False)
 
 
-def offer(benchmark: Benchmark, strength: str, *, seed: int) -> Offer:
-    return hired(benchmark, Fetcher(strength, seed), dollars=0.01)
+def make_demonstrator(benchmark: Benchmark, strength: str, *, seed: int) -> Demonstrator:
+    return demonstrator(benchmark, Fetcher(strength, seed), price=0.01)
 
 
 def entered(solution: Trajectory) -> int:
@@ -61,4 +60,4 @@ ROOMS = Measure(
 
 def register() -> None:
     """Register these experts for benchmarks whose card is called `house`."""
-    registry.register("house", Scripts(tuple(HASTE), offer, measures=(ROOMS,)))
+    registry.register_experts("house", ScriptedExperts(tuple(HASTE), make_demonstrator, measures=(ROOMS,)))

@@ -60,7 +60,7 @@ def test_its_experts_are_found_by_its_card(houses):
     wins = Counter(t.source for t in tried if t.win)
     assert wins["perfect"] == 40 > wins["strong"] > 10
     assert all(bool(t.marks) == (not t.win) for t in tried)
-    rows = collect.table(tried, houses.skills)
+    rows = collect.expert_table(tried, houses.skills)
     assert [row["expert"] for row in rows] == ["strong", "perfect"] and rows[1]["Corrected used"] == 0
     with pytest.raises(
         ParamsError, match="no expert 'mighty' for house; choose one of strong, weak, perfect"
@@ -81,7 +81,7 @@ def test_its_skills_are_counted_as_it_defines_them():
 def test_a_report_tells_what_its_scripts_measure(houses):
     world = benchmark_facts(houses)
     assert [m.name for m in world.measures] == ["rooms", "steps"]
-    rooms, steps = ([m.of(t) for t in world.solutions] for m in world.measures)
+    rooms, steps = ([m.value(t) for t in world.solutions] for m in world.measures)
     assert set(rooms) == {1, 2, 3, 4} and steps == [2 * n for n in rooms]
     assert set(world.kinds.values()) == {"any"}
 
@@ -95,13 +95,17 @@ def test_without_scripts_a_report_leaves_out_what_they_would_tell(houses, monkey
 
 
 def test_a_base_needs_scripted_skills(houses):
-    with pytest.raises(ParamsError, match="nobody scripted skills for house"):
-        registry.skills(houses, houses.tasks("train"), n=3, seed=0)
+    with pytest.raises(ParamsError, match="nobody scripted base skills for house"):
+        registry.base_skill_examples(houses, houses.tasks("train"), n=3, seed=0)
 
 
 def test_the_package_keeps_the_names_of_its_own():
-    with pytest.raises(ParamsError, match=r"webshop has its scripts in .*shop; give the card"):
-        registry.register("webshop", registry.Scripts(("strong",), lambda benchmark, strength, *, seed: None))
+    with pytest.raises(
+        ParamsError, match=r"webshop has its scripted experts in .*webshop\.experts:EXPERTS; give the card"
+    ):
+        registry.register_experts(
+            "webshop", registry.ScriptedExperts(("strong",), lambda benchmark, strength, *, seed: None)
+        )
 
 
 PARAMS = """

@@ -23,6 +23,7 @@ from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.exploration import expert_starts, verified
 from eefcore.runs import runner
 from eefcore.runs.open_stage import planned
+from eefcore.selection.leakage import asked_for
 from eefcore.storage import stages
 from eefcore.storage.records import read_records, write_records
 from eefcore.types import Card, Example, Trajectory
@@ -125,11 +126,11 @@ def test_out_and_back_the_tasks_are_known_and_can_be_explored_from(mini, tmp_pat
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     said = eef("data", "import", raw, out, *write(raw, shown))
     assert f"{len(shown)} trajectories" in said
-    back = collect.given(mini, [], str(out), seed=0, budget=0.0, allocation="each")
+    back = collect.expert_data(mini, [], str(out), seed=0, budget=None, allocation="each")
     assert [*map(facts, back)] == [*map(facts, shown)]
-    train = collect.for_training(back, mini)
+    train = collect.without_held_out(back, mini)
     assert [t.task_id for t in train] == [t.task_id for t in shown[:-1]]
-    assert collect.tried(train, mini) == [*mini.tasks("train")]
+    assert collect.attempted_tasks(train, mini) == [*mini.tasks("train")]
     explorable = verified(mini, train)
     assert explorable.refused == []
     assert [t.history for t in explorable.kept] == [t.history for t in shown[:-1]], (
@@ -144,30 +145,30 @@ def test_imported_first_or_read_by_02_expert_it_is_the_same(mini, tmp_path, show
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     options = write(raw, shown)
     eef("data", "import", raw, out, *options)
-    back = collect.imported(str(out), mini)
+    back = collect.read_demonstrations(str(out), mini)
     if not options:  # what needs options can't be given to 02_expert as it is
-        assert back == collect.imported(str(raw), mini)
+        assert back == collect.read_demonstrations(str(raw), mini)
     assert sorted({t.sample for t in back}) == [0, 1], "two experts' trajectories of a task are two samples"
     assert [t.task_id for t in read_records(out, Trajectory).list] != [
         t.task_id for t in back
     ] or write is dataset
     again = tmp_path / "again.jsonl"
     write_records(again, back, kind="trajectories", card=mini.card)
-    assert collect.imported(str(again), mini) == back, "what a stage wrote is not renamed"
+    assert collect.read_demonstrations(str(again), mini) == back, "what a stage wrote is not renamed"
 
 
 def test_a_log_of_agentlite_comes_back_as_well(mini, tmp_path):
     shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
     raw, out = tmp_path / "raw.txt", tmp_path / "ours.jsonl"
     eef("data", "import", raw, out, *agentlite(raw, shown))
-    assert [*map(facts, collect.imported(str(out), mini))] == [*map(facts, shown)]
+    assert [*map(facts, collect.read_demonstrations(str(out), mini))] == [*map(facts, shown)]
 
 
 def test_several_files_of_both_kinds_are_read_together(mini, tmp_path, shown):
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     eef("data", "import", raw, out, *react(raw, shown))
-    one = collect.imported(str(raw), mini)
-    assert collect.imported(f"{raw} + {out}", mini) == [*one, *one]
+    one = collect.read_demonstrations(str(raw), mini)
+    assert collect.read_demonstrations(f"{raw} + {out}", mini) == [*one, *one]
 
 
 def test_what_was_played_in_another_environment_is_known_by_content(mini, tmp_path, shown):
@@ -177,7 +178,7 @@ def test_what_was_played_in_another_environment_is_known_by_content(mini, tmp_pa
     ]
     file = tmp_path / "other.jsonl"
     write_records(file, other, kind="trajectories", card=Card("elsewhere", {}))
-    assert [*map(facts, collect.imported(str(file), mini))] == [*map(facts, shown)]
+    assert [*map(facts, collect.read_demonstrations(str(file), mini))] == [*map(facts, shown)]
 
 
 def test_columns_of_a_dataset_say_who_and_how_well(tmp_path, shown):
@@ -191,7 +192,7 @@ def test_columns_of_a_dataset_say_who_and_how_well(tmp_path, shown):
 
 
 def given(benchmark, file: Path) -> list[Trajectory]:
-    return collect.given(benchmark, [], str(file), seed=0, budget=0.0, allocation="each")
+    return collect.expert_data(benchmark, [], str(file), seed=0, budget=None, allocation="each")
 
 
 def test_a_file_of_another_shop_is_refused_with_the_reasons(generated, mini, tmp_path, shown):
@@ -199,7 +200,7 @@ def test_a_file_of_another_shop_is_refused_with_the_reasons(generated, mini, tmp
     other = generated("10/4/4", 77)
     dev = collect.demonstrations(mini, ["weak"], "dev", seed=0)
     strange = collect.demonstrations(other, ["weak"], "train", seed=0)
-    strange = [t for t in strange if collect.asked_for(t.history.at(0).observation) not in wishes(mini)]
+    strange = [t for t in strange if asked_for(t.history.at(0).observation) not in wishes(mini)]
     assert strange
     eef("data", "import", raw, out, *react(raw, [*strange, *dev]))
     for file in (raw, out):
@@ -217,7 +218,7 @@ def test_a_file_of_another_shop_is_refused_with_the_reasons(generated, mini, tmp
 
 
 def wishes(benchmark) -> set[str]:
-    return {collect.asked_for(benchmark.instruction(t)) for s in collect.SPLITS for t in benchmark.tasks(s)}
+    return {asked_for(benchmark.instruction(t)) for s in collect.SPLITS for t in benchmark.tasks(s)}
 
 
 @pytest.mark.notebook

@@ -91,4 +91,4 @@ def test_an_interval_in_a_table_comes_from_a_published_report(page, number):
 def test_the_headline_says_what_it_leans_on():
     for path in (README, ROOT / "docs" / "evidence" / "eef_webshop.md"):
         text = path.read_text("utf-8")
-        assert "stray = 2" in text and "do not read the order" in text, place(path)
+        assert "growth_per_detour = 2" in text and "do not read the order" in text, place(path)

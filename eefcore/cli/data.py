@@ -41,10 +41,10 @@ def import_(
     ] = None,
 ) -> None:
     """Read trajectories of others: ReAct logs, AgentGym and ShareGPT, ETO, OpenAI chats, AgentLite."""
-    from eefcore.experts.foreign.importing import read_foreign, rewards_from
+    from eefcore.experts.foreign.importing import read_foreign, read_rewards
     from eefcore.storage.records import write_records
 
-    given = rewards_from(rewards) if rewards else None
+    given = read_rewards(rewards) if rewards else None
     trajectories = read_foreign(
         file, format, rewards=given, win=win, source=source, money=money, preamble=preamble
     )
@@ -84,13 +84,13 @@ def sciworld(
     from eefcore import envs
     from eefcore.envs.sciworld import SciWorldBenchmark
     from eefcore.errors import ParamsError
-    from eefcore.experts.sciworld.agenttraj import read
+    from eefcore.experts.sciworld.agenttraj import read_agenttraj
     from eefcore.storage.records import write_records
 
     world = envs.load(benchmark)
     if not isinstance(world, SciWorldBenchmark):
         raise ParamsError(f"--benchmark {benchmark}: expected sciworld or sciworld_mini")
-    played = read(file, world, repair=not as_written)
+    played = read_agenttraj(file, world, repair=not as_written)
     write_records(out, played.trajectories, kind="trajectories", card=world.card)
     for what, n in played.table().items():
         typer.echo(f"{n:>8,}  {what}")

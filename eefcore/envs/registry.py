@@ -49,7 +49,7 @@ class Entry:
             they are written on this machine, as many as `sizes` says. `simulated`: a simulator holds them.
         max_turns: actions of an episode at most, `protocols.Benchmark.max_turns`.
         card: the name on its environment card.
-        experts: the module whose `SCRIPTS` are its scripted experts; empty if it has none.
+        experts: its scripted experts, as `module:name`; empty if it has none.
         composite_experts: the same, for agents of composite actions.
         episodes: the size of a typical episode by the format in which its dialogue is written, each token read
             once; plans are estimated with it.
@@ -69,8 +69,8 @@ _webshop = partial(
     Entry,
     max_turns=20,
     card="webshop",
-    experts="eefcore.experts.webshop.shop",
-    composite_experts="eefcore.experts.webshop.composed_shop",
+    experts="eefcore.experts.webshop.experts:EXPERTS",
+    composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
     episodes={
         "compact": EpisodeSize(9, 80, 160),  # measured in `make run`
         "composite_compact": EpisodeSize(5, 170, 370),  # of an expert; a thought and its call are one action
@@ -82,7 +82,7 @@ _sciworld = partial(
     Entry,
     source="simulated",
     card="sciworld",
-    experts="eefcore.experts.sciworld.lab",
+    experts="eefcore.experts.sciworld.experts:EXPERTS",
     episodes={"agentgym": EpisodeSize(20, 800, 1600)},  # of a gold path, each thought two sentences long
 )
 
@@ -156,10 +156,10 @@ def typical_episode(name: str, format: str) -> EpisodeSize:
 
 
 def scripted_experts(card: str) -> str | None:
-    """Return the module whose `SCRIPTS` are the experts of benchmarks with a card of that name, None if there is none."""
+    """Return where the scripted experts of benchmarks with that card stand, as `module:name`; None if there are none."""
     for entry in ENTRIES.values():
-        if module := {entry.card: entry.experts, entry.card + SUFFIX: entry.composite_experts}.get(card):
-            return module
+        if place := {entry.card: entry.experts, entry.card + SUFFIX: entry.composite_experts}.get(card):
+            return place
     return None
 
 

@@ -1,1 +1,73 @@
-"""Demonstrate tasks: scripted experts of WebShop and ScienceWorld, imported trajectories, and a budget between experts."""
+"""Expert data: scripted experts of WebShop and ScienceWorld, trajectories from files, and a budget between experts.
+
+`expert_data` returns D_e for a benchmark. `register_experts` adds scripted experts to an environment of your own: a
+`ScriptedExpert` answers a history, and `demonstrator` gives it a price. `foreign` reads and writes other formats.
+"""
+
+from eefcore.experts.collect import (
+    attempted_tasks,
+    by_expert,
+    choose_expert,
+    demonstrations,
+    expert_cost,
+    expert_data,
+    expert_names,
+    expert_table,
+    held_out_starts,
+    read_demonstrations,
+    task_starts,
+    without_held_out,
+)
+from eefcore.experts.demonstrate import (
+    ALLOCATIONS,
+    Demonstrator,
+    ScriptedExpert,
+    demonstrate_tasks,
+    demonstrate_within,
+    demonstrator,
+)
+from eefcore.experts.registry import (
+    PERFECT,
+    STEPS,
+    Measure,
+    ScriptedExperts,
+    SkillExample,
+    base_skill_examples,
+    experts_of,
+    find_experts,
+    permute_names,
+    register_experts,
+    rewrite_trajectory,
+)
+
+__all__ = [
+    "ALLOCATIONS",
+    "PERFECT",
+    "STEPS",
+    "Demonstrator",
+    "Measure",
+    "ScriptedExpert",
+    "ScriptedExperts",
+    "SkillExample",
+    "attempted_tasks",
+    "base_skill_examples",
+    "by_expert",
+    "choose_expert",
+    "demonstrate_tasks",
+    "demonstrate_within",
+    "demonstrations",
+    "demonstrator",
+    "expert_cost",
+    "expert_data",
+    "expert_names",
+    "expert_table",
+    "experts_of",
+    "find_experts",
+    "held_out_starts",
+    "permute_names",
+    "read_demonstrations",
+    "register_experts",
+    "rewrite_trajectory",
+    "task_starts",
+    "without_held_out",
+]

@@ -1,6 +1,6 @@
-"""Expert data D_e for a benchmark: who demonstrates what, and what it amounts to.
+"""Collect the expert data D_e for a benchmark, from scripted experts or from a file, and describe it.
 
-A scripted expert is known by its strength and belongs to its environment (`experts.scripted`).
+A scripted expert is known by its strength and belongs to its environment (`experts.registry`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from eefcore.errors import DataError, ParamsError
-from eefcore.experts import registry
-from eefcore.experts.allocation import bought
+from eefcore.experts.demonstrate import demonstrate_within
 from eefcore.experts.foreign.importing import read_foreign
+from eefcore.experts.registry import experts_of
 from eefcore.protocols import Benchmark, Skill
 from eefcore.selection.leakage import asked_for
 from eefcore.storage.cost import Cost
@@ -24,77 +24,198 @@ from eefcore.types import History, Trajectory
 SPLITS = ("train", "dev", "test")
 
 
-def given(
-    benchmark: Benchmark, names: Sequence[str], file: str, *, seed: int, budget: float, allocation: str
+def expert_data(
+    benchmark: Benchmark,
+    strengths: Sequence[str],
+    file: str,
+    *,
+    seed: int,
+    budget: float | None,
+    allocation: str,
 ) -> list[Trajectory]:
-    """D_e as it is asked for: what `file` holds, or else what the experts in `names` are paid for.
+    """Return D_e: the trajectories in `file`, or else what the experts of these strengths demonstrate for the budget.
 
     Raises:
-        ParamsError: a budget for what was bought elsewhere; and see `demonstrations`.
-        DataError: no trajectory of `file` is of a training task; and see `imported`.
+        ParamsError: a budget beside a file; and see `demonstrations`.
+        DataError: no trajectory of `file` is of a training task; and see `read_demonstrations`.
     """
     if not file:
-        return demonstrations(benchmark, names, "train", seed=seed, budget=budget, allocation=allocation)
-    if budget:
+        return demonstrations(benchmark, strengths, "train", seed=seed, budget=budget, allocation=allocation)
+    if budget is not None:
         raise ParamsError(
-            f"02_expert: the trajectories of `file` are there already; set budget {budget:g} to 0"
+            f"02_expert: the trajectories of `file` are there already; leave the budget of {budget:g} out"
         )
-    experts = imported(file, benchmark)
-    _require_tasks(file, experts, benchmark)
-    return experts
+    trajectories = read_demonstrations(file, benchmark)
+    _require_training_tasks(file, trajectories, benchmark)
+    return trajectories
 
 
 def demonstrations(
     benchmark: Benchmark,
-    names: Sequence[str],
+    strengths: Sequence[str],
     split: str,
     *,
     seed: int,
-    budget: float = 0.0,
+    budget: float | None = None,
     allocation: str = "each",
 ) -> list[Trajectory]:
-    """τ_e of the experts in `names` on tasks of `split`, as far as `budget` goes: by default each on each, in order.
+    """Return the trajectories τ_e of scripted experts on a split, for `budget` dollars (None is no limit).
+
+    By default each expert demonstrates each task, in order.
 
     Raises:
-        ParamsError: nobody scripted an expert for this benchmark, or not this one; the budget or the allocation does
-            not do.
+        ParamsError: nobody scripted an expert for this benchmark, or not one of this strength; a budget or an
+            allocation that does not do.
     """
-    scripts = registry.of(benchmark)
-    for name in names:
-        if name not in scripts.strengths:
+    experts = experts_of(benchmark)
+    for strength in strengths:
+        if strength not in experts.strengths:
             raise ParamsError(
-                f"no expert {name!r} for {benchmark.card.name}; choose one of {', '.join(scripts.strengths)}"
+                f"no expert {strength!r} for {benchmark.card.name}; choose one of {', '.join(experts.strengths)}"
             )
-    offers = [scripts.offer(benchmark, name, seed=seed) for name in names]
-    return bought(offers, benchmark.tasks(split), budget=budget, allocation=allocation)
+    demonstrators = [experts.demonstrator(benchmark, strength, seed=seed) for strength in strengths]
+    return demonstrate_within(demonstrators, benchmark.tasks(split), budget=budget, allocation=allocation)
 
 
-def tried(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[str]:
-    """The training tasks of the benchmark that experts tried, in order: C_train of trajectories from elsewhere.
+def read_demonstrations(file: str, benchmark: Benchmark) -> list[Trajectory]:
+    """Read the trajectories of a file, or of several joined by ` + `: our own JSONL, or any foreign format we know.
 
-    What they tried and the benchmark does not hold can be cloned, and not explored.
+    A foreign record belongs to the benchmark's task that asks for the same in words, the price clause aside, which
+    the official engine draws anew each time; so does one that `eef data import` wrote, or that was played in another
+    environment. A record that belongs to none keeps its own id: it can be cloned, and is refused for exploration.
+
+    Raises:
+        DataError: the file is in neither format.
     """
-    known = set(benchmark.tasks("train"))
-    return [task for task in dict.fromkeys(t.task_id for t in experts) if task in known]
+    return [t for one in file.split(" + ") for t in _read_file(Path(one.strip()), benchmark)]
 
 
-def sources(experts: Iterable[Trajectory]) -> list[str]:
-    """The experts' names, in order of appearance."""
+TaskOf = Callable[[str, str], str]
+"""Return the task of a record, from its own id and its first observation."""
+
+
+def _task_by_content(benchmark: Benchmark) -> TaskOf:
+    """Return a function that finds a record's task by what its first observation asks for."""
+    by_request = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
+    requests = {task: request for request, task in by_request.items()}
+
+    def task_of(own_id: str, observation: str) -> str:
+        lines = [asked_for(line) for line in observation.splitlines()]
+        if requests.get(own_id) in lines:
+            return own_id
+        return next((by_request[line] for line in lines if line in by_request), own_id)
+
+    return task_of
+
+
+def _read_file(path: Path, benchmark: Benchmark) -> list[Trajectory]:
+    task_of = _task_by_content(benchmark)
+    if not _is_ours(path):
+        return read_foreign(path, task_id=lambda episode: task_of(episode.id, episode.observations[0]))
+    header, trajectories = read_records(path, Trajectory)
+    # A task's id is the hash of its content: what was played in an equal environment has our ids already.
+    if header.card is not None and header.card.name == benchmark.card.name:
+        return trajectories
+    return _with_task_ids(trajectories, task_of, imported=header.card is None)
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a path is a file of records that this package wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as start:
+        return start.readline().startswith(b'{"eefcore":')
+
+
+def _with_task_ids(
+    trajectories: Iterable[Trajectory], task_of: TaskOf, *, imported: bool
+) -> list[Trajectory]:
+    """Return the trajectories under the benchmark's task ids, samples numbered in order as `read_foreign` does."""
+    out, samples = [], Counter[str]()
+    for t in trajectories:
+        task = task_of(t.task_id, t.history.at(0).observation)
+        if imported or task != t.task_id:
+            history = msgspec.structs.replace(t.history, task_id=task)
+            t = msgspec.structs.replace(t, history=history, sample=samples[task])
+        samples[task] += 1
+        out.append(t)
+    return out
+
+
+def _require_training_tasks(file: str, trajectories: Sequence[Trajectory], benchmark: Benchmark) -> None:
+    """Refuse expert data without a training task: a later stage would find that there is nothing to explore."""
+    if attempted_tasks(trajectories, benchmark):
+        return
+    split_of = {task: split for split in SPLITS for task in benchmark.tasks(split)}
+    held_out = Counter(split_of[t.task_id] for t in trajectories if t.task_id in split_of)
+    unknown = [t for t in trajectories if t.task_id not in split_of]
+    reasons = [f"{n} of {split} tasks, which nothing is trained on" for split, n in held_out.items()]
+    if unknown:
+        request = unknown[0].history.at(0).observation.strip()
+        reasons.append(f"{len(unknown)} ask for what no task of it asks for, such as {request[:120]!r}")
+    raise DataError(
+        f"02_expert: file {file}: none of its {len(trajectories)} trajectories is of a training task of "
+        f"{benchmark.card.name}: {'; '.join(reasons) or 'it holds none'}. Tasks are known by what they ask for in "
+        "words: check that benchmark, data, sizes and world_seed are those that it was recorded with, or name another "
+        "file"
+    )
+
+
+def attempted_tasks(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[str]:
+    """Return the benchmark's training tasks that experts attempted, in order: C_train of trajectories from elsewhere.
+
+    A task that the benchmark does not hold can be cloned, and not explored.
+    """
+    training_tasks = set(benchmark.tasks("train"))
+    return [task for task in dict.fromkeys(t.task_id for t in experts) if task in training_tasks]
+
+
+def without_held_out(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[Trajectory]:
+    """Return the trajectories that are of no dev or test task."""
+    held_out = {t for split in SPLITS[1:] for t in benchmark.tasks(split)}
+    return [t for t in experts if t.task_id not in held_out]
+
+
+def held_out_starts(benchmark: Benchmark) -> list[History]:
+    """Return s_0 of every dev and test task, for the check that nothing of them is trained on."""
+    return [s for split in SPLITS[1:] for s in task_starts(benchmark, benchmark.tasks(split))]
+
+
+def task_starts(benchmark: Benchmark, tasks: Iterable[str]) -> list[History]:
+    """Return s_0 of each task."""
+    return [History(t, benchmark.instruction(t)) for t in tasks]
+
+
+def expert_names(experts: Iterable[Trajectory]) -> list[str]:
+    """Return the names of the experts in the data, in order of appearance."""
     return list(dict.fromkeys(t.source for t in experts))
 
 
-def by(experts: Iterable[Trajectory], source: str) -> list[Trajectory]:
-    """What one of them did."""
-    return [t for t in experts if t.source == source]
+def by_expert(experts: Iterable[Trajectory], name: str) -> list[Trajectory]:
+    """Return the trajectories of one expert."""
+    return [t for t in experts if t.source == name]
+
+
+def choose_expert(experts: Sequence[Trajectory], name: str) -> list[Trajectory]:
+    """Return the trajectories of one expert, or all if `name` is empty: EEF GPT-3 & 4 clones one and explores both.
+
+    Raises:
+        ParamsError: there is no expert of that name.
+    """
+    if not name:
+        return list(experts)
+    if name not in (names := expert_names(experts)):
+        raise ParamsError(f"there is no expert {name!r} here; there are {', '.join(names)}")
+    return by_expert(experts, name)
 
 
 def expert_cost(experts: Iterable[Trajectory]) -> Cost:
-    """What the demonstrations were paid."""
+    """Return what the demonstrations cost."""
     return Cost(money=sum(t.money for t in experts))
 
 
-def table(experts: Sequence[Trajectory], skills: Mapping[str, Skill]) -> list[dict[str, object]]:
-    """Table 1 and Table 4 of each expert: how many, how many won, how long, which skills it used and won by."""
+def expert_table(experts: Sequence[Trajectory], skills: Mapping[str, Skill]) -> list[dict[str, object]]:
+    """Return a row for each expert (EEF Tables 1 and 4): trajectories, wins, length, navigation skills used and won by."""
     return [
         {
             "expert": name,
@@ -108,109 +229,6 @@ def table(experts: Sequence[Trajectory], skills: Mapping[str, Skill]) -> list[di
                 for what, rows in (("used", own), ("won by", [t for t in own if t.win]))
             },
         }
-        for name in sources(experts)
-        for own in [by(experts, name)]
+        for name in expert_names(experts)
+        for own in [by_expert(experts, name)]
     ]
-
-
-def of(experts: Sequence[Trajectory], source: str) -> list[Trajectory]:
-    """Those of `source` alone, or all of them if it is empty: EEF GPT-3 & 4 clones one expert and explores both.
-
-    Raises:
-        ParamsError: `source` is none of them.
-    """
-    if source and source not in (known := sources(experts)):
-        raise ParamsError(f"there is no expert {source!r} here; there are {', '.join(known)}")
-    return [t for t in experts if source in ("", t.source)]
-
-
-def imported(file: str, benchmark: Benchmark) -> list[Trajectory]:
-    """The trajectories of `file`, or of several joined by ` + `: our own JSONL, or any foreign format that is known.
-
-    A foreign record is a task of the benchmark's when it asks for the same in words, the price clause aside,
-    which the official engine draws anew each time; so is one that `eef data import` wrote, or that was played in
-    another environment. What is none keeps its own id: it can be cloned, and is refused for exploration.
-
-    Raises:
-        DataError: the file is neither.
-    """
-    return [t for one in file.split(" + ") for t in _read(Path(one.strip()), benchmark)]
-
-
-Named = Callable[[str, str], str]
-"""The task of a record: of its own id and its first observation."""
-
-
-def _tasks_by_content(benchmark: Benchmark) -> Named:
-    asked = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
-    known = {task: wish for wish, task in asked.items()}
-
-    def task(own: str, observation: str) -> str:
-        wishes = [asked_for(line) for line in observation.splitlines()]
-        if known.get(own) in wishes:
-            return own
-        return next((asked[w] for w in wishes if w in asked), own)
-
-    return task
-
-
-def _read(path: Path, benchmark: Benchmark) -> list[Trajectory]:
-    if path.is_file():
-        with path.open("rb") as start:
-            ours = start.readline().startswith(b'{"eefcore":')
-        if ours:
-            header, own = read_records(path, Trajectory)
-            # The id of a task is the hash of its content: what was played in such a world already has ours.
-            if header.card is not None and header.card.name == benchmark.card.name:
-                return own
-            return _renamed(own, _tasks_by_content(benchmark), imported=header.card is None)
-    task = _tasks_by_content(benchmark)
-    return read_foreign(path, task_id=lambda episode: task(episode.id, episode.observations[0]))
-
-
-def _renamed(trajectories: Iterable[Trajectory], task: Named, *, imported: bool) -> list[Trajectory]:
-    """`trajectories` as those of the benchmark's tasks, numbered as `read_foreign` does: several of a task in their order."""
-    out, seen = [], Counter[str]()
-    for t in trajectories:
-        named = task(t.task_id, t.history.at(0).observation)
-        if imported or named != t.task_id:
-            history = msgspec.structs.replace(t.history, task_id=named)
-            t = msgspec.structs.replace(t, history=history, sample=seen[named])
-        seen[named] += 1
-        out.append(t)
-    return out
-
-
-def _require_tasks(file: str, experts: Sequence[Trajectory], benchmark: Benchmark) -> None:
-    """Refuse experts of no training task: there would be nothing to explore, which a later stage would find out."""
-    if tried(experts, benchmark):
-        return
-    split = {task: name for name in SPLITS for task in benchmark.tasks(name)}
-    held = Counter(split[t.task_id] for t in experts if t.task_id in split)
-    strange = [t for t in experts if t.task_id not in split]
-    reasons = [f"{n} of {name} tasks, which nothing is trained on" for name, n in held.items()]
-    if strange:
-        asks = strange[0].history.at(0).observation.strip()
-        reasons.append(f"{len(strange)} ask for what no task of it asks for, such as {asks[:120]!r}")
-    raise DataError(
-        f"02_expert: file {file}: none of its {len(experts)} trajectories is of a training task of "
-        f"{benchmark.card.name}: {'; '.join(reasons) or 'it holds none'}. Tasks are known by what they ask for in "
-        "words: check that benchmark, data, sizes and world_seed are those that it was recorded with, or name another "
-        "file"
-    )
-
-
-def for_training(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[Trajectory]:
-    """What of `experts` is about no dev or test task."""
-    kept_out = {t for split in SPLITS[1:] for t in benchmark.tasks(split)}
-    return [t for t in experts if t.task_id not in kept_out]
-
-
-def held_out(benchmark: Benchmark) -> list[History]:
-    """s_0 of every dev and test task, for the check that nothing of them is trained on."""
-    return [s for split in SPLITS[1:] for s in starts(benchmark, benchmark.tasks(split))]
-
-
-def starts(benchmark: Benchmark, tasks: Iterable[str]) -> list[History]:
-    """s_0 of each task."""
-    return [History(t, benchmark.instruction(t)) for t in tasks]

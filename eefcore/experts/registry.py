@@ -1,12 +1,17 @@
-"""What is scripted for an environment, found by its benchmark: who demonstrates, how hard tasks are, what a base learns.
+"""Find the scripted experts of a benchmark, and what belongs to them: task kinds, difficulty, skills for a tiny base.
 
-    Scripts     experts by strength; kinds and measures of tasks; skills and phrases for a tiny base
-    of          the scripts of a benchmark
-    register    those of an environment of your own
-    retold      a trajectory in other words, for skills; permuted: names for each other
+    ScriptedExperts       experts by strength, kinds and measures of tasks, base skills and phrases
+    experts_of            the scripted experts of a benchmark
+    register_experts      those of an environment of your own
+    base_skill_examples   examples of base skills, on which a tiny base is pretrained
+    rewrite_trajectory    a trajectory in other words, for base skills; permute_names: other names for things
 
-Nothing else of the package knows which environment it demonstrates in, reports on, or makes a base for. A benchmark
-without scripts is learnt from a `file` of trajectories, and its reports leave out what scripts would tell.
+Nothing else in the package knows which environment it demonstrates in, reports on, or makes a base for. A benchmark
+without scripted experts is learnt from a `file` of trajectories, and its reports leave out what scripts would add.
+
+Two kinds of skill have similar names. A *base skill* is a piece of an episode on which a tiny base is pretrained, so
+that it knows the words of an environment and not the strategy. A *navigation skill* (`evaluation.navigation`, as Next
+and Back in a shop) is what EEF counts in trajectories.
 """
 
 from __future__ import annotations
@@ -21,22 +26,22 @@ from msgspec.structs import replace
 from eefcore.actions import is_thought
 from eefcore.envs.registry import scripted_experts
 from eefcore.errors import ParamsError
-from eefcore.experts.allocation import Offer
+from eefcore.experts.demonstrate import Demonstrator
 from eefcore.protocols import Benchmark
 from eefcore.types import Example, Trajectory
 
 PERFECT = "perfect"
-"""The strength of an expert that makes no mistakes. By its solutions reports tell how hard a task is."""
+"""The strength of an expert that makes no mistakes. Reports measure a task's difficulty on its solution."""
 
 
 class Measure(NamedTuple):
-    """How hard a task is in one respect, told by a perfect expert's solution of it."""
+    """A measure of how hard a task is, taken on a perfect expert's solution of it."""
 
     name: str  # one word, for files and columns: page
     title: str  # page of the right product
     phrase: str  # the page that the right product is on
-    asked: str  # what asks it of a task: the right product’s page
-    of: Callable[[Trajectory], int]
+    demand: str  # what demands the steps of a task: the right product’s page
+    value: Callable[[Trajectory], int]
 
 
 STEPS = Measure(
@@ -50,110 +55,124 @@ STEPS = Measure(
 without luck."""
 
 
-class Shown(NamedTuple):
-    """One skill shown on one task, to pretrain a tiny base on."""
+class SkillExample(NamedTuple):
+    """An example of a base skill on one task, on which a tiny base is pretrained."""
 
     name: str
     example: Example
 
 
-def retold(trajectory: Trajectory, told: Callable[[str], str]) -> Trajectory:
-    """The trajectory with all that was seen and said as `told` tells it: in other names, to be read and not remembered."""
-    history = trajectory.history
-    steps = tuple(replace(s, observation=told(s.observation), action=told(s.action)) for s in history.steps)
-    return replace(trajectory, history=replace(history, steps=steps, observation=told(history.observation)))
+class MakeDemonstrator(Protocol):
+    """Return the expert of that strength with its price; its mistakes follow from `seed`."""
+
+    def __call__(self, benchmark: Any, strength: str, *, seed: int) -> Demonstrator: ...
 
 
-def permuted(names: Sequence[str], rng: Random) -> dict[str, str]:
-    """Each of the names, and the one among them that it is told by."""
-    return dict(zip(names, rng.sample(names, len(names)), strict=True))
+class MakeBaseSkills(Protocol):
+    """Return `n` examples of base skills on random ones of `tasks`."""
 
-
-class Offering(Protocol):
-    """The expert of that strength for hire; its mistakes follow from `seed`."""
-
-    def __call__(self, benchmark: Any, strength: str, *, seed: int) -> Offer: ...
-
-
-class Showing(Protocol):
-    """`n` skills on random ones of `tasks`, for a base that must know the words of the environment and not the strategy."""
-
-    def __call__(self, benchmark: Any, tasks: Iterable[str], *, n: int, seed: int) -> Iterable[Shown]: ...
+    def __call__(
+        self, benchmark: Any, tasks: Iterable[str], *, n: int, seed: int
+    ) -> Iterable[SkillExample]: ...
 
 
 def any_kind(benchmark: Benchmark) -> dict[str, str]:
-    """Every task is of one kind, `any`."""
+    """Return the kind `any` for every task of a benchmark."""
     return dict.fromkeys((t for split in ("train", "dev", "test") for t in benchmark.tasks(split)), "any")
 
 
-class Scripts(NamedTuple):
-    """What is scripted for an environment. Experts are enough; reports and `01_base` use the rest where it is there.
+class ScriptedExperts(NamedTuple):
+    """The scripted experts of an environment. They are enough; reports and `01_base` use the rest where it is there.
 
     Attributes:
-        strengths: the experts there are; one called `PERFECT` makes no mistakes.
-        offer: one of them for hire (`experts.players.hired`).
-        kinds: task id to the kind of task it is, in a word, for the tasks of a benchmark.
+        strengths: the names of the experts; one called `PERFECT` makes no mistakes.
+        demonstrator: one of them with its price (`experts.demonstrate.demonstrator`).
+        kinds: task id to the kind of the task, in a word, for the tasks of a benchmark.
         measures: how hard a task is, beside `STEPS`.
-        show: skills for a tiny base; None if nobody scripted any.
+        base_skills: examples of skills for a tiny base; None if nobody scripted any.
         phrases: what observations and actions repeat, each a token of the base's own.
     """
 
     strengths: tuple[str, ...]
-    offer: Offering
+    demonstrator: MakeDemonstrator
     kinds: Callable[[Any], Mapping[str, str]] = any_kind
     measures: tuple[Measure, ...] = ()
-    show: Showing | None = None
+    base_skills: MakeBaseSkills | None = None
     phrases: tuple[str, ...] = ()
 
 
-_registered: dict[str, Scripts] = {}
+_registered: dict[str, ScriptedExperts] = {}
 
 
-def register(name: str, scripts: Scripts) -> None:
-    """Let the benchmarks whose card is called `name` have `scripts`, from now on in this process.
+def register_experts(card_name: str, experts: ScriptedExperts) -> None:
+    """Give `experts` to benchmarks whose card has that name, from now on in this process.
 
-    The module that loads a benchmark of your own calls it (README, *Bring your own*).
+    The module that loads a benchmark of your own calls it.
 
     Raises:
-        ParamsError: the name is one of this package's environments.
+        ParamsError: the name is that of one of this package's environments.
     """
-    if module := scripted_experts(name):
-        raise ParamsError(f"{name} has its scripts in {module}; give the card of your own another name")
-    _registered[name] = scripts
+    if place := scripted_experts(card_name):
+        raise ParamsError(
+            f"{card_name} has its scripted experts in {place}; give the card of your own benchmark another name"
+        )
+    _registered[card_name] = experts
 
 
-def find(benchmark: Benchmark) -> Scripts | None:
-    """The scripts of a benchmark, by the name of its card; None if there are none."""
+def find_experts(benchmark: Benchmark) -> ScriptedExperts | None:
+    """Return the scripted experts of a benchmark, by the name of its card; None if it has none."""
     name = benchmark.card.name
-    if module := scripted_experts(name):
-        return import_module(module).SCRIPTS
+    if place := scripted_experts(name):
+        module, _, attribute = place.partition(":")
+        return getattr(import_module(module), attribute)
     return _registered.get(name)
 
 
-def of(benchmark: Benchmark) -> Scripts:
-    """The scripts of a benchmark.
+def experts_of(benchmark: Benchmark) -> ScriptedExperts:
+    """Return the scripted experts of a benchmark.
 
     Raises:
-        ParamsError: there are none.
+        ParamsError: it has none.
     """
-    scripts = find(benchmark)
-    if scripts is None:
+    experts = find_experts(benchmark)
+    if experts is None:
         raise ParamsError(
             f"no scripted expert for {benchmark.card.name}; give 02_expert a `file` of trajectories instead"
         )
-    return scripts
+    return experts
 
 
-def skills(benchmark: Benchmark, tasks: Iterable[str], *, n: int, seed: int) -> list[Shown]:
-    """`n` skills for a tiny base of the benchmark, on random ones of `tasks`.
+def base_skill_examples(
+    benchmark: Benchmark, tasks: Iterable[str], *, n: int, seed: int
+) -> list[SkillExample]:
+    """Return `n` examples of base skills on random ones of `tasks`, to pretrain a tiny base of the benchmark.
 
     Raises:
-        ParamsError: nobody scripted skills for it.
+        ParamsError: nobody scripted base skills for it.
     """
-    show = of(benchmark).show
-    if show is None:
+    examples = experts_of(benchmark).base_skills
+    if examples is None:
         raise ParamsError(
-            f"nobody scripted skills for {benchmark.card.name}; start from another base, as in base: tiny, or give its "
-            "experts.scripted.Scripts a `show`"
+            f"nobody scripted base skills for {benchmark.card.name}; start from another base, as in base: tiny, or "
+            "give its eefcore.experts.ScriptedExperts `base_skills`"
         )
-    return list(show(benchmark, tasks, n=n, seed=seed))
+    return list(examples(benchmark, tasks, n=n, seed=seed))
+
+
+def rewrite_trajectory(trajectory: Trajectory, rewrite: Callable[[str], str]) -> Trajectory:
+    """Return the trajectory with `rewrite` applied to every observation and action.
+
+    With other names in it, a base can only follow a dialogue by reading it, and not by heart.
+    """
+    history = trajectory.history
+    steps = tuple(
+        replace(s, observation=rewrite(s.observation), action=rewrite(s.action)) for s in history.steps
+    )
+    return replace(
+        trajectory, history=replace(history, steps=steps, observation=rewrite(history.observation))
+    )
+
+
+def permute_names(names: Sequence[str], rng: Random) -> dict[str, str]:
+    """Return a random permutation of the names, as a map from each to its new name."""
+    return dict(zip(names, rng.sample(names, len(names)), strict=True))

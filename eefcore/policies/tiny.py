@@ -105,7 +105,7 @@ def make_tokenizer(
     """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of ten letters as three words.
 
     Args:
-        phrases: what every observation repeats (`experts.scripted.Scripts`); one token each keeps a dialogue short.
+        phrases: what every observation repeats (`experts.ScriptedExperts`); one token each keeps a dialogue short.
             Text without them is read all the same.
     """
     tokenizer = Tokenizer(BPE())

@@ -34,7 +34,7 @@ def difficulty_blocks(
     if not any(t.win for t in solutions):
         return []
     levels = {m.name: difficulty(solutions, m) for m in measures}
-    needs = f"{' and '.join(m.asked for m in measures)} {'ask' if len(measures) > 1 else 'asks'}"
+    needs = f"{' and '.join(m.demand for m in measures)} {'ask' if len(measures) > 1 else 'asks'}"
     return [
         Prose(_BIAS.format(needs)),
         *(
@@ -57,7 +57,7 @@ _BIAS = (
 
 def difficulty(solutions: Iterable[Trajectory], measure: Measure) -> dict[str, int]:
     """Return how hard each task is by `measure` of a perfect expert's solution; tasks that even it lost are left out."""
-    return {t.task_id: measure.of(t) for t in solutions if t.win}
+    return {t.task_id: measure.value(t) for t in solutions if t.win}
 
 
 def win_rate_by_group(
@@ -65,7 +65,7 @@ def win_rate_by_group(
 ) -> dict[str, dict[K, Estimate]]:
     """Return the win rate of each method within each group of tasks, in order; tasks without a group are left out.
 
-    `group` is how hard each task is by one measure, or the kind of each task (`experts.registry.Scripts`).
+    `group` is how hard each task is by one measure, or the kind of each task (`experts.registry.ScriptedExperts`).
     """
     return {
         e.method: metrics.win_rate_by(group, *([t for t in run if t.task_id in group] for run in e.runs))

@@ -250,8 +250,8 @@ def expert_evaluations(methods: Sequence[Method]) -> list[Evaluation]:
     out: dict[str, Evaluation] = {}
     for method in methods:
         panels = method.expert_panels()
-        for name in collect.sources(panels[0]):
-            runs = tuple(collect.by(panel, name) for panel in panels)
+        for name in collect.expert_names(panels[0]):
+            runs = tuple(collect.by_expert(panel, name) for panel in panels)
             if name not in out or len(out[name].runs) < len(runs):
                 out[name] = Evaluation(f"expert: {name}", method.card, runs, method.seeds)
     return list(out.values())
@@ -262,8 +262,8 @@ def expert_demonstrations(methods: Sequence[Method]) -> dict[str, list[list[Traj
     out: dict[str, list[list[Trajectory]]] = {}
     for method in methods:
         by_seed = method.demonstrations()
-        for name in collect.sources(by_seed[0]):
-            of_expert = [collect.by(seed, name) for seed in by_seed]
+        for name in collect.expert_names(by_seed[0]):
+            of_expert = [collect.by_expert(seed, name) for seed in by_seed]
             if len(out.get(name, ())) < len(of_expert):
                 out[name] = of_expert
     return out

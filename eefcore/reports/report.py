@@ -66,7 +66,7 @@ class Report(NamedTuple):
 
 def benchmark_facts(benchmark: Benchmark) -> BenchmarkFacts:
     """Return the skills of an environment, and what its scripted experts add; a perfect one plays the test tasks."""
-    scripts = registry.find(benchmark)
+    scripts = registry.find_experts(benchmark)
     if scripts is None or PERFECT not in scripts.strengths:
         return BenchmarkFacts(benchmark.skills)
     solutions = collect.demonstrations(benchmark, [PERFECT], "test", seed=0)

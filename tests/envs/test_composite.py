@@ -20,11 +20,11 @@ from eefcore.actions import ActionParts, command, commands_only, format_action, 
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.errors import MaskError
 from eefcore.experts import registry
-from eefcore.experts.players import demonstrate
-from eefcore.experts.webshop import shop
-from eefcore.experts.webshop.composed import Composed, composed, parted
-from eefcore.experts.webshop.composed_skills import ACTING
-from eefcore.experts.webshop.view import BACK, call
+from eefcore.experts.demonstrate import demonstrate_tasks
+from eefcore.experts.webshop import experts as shop
+from eefcore.experts.webshop.composite import CompositeShopper, to_calls, to_composite
+from eefcore.experts.webshop.composite_base_skills import ACTING_SHARES
+from eefcore.experts.webshop.view import BACK, write_call
 from eefcore.protocols import Reply
 from eefcore.rendering.critic_prompts import parse_choice
 from eefcore.rendering.formats import COMPOSITE, COMPOSITE_COMPACT, LastPageChatFormat, load_format
@@ -76,7 +76,7 @@ def small() -> CompositeBenchmark:
 
 @cache
 def naive(world: CompositeBenchmark, task: str) -> tuple[str, ...]:
-    (shown,) = demonstrate(world, Composed(shop.shopper(world.inner, "naive")), [task])
+    (shown,) = demonstrate_tasks(world, CompositeShopper(shop.make_shopper(world.inner, "naive")), [task])
     return shown.actions
 
 
@@ -111,18 +111,18 @@ def world() -> CompositeBenchmark:
 @pytest.mark.parametrize("strength", ["strong", "naive"])
 def test_a_composed_expert_does_what_it_would_have_done(world, strength):
     """Same commands, same rewards, and the mistakes are marked where they are made; the way back is the way there."""
-    shopper = shop.shopper(world.inner, strength)
-    plain = [*demonstrate(world.inner, shopper, world.tasks("train")[:12])]
-    mine = [*demonstrate(world, Composed(shopper), world.tasks("train")[:12])]
+    shopper = shop.make_shopper(world.inner, strength)
+    plain = [*demonstrate_tasks(world.inner, shopper, world.tasks("train")[:12])]
+    mine = [*demonstrate_tasks(world, CompositeShopper(shopper), world.tasks("train")[:12])]
     assert [t.reward for t in mine] == [t.reward for t in plain]
     for a, b in zip(mine, plain, strict=True):
-        assert composed(b.history) == a.history
-        assert parted(a.history) == b.history
+        assert to_composite(b.history) == a.history
+        assert to_calls(a.history) == b.history
         assert {m.kind for m in a.marks} == {m.kind for m in b.marks}
 
 
 def test_skills_of_a_base_are_an_action_each_and_a_critic_is_right(world):
-    shown = registry.skills(world, world.tasks("train"), n=240, seed=0)
+    shown = registry.base_skill_examples(world, world.tasks("train"), n=240, seed=0)
     assert {len(s.example.trained_indices) for s in shown} == {1}
     assert {s.name for s in shown} >= {"shop", "page", "rank", "options", "verdict"}
     for s in shown:
@@ -148,12 +148,14 @@ def in_the_shops_ids(t: Trajectory, world: CompositeBenchmark) -> Trajectory:
     catalogue = world.inner.shop.catalogue
     by_title = {catalogue[asin].title: asin for asin in catalogue.asins}
     known = {id: by_title[title] for id, title in listed(t)}
-    return registry.retold(t, lambda text: re.sub(ID, lambda found: known.get(found[0], found[0]), text))
+    return registry.rewrite_trajectory(
+        t, lambda text: re.sub(ID, lambda found: known.get(found[0], found[0]), text)
+    )
 
 
 def test_a_critic_is_shown_wins_and_failures_of_who_turned_the_page(world):
     """A base that saw failures alone would tell an episode by its Next."""
-    shown = registry.skills(world, world.tasks("train"), n=800, seed=3)
+    shown = registry.base_skill_examples(world, world.tasks("train"), n=800, seed=3)
     told = [s.example.trajectory.actions for s in shown if s.name == "verdict"]
     judged = Counter(command(a[-1]) for a in told if "Next >" in " ".join(map(command, a)))
     assert min(judged["1"], judged["2"]) > 0.25 * judged.total()
@@ -161,8 +163,8 @@ def test_a_critic_is_shown_wins_and_failures_of_who_turned_the_page(world):
 
 def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(world):
     """The way out where nothing fits, if it is among what is offered; else what is left."""
-    perfect, ways = Composed(shop.shopper(world.inner, "perfect")), 0
-    for s in registry.skills(world, world.tasks("train"), n=400, seed=2):
+    perfect, ways = CompositeShopper(shop.make_shopper(world.inner, "perfect")), 0
+    for s in registry.base_skill_examples(world, world.tasks("train"), n=400, seed=2):
         if s.name != "rank":
             continue
         t = in_the_shops_ids(s.example.trajectory, world)
@@ -172,7 +174,7 @@ def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(worl
         named = command(t.actions[-1])
         assert options[parse_choice(Reply(t.actions[-1]), options)] == named
         out = command(perfect.act(msgspec.structs.replace(asked, observation=page)))
-        if out in options and out in (call("click", "Next >"), call("click", BACK)):
+        if out in options and out in (write_call("click", "Next >"), write_call("click", BACK)):
             assert named == out
             ways += 1
     assert ways > 20
@@ -181,7 +183,7 @@ def test_a_base_ranks_what_is_offered_by_the_page_and_names_it_by_its_words(worl
 def test_a_base_can_only_copy_product_ids(world):
     """Most are not of the shop, two dialogues rarely give a product the same one, and what is clicked was seen."""
     catalogue, ids = world.inner.shop.catalogue, defaultdict(list)
-    for s in registry.skills(world, world.tasks("train"), n=200, seed=0):
+    for s in registry.base_skill_examples(world, world.tasks("train"), n=200, seed=0):
         history, i = s.example.trajectory.history, s.example.first
         for id, title in listed(s.example.trajectory):
             ids[title].append(id)
@@ -195,10 +197,10 @@ def test_a_base_can_only_copy_product_ids(world):
 def test_a_base_is_shown_a_way_out_now_and_then_where_nothing_fits(world):
     """And nowhere else: `Next >` and `Back to Search` after a judgement that nothing here is right."""
     settled = tried = 0
-    for s in registry.skills(world, world.tasks("train"), n=900, seed=1):
-        if s.name in ACTING:
+    for s in registry.base_skill_examples(world, world.tasks("train"), n=900, seed=1):
+        if s.name in ACTING_SHARES:
             action = s.example.trajectory.actions[s.example.first]
-            out = command(action) in (call("click", "Next >"), call("click", BACK))
+            out = command(action) in (write_call("click", "Next >"), write_call("click", BACK))
             tried += out
             settled += "closest" in action or ("there is no " in action and not out)
             assert not (out and "fits. I should" in action.replace("None fits. I should", ""))

@@ -150,8 +150,9 @@ def test_turns_of_a_shop_are_those_of_its_interface():
 def test_every_entry_names_functions_and_modules_that_exist(entry):
     loader = load_plugin(entry.loader, "benchmark", takes=("data", "sizes", "seed"))
     assert loader.__name__ == entry.name
-    for module in filter(None, (entry.experts, entry.composite_experts)):
-        assert import_module(module).SCRIPTS.strengths
+    for place in filter(None, (entry.experts, entry.composite_experts)):
+        module, _, name = place.partition(":")
+        assert getattr(import_module(module), name).strengths
 
 
 def test_a_typical_episode_is_of_the_benchmark_or_else_of_the_format():

@@ -81,7 +81,7 @@ class TestRead:
 
     def test_what_is_spelt_as_today_wins_as_written(self, world, tmp_path):
         gold = green()
-        found = agenttraj.read(written(tmp_path, record(gold, actions=won(gold))), world)
+        found = agenttraj.read_agenttraj(written(tmp_path, record(gold, actions=won(gold))), world)
         (t,) = found.trajectories
         assert t.win and t.source == "agenttraj" and t.n_expert == len(t)
         assert world.goal(t.task_id) == gold.task
@@ -92,20 +92,20 @@ class TestRead:
     def test_the_old_spelling_is_repaired_where_it_is_not_taken(self, world, tmp_path):
         gold = green()
         path = written(tmp_path, record(gold, old=True, actions=won(gold)))
-        found = agenttraj.read(path, world)
+        found = agenttraj.read_agenttraj(path, world)
         (t,) = found.trajectories
         assert t.win and found.won_as_written == 0
         assert found.repaired["room"] == sum("greenhouse" in a for a in won(gold))
         assert found.diverged == 0 and found.refused == 0
         assert verified(world, found.trajectories).refused == []
-        as_it_is = agenttraj.read(path, world, repair=False)
+        as_it_is = agenttraj.read_agenttraj(path, world, repair=False)
         assert not as_it_is.trajectories[0].win and as_it_is.trajectories[0].reward == 0
         assert (as_it_is.refused, as_it_is.diverged, sum(as_it_is.repaired.values())) == (1, 1, 0)
         assert verified(world, as_it_is.trajectories).refused == []
 
     def test_what_comes_after_the_end_is_left_out_and_counted(self, world, tmp_path):
         gold = green()
-        found = agenttraj.read(
+        found = agenttraj.read_agenttraj(
             written(tmp_path, record(gold, actions=[*won(gold), "wait1", "look around"])), world
         )
         assert found.trajectories[0].win and found.after_end == 2
@@ -113,12 +113,14 @@ class TestRead:
     def test_what_shows_something_else_today_is_counted(self, world, tmp_path):
         gold = green()
         other = gold._replace(observations=["A different room.", *gold.observations[1:]])
-        found = agenttraj.read(written(tmp_path, record(other, actions=won(gold))), world)
+        found = agenttraj.read_agenttraj(written(tmp_path, record(other, actions=won(gold))), world)
         assert found.trajectories[0].win and found.diverged == 1
 
     def test_tasks_of_other_kinds_are_counted(self, world, tmp_path):
-        found = agenttraj.read(written(tmp_path, record(GOLD["boil"]), record(green(), number=4639)), world)
-        assert found.trajectories == [] and found.elsewhere == 2
+        found = agenttraj.read_agenttraj(
+            written(tmp_path, record(GOLD["boil"]), record(green(), number=4639)), world
+        )
+        assert found.trajectories == [] and found.other_tasks == 2
 
     @pytest.mark.parametrize("acts", [["look around"], ["look around", "go to hallway"]])
     def test_a_number_of_a_task_that_it_does_not_ask_for_is_refused_and_counted(self, world, tmp_path, acts):
@@ -126,7 +128,7 @@ class TestRead:
         gold = green()
         asked, _, page = gold.first.partition("\n")
         other = gold._replace(first=f"Your task is to do something else.\n{page}")
-        found = agenttraj.read(
+        found = agenttraj.read_agenttraj(
             written(
                 tmp_path,
                 record(other, actions=acts),
@@ -139,19 +141,23 @@ class TestRead:
         assert found.won_as_written == 1
         assert found.table()["records whose number names a task that they do not ask for"] == 1
         assert {t.history.at(0).observation.partition("\n")[0] for t in found.trajectories} == {asked}
-        as_it_is = agenttraj.read(written(tmp_path, record(other, actions=acts)), world, repair=False)
+        as_it_is = agenttraj.read_agenttraj(
+            written(tmp_path, record(other, actions=acts)), world, repair=False
+        )
         assert (as_it_is.trajectories, as_it_is.misnumbered) == ([], 1)
 
     def test_the_table_says_it_in_words(self, world, tmp_path):
         gold = green()
-        table = agenttraj.read(written(tmp_path, record(gold, old=True, actions=won(gold))), world).table()
+        table = agenttraj.read_agenttraj(
+            written(tmp_path, record(gold, old=True, actions=won(gold))), world
+        ).table()
         assert table["trajectories"] == table["won"] == 1 and table["won as written"] == 0
         assert table["actions repaired: room"] > 0 and table["actions repaired: typo"] == 0
 
     def test_an_id_of_another_file_is_an_error(self, world, tmp_path):
         path = written(tmp_path, record(green()) | {"item_id": "webshop_7"})
         with pytest.raises(DataError, match=r"record 'webshop_7': expected an item_id such as sciworld_606"):
-            agenttraj.read(path, world)
+            agenttraj.read_agenttraj(path, world)
 
     def test_from_a_shell_into_a_file_that_stages_read(self, world, tmp_path):
         gold = green()
@@ -160,7 +166,7 @@ class TestRead:
         said = CliRunner().invoke(main.app, arguments)
         assert said.exit_code == 0, said.output
         assert "1  trajectories" in said.output and "0  won as written" in said.output
-        (t,) = collect.imported(str(out), envs.load("sciworld_mini", sizes="1/1/1"))
+        (t,) = collect.read_demonstrations(str(out), envs.load("sciworld_mini", sizes="1/1/1"))
         assert t.win and world.goal(t.task_id) == gold.task
         CliRunner().invoke(main.app, [*arguments, "--as-written"])
-        assert not collect.imported(str(out), envs.load("sciworld_mini", sizes="1/1/1"))[0].win
+        assert not collect.read_demonstrations(str(out), envs.load("sciworld_mini", sizes="1/1/1"))[0].win

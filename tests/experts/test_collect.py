@@ -7,7 +7,7 @@ from helpers.episodes import CARD, SKILLS, by_back, by_next, episode, naive
 
 from eefcore.errors import DataError, ParamsError
 from eefcore.experts import collect
-from eefcore.experts.webshop import shop
+from eefcore.experts.webshop import experts as shop
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import write_records
 from eefcore.types import Card, Trajectory
@@ -31,8 +31,8 @@ def test_demonstrations_repeat_by_seed(mini):
 def test_each_expert_has_its_price(mini):
     for name, strength in shop.STRENGTHS.items():
         for t in collect.demonstrations(mini, [name], "dev", seed=0):
-            assert t.money == pytest.approx(strength.dollars * len(t))
-    assert shop.STRENGTHS["strong"].dollars == pytest.approx(30 * shop.STRENGTHS["weak"].dollars)
+            assert t.money == pytest.approx(strength.price * len(t))
+    assert shop.STRENGTHS["strong"].price == pytest.approx(30 * shop.STRENGTHS["weak"].price)
 
 
 def test_an_unknown_expert_is_refused(mini):
@@ -66,9 +66,9 @@ TRIED = [
 
 
 def test_sources_in_the_order_they_appear():
-    assert collect.sources(TRIED) == ["dear", "cheap"]
-    assert collect.by(TRIED, "dear") == [TRIED[0], TRIED[1], TRIED[3]]
-    assert collect.by(TRIED, "nobody") == []
+    assert collect.expert_names(TRIED) == ["dear", "cheap"]
+    assert collect.by_expert(TRIED, "dear") == [TRIED[0], TRIED[1], TRIED[3]]
+    assert collect.by_expert(TRIED, "nobody") == []
 
 
 def test_what_it_cost():
@@ -77,7 +77,7 @@ def test_what_it_cost():
 
 
 def test_a_row_an_expert():
-    dear, cheap = collect.table(TRIED, SKILLS)
+    dear, cheap = collect.expert_table(TRIED, SKILLS)
     lengths = [len(TRIED[0]), len(TRIED[1]), len(TRIED[3])]
     assert dear == {
         "expert": "dear",
@@ -91,7 +91,7 @@ def test_a_row_an_expert():
         "Back won by": 0,
     }
     assert (cheap["Back used"], cheap["Back won by"], cheap["Next used"], cheap["money"]) == (1, 1, 0, 0.01)
-    assert collect.table([], SKILLS) == []
+    assert collect.expert_table([], SKILLS) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_thought_about_a_skill_does_not_use_it(t, skills):
 
 
 def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
-    kinds = shop.kinds(mini)
+    kinds = shop.task_kinds(mini)
     for t in collect.demonstrations(mini, ["perfect"], "train", seed=0):
         used = {name for name, uses in mini.skills.items() if uses(t.history)}
         needed = {
@@ -122,7 +122,7 @@ def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
 def test_our_own_records_are_read(mini, tmp_path):
     file = tmp_path / "experts.jsonl"
     write_records(file, TRIED, kind="trajectories", card=CARD)
-    assert collect.imported(str(file), mini) == TRIED
+    assert collect.read_demonstrations(str(file), mini) == TRIED
 
 
 def conversation(tmp_path, instruction):
@@ -146,13 +146,13 @@ def conversation(tmp_path, instruction):
 def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, said):
     task = mini.tasks("dev")[0]
     wish, _, _ = mini.instruction(task).partition(", and price lower than")
-    (t,) = collect.imported(conversation(tmp_path, said.format(wish)), mini)
+    (t,) = collect.read_demonstrations(conversation(tmp_path, said.format(wish)), mini)
     assert t.task_id == task
     assert (len(t), t.reward) == (1, 0.5) and "search[hat]" in t.actions[0]
 
 
 def test_a_foreign_record_of_no_task_keeps_its_own_id(mini, tmp_path):
-    (t,) = collect.imported(conversation(tmp_path, "buy a hat"), mini)
+    (t,) = collect.read_demonstrations(conversation(tmp_path, "buy a hat"), mini)
     assert t.task_id not in mini.goals
 
 
@@ -161,12 +161,12 @@ def test_what_is_neither_is_refused(mini, tmp_path, content):
     file = tmp_path / "odd.jsonl"
     file.write_text(content)
     with pytest.raises(DataError):
-        collect.imported(str(file), mini)
+        collect.read_demonstrations(str(file), mini)
 
 
 def test_a_missing_file_is_told(mini, tmp_path):
     with pytest.raises(DataError):
-        collect.imported(str(tmp_path / "nowhere.jsonl"), mini)
+        collect.read_demonstrations(str(tmp_path / "nowhere.jsonl"), mini)
 
 
 # Dev and test tasks stay out ----------------------------------------------------------------------------
@@ -175,11 +175,14 @@ def test_a_missing_file_is_told(mini, tmp_path):
 def test_only_what_is_about_no_dev_or_test_task_is_for_training(mini):
     tasks = [i for split in ("test", "train", "dev") for i in mini.tasks(split)]
     shown = [episode(task, (), 0.0) for task in (*tasks, "a foreign one")]
-    assert [t.task_id for t in collect.for_training(shown, mini)] == [*mini.tasks("train"), "a foreign one"]
+    assert [t.task_id for t in collect.without_held_out(shown, mini)] == [
+        *mini.tasks("train"),
+        "a foreign one",
+    ]
 
 
 def test_the_starts_of_the_dev_and_test_tasks_are_held_out(mini):
-    held = collect.held_out(mini)
+    held = collect.held_out_starts(mini)
     assert [h.task_id for h in held] == [*mini.tasks("dev"), *mini.tasks("test")]
     env = mini.make()
     assert all(len(h) == 0 and h.observation == env.reset(h.task_id) for h in held)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.errors import MaskError
-from eefcore.experts.foreign.exporting import export_openai, messages, to_dataset
-from eefcore.experts.foreign.importing import first_trained, read_foreign
+from eefcore.experts.foreign.exporting import chat_messages, export_openai, to_dataset
+from eefcore.experts.foreign.importing import first_trained_actions, read_foreign
 from eefcore.rendering.formats import COMPACT
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.rows import IGNORE, row
@@ -24,7 +24,7 @@ def example(*actions: str, first: int = 0, task: str = "t") -> Example:
 
 
 def test_openai_messages_are_weighted_from_the_important_state_on():
-    assert messages(example("a0", "a1", first=1), prompt="Shop: ") == [
+    assert chat_messages(example("a0", "a1", first=1), prompt="Shop: ") == [
         {"role": "user", "content": "Shop: o0"},
         {"role": "assistant", "content": "a0", "weight": 0},
         {"role": "user", "content": "o1"},
@@ -35,9 +35,9 @@ def test_openai_messages_are_weighted_from_the_important_state_on():
 def test_messages_end_with_the_last_trained_action():
     whole = example("a0", "a1", "a2", first=1)
     part = Example(whole.trajectory, 1, 2, "Good:")
-    assert messages(part, prompt="Shop: ") == [
+    assert chat_messages(part, prompt="Shop: ") == [
         {"role": "user", "content": "Shop: o0\nGood:"},
-        *messages(whole)[1:4],
+        *chat_messages(whole)[1:4],
     ]
 
 
@@ -58,13 +58,13 @@ def test_openai_round_trip(tmp_path):
     assert [[s.observation for s in t.history.steps] for t in back] == [
         [s.observation for s in e.trajectory.history.steps] for e in given
     ]
-    assert first_trained(path) == [0, 2]
+    assert first_trained_actions(path) == [0, 2]
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4), st.data())
 def test_weights_count_the_trained_actions(actions, data):
     first = data.draw(st.integers(0, len(actions) - 1))
-    weights = [m["weight"] for m in messages(example(*actions, first=first)) if m["role"] == "assistant"]
+    weights = [m["weight"] for m in chat_messages(example(*actions, first=first)) if m["role"] == "assistant"]
     assert weights == [0] * first + [1] * (len(actions) - first)
 
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.paths import WEBSHOP_DATA
 
 from eefcore.errors import DataError, EpisodeOver, UnknownTask
-from eefcore.experts.foreign.importing import first_trained, read_foreign, rewards_from
+from eefcore.experts.foreign.importing import first_trained_actions, read_foreign, read_rewards
 from eefcore.protocols import Environment
 from eefcore.rollout.exploration import verified
 from eefcore.types import Example, State, StopReason, Transition
@@ -172,9 +172,9 @@ def test_a_reward_that_is_absent_is_not_0(tmp_path):
         DataError, match="'webshop_5238' does not say its reward, and an absent reward is not 0"
     ):
         read_foreign(path)
-    known = rewards_from(written(tmp_path, "rewards.json", {"webshop_5238": 0.25}))
+    known = read_rewards(written(tmp_path, "rewards.json", {"webshop_5238": 0.25}))
     assert read_foreign(path, rewards=known)[0].reward == 0.25
-    other = rewards_from(written(tmp_path, "others.json", {"webshop_1": 0.25}))
+    other = read_rewards(written(tmp_path, "others.json", {"webshop_1": 0.25}))
     with pytest.raises(
         DataError, match=r"no reward of record 'webshop_5238'; it holds 1, such as \['webshop_1'\]"
     ):
@@ -192,7 +192,7 @@ def test_a_given_reward_comes_before_the_one_in_the_file(tmp_path):
 )
 def test_loss_flags_are_not_dropped(tmp_path, losses, first):
     path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
-    (t,), (said,) = read_foreign(path), first_trained(path)
+    (t,), (said,) = read_foreign(path), first_trained_actions(path)
     assert Example(t, said).first == first
 
 
@@ -200,7 +200,7 @@ def test_loss_flags_are_not_dropped(tmp_path, losses, first):
 def test_loss_flags_no_example_can_say(tmp_path, losses):
     path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
     with pytest.raises(DataError, match=r"trains \[.*\], expected False … True …"):
-        first_trained(path)
+        first_trained_actions(path)
 
 
 def test_eto(tmp_path):
@@ -236,7 +236,7 @@ def test_a_folder_of_explored_eto_episodes(tmp_path):
 
 
 def test_agentlite(tmp_path):
-    rewards = rewards_from(
+    rewards = read_rewards(
         written(
             tmp_path,
             "r.csv",
@@ -274,7 +274,7 @@ def test_openai_messages(tmp_path):
     ]
     path = written(tmp_path, "o.jsonl", [{"messages": messages}] * 2)
     assert [t.task_id for t in read_foreign(path, rewards=lambda _: 1.0)] == ["0", "1"]
-    assert first_trained(path) == [1, 1]
+    assert first_trained_actions(path) == [1, 1]
 
 
 def test_our_task_for_a_foreign_record(tmp_path):
@@ -332,7 +332,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match="no format 'parquet'; choose auto or one of react, agentgym"):
         read_foreign(tmp_path / "b.json", "parquet")
     with pytest.raises(DataError, match=r"r.csv:1: expected index, task, …, reward between tabs"):
-        rewards_from(written(tmp_path, "r.csv", "index\ttask\treward"))
+        read_rewards(written(tmp_path, "r.csv", "index\ttask\treward"))
 
 
 class OneClick:

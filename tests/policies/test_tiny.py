@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eefcore.envs.webshop.words import asin
-from eefcore.experts.webshop import shop
-from eefcore.experts.webshop.skills import show
-from eefcore.experts.webshop.view import PHRASES, call
+from eefcore.experts.webshop import experts as shop
+from eefcore.experts.webshop.base_skills import base_skill_examples
+from eefcore.experts.webshop.view import PHRASES, write_call
 from eefcore.policies import BASES, load_policy
 from eefcore.policies.tiny import ARCHITECTURES, PAD, Shape, extended, make_model, make_tokenizer, texts
 from eefcore.rendering.formats import COMPACT
@@ -23,7 +23,9 @@ from eefcore.types import History
 
 @pytest.fixture(scope="module")
 def skills(mini):
-    return list(show(mini, shop.shopper(mini, "naive"), mini.tasks("train"), n=80, seed=0))
+    return list(
+        base_skill_examples(mini, shop.make_shopper(mini, "naive"), mini.tasks("train"), n=80, seed=0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,7 @@ def test_the_base_knows_its_skills(base, mini, skills):
 
 def test_the_base_goes_on_after_a_refusal(mini):
     """Having clicked Buy Now where there is none, it does what the page asks for, and does not click it again."""
-    policy, again = load_policy("tiny"), call("click", "Buy Now")
+    policy, again = load_policy("tiny"), write_call("click", "Buy Now")
     env, starts = mini.make(), []
     for task in mini.tasks("train"):
         start = History(task, env.reset(task))

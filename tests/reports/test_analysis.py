@@ -13,7 +13,7 @@ from eefcore.errors import CardMismatch
 from eefcore.evaluation.panel import Evaluation
 from eefcore.experts import collect
 from eefcore.experts.registry import STEPS
-from eefcore.experts.webshop import shop
+from eefcore.experts.webshop import experts as shop
 from eefcore.policies.scripted import Scripted
 from eefcore.reports import analysis
 from eefcore.reports.analysis import ALONE, DEMONSTRATED, Credit, FirstSuccess, TrainingData
@@ -124,7 +124,7 @@ def test_difficulty_by_the_deeds_of_who_won():
 
 
 def test_difficulty_by_a_measure_of_the_environments():
-    last = STEPS._replace(name="last", of=lambda t: len(t.actions[-1]))
+    last = STEPS._replace(name="last", value=lambda t: len(t.actions[-1]))
     shown = [episode("abc", reward=1.0, task="t"), episode("abc", reward=0.0, task="lost")]
     assert difficulty(shown, last) == {"t": 1}
 
@@ -133,7 +133,7 @@ def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
     shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
     pages = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
     kinds = shop.kinds(mini)
-    (page,) = shop.SCRIPTS.measures
+    (page,) = shop.EXPERTS.measures
     hard = difficulty(shown, page)
     assert hard == {task: pages[kinds[task]] for task in hard}
     assert set(hard) == set(mini.tasks("train"))

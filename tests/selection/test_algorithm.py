@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from eefcore import envs
 from eefcore.errors import DataError, ParamsError
-from eefcore.experts.players import demonstrate
-from eefcore.experts.webshop import shop
-from eefcore.experts.webshop.shopper import Mistakes
+from eefcore.experts.demonstrate import demonstrate_tasks
+from eefcore.experts.webshop import experts as shop
+from eefcore.experts.webshop.shopper import MistakeRates
 from eefcore.policies.scripted import Scripted
 from eefcore.rollout.exploration import expert_starts, initial_starts
 from eefcore.rollout.rollout import rollout
@@ -368,17 +368,17 @@ def test_telling_prefers_more_of_the_expert_in_what_is_trained():
 # A whole small run --------------------------------------------------------------------------------------
 
 GOLDEN_FILE = GOLDEN / "quick_selection.json"
-CLUMSY = Mistakes(
-    0.1, 0.1, 0.2, 0.2, 0.2, 0.1, stray=0.1
+CLUMSY = MistakeRates(
+    0.1, 0.1, 0.2, 0.2, 0.2, 0.1, growth_per_detour=0.1
 )  # its own, so that tuning the experts is no change here
 
 
 def quick_selection(benchmark, M=5):
     """What is trained after a naive shopper explored an imperfect expert once: (first, n_expert, length) by task."""
-    expert = shop.shopper(benchmark, "perfect")
-    expert.name, expert.mistakes = "clumsy", CLUMSY
-    experts = list(demonstrate(benchmark, expert, benchmark.tasks("train")))
-    policy = Scripted(shop.shopper(benchmark, "naive").act, name="naive")
+    expert = shop.make_shopper(benchmark, "perfect")
+    expert.name, expert.rates = "clumsy", CLUMSY
+    experts = list(demonstrate_tasks(benchmark, expert, benchmark.tasks("train")))
+    policy = Scripted(shop.make_shopper(benchmark, "naive").act, name="naive")
     starts = [
         *initial_starts(benchmark, benchmark.tasks("train"), (0.0,), seed=0),
         *expert_starts(experts, M, 0.0, seed=0),

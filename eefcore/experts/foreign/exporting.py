@@ -1,7 +1,7 @@
-"""Examples for other people's trainers: trained from the same action on as ours.
+"""Write examples for other projects' trainers, trained from the same action on as with ours.
 
 OpenAI chat JSON lines   messages; an assistant's `weight` is 1 from a_first on and 0 before
-Hugging Face datasets    messages, and the very tokens and labels that `eefcore.training.sft` sees
+Hugging Face datasets    messages, and the same tokens and labels on which `eefcore.training.sft` trains
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Message(TypedDict):
-    """One turn; `weight` stands beside an assistant's only."""
+    """One turn of a conversation; only an assistant's has a `weight`."""
 
     role: str
     content: str
     weight: NotRequired[int]
 
 
-def messages(example: Example, *, prompt: str = "") -> list[Message]:
-    """o_t as the user's turns and a_t as the assistant's, ending with the last trained action; `prompt` opens o_0."""
+def chat_messages(example: Example, *, prompt: str = "") -> list[Message]:
+    """Return o_t as the user's turns and a_t as the assistant's, up to the last trained action; `prompt` opens o_0."""
     out: list[Message] = []
     for i, step in enumerate(dialogue(example).steps):
         out += [
@@ -42,43 +42,43 @@ def messages(example: Example, *, prompt: str = "") -> list[Message]:
 
 
 def export_openai(examples: Sequence[Example], path: Path, *, prompt: str = "") -> None:
-    """`path` in the format of OpenAI's fine-tuning API, a line an example; `read_foreign` reads it back.
+    """Write examples to `path` in the format of OpenAI's fine-tuning API, a line each; `read_foreign` reads it back.
 
-    The API takes no other field than the messages, so ids and rewards stay here.
+    The API takes no other field than the messages, so ids and rewards are left out.
     """
     encode = msgspec.json.Encoder().encode
     write_atomically(
-        path, b"".join(encode({"messages": messages(e, prompt=prompt)}) + b"\n" for e in examples)
+        path, b"".join(encode({"messages": chat_messages(e, prompt=prompt)}) + b"\n" for e in examples)
     )
 
 
 def to_dataset(examples: Sequence[Example], renderer: Renderer, *, prompt: str = "") -> Dataset:
-    """A `datasets.Dataset`, a row an example: who, how well, the messages, the tokens and the labels.
+    """Return a `datasets.Dataset` with a row for each example: source, reward, messages, tokens and labels.
 
-    `input_ids` and `labels` are those of `eefcore.training.rows.row`, so any Hugging Face trainer that keeps
-    these columns trains on exactly what ours does; IGNORE is its -100.
+    `input_ids` and `labels` are those of `eefcore.training.rows.row`, so any Hugging Face trainer that keeps these
+    columns trains on exactly what ours does; IGNORE is its -100.
 
     Raises:
-        MaskError: an example trains nothing, or something that is not its action.
+        MaskError: an example trains nothing, or text that is not its action.
     """
     from datasets import Dataset
 
     rows = [row(e, renderer) for e in examples]
-    ts = [e.trajectory for e in examples]
+    trajectories = [e.trajectory for e in examples]
     return Dataset.from_dict(
         {
-            "task_id": [t.task_id for t in ts],
-            "source": [t.source for t in ts],
-            "reward": [t.reward for t in ts],
-            "n_expert": [t.n_expert for t in ts],
+            "task_id": [t.task_id for t in trajectories],
+            "source": [t.source for t in trajectories],
+            "reward": [t.reward for t in trajectories],
+            "n_expert": [t.n_expert for t in trajectories],
             "first": [e.first for e in examples],
-            # A column holds one kind of row: Arrow would give the user's turns a weight of null.
-            "messages": [_unweighted(messages(e, prompt=prompt)) for e in examples],
+            # A column holds one kind of row: Arrow would give the user's turns a null weight.
+            "messages": [_without_weights(chat_messages(e, prompt=prompt)) for e in examples],
             "input_ids": [r.tokens for r in rows],
             "labels": [r.labels for r in rows],
         }
     )
 
 
-def _unweighted(turns: list[Message]) -> list[Message]:
+def _without_weights(turns: list[Message]) -> list[Message]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns]

@@ -1,4 +1,4 @@
-"""Foreign trajectory files, record by record, as they are.
+"""Parse the trajectory files of other projects, record by record, as they are.
 
     react      JSON lines of {idx, reward, bought, steps: [{action, obs}]}                   ysymyth/ReAct
     agentgym   JSON of {item_id, conversations: [{from, value, loss}]}, reward if evaluated  AgentTraj-L
@@ -7,9 +7,8 @@
     openai     JSON lines of {messages: [{role, content, weight}]}                           fine-tuning API
     agentlite  text: Task:…, then Action:NAME[{json}] and Observation:… in turns             AgentLite
 
-Texts stay as they are: an action is the whole of what was said (`Thought: … Action: …`), and a thought
-step of ReAct is an action. What was said before the task (role, rules, worked examples) is left out, since
-our formats say it in their own way.
+Texts stay as they are: an action is the whole message (`Thought: … Action: …`), and a thought step of ReAct is an
+action. Messages before the task (role, rules, worked examples) are left out, since our formats write their own.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ import msgspec
 from eefcore.errors import DataError
 from eefcore.types import StopReason
 
-R = TypeVar("R", bound=msgspec.Struct)
+R = TypeVar("R")
 
 
 class Episode(NamedTuple):
-    """One record, read: T actions, and T + 1 observations or T where nothing answered the last action."""
+    """A parsed record: T actions, and T + 1 observations, or T where nothing answered the last action."""
 
     id: str
     observations: list[str]
@@ -39,15 +38,19 @@ class Episode(NamedTuple):
     source: str = ""
 
 
-class Read(NamedTuple):
-    """The records of a file, and the format they turned out to have."""
+class ParsedFile(NamedTuple):
+    """The records of a file, and their format."""
 
     episodes: list[Episode]
     format: str
 
 
-def episodes(path: Path, format: str = "auto", preamble: int | None = None) -> Read:
-    """The records of `path` as they are, before anyone says what they are worth."""
+def parse_file(path: Path, format: str = "auto", preamble: int | None = None) -> ParsedFile:
+    """Return the records of a file, or of the JSON files in a folder, as they are: a record may lack its reward.
+
+    Raises:
+        DataError: the file, record and field that is not as expected, and what was expected.
+    """
     if format not in ("auto", *FORMATS):
         raise DataError(f"no format {format!r}; choose auto or one of {', '.join(FORMATS)}")
     if path.is_dir():
@@ -60,31 +63,31 @@ def episodes(path: Path, format: str = "auto", preamble: int | None = None) -> R
         files = [path]
     found: list[Episode] = []
     for file in files:
-        text = text_of(file)
-        format = _detected(text, file) if format == "auto" else format
+        text = read_text(file)
+        format = _detect_format(text, file) if format == "auto" else format
         found += FORMATS[format](text, file, preamble)
     if not found:
         raise DataError(f"{path}: no trajectory in it, expected at least one")
-    return Read(found, format)
+    return ParsedFile(found, format)
 
 
-def _detected(text: str, path: Path) -> str:
-    if re.search(r"^Task:", text, re.M):  # no line of JSON begins so
+def _detect_format(text: str, path: Path) -> str:
+    if re.search(r"^Task:", text, re.M):  # no line of JSON begins like this
         return "agentlite"
     records = _records(text, dict[str, Any], path)
     if not records:
         raise DataError(f"{path}: no record in it, expected at least one; is the file whole?")
     record = records[0][1]
-    for format, fields in _SIGNS:
+    for format, fields in _SIGNATURES:
         if fields <= record.keys():
             return format
     raise DataError(
         f"{path}: the first record has the fields {', '.join(record) or 'none'}, which no format known here has "
-        f"({'; '.join(f'{name}: ' + ', '.join(sorted(fields)) for name, fields in _SIGNS)}); name the format"
+        f"({'; '.join(f'{name}: ' + ', '.join(sorted(fields)) for name, fields in _SIGNATURES)}); name the format"
     )
 
 
-_SIGNS = [
+_SIGNATURES = [
     ("react", {"instruction", "steps"}),
     ("agentgym", {"item_id", "conversations"}),
     ("eto", {"id", "conversations"}),
@@ -106,10 +109,10 @@ class _React(msgspec.Struct):
 
 
 def _react(text: str, path: Path, preamble: int | None) -> list[Episode]:
-    """steps[0] is `reset`, and its observation o_0.
+    """Parse ReAct's records, whose steps[0] is `reset` with o_0 as its observation.
 
-    An episode that did not buy ran out of turns (15 in the paper). One whose Buy Now was answered by
-    nothing met a site that failed: it is nobody's loss, and is counted apart.
+    An episode that did not buy ran out of turns (15 in the paper). One whose Buy Now got no answer met a site that
+    failed: that is no loss of the policy, and is counted apart.
     """
     del preamble
     out = []
@@ -153,6 +156,7 @@ class _AgentGym(msgspec.Struct):
 
 
 def _agentgym(text: str, path: Path, preamble: int | None) -> list[Episode]:
+    """Parse AgentGym's records, which say their reward only if they were evaluated."""
     out = []
     for place, record in _records(text, _AgentGym, path):
         if not record.conversations:
@@ -186,7 +190,7 @@ _ETO_STOPS = {
 
 
 def _eto(text: str, path: Path, preamble: int | None) -> list[Episode]:
-    """An explored episode starts with worked examples of unknown number, so that `preamble` is needed."""
+    """Parse ETO's records. An explored episode opens with an unknown number of worked examples: it needs `preamble`."""
     out = []
     for place, record in _records(text, _Eto, path):
         if record.meta is not None and preamble is None:
@@ -223,7 +227,7 @@ _ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
 def _openai(text: str, path: Path, preamble: int | None) -> list[Episode]:
-    """A record's id is its task, if it says so, or its number, from 0."""
+    """Parse records of OpenAI's fine-tuning API; a record's id is its task, if it says so, or its number, from 0."""
     out = []
     for number, (place, record) in enumerate(_records(text, _OpenAI, path)):
         turns = [
@@ -238,6 +242,7 @@ def _openai(text: str, path: Path, preamble: int | None) -> list[Episode]:
 
 
 def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: str) -> Episode:
+    """Return the episode of a conversation, without the messages before its task."""
     if preamble is None:
         preamble = next((i for i, turn in enumerate(turns) if turn.speaker != "system"), len(turns))
         answered = turns[preamble + 1 : preamble + 2]
@@ -251,20 +256,20 @@ def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: str) -> 
                 f"{place}, message {preamble + i}: expected one from {expected!r}, got {turn.speaker!r}; "
                 "observations and actions take turns, and an observation comes first"
             )
-    said = rest[1::2]
-    if not said:
+    replies = rest[1::2]
+    if not replies:
         raise DataError(f"{place}: no action after {preamble} messages of the prompt, expected at least one")
-    flags = [turn.loss is not False for turn in said]
-    return Episode(id, [turn.value for turn in rest[::2]], [turn.value for turn in said], flags)
+    flags = [turn.loss is not False for turn in replies]
+    return Episode(id, [turn.value for turn in rest[::2]], [turn.value for turn in replies], flags)
 
 
 _CALL = re.compile(r"Action: ?\w+\[")
 
 
 def _agentlite(text: str, path: Path, preamble: int | None) -> list[Episode]:
-    """A record's id is its task; one that neither bought nor finished ran out of turns.
+    """Parse AgentLite's logs; a record's id is its task, and one that neither bought nor finished ran out of turns.
 
-    Pages may hold any text, so after an observation only a line that opens a call, or a task, is the next.
+    Pages may hold any text, so only a line that opens a call or a task ends an observation.
     """
     del preamble
     text = re.sub(r"^\[Example\].*?^\[Execution\]", "", text, flags=re.M | re.S)
@@ -284,23 +289,24 @@ def _agentlite(text: str, path: Path, preamble: int | None) -> list[Episode]:
             out[-1].observations[-1] += "\n" + line
         elif kind == "action" and line:
             raise DataError(f"{path}:{number}: expected `Observation:` after an action, got {line!r}")
-    return [_ended(episode, path) for episode in out]
+    return [_complete(episode, path) for episode in out]
 
 
-def _ended(episode: Episode, path: Path) -> Episode:
+def _complete(episode: Episode, path: Path) -> Episode:
+    """Return an episode of AgentLite's with its last observation cleaned, its flags, and how it ended."""
     if not episode.actions:
         raise DataError(f"{path}: no action follows Task:{episode.id}")
-    *seen, last = episode.observations
-    # What separates episodes in a file, and the prompt's last word, belong to no observation.
-    seen.append(re.sub(r"(\n+Action:)?\n*\Z", "", last))
-    if cut := next((o for o in seen if o.endswith("[TLDR]")), None):
+    *observations, last = episode.observations
+    # The lines that separate episodes in a file, and the prompt's last word, belong to no observation.
+    observations.append(re.sub(r"(\n+Action:)?\n*\Z", "", last))
+    if cut := next((o for o in observations if o.endswith("[TLDR]")), None):
         raise DataError(
             f"{path}: the observation {cut[:40]!r} … was cut by AgentLite's logger; raise its OBS_OFFSET"
         )
-    over = seen[-1] == "shopping is finished." or episode.actions[-1].startswith("Finish")
+    over = observations[-1] == "shopping is finished." or episode.actions[-1].startswith("Finish")
     n = len(episode.actions)
     return episode._replace(
-        observations=seen, trained=[True] * n, stop=StopReason.DONE if over else StopReason.TURN_LIMIT
+        observations=observations, trained=[True] * n, stop=StopReason.DONE if over else StopReason.TURN_LIMIT
     )
 
 
@@ -313,8 +319,12 @@ FORMATS: dict[str, Callable[[str, Path, int | None], list[Episode]]] = {
 }
 
 
-def text_of(path: Path) -> str:
-    """What `path` holds, or a DataError."""
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DataError: it can't be read, or is no UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -326,20 +336,26 @@ def text_of(path: Path) -> str:
 
 
 def _records(text: str, type: type[R], path: Path) -> list[tuple[str, R]]:
-    """(place, record) of a JSON array, of JSON lines, or of a single JSON object."""
+    """Return each record with its place in the file: a JSON array, JSON lines, or a single JSON object."""
     if text.lstrip().startswith("["):
-        raw = decoded(text, list[msgspec.Raw], str(path))
-        return [(f"{path}, record {i}", decoded(r, type, f"{path}, record {i}")) for i, r in enumerate(raw)]
+        raw = decode_json(text, list[msgspec.Raw], str(path))
+        return [
+            (f"{path}, record {i}", decode_json(r, type, f"{path}, record {i}")) for i, r in enumerate(raw)
+        ]
     try:
         whole = msgspec.json.decode(text, type=msgspec.Raw)
-        return [(str(path), decoded(whole, type, str(path)))]
+        return [(str(path), decode_json(whole, type, str(path)))]
     except msgspec.DecodeError:
         lines = [(f"{path}:{i}", line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-        return [(place, decoded(line, type, place)) for place, line in lines]
+        return [(place, decode_json(line, type, place)) for place, line in lines]
 
 
-def decoded(text: str | msgspec.Raw, type: Any, place: str) -> Any:
-    """JSON as a value of `type`, or a DataError that names the place and the field."""
+def decode_json(text: str | msgspec.Raw, type: Any, place: str) -> Any:
+    """Return JSON as a value of `type`.
+
+    Raises:
+        DataError: it is none; the message names the place and the field.
+    """
     try:
         return msgspec.json.decode(text, type=type)
     except msgspec.MsgspecError as error:

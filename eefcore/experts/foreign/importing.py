@@ -1,6 +1,6 @@
-"""Foreign trajectories as τ, with who acted and what it cost.
+"""Read other projects' trajectories as τ, with the name of the expert and the cost.
 
-Which of them can be explored from is `eefcore.rollout.exploration.verified`'s to say.
+`eefcore.rollout.exploration` says from which of them one can explore.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eefcore.errors import DataError
-from eefcore.experts.foreign.formats import Episode, decoded, episodes, text_of
+from eefcore.experts.foreign.formats import Episode, decode_json, parse_file, read_text
 from eefcore.types import History, Step, Trajectory
 
 Rewards = Callable[[str], float]
-"""R(τ) of the record with that id: where a file does not say how its episodes ended."""
+"""Return R(τ) of the record with that id, where a file does not say how its episodes ended."""
 
 
 def read_foreign(
@@ -28,29 +28,29 @@ def read_foreign(
     preamble: int | None = None,
     task_id: Callable[[Episode], str] = lambda episode: episode.id,
 ) -> list[Trajectory]:
-    """The trajectories of a file, or of the JSON files in a folder, in their order.
+    """Read the trajectories of a file, or of the JSON files in a folder, in their order.
 
     Args:
-        format: one of FORMATS; auto tells by content.
-        rewards: R(τ) of a record, in [0, 1], instead of what the file says; needed where it says nothing,
-            as a reward that is absent is not 0. `rewards_from` reads them from a file.
-        win: what the file calls a win; its rewards are divided by it (AgentGym's ScienceWorld: 100).
-        source: who acted; otherwise what the file says, or the format's name.
-        money: dollars an episode cost, if known.
-        preamble: leading messages of a conversation that belong to the prompt. None is system messages,
-            and an instruction answered by OK.
-        task_id: our task for a foreign record, for those who know it; otherwise the record's own id.
+        format: one of FORMATS; auto finds it by content.
+        rewards: R(τ) of a record, in [0, 1], instead of the file's own; needed where the file has none, as an absent
+            reward is not 0. `read_rewards` reads them from a file.
+        win: the file's reward of a win, by which its rewards are divided (AgentGym's ScienceWorld: 100).
+        source: the expert's name; otherwise the file's own, or the format's name.
+        money: dollars that an episode cost, if known.
+        preamble: leading messages of a conversation that belong to the prompt. None stands for system messages, and
+            an instruction answered by OK.
+        task_id: our task for a foreign record, where it is known; otherwise the record's own id.
 
     Raises:
-        DataError: the file, record and field that is not as expected, and what was.
+        DataError: the file, record and field that is not as expected, and what was expected.
     """
-    read, out, seen = episodes(path, format, preamble), [], Counter[str]()
-    for episode in read.episodes:
+    parsed, out, samples = parse_file(path, format, preamble), [], Counter[str]()
+    for episode in parsed.episodes:
         reward = rewards(episode.id) if rewards else episode.reward
         if reward is None:
             raise DataError(
                 f"{path}: record {episode.id!r} does not say its reward, and an absent reward is not 0; pass "
-                "rewards=rewards_from(file), or a function of the record's id"
+                "rewards=read_rewards(file), or a function of the record's id"
             )
         reward = reward if rewards else reward / win
         if not 0.0 <= reward <= 1.0:
@@ -64,27 +64,27 @@ def read_foreign(
                 history=_history(task, episode),
                 reward=reward,
                 n_expert=len(episode.actions),
-                source=source or episode.source or read.format,
+                source=source or episode.source or parsed.format,
                 stop=episode.stop,
-                sample=seen[task],
+                sample=samples[task],
                 money=money,
             )
         )
-        seen[task] += 1
+        samples[task] += 1
     return out
 
 
-def first_trained(path: Path, format: str = "auto", *, preamble: int | None = None) -> list[int]:
-    """For each trajectory of `read_foreign`, the first action that the file's own flags train on.
+def first_trained_actions(path: Path, format: str = "auto", *, preamble: int | None = None) -> list[int]:
+    """Return, for each trajectory of `read_foreign`, the first action that the file's own flags train on.
 
-    AgentGym's `loss` and OpenAI's `weight`, which trainers often drop; without flags it is 0. With the
+    The flags are AgentGym's `loss` and OpenAI's `weight`, which trainers often drop; without flags it is 0. With the
     trajectory this makes an Example.
 
     Raises:
-        DataError: the flags skip an action after one that is trained, which no Example can say.
+        DataError: the flags leave out an action after one that is trained, which no Example can say.
     """
     firsts = []
-    for episode in episodes(path, format, preamble).episodes:
+    for episode in parse_file(path, format, preamble).episodes:
         first = episode.trained.index(True) if True in episode.trained else len(episode.trained)
         if False in episode.trained[first:] or first == len(episode.trained):
             raise DataError(
@@ -95,32 +95,32 @@ def first_trained(path: Path, format: str = "auto", *, preamble: int | None = No
     return firsts
 
 
-def rewards_from(path: Path) -> Rewards:
-    """Rewards by record id from a JSON object, or from AgentLite's log of `index TAB task … TAB reward`.
+def read_rewards(path: Path) -> Rewards:
+    """Read rewards by record id from a JSON object, or from AgentLite's log of `index TAB task … TAB reward`.
 
     Raises:
-        DataError: on reading, and on asking for a record that the file does not hold.
+        DataError: when the file can't be read, and when a record is asked for that it does not hold.
     """
-    text = text_of(path)
+    text = read_text(path)
     if text.lstrip().startswith("{"):
-        known = decoded(text, dict[str, float], str(path))
+        by_record = decode_json(text, dict[str, float], str(path))
     else:
-        known = {}
+        by_record = {}
         for number, line in enumerate(text.split("\n"), 1):
             *keys, reward = line.split("\t")
             try:
-                known.update(dict.fromkeys((k.strip() for k in keys[:2]), float(reward)))
+                by_record.update(dict.fromkeys((k.strip() for k in keys[:2]), float(reward)))
             except ValueError as error:
                 raise DataError(
                     f"{path}:{number}: expected index, task, …, reward between tabs, got {line!r}"
                 ) from error
 
     def rewards(record: str) -> float:
-        if record not in known:
+        if record not in by_record:
             raise DataError(
-                f"{path}: no reward of record {record!r}; it holds {len(known)}, such as {[*known][:3]}"
+                f"{path}: no reward of record {record!r}; it holds {len(by_record)}, such as {[*by_record][:3]}"
             )
-        return known[record]
+        return by_record[record]
 
     return rewards
 

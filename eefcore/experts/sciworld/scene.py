@@ -1,9 +1,9 @@
-"""What an agent knows of the house: a ScienceWorld dialogue read back into the room it stands in.
+"""Read a ScienceWorld dialogue back into what the agent knows of the house: the room, the things, the doors.
 
-Scene      the room, what is listed in it, which doors are open, what is carried, how the last command was answered
-scene      History -> Scene
-way        the rooms on the way from one to another; the house has the same plan in every task
-words      an action: a thought, and what it decides
+Scene          the room, what is listed in it, which doors are open, what is carried, the last answer
+read_scene     h_t -> Scene
+route          the rooms on the way from one to another; the house has the same plan in every task
+action_text    a thought and the command that it decides -> an action
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ _STATE = re.compile(r" in the \w+ stage.*| titled .*")
 
 
 class Scene(NamedTuple):
-    """Where an agent stands.
+    """What an agent knows at a state.
 
     Attributes:
-        room: its name.
-        things: what was listed in it, by name, when last looked at; empty before.
-        carried: what was picked up and not put down, by name.
-        open: doors known to be open, each by the two rooms it joins, in alphabetical order.
-        answer: to the last command; o_0 before any.
+        room: the room it is in.
+        things: names of what was listed in the room when last looked at; empty before.
+        carried: names of what was picked up and not put down.
+        open: doors known to be open, each by the two rooms that it joins, in alphabetical order.
+        answer: the answer to the last command; o_0 before any.
         refused: whether the last command did nothing.
-        asked: whether the simulator wants to know which of several things is meant.
+        ambiguous: whether the simulator asks which of several things is meant.
     """
 
     room: str
@@ -68,99 +68,104 @@ class Scene(NamedTuple):
     open: frozenset[tuple[str, str]] = frozenset()
     answer: str = ""
     refused: bool = False
-    asked: bool = False
+    ambiguous: bool = False
 
     def is_open(self, room: str) -> bool:
-        """Whether the door from here to `room` is known to be open."""
+        """Return whether the door from here to `room` is known to be open."""
         return _door(self.room, room) in self.open
 
 
-def scene(history: History) -> Scene:
-    """What the agent of h_t sees, and has."""
-    seen = [*(s.observation for s in history.steps), history.observation]
-    now = opening(seen[0])
-    for step, answer in zip(history.steps, seen[1:], strict=True):
-        now = after(now, simulator_command(step.action), answer)
-    return now
+def read_scene(history: History) -> Scene:
+    """Return the scene at h_t."""
+    observations = [*(s.observation for s in history.steps), history.observation]
+    scene = first_scene(observations[0])
+    for step, answer in zip(history.steps, observations[1:], strict=True):
+        scene = next_scene(scene, simulator_command(step.action), answer)
+    return scene
 
 
-def opening(observation: str) -> Scene:
-    """What o_0 shows: under the task, the room."""
+def first_scene(observation: str) -> Scene:
+    """Return the scene that o_0 shows: under the task, the room."""
     _, _, look = observation.partition("\n")
-    return _looked(Scene("", answer=observation), look)
+    return _after_look(Scene("", answer=observation), look)
 
 
-def after(now: Scene, told: str, answer: str) -> Scene:
-    """The scene after a command and its answer."""
+def next_scene(scene: Scene, command: str, answer: str) -> Scene:
+    """Return the scene after a command and its answer."""
     refused = bool(_REFUSED.match(answer))
-    now = now._replace(answer=answer, refused=refused, asked=answer.startswith("Ambiguous request"))
-    if refused or now.asked:
-        return now
+    scene = scene._replace(answer=answer, refused=refused, ambiguous=answer.startswith("Ambiguous request"))
+    if refused or scene.ambiguous:
+        return scene
     if went := _WENT.match(answer):
         # A door that let us through is open from the other side too.
-        return now._replace(room=went[1], things=(), open=now.open | {_door(now.room, went[1])})
-    if told.startswith(("open door to ", "open ")) and _OPENED.match(answer):
-        return now._replace(
-            open=now.open | {_door(now.room, told.removeprefix("open ").removeprefix("door to "))}
-        )
-    if told.startswith("close door to ") and answer.startswith("The door is now closed"):
-        return now._replace(open=now.open - {_door(now.room, told.removeprefix("close door to "))})
-    if _ROOM.match(answer) and told == "look around":
-        return _looked(now, answer)
+        return scene._replace(room=went[1], things=(), open=scene.open | {_door(scene.room, went[1])})
+    if command.startswith(("open door to ", "open ")) and _OPENED.match(answer):
+        room = command.removeprefix("open ").removeprefix("door to ")
+        return scene._replace(open=scene.open | {_door(scene.room, room)})
+    if command.startswith("close door to ") and answer.startswith("The door is now closed"):
+        room = command.removeprefix("close door to ")
+        return scene._replace(open=scene.open - {_door(scene.room, room)})
+    if _ROOM.match(answer) and command == "look around":
+        return _after_look(scene, answer)
     if moved := _MOVED.search(answer):
-        return _moved(now, moved[1], moved[2])
-    return now
+        return _after_move(scene, moved[1], moved[2])
+    return scene
 
 
-def reading(answer: str) -> int | None:
-    """What a thermometer says in an answer, in degrees; None if none speaks."""
-    said = _READING.search(answer)
-    return int(said[1]) if said else None
+def thermometer_reading(answer: str) -> int | None:
+    """Return the degrees that a thermometer shows in an answer; None if none is read."""
+    reading = _READING.search(answer)
+    return int(reading[1]) if reading else None
 
 
 @lru_cache(maxsize=1 << 12)
-def names(look: str) -> tuple[str, ...]:
-    """The things that a look lists, those inside others too, in order; without the air and the agent."""
+def listed_things(look: str) -> tuple[str, ...]:
+    """Return the names of things that a look lists, in order, those inside others too; without the air and the agent."""
     _, _, listed = look.partition("see:")
     listed, _, _ = listed.partition("You also see:")
-    found = (f.strip() for f in _BREAKS.split(listed))
-    plain = (_STATE.sub("", f[_NAME.match(f).end() :]) for f in found if not _NO_NAME.match(f))  # type: ignore[union-attr]
-    return tuple(n for n in plain if n not in ("air", "ground"))
+    parts = (part.strip() for part in _BREAKS.split(listed))
+    names = (
+        _STATE.sub("", part[article.end() :])
+        for part in parts
+        if not _NO_NAME.match(part) and (article := _NAME.match(part))
+    )
+    return tuple(n for n in names if n not in ("air", "ground"))
 
 
 @cache
-def way(here: str, there: str) -> tuple[str, ...]:
-    """The rooms to go through, `there` included, by the fewest doors; none if it is here, or there is no such room."""
-    ways, seen = [(here,)], {here}
-    for path in ways:
+def route(here: str, there: str) -> tuple[str, ...]:
+    """Return the rooms to go through, `there` included, by the fewest doors; none if it is here, or is no room."""
+    paths: list[tuple[str, ...]] = [(here,)]
+    reached = {here}
+    for path in paths:
         if path[-1] == there:
             return path[1:]
-        ways += [(*path, room) for room in HOUSE.get(path[-1], ()) if room not in seen]
-        seen.update(HOUSE.get(path[-1], ()))
+        paths += [(*path, room) for room in HOUSE.get(path[-1], ()) if room not in reached]
+        reached.update(HOUSE.get(path[-1], ()))
     return ()
 
 
-def words(thought: str, told: str) -> str:
-    """An action text: `Thought: … Action: …`, on one line, whose end the simulator is told."""
-    return f"Thought: {thought} Action: {told}"
+def action_text(thought: str, command: str) -> str:
+    """Return an action: `Thought: … Action: …` on one line, of which the simulator gets the command at the end."""
+    return f"Thought: {thought} Action: {command}"
 
 
-def _looked(now: Scene, look: str) -> Scene:
+def _after_look(scene: Scene, look: str) -> Scene:
     room = _ROOM.match(look)
     if room is None:
-        return now
+        return scene
     doors = {_door(room[1], other): state == "open" for other, state in _DOOR.findall(look)}
-    ajar = (now.open - doors.keys()) | {door for door, is_open in doors.items() if is_open}
-    return now._replace(room=room[1], things=names(look), open=frozenset(ajar))
+    is_open = (scene.open - doors.keys()) | {door for door, door_is_open in doors.items() if door_is_open}
+    return scene._replace(room=room[1], things=listed_things(look), open=frozenset(is_open))
 
 
-def _moved(now: Scene, what: str, where: str) -> Scene:
-    carried, things = [*now.carried], [*now.things]
-    for place in (carried, things):
-        if what in place:
-            place.remove(what)
-    (carried if where == "inventory" else things).append(what)
-    return now._replace(carried=tuple(carried), things=tuple(things))
+def _after_move(scene: Scene, thing: str, place: str) -> Scene:
+    carried, things = [*scene.carried], [*scene.things]
+    for names in (carried, things):
+        if thing in names:
+            names.remove(thing)
+    (carried if place == "inventory" else things).append(thing)
+    return scene._replace(carried=tuple(carried), things=tuple(things))
 
 
 def _door(a: str, b: str) -> tuple[str, str]:

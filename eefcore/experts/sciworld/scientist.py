@@ -1,12 +1,13 @@
-"""A scripted ScienceWorld expert that follows a way through the task and thinks aloud, and an imperfect one.
+"""Scripted ScienceWorld experts that follow a plan and think aloud, some of which make mistakes on purpose.
 
-    Habits      whether it opens what is closed, and how often it sees that something went wrong
-    Mistakes    how often an imperfect scientist slips, and how
-    Scientist   h_t -> a_t
+    Habits         whether an expert opens what is closed, and how often it notices that something went wrong
+    MistakeRates   how often an imperfect expert makes each mistake
+    Scientist      h_t -> a_t
 
-It has a plan, made before it starts, and a place in it. What it may do wrong is explicit, seeded by task and place,
-and marked: a step is left out, replaced, or put off by something useless. It reads the answers: who notices that this
-is the wrong room, or that a step did nothing, goes back and mends it; who does not goes on with the rest of the plan.
+An expert has a plan, made before it starts, and a place in it. The mistakes it makes are explicit, drawn from a seed,
+the task and the step of the plan, and marked in the trajectory: it leaves a step out, does something else instead, or
+does something useless first. It reads the answers: an expert that notices that this is the wrong room, or that a step
+did nothing, goes back and repairs it; one that does not notice goes on with the rest of the plan.
 """
 
 from __future__ import annotations
@@ -17,60 +18,68 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from eefcore.envs.sciworld.env import simulator_command
-from eefcore.experts.sciworld.scene import HOUSE, Scene, after, opening, way, words
-from eefcore.experts.sciworld.thoughts import AIDS, Plan, decided, nav, thought
+from eefcore.experts.sciworld.scene import HOUSE, Scene, action_text, first_scene, next_scene, route
+from eefcore.experts.sciworld.thoughts import PREPARATIONS, Plan, conclude, destination, thought
 from eefcore.types import History, Mistake
 
-AHEAD = 8  # steps of the plan that somebody else's action is looked for in
+LOOK_AHEAD = 8  # steps of the plan among which somebody else's action is searched
 
 
 class Habits(NamedTuple):
-    """What a scientist does by itself."""
+    """What an expert does by itself."""
 
-    opens: bool  # doors and containers
-    notices: float  # share of what goes wrong that it sees, and mends
-
-
-EXPERT = Habits(opens=True, notices=0.5)
-NAIVE = Habits(opens=False, notices=0.0)
+    opens: bool  # whether it opens doors and containers
+    notices: float  # the share of what goes wrong that it notices and repairs
 
 
-class Mistakes(NamedTuple):
-    """Probabilities of each slip, for a step of the plan.
+EXPERT_HABITS = Habits(opens=True, notices=0.5)
+NAIVE_HABITS = Habits(opens=False, notices=0.0)
 
-    Each grows with everything that had to be mended, × (1 + stray): who has left the straight way loses the thread, and
-    an expert wins what is simple (EEF §3.1).
+
+class MistakeRates(NamedTuple):
+    """The probability of each mistake, at each step of the plan; a mark in a trajectory has the same name.
+
+    A rate p becomes p (1 + growth_per_repair)^d after d repairs: an expert that has left the straight way loses the
+    thread, and wins what is simple (EEF §3.1).
+
+    Attributes:
+        drop: leaves the step out.
+        replace: does something else instead of the step.
+        insert: does something useless before the step.
+        growth_per_repair: how much every rate grows with each thing that had to be repaired; 1 doubles it.
     """
 
-    drop: float = 0.0  # a step is left out
-    replace: float = 0.0  # something else is done instead
-    insert: float = 0.0  # something else is done first
-    stray: float = 0.0
+    drop: float = 0.0
+    replace: float = 0.0
+    insert: float = 0.0
+    growth_per_repair: float = 0.0
 
 
-NONE = Mistakes()
+NO_MISTAKES = MistakeRates()
 
 
-class _Mind(NamedTuple):
-    """Where a scientist is in its plan."""
+class _Progress(NamedTuple):
+    """How far an expert has come in its plan."""
 
-    at: int = 0  # the next step
-    todo: tuple[tuple[str, tuple[str, ...]], ...] = ()  # to do before it: a command and the slips behind it
-    tried: frozenset[int] = frozenset()  # steps that were come to, and slipped at or not
-    left: tuple[int, ...] = ()  # steps that were not done
-    mended: int = 0  # what was noticed so far
+    next: int = 0  # index of the next step
+    queue: tuple[
+        tuple[str, tuple[str, ...]], ...
+    ] = ()  # commands to give before it, with the mistakes behind each
+    reached: frozenset[int] = frozenset()  # steps at which a mistake was drawn, or none
+    undone: tuple[int, ...] = ()  # steps that were not done
+    repairs: int = 0  # what was noticed so far
 
 
 class _Decision(NamedTuple):
-    told: str
+    command: str
     step: int  # of the plan, that it is about
     noticed: str
-    slips: tuple[str, ...]
-    mind: _Mind  # after it
+    mistakes: tuple[str, ...]
+    progress: _Progress  # after it
 
 
 class Scientist:
-    """h_t -> a_t of a scripted scientist; a function of the history alone, so it can start anywhere.
+    """A scripted scientist, h_t -> a_t: a function of the history alone, so that it can start from any state.
 
     After actions that are not its own it goes on from the step of the plan that they were, or from where it was.
     """
@@ -80,140 +89,151 @@ class Scientist:
         plans: Mapping[str, Plan],
         *,
         name: str = "expert",
-        habits: Habits = EXPERT,
-        mistakes: Mistakes = NONE,
+        habits: Habits = EXPERT_HABITS,
+        rates: MistakeRates = NO_MISTAKES,
         seed: int = 0,
     ) -> None:
-        self.name, self.habits, self.mistakes, self.seed = name, habits, mistakes, seed
+        self.name, self.habits, self.rates, self.seed = name, habits, rates, seed
         self._plans = plans
 
     def plan(self, task_id: str) -> Plan:
-        """Its way through a task."""
+        """Return its plan of a task."""
         return self._plans[task_id]
 
     def act(self, history: History) -> str:
-        """a_t: a thought and an action, on one line."""
-        decision, now = self._decided(history)
+        """Return a_t: a thought and an action, on one line."""
+        decision, scene = self._decide_at(history)
         if decision is None:
-            return words(decided("I do not know what else to do.", told="look around"), "look around")
+            reason = conclude("I do not know what else to do.", command="look around")
+            return action_text(reason, "look around")
         plan = self._plans[history.task_id]
-        return words(
-            thought(plan, decision.step, decision.told, now, noticed=decision.noticed), decision.told
-        )
+        reason = thought(plan, decision.step, decision.command, scene, noticed=decision.noticed)
+        return action_text(reason, decision.command)
 
-    def marks(self, history: History) -> tuple[Mistake, ...]:
-        """The slips behind a_t; for analysis only. A step that was left out is marked on what is done instead."""
-        decision, _ = self._decided(history)
-        return tuple(Mistake(len(history), slip) for slip in decision.slips) if decision else ()
+    def mistakes(self, history: History) -> tuple[Mistake, ...]:
+        """Return the mistakes in a_t, for analysis only. A step left out is marked on what is done instead."""
+        decision, _ = self._decide_at(history)
+        return tuple(Mistake(len(history), mistake) for mistake in decision.mistakes) if decision else ()
 
     def gives_up(self, history: History) -> bool:
-        """Whether nothing is left of the plan, and nothing that it noticed could be mended."""
-        return self._decided(history)[0] is None
+        """Return whether nothing is left of the plan, and nothing that it noticed can be repaired."""
+        return self._decide_at(history)[0] is None
 
-    def ahead(self, history: History) -> str:
-        """The step of the plan that is next, whether its habits let it be done or not; empty at the end."""
-        plan, (mind, _) = self._plans[history.task_id], self._stood(history)
-        return plan.actions[mind.at] if mind.at < len(plan.actions) else ""
+    def next_step(self, history: History) -> str:
+        """Return the next command of the plan, whether its habits allow it or not; empty at the end."""
+        plan, (progress, _) = self._plans[history.task_id], self._follow(history)
+        return plan.actions[progress.next] if progress.next < len(plan.actions) else ""
 
-    def _decided(self, history: History) -> tuple[_Decision | None, Scene]:
-        mind, now = self._stood(history)
-        return self._decide(history.task_id, self._plans[history.task_id], mind, now), now
+    def _decide_at(self, history: History) -> tuple[_Decision | None, Scene]:
+        progress, scene = self._follow(history)
+        return self._decide(history.task_id, self._plans[history.task_id], progress, scene), scene
 
-    def _stood(self, history: History) -> tuple[_Mind, Scene]:
-        """Its mind, and the scene, at h_t."""
+    def _follow(self, history: History) -> tuple[_Progress, Scene]:
+        """Return its progress in the plan, and the scene, at h_t."""
         plan = self._plans[history.task_id]
         first, *answers = (*(s.observation for s in history.steps), history.observation)
-        mind, now = _Mind(), opening(first)
+        progress, scene = _Progress(), first_scene(first)
         for step, answer in zip(history.steps, answers, strict=True):
-            told = simulator_command(step.action)
-            decision = self._decide(history.task_id, plan, mind, now)
-            own = decision is not None and decision.told == told
-            mind = decision.mind if own and decision else _aligned(plan, mind, told)
-            now = after(now, told, answer)
-        return mind, now
+            command = simulator_command(step.action)
+            decision = self._decide(history.task_id, plan, progress, scene)
+            if decision is not None and decision.command == command:
+                progress = decision.progress
+            else:
+                progress = _after_another(plan, progress, command)
+            scene = next_scene(scene, command, answer)
+        return progress, scene
 
-    def _decide(self, task_id: str, plan: Plan, mind: _Mind, now: Scene) -> _Decision | None:
-        if now.asked and not (mind.at < len(plan.actions) and plan.actions[mind.at].isdecimal()):
-            return _Decision("0", mind.at, "", (), mind)
-        if mind.todo:
-            (told, slips), *rest = mind.todo
-            return _Decision(told, mind.at, "", slips, mind._replace(todo=tuple(rest)))
-        return self._mend(task_id, plan, mind, now) or self._go_on(task_id, plan, mind, now)
+    def _decide(self, task_id: str, plan: Plan, progress: _Progress, scene: Scene) -> _Decision | None:
+        """Return what to do next; None at the end of the plan."""
+        i = progress.next
+        if scene.ambiguous and not (i < len(plan.actions) and plan.actions[i].isdecimal()):
+            return _Decision("0", i, "", (), progress)
+        if progress.queue:
+            (command, mistakes), *rest = progress.queue
+            return _Decision(command, i, "", mistakes, progress._replace(queue=tuple(rest)))
+        return self._repair(task_id, plan, progress, scene) or self._go_on(task_id, plan, progress, scene)
 
-    def _mend(self, task_id: str, plan: Plan, mind: _Mind, now: Scene) -> _Decision | None:
-        """What to do about something that is not as the plan has it, if it is noticed."""
-        at = mind.at
-        if at == len(plan.actions):
-            if not mind.left or not self._notices(task_id, at):
+    def _repair(self, task_id: str, plan: Plan, progress: _Progress, scene: Scene) -> _Decision | None:
+        """Return what to do about something that is not as the plan expects, if it is noticed."""
+        i = progress.next
+        if i == len(plan.actions):
+            if not progress.undone or not self._notices(task_id, i):
                 return None
-            # Once more from the first step that was left out; what is done already does no harm.
-            again = mind._replace(at=mind.left[0], left=(), mended=mind.mended + 1)
-            return self._mend(task_id, plan, again, now) or self._go_on(task_id, plan, again, now)
-        if now.room != plan.scenes[at].room and self._notices(task_id, at):
-            hop = way(now.room, plan.scenes[at].room)[0]
-            told = [*([] if now.is_open(hop) else [f"open door to {hop}"]), f"go to {hop}"]
-            shut = now.answer.startswith("The door is not open")
-            noticed = "The door is not open." if shut else f"This is the {now.room}."
-            return _mended(told, at, noticed, mind)
-        here = [i for i in mind.left if plan.scenes[i].room == now.room and not nav(plan.actions[i])]
-        if now.refused and at and here and self._notices(task_id, at):
-            told = [plan.actions[here[-1]], plan.actions[at - 1]]
-            left = tuple(i for i in mind.left if i != here[-1])
-            return _mended(told, at, "That did not work.", mind._replace(left=left))
+            # Start again from the first step that was left out; doing a step twice does no harm.
+            again = progress._replace(next=progress.undone[0], undone=(), repairs=progress.repairs + 1)
+            return self._repair(task_id, plan, again, scene) or self._go_on(task_id, plan, again, scene)
+        right_room = plan.scenes[i].room
+        if scene.room != right_room and self._notices(task_id, i):
+            commands = _go_to(route(scene.room, right_room)[0], scene)
+            closed = scene.answer.startswith("The door is not open")
+            noticed = "The door is not open." if closed else f"This is the {scene.room}."
+            return _repairing(commands, i, noticed, progress)
+        here = [
+            j
+            for j in progress.undone
+            if plan.scenes[j].room == scene.room and not destination(plan.actions[j])
+        ]
+        if scene.refused and i and here and self._notices(task_id, i):
+            commands = [plan.actions[here[-1]], plan.actions[i - 1]]
+            undone = tuple(j for j in progress.undone if j != here[-1])
+            return _repairing(commands, i, "That did not work.", progress._replace(undone=undone))
         return None
 
-    def _go_on(self, task_id: str, plan: Plan, mind: _Mind, now: Scene) -> _Decision | None:
-        """The next step of the plan, or a slip."""
-        slips: tuple[str, ...] = ()
-        for at in range(mind.at, len(plan.actions)):
-            told = plan.actions[at]
-            if told.startswith("open ") and not self.habits.opens:
+    def _go_on(self, task_id: str, plan: Plan, progress: _Progress, scene: Scene) -> _Decision | None:
+        """Return the next step of the plan, or a mistake."""
+        mistakes: tuple[str, ...] = ()
+        for i in range(progress.next, len(plan.actions)):
+            command = plan.actions[i]
+            if command.startswith("open ") and not self.habits.opens:
                 continue
-            slip = "" if at in mind.tried else self._slip(task_id, plan, at, mind.mended)
-            mind = mind._replace(at=at + 1, tried=mind.tried | {at})
-            if slip in ("drop", "replace"):
-                mind = mind._replace(left=(*mind.left, at))
-            if slip == "drop":
-                slips += (slip,)
+            mistake = "" if i in progress.reached else self._draw_mistake(task_id, plan, i, progress.repairs)
+            progress = progress._replace(next=i + 1, reached=progress.reached | {i})
+            if mistake in ("drop", "replace"):
+                progress = progress._replace(undone=(*progress.undone, i))
+            if mistake == "drop":
+                mistakes += (mistake,)
                 continue
-            if slip:
-                slips += (slip,)
-                told, *rest = self._wrong(task_id, plan, at, now, slip)
-                mind = mind._replace(
-                    at=at + (slip == "replace"), todo=tuple((further, (slip,)) for further in rest)
+            if mistake:
+                mistakes += (mistake,)
+                command, *rest = self._wrong_commands(task_id, plan, i, scene, mistake)
+                progress = progress._replace(
+                    next=i + (mistake == "replace"), queue=tuple((further, (mistake,)) for further in rest)
                 )
-            return _Decision(told, at, "", slips, mind)
+            return _Decision(command, i, "", mistakes, progress)
         return None
 
-    def _slip(self, task_id: str, plan: Plan, at: int, mended: int) -> str:
-        """The slip at a step of the plan, or none; what only looks can't be missed, and the last is not forgotten."""
-        more = (1 + self.mistakes.stray) ** mended
-        drop, replace, insert = (rate * more for rate in self.mistakes[:3])
-        if AIDS.match(plan.actions[at]) and not nav(plan.actions[at]):
+    def _draw_mistake(self, task_id: str, plan: Plan, i: int, repairs: int) -> str:
+        """Return the mistake at a step of the plan, or "".
+
+        A step that only looks is not left out or replaced, and the last step is not forgotten.
+        """
+        growth = (1 + self.rates.growth_per_repair) ** repairs
+        drop, replace, insert = (rate * growth for rate in self.rates[:3])
+        if PREPARATIONS.match(plan.actions[i]) and not destination(plan.actions[i]):
             drop = replace = 0.0
-        if at == len(plan.actions) - 1:
+        if i == len(plan.actions) - 1:
             drop, replace = 0.0, drop + replace
-        drawn = self._rng(task_id, at, "slip").random()
-        for kind, rate in (("drop", drop), ("replace", replace), ("insert", insert)):
-            if drawn < rate:
-                return kind
-            drawn -= rate
+        draw = self._rng(task_id, i, "slip").random()
+        for mistake, rate in (("drop", drop), ("replace", replace), ("insert", insert)):
+            if draw < rate:
+                return mistake
+            draw -= rate
         return ""
 
-    def _wrong(self, task_id: str, plan: Plan, at: int, now: Scene, slip: str) -> list[str]:
-        """Something that does not help here: another room, or another thing."""
-        rng, told = self._rng(task_id, at, "wrong"), plan.actions[at]
-        verb, thing = _SAID.match(told).groups() if _SAID.match(told) else ("", "")
-        others = [t for t in now.things if t not in told]
-        right = (nav(told), plan.scenes[at + 1].room)
-        rooms = [r for r in HOUSE[now.room] if r not in right]
-        if rooms and (not others or nav(told) or rng.random() < 0.3):
-            room = rng.choice(rooms)
-            return [*([] if now.is_open(room) else [f"open door to {room}"]), f"go to {room}"]
-        if not others:
+    def _wrong_commands(self, task_id: str, plan: Plan, i: int, scene: Scene, mistake: str) -> list[str]:
+        """Return commands that do not help here: to another room, or about another thing."""
+        rng, command = self._rng(task_id, i, "wrong"), plan.actions[i]
+        found = _VERB_AND_THING.match(command)
+        verb, thing = (found[1], found[2]) if found else ("", "")
+        other_things = [t for t in scene.things if t not in command]
+        right_rooms = (destination(command), plan.scenes[i + 1].room)
+        other_rooms = [r for r in HOUSE[scene.room] if r not in right_rooms]
+        if other_rooms and (not other_things or destination(command) or rng.random() < 0.3):
+            return _go_to(rng.choice(other_rooms), scene)
+        if not other_things:
             return ["wait1"]
-        other = rng.choice(others)
-        if verb == "focus on" and slip == "insert":
+        other = rng.choice(other_things)
+        if verb == "focus on" and mistake == "insert":
             return [f"focus on the {thing} and the {other}"]
         if verb in ("focus on", "pick up", "open", "activate"):
             return [f"{verb} {other}"]
@@ -221,25 +241,31 @@ class Scientist:
             return [f"move {thing} to {other}"]
         return [f"{rng.choice(('examine', 'pick up', 'open', 'activate'))} {other}"]
 
-    def _notices(self, task_id: str, at: int) -> bool:
-        return self._rng(task_id, at, "notices").random() < self.habits.notices
+    def _notices(self, task_id: str, i: int) -> bool:
+        return self._rng(task_id, i, "notices").random() < self.habits.notices
 
-    def _rng(self, task_id: str, at: int, what: str) -> random.Random:
-        return random.Random(f"{self.name}|{self.seed}|{task_id}|{at}|{what}")
-
-
-_SAID = re.compile(r"(focus on|pick up|open|activate|move) (.+?)(?: to .+)?$")
+    def _rng(self, task_id: str, i: int, purpose: str) -> random.Random:
+        return random.Random(f"{self.name}|{self.seed}|{task_id}|{i}|{purpose}")
 
 
-def _mended(told: list[str], at: int, noticed: str, mind: _Mind) -> _Decision:
-    first, *rest = told
-    after = mind._replace(todo=tuple((further, ()) for further in rest), mended=mind.mended + 1)
-    return _Decision(first, at, noticed, (), after)
+_VERB_AND_THING = re.compile(r"(focus on|pick up|open|activate|move) (.+?)(?: to .+)?$")
 
 
-def _aligned(plan: Plan, mind: _Mind, told: str) -> _Mind:
-    """The mind after somebody else's action: past that step of the plan, if it is one."""
-    for at in range(mind.at, min(mind.at + AHEAD, len(plan.actions))):
-        if plan.actions[at] == told:
-            return mind._replace(at=at + 1, todo=())
-    return mind._replace(todo=())
+def _go_to(room: str, scene: Scene) -> list[str]:
+    """Return the commands that go through the door to `room`."""
+    return [*([] if scene.is_open(room) else [f"open door to {room}"]), f"go to {room}"]
+
+
+def _repairing(commands: list[str], i: int, noticed: str, progress: _Progress) -> _Decision:
+    """Return the decision to give these commands before step i of the plan."""
+    first, *rest = commands
+    after = progress._replace(queue=tuple((further, ()) for further in rest), repairs=progress.repairs + 1)
+    return _Decision(first, i, noticed, (), after)
+
+
+def _after_another(plan: Plan, progress: _Progress, command: str) -> _Progress:
+    """Return the progress after somebody else's action: past that step of the plan, if it is one."""
+    for i in range(progress.next, min(progress.next + LOOK_AHEAD, len(plan.actions))):
+        if plan.actions[i] == command:
+            return progress._replace(next=i + 1, queue=())
+    return progress._replace(queue=())

@@ -1,7 +1,7 @@
-"""What an agent says to itself before it acts: what it looks for, where that is, and what it does about it.
+"""Write what an agent thinks before it acts: what it looks for, where that is, and what it does about it.
 
-Plan      a way through a task, and the scene before each of its actions
-thought   one or two sentences that end in the action they decide: `I need the thermometer, in the kitchen. I should …`
+    Plan      a way through a task, and the scene before each of its actions
+    thought   one or two sentences that end in the command they decide: `I need the thermometer, in the kitchen. I should …`
 
 Thoughts are made from the plan's own next steps and from what has been seen: a destination is where the plan next does
 something, a reading is the thermometer's. What only the simulator knows (which animal lives longest, what conducts
@@ -14,19 +14,21 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eefcore.experts.sciworld.gold import Gold
-from eefcore.experts.sciworld.scene import Scene, after, opening, reading, way
+from eefcore.experts.sciworld.gold import GoldPath
+from eefcore.experts.sciworld.scene import Scene, first_scene, next_scene, route, thermometer_reading
 
 _CLOSED = " The door is closed."
-_NAV = re.compile(r"(open door to|go to) (.+)$")
-AIDS = re.compile(r"look around|open |examine |wait")  # of what follows them
+_TO_A_ROOM = re.compile(r"(open door to|go to) (.+)$")
+PREPARATIONS = re.compile(r"look around|open |examine |wait")
+"""Commands that only prepare what follows them."""
+
 _CATEGORIES = {
     "find-living-thing": ("a living thing", "is a living thing"),
     "find-non-living-thing": ("a non-living thing", "is not alive"),
     "find-plant": ("a plant", "is a plant"),
     "find-animal": ("an animal", "is an animal"),
 }
-_SOUGHT = {
+_LOOKED_FOR = {
     "lifespan-longest-lived": "the animals",
     "lifespan-shortest-lived": "the animals",
     "lifespan-longest-lived-then-shortest-lived": "the animals",
@@ -37,112 +39,118 @@ _SOUGHT = {
 
 
 class Plan(NamedTuple):
-    """A way through a task: what is asked, the actions, and the scene before each of them and after the last."""
+    """A way through a task: its kind and instruction, the actions, and the scene before each and after the last."""
 
     kind: str
-    asked: str
+    instruction: str
     actions: tuple[str, ...]
     scenes: tuple[Scene, ...]
 
-    def then(self, i: int) -> int:
-        """The index of the first action from i on that does something: no step to another room, no look, no wait."""
+    def next_deed(self, i: int) -> int:
+        """Return the index of the first action from i on that does something: it neither walks, looks nor waits."""
         n = len(self.actions)
         return next(
-            (j for j in range(i, n) if not AIDS.match(self.actions[j]) and not nav(self.actions[j])), n - 1
+            (
+                j
+                for j in range(i, n)
+                if not PREPARATIONS.match(self.actions[j]) and not destination(self.actions[j])
+            ),
+            n - 1,
         )
 
 
-def plan(kind: str, gold: Gold) -> Plan:
-    """The plan that a gold is."""
-    scenes = [opening(gold.observations[0])]
-    for told, answer in zip(gold.actions, gold.observations[1:], strict=True):
-        scenes.append(after(scenes[-1], told, answer))
-    return Plan(kind, gold.observations[0].partition("\n")[0], gold.actions, tuple(scenes))
+def plan_of(kind: str, path: GoldPath) -> Plan:
+    """Return the plan that follows a gold path through a task of that kind."""
+    scenes = [first_scene(path.observations[0])]
+    for command, answer in zip(path.actions, path.observations[1:], strict=True):
+        scenes.append(next_scene(scenes[-1], command, answer))
+    return Plan(kind, path.observations[0].partition("\n")[0], path.actions, tuple(scenes))
 
 
-def nav(told: str) -> str:
-    """The room that a command opens the door to, or goes to; empty if it does neither."""
-    found = _NAV.match(told)
+def destination(command: str) -> str:
+    """Return the room that a command opens the door to, or goes to; empty if it does neither."""
+    found = _TO_A_ROOM.match(command)
     return found[2] if found else ""
 
 
-def thought(plan: Plan, i: int, told: str, now: Scene, *, noticed: str = "") -> str:
-    """Why `told`, where a_i of the plan is next.
+def thought(plan: Plan, i: int, command: str, scene: Scene, *, noticed: str = "") -> str:
+    """Return the thought that decides `command`, where a_i of the plan is next.
 
     Args:
         noticed: what was seen to be wrong, in a sentence.
     """
     i = min(i, len(plan.actions) - 1)
-    why = _walking(plan, i, nav(told), told, now) if nav(told) else _doing(plan, i, told, now)
-    return decided(*(s for s in (noticed, why) if s), told=told)
+    room = destination(command)
+    reason = _walk_reason(plan, i, room, command, scene) if room else _deed_reason(plan, i, command, scene)
+    return conclude(*(s for s in (noticed, reason) if s), command=command)
 
 
-def decided(*why: str, told: str) -> str:
-    """A thought: sentences, and what follows from them."""
-    return " ".join((*why, f"I should {'answer ' if told.isdecimal() else ''}{told}."))
+def conclude(*reasons: str, command: str) -> str:
+    """Return a thought: sentences, and the command that follows from them."""
+    return " ".join((*reasons, f"I should {'answer ' if command.isdecimal() else ''}{command}."))
 
 
-def walking(need: str, hop: str, there: str, *, closed: bool) -> str:
-    """What one goes for, where that is, and through which room, the next; its door may be closed."""
-    through = f", through the {hop}" if hop != there else ""
-    return f"{need}, {place(there)}{through}.{_CLOSED if closed else ''}"
+def walking_reason(need: str, room: str, there: str, *, closed: bool) -> str:
+    """Return what a walk is for, where that is, and the next room on the way, whose door may be closed."""
+    through = f", through the {room}" if room != there else ""
+    return f"{need}, {location(there)}{through}.{_CLOSED if closed else ''}"
 
 
-def place(room: str) -> str:
-    """Where that is: `in the kitchen`, `outside`."""
+def location(room: str) -> str:
+    """Return where a room is, in words: `in the kitchen`, `outside`."""
     return "outside" if room == "outside" else f"in the {room}"
 
 
-def _walking(plan: Plan, i: int, room: str, told: str, now: Scene) -> str:
-    j = plan.then(i)
+def _walk_reason(plan: Plan, i: int, room: str, command: str, scene: Scene) -> str:
+    j = plan.next_deed(i)
     there = plan.scenes[j].room
-    need, closed = _purpose(plan, j), told.startswith("open")
-    if room != there and len(way(room, there)) + 1 != len(
-        way(now.room, there)
-    ):  # a way round, or to look for it
-        return f"{need}. It may be {place(room)}.{_CLOSED if closed else ''}"
-    return walking(need, room, there, closed=closed)
+    need, closed = _purpose(plan, j), command.startswith("open")
+    on_the_way = len(route(room, there)) + 1 == len(route(scene.room, there))
+    if room != there and not on_the_way:  # a way round, or to look for it
+        return f"{need}. It may be {location(room)}.{_CLOSED if closed else ''}"
+    return walking_reason(need, room, there, closed=closed)
 
 
 def _purpose(plan: Plan, j: int) -> str:
-    """What a_j is for, as said on the way to it."""
-    told = plan.actions[j]
-    if told.startswith("focus on "):
-        return f"I look for {_SOUGHT.get(plan.kind) or 'the ' + _thing(told.removeprefix('focus on '))}"
-    if moved := re.match(r"move (.+) to (.+)$", told):
+    """Return what a_j is for, as said on the way to it."""
+    command = plan.actions[j]
+    if command.startswith("focus on "):
+        thing = _LOOKED_FOR.get(plan.kind) or "the " + _plain_thing(command.removeprefix("focus on "))
+        return f"I look for {thing}"
+    if moved := re.match(r"move (.+) to (.+)$", command):
         end = moved[2] if plan.kind in _CATEGORIES or "box" not in moved[2] else "boxes"
-        return f"I bring the {_thing(moved[1])} to the {end}"
-    if put := re.match(r"drop (.+)$", told):
-        return f"I bring the {_thing(put[1])}"
-    if measured := re.match(r"use thermometer in inventory on (.+)$", told):
-        return f"I bring the {_thing(measured[1])} to the boxes"
-    if told.startswith("connect "):
+        return f"I bring the {_plain_thing(moved[1])} to the {end}"
+    if dropped := re.match(r"drop (.+)$", command):
+        return f"I bring the {_plain_thing(dropped[1])}"
+    if measured := re.match(r"use thermometer in inventory on (.+)$", command):
+        return f"I bring the {_plain_thing(measured[1])} to the boxes"
+    if command.startswith("connect "):
         return "I build a circuit"
-    if used := re.match(r"(?:pick up|pour|activate|deactivate|mix|read) (.+?)(?: (?:in|into) .+)?$", told):
-        return f"I need the {_thing(used[1])}"
+    if used := re.match(r"(?:pick up|pour|activate|deactivate|mix|read) (.+?)(?: (?:in|into) .+)?$", command):
+        return f"I need the {_plain_thing(used[1])}"
     return "I go on"
 
 
-def _doing(plan: Plan, i: int, told: str, now: Scene) -> str:
-    for pattern, why in _REASONS:
-        if match := pattern.match(told):
-            return why(plan, i, now, match)
+def _deed_reason(plan: Plan, i: int, command: str, scene: Scene) -> str:
+    for pattern, reason in _REASONS:
+        if match := pattern.match(command):
+            return reason(plan, i, scene, match)
     return ""
 
 
-def _look(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
-    if now.things:
+def _look_reason(plan: Plan, i: int, scene: Scene, match: re.Match[str]) -> str:
+    if scene.things:
         return "I see what has changed."
-    return f"I am {place(now.room)}. {_purpose(plan, plan.then(i))}."
+    return f"I am {location(scene.room)}. {_purpose(plan, plan.next_deed(i))}."
 
 
-def _take(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
-    thing = _thing(match[1])
-    return f"The {thing} is here, I need it." if thing in now.things else f"I need the {thing}."
+def _pick_up_reason(plan: Plan, i: int, scene: Scene, match: re.Match[str]) -> str:
+    thing = _plain_thing(match[1])
+    return f"The {thing} is here, I need it." if thing in scene.things else f"I need the {thing}."
 
 
-def _focus(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
-    thing = _thing(match[1])
+def _focus_reason(plan: Plan, i: int, scene: Scene, match: re.Match[str]) -> str:
+    thing = _plain_thing(match[1])
     if plan.kind in _CATEGORIES:
         return f"The {thing} {_CATEGORIES[plan.kind][1]}."
     if plan.kind.startswith("lifespan"):
@@ -151,63 +159,64 @@ def _focus(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
         return f"Of these the {thing} lives {'longest' if longest else 'shortest'}."
     if plan.kind.startswith("identify"):
         return f"The next stage is the {thing}."
-    if "box" in thing and (said := _measured(plan, now)):
-        return f"It melts at about {said}."
+    if "box" in thing and (degrees := _measured_degrees(plan, scene)):
+        return f"It melts at about {degrees}."
     if "paint" in thing or plan.kind.startswith("chemistry"):
         return f"The {thing} is ready."
     return f"The task is about the {thing}."
 
 
-def _put(plan: Plan, i: int, now: Scene, match: re.Match[str]) -> str:
-    what, where = _thing(match[1]), match[2]
-    if where.endswith("box") and plan.kind not in _CATEGORIES:
-        if said := _measured(plan, now):
-            return f"It has {said}."
-        if light := re.search(r"light bulb, which is (on|off)", now.answer):
+def _move_reason(plan: Plan, i: int, scene: Scene, match: re.Match[str]) -> str:
+    thing, place = _plain_thing(match[1]), match[2]
+    if place.endswith("box") and plan.kind not in _CATEGORIES:
+        if degrees := _measured_degrees(plan, scene):
+            return f"It has {degrees}."
+        if light := re.search(r"light bulb, which is (on|off)", scene.answer):
             return f"The light is {light[1]}, so it {'conducts' if light[1] == 'on' else 'does not conduct'}."
-    return f"The {what} goes to the {where}."
+    return f"The {thing} goes to the {place}."
 
 
-def _measured(plan: Plan, now: Scene) -> str:
-    """`44 degrees, above 0.0`, if the thermometer has just spoken and the task asks for it."""
-    degrees, limit = reading(now.answer), re.search(r"above (-?[\d.]+) degrees", plan.asked)
+def _measured_degrees(plan: Plan, scene: Scene) -> str:
+    """Return `44 degrees, above 0.0`, if the thermometer was just read and the task asks for that; else ""."""
+    degrees = thermometer_reading(scene.answer)
+    limit = re.search(r"above (-?[\d.]+) degrees", plan.instruction)
     if degrees is None or limit is None:
         return ""
     return f"{degrees} degrees, {'above' if degrees > float(limit[1]) else 'below'} {limit[1]}"
 
 
-def _thing(said: str) -> str:
-    """What a command calls a thing, without where it is; of a cup of paint the paint."""
-    said = re.sub(r" in (?:inventory|the .*)$", "", said)
-    paint = re.search(r"containing ((?:\w|-)+ paint)", said)
-    return paint[1] if paint else said
+def _plain_thing(name: str) -> str:
+    """Return a command's name of a thing without where it is; of a cup of paint the paint."""
+    name = re.sub(r" in (?:inventory|the .*)$", "", name)
+    paint = re.search(r"containing ((?:\w|-)+ paint)", name)
+    return paint[1] if paint else name
 
 
-_Why = Callable[[Plan, int, Scene, "re.Match[str]"], str]
+_Reason = Callable[[Plan, int, Scene, "re.Match[str]"], str]
 
 
-def _says(text: str) -> _Why:
-    return lambda plan, i, now, match: text.format(*map(_thing, match.groups()))
+def _say(text: str) -> _Reason:
+    return lambda plan, i, scene, match: text.format(*map(_plain_thing, match.groups()))
 
 
-_REASONS: list[tuple[re.Pattern[str], _Why]] = [
-    (re.compile(pattern), why)
-    for pattern, why in (
-        (r"look around$", _look),
-        (r"pick up (.+)$", _take),
-        (r"focus on (.+)$", _focus),
-        (r"move (.+) to (.+)$", _put),
-        (r"use thermometer in inventory on (.+)$", _says("I measure the {0}.")),
-        (r"connect (.+) to (.+)$", _says("I build a circuit.")),
-        (r"pour (.+) in(?:to)? (.+)$", _says("I need the {0} in the {1}.")),
-        (r"mix (.+)$", _says("All is in the {0}.")),
-        (r"open (.+)$", _says("Something may be in the {0}.")),
-        (r"drop (.+)$", _says("The {0} belongs here.")),
-        (r"activate (.+)$", _says("The {0} is off.")),
-        (r"deactivate (.+)$", _says("The {0} is on long enough.")),
-        (r"read (.+)$", _says("It says what to do.")),
-        (r"examine (.+)$", _says("I watch the {0}.")),
-        (r"wait", _says("It needs time.")),
-        (r"\d+$", _says("Any of them will do.")),
+_REASONS: list[tuple[re.Pattern[str], _Reason]] = [
+    (re.compile(pattern), reason)
+    for pattern, reason in (
+        (r"look around$", _look_reason),
+        (r"pick up (.+)$", _pick_up_reason),
+        (r"focus on (.+)$", _focus_reason),
+        (r"move (.+) to (.+)$", _move_reason),
+        (r"use thermometer in inventory on (.+)$", _say("I measure the {0}.")),
+        (r"connect (.+) to (.+)$", _say("I build a circuit.")),
+        (r"pour (.+) in(?:to)? (.+)$", _say("I need the {0} in the {1}.")),
+        (r"mix (.+)$", _say("All is in the {0}.")),
+        (r"open (.+)$", _say("Something may be in the {0}.")),
+        (r"drop (.+)$", _say("The {0} belongs here.")),
+        (r"activate (.+)$", _say("The {0} is off.")),
+        (r"deactivate (.+)$", _say("The {0} is on long enough.")),
+        (r"read (.+)$", _say("It says what to do.")),
+        (r"examine (.+)$", _say("I watch the {0}.")),
+        (r"wait", _say("It needs time.")),
+        (r"\d+$", _say("Any of them will do.")),
     )
 ]

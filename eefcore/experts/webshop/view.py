@@ -1,8 +1,9 @@
-"""What a shopper sees: an AgentLite dialogue read back into the page it is on.
+"""Read an AgentLite dialogue back into the shop page that it stands on.
 
-View      the page, what is listed or offered on it, what was opened and chosen before
-view      History -> View
-PHRASES   what all pages and actions have in common
+View         the page, what it lists or offers, what was opened and chosen before
+read_view    h_t -> View
+write_call   a name and an argument -> an AgentLite action; read_call: the way back
+PHRASES      what all pages and actions have in common
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ PHRASES = (
     "Next >",
     "< Prev",
 )
-"""What every page and action repeats; a token each in the tiny base (`policies.tiny`)."""
+"""What every page and action repeats; each is one token of the tiny base (`policies.tiny`)."""
 
 _LISTING = re.compile(r"\[([A-Z0-9]{10})\] \n(.*?) \n(\$[^\n]*?) (?=\n|\}$)", re.S)
 _OPTION = re.compile(r"^(\S[^\[\]\n]*) ((?:\[.*\])+)$")
@@ -62,65 +63,65 @@ class Listing(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What one observation shows. `kind`: start, results, item, chosen (an option was), or refused."""
+    """What one observation shows. `kind`: start, results, item, chosen (an option was chosen), or refused."""
 
     kind: str
     listings: tuple[Listing, ...] = ()
-    values: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     next_button: str = ""
 
 
 class View(NamedTuple):
-    """Where a shopper stands.
+    """The page that a shopper sees, and what it has done so far.
 
     Attributes:
         page: the last start, results or item page.
-        thought: whether the last action was a thought.
+        after_thought: whether the last action was a thought.
         asin: the product of an item page.
         chosen: option values clicked on it.
         opened: products opened since s_0, this one included.
-        turned: how often Next was clicked since the last search.
-        turn: actions since s_0, thoughts and choices of options left out; equal for a thought and all the
-            actions it leads to.
+        next_clicks: how often Next was clicked since the last search.
+        turn: actions since s_0, thoughts and choices of options left out; equal for a thought and all the actions
+            that follow from it.
         detours: how often Next or Back to Search was clicked since s_0.
         refused: whether the last action was refused.
     """
 
     page: Page
-    thought: bool = False
+    after_thought: bool = False
     asin: str = ""
     chosen: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
-    turned: int = 0
+    next_clicks: int = 0
     turn: int = 0
     detours: int = 0
     refused: bool = False
 
 
-def call(name: str, argument: str) -> str:
-    """An AgentLite action: `click[{"button": "Buy Now"}]`."""
+def write_call(name: str, argument: str) -> str:
+    """Return an AgentLite action: `click[{"button": "Buy Now"}]`."""
     parameter = {"search": "product", "click": "button", "Think": "response", "Finish": "response"}[name]
     return f'{name}[{{"{parameter}": "{argument}"}}]'
 
 
-def called(action: str) -> tuple[str, str]:
-    """Name and argument of an action; ("", "") for what is none."""
+def read_call(action: str) -> tuple[str, str]:
+    """Return the name and the argument of an AgentLite action; ("", "") for other text."""
     match = _CALL.match(action)
     return (match[1], match[2]) if match else ("", "")
 
 
-def view(history: History) -> View:
-    """What the shopper of h_t sees, and has done."""
+def read_view(history: History) -> View:
+    """Return what the shopper of h_t sees, and what it has done."""
     v = View(Page("start"))
     for i, step in enumerate(history.steps, 1):
-        seen = history.steps[i].observation if i < len(history) else history.observation
-        name, argument = called(step.action)
+        answer = history.steps[i].observation if i < len(history) else history.observation
+        name, argument = read_call(step.action)
         if name == "Think":
-            v = v._replace(thought=True, refused=False)
+            v = v._replace(after_thought=True, refused=False)
             continue
-        page = _page(seen)
+        page = _read_page(answer)
         v = v._replace(
-            thought=False,
+            after_thought=False,
             refused=False,
             turn=v.turn + (page.kind != "chosen"),
             detours=v.detours + (page.kind != "refused" and argument.startswith(_DETOURS)),
@@ -129,20 +130,20 @@ def view(history: History) -> View:
             v = v._replace(refused=True)
         elif page.kind == "chosen":
             v = v._replace(chosen=(*v.chosen, argument))
-        elif page.kind == "item" and v.page.kind == "item":  # from a page about it
+        elif page.kind == "item" and v.page.kind == "item":  # back from a page about it
             v = v._replace(page=page, chosen=())
         elif page.kind == "item":
             v = v._replace(page=page, asin=argument, chosen=(), opened=(*v.opened, argument))
         elif page.kind == "results":
-            turned = 0 if name == "search" else v.turned + (argument.startswith("Next"))
-            v = v._replace(page=page, asin="", chosen=(), turned=turned)
+            next_clicks = 0 if name == "search" else v.next_clicks + (argument.startswith("Next"))
+            v = v._replace(page=page, asin="", chosen=(), next_clicks=next_clicks)
         else:
-            v = v._replace(page=page, asin="", chosen=(), turned=0)
+            v = v._replace(page=page, asin="", chosen=(), next_clicks=0)
     return v
 
 
 @lru_cache(maxsize=4096)
-def _page(observation: str) -> Page:
+def _read_page(observation: str) -> Page:
     body = observation.removeprefix("WEB PAGE: {")
     if body.startswith("You have clicked "):
         return Page("chosen")
@@ -154,6 +155,6 @@ def _page(observation: str) -> Page:
         return Page("results", listings, next_button=button[1] if button else "")
     if "\n[Buy Now]" in body:  # a reply may name the button
         groups = (_OPTION.match(line) for line in body.split("\n"))
-        values = (v for g in groups if g for v in g[2][1:-1].split("]["))
-        return Page("item", values=tuple(values))
+        options = (option for g in groups if g for option in g[2][1:-1].split("]["))
+        return Page("item", options=tuple(options))
     return Page("refused")

@@ -13,8 +13,8 @@ from eefcore.envs.webshop import HeldOutSizes, WebShopBenchmark
 from eefcore.envs.webshop.generate import FILES, SHARES, write_catalogue
 from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
 from eefcore.errors import DataError
-from eefcore.experts.players import demonstrate
-from eefcore.experts.webshop import shop
+from eefcore.experts.demonstrate import demonstrate_tasks
+from eefcore.experts.webshop import experts as shop
 
 PER_PAGE = 3
 PAGE = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
@@ -43,7 +43,7 @@ def found(benchmark, task):
 
 def check_kinds(benchmark):
     """Each task by the page of its target, and by what looks right before it."""
-    judge, kinds = shop.judge(benchmark), shop.kinds(benchmark)
+    judge, kinds = shop.fault_finder(benchmark), shop.task_kinds(benchmark)
     for task, goal in benchmark.goals.items():
         listed = found(benchmark, task)
         place, kind = listed.index(goal.asin), kinds[task]
@@ -60,8 +60,8 @@ def check_kinds(benchmark):
 
 def wins(benchmark, strength):
     """Tasks won by the shopper of that strength."""
-    expert = shop.shopper(benchmark, strength)
-    return {t.task_id for t in demonstrate(benchmark, expert, benchmark.goals) if t.win}
+    expert = shop.make_shopper(benchmark, strength)
+    return {t.task_id for t in demonstrate_tasks(benchmark, expert, benchmark.goals) if t.win}
 
 
 # What the tasks need ------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_each_kind_of_task_needs_what_it_says(made, seed):
 @given(SEEDS)
 def test_the_perfect_shopper_wins_every_task_and_the_naive_one_the_direct_ones(made, seed):
     benchmark = made(tasks=12, seed=seed)
-    kinds = shop.kinds(benchmark)
+    kinds = shop.task_kinds(benchmark)
     assert wins(benchmark, "perfect") == set(kinds)
     assert wins(benchmark, "naive") == {task for task, kind in kinds.items() if kind == "direct"}
 

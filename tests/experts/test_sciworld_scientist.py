@@ -14,11 +14,22 @@ from eefcore.envs.sciworld.env import simulator_command
 from eefcore.envs.sciworld.tasks import MINI
 from eefcore.errors import DataError
 from eefcore.experts import collect, registry
-from eefcore.experts.players import demonstrate
-from eefcore.experts.sciworld import gold, lab
-from eefcore.experts.sciworld.scene import HOUSE, Scene, after, names, opening, reading, scene, way, words
-from eefcore.experts.sciworld.scientist import EXPERT, NAIVE, Habits, Mistakes, Scientist
-from eefcore.experts.sciworld.thoughts import nav, plan, thought
+from eefcore.experts.demonstrate import demonstrate_tasks
+from eefcore.experts.sciworld import experts as lab
+from eefcore.experts.sciworld import gold
+from eefcore.experts.sciworld.scene import (
+    HOUSE,
+    Scene,
+    action_text,
+    first_scene,
+    listed_things,
+    next_scene,
+    read_scene,
+    route,
+    thermometer_reading,
+)
+from eefcore.experts.sciworld.scientist import EXPERT_HABITS, NAIVE_HABITS, Habits, MistakeRates, Scientist
+from eefcore.experts.sciworld.thoughts import destination, plan_of, thought
 from eefcore.rollout.exploration import verified
 from eefcore.types import History, Mistake, StopReason
 
@@ -40,7 +51,7 @@ KITCHEN = (
 )
 FILE = list(read(GOLDEN_FILE))
 PLANS = {
-    g.task.kind: plan(g.task.kind, gold.Gold(tuple(g.actions), (g.first, *g.observations), won=True))
+    g.task.kind: plan_of(g.task.kind, gold.GoldPath(tuple(g.actions), (g.first, *g.observations), won=True))
     for g in FILE
     if g.first is not None
 }
@@ -57,14 +68,14 @@ def histories(kind):
 
 
 def scientist(habits=STEADY, seed=0, **mistakes):
-    return Scientist(PLANS, habits=habits, mistakes=Mistakes(**mistakes), seed=seed)
+    return Scientist(PLANS, habits=habits, rates=MistakeRates(**mistakes), seed=seed)
 
 
 # What is read ------------------------------------------------------------------------------------------
 
 
 def test_a_room_is_read():
-    now = opening(KITCHEN)
+    now = first_scene(KITCHEN)
     assert now.room == "kitchen"
     assert now.things == (
         *("chair", "counter", "bowl", "red apple", "banana", "fridge", "thermometer", "soap"),
@@ -81,41 +92,41 @@ def test_a_room_is_read():
         ("pick up soap", "You move the soap to the inventory.", {"carried": ("soap",)}),
         ("go to bathroom", "The door is not open.", {"room": "kitchen", "refused": True}),
         ("fly", "No known action matches that input.", {"refused": True}),
-        ("pick up it", "Ambiguous request: Please enter the number", {"asked": True, "carried": ()}),
+        ("pick up it", "Ambiguous request: Please enter the number", {"ambiguous": True, "carried": ()}),
         ("open fridge", "The fridge is now open.", {"room": "kitchen", "refused": False}),
     ],
 )  # fmt: skip
 def test_an_answer_is_read(told, answer, expected):
-    now = after(opening(KITCHEN), told, answer)
+    now = next_scene(first_scene(KITCHEN), told, answer)
     assert {name: getattr(now, name) for name in expected} == expected
 
 
 def test_what_was_picked_up_is_not_listed_any_more_and_back_when_put_down():
-    picked = after(opening(KITCHEN), "pick up soap", "You move the soap to the inventory.")
+    picked = next_scene(first_scene(KITCHEN), "pick up soap", "You move the soap to the inventory.")
     assert picked.carried == ("soap",) and "soap" not in picked.things
-    put = after(picked, "move soap to fridge", "You move the soap to the fridge.")
+    put = next_scene(picked, "move soap to fridge", "You move the soap to the fridge.")
     assert put.carried == () and "soap" in put.things
 
 
 def test_listings_are_read_without_states_and_titles():
     look = "This room is called the x. In it, you see: \n\tan axe\n\ta turtle in the adult stage, soil\n\ta book (Moby Dick) titled Moby Dick by H\n"
-    assert names(look)[:2] == ("axe", "turtle")
+    assert listed_things(look)[:2] == ("axe", "turtle")
 
 
 @pytest.mark.parametrize("answer, degrees", [("the thermometer measures a temperature of -11 degrees celsius", -11), ("no", None)])  # fmt: skip
 def test_a_thermometer_is_read(answer, degrees):
-    assert reading(answer) == degrees
+    assert thermometer_reading(answer) == degrees
 
 
 def test_ways_lead_through_doors_and_are_the_shortest():
-    assert way("bedroom", "foundry") in (
+    assert route("bedroom", "foundry") in (
         ("hallway", "kitchen", "outside", "foundry"),
         ("hallway", "greenhouse", "outside", "foundry"),
     )
-    assert way("kitchen", "kitchen") == way("kitchen", "moon") == ()
+    assert route("kitchen", "kitchen") == route("kitchen", "moon") == ()
     for here in HOUSE:
         for there in HOUSE:
-            path = (here, *way(here, there))
+            path = (here, *route(here, there))
             assert path[-1] == there
             assert all(b in HOUSE[a] and a in HOUSE[b] for a, b in pairwise(path))
 
@@ -129,7 +140,7 @@ def test_ways_lead_through_doors_and_are_the_shortest():
     ],
 )
 def test_things_are_called_as_they_are_listed(said, answer, listed, plain):
-    assert next(iter(gold._candidates(said, answer, listed)), None) == plain
+    assert next(iter(gold._plainer_commands(said, answer, listed)), None) == plain
 
 
 # The scientist, on paths that are on file ---------------------------------------------------------------
@@ -141,18 +152,18 @@ def test_without_mistakes_it_follows_its_plan_and_says_so(kind):
     *before, end = histories(kind)
     for history, told in zip(before, PLANS[kind].actions, strict=True):
         action = who.act(history)
-        assert simulator_command(action) == told and who.ahead(history) == told
+        assert simulator_command(action) == told and who.next_step(history) == told
         assert action.startswith("Thought: ") and "\n" not in action
         assert action.partition(" Action: ")[0].endswith(f"{told}.")
-        assert who.marks(history) == () and not who.gives_up(history)
-    assert who.gives_up(end) and who.ahead(end) == ""
+        assert who.mistakes(history) == () and not who.gives_up(history)
+    assert who.gives_up(end) and who.next_step(end) == ""
     assert simulator_command(who.act(end)) == "look around"
 
 
 @pytest.mark.parametrize("kind", PLANS)
 def test_a_scene_is_where_the_simulator_says(kind):
     for history, now in zip(histories(kind), PLANS[kind].scenes, strict=True):
-        assert scene(history) == now
+        assert read_scene(history) == now
         if history.observation.startswith("You move to the "):
             assert history.observation == f"You move to the {now.room}."
 
@@ -176,23 +187,23 @@ def test_after_what_somebody_else_did_it_goes_on_from_there():
     for history in histories("find-plant")[1:-1]:
         thought_by_another = history.at(0)
         for step, seen in zip(history.steps, [*(s.observation for s in history.steps[1:]), history.observation], strict=True):  # fmt: skip
-            thought_by_another = thought_by_another.then(words("Hm.", step.action), seen)
+            thought_by_another = thought_by_another.then(action_text("Hm.", step.action), seen)
         assert simulator_command(scientist().act(thought_by_another)) == told[len(history)]
 
 
 def test_who_opens_nothing_skips_what_is_to_be_opened():
     opened = [a for a in PLANS["find-plant"].actions if a.startswith("open ")]
-    assert opened and simulator_command(scientist(NAIVE).act(histories("find-plant")[0])) not in opened
+    assert opened and simulator_command(scientist(NAIVE_HABITS).act(histories("find-plant")[0])) not in opened
 
 
 def test_who_notices_a_wrong_room_goes_back():
     _, second, *_ = histories("find-plant")
     right = PLANS["find-plant"].scenes[2].room
-    wrong = next(room for room in HOUSE[scene(second).room] if room != right)
+    wrong = next(room for room in HOUSE[read_scene(second).room] if room != right)
     lost = second.then(f"go to {wrong}", f"You move to the {wrong}.")
     back = scientist(Habits(opens=True, notices=1.0)).act(lost)
     assert back.startswith(f"Thought: This is the {wrong}. ")
-    assert simulator_command(back) == f"go to {scene(second).room}"
+    assert simulator_command(back) == f"go to {read_scene(second).room}"
     assert f"This is the {wrong}" not in scientist(STEADY).act(lost)
 
 
@@ -201,23 +212,23 @@ def test_a_slip_is_marked_where_it_is_made(slip):
     first = histories("use-thermometer")[0]
     who = scientist(**{slip: 1.0})
     assert simulator_command(who.act(first)) != PLANS["use-thermometer"].actions[0]
-    assert {mark.kind for mark in who.marks(first)} == {slip}
-    assert {mark.step for mark in who.marks(first)} == {0}
+    assert {mark.kind for mark in who.mistakes(first)} == {slip}
+    assert {mark.step for mark in who.mistakes(first)} == {0}
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(sorted(PLANS)), st.integers(0, 50), st.data())
 def test_it_is_a_function_of_the_history_and_its_seed(kind, seed, data):
     history = data.draw(st.sampled_from(histories(kind)))
-    slips = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "stray": 1.0}
-    one, other = (scientist(EXPERT, seed, **slips) for _ in range(2))
+    slips = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "growth_per_repair": 1.0}
+    one, other = (scientist(EXPERT_HABITS, seed, **slips) for _ in range(2))
     other.act(histories(kind)[-1])
     assert one.act(history) == other.act(history)
-    assert one.marks(history) == other.marks(history)
+    assert one.mistakes(history) == other.mistakes(history)
 
 
 def test_another_seed_slips_elsewhere():
-    acts = {scientist(EXPERT, seed, replace=0.3).act(histories("boil")[0]) for seed in range(12)}
+    acts = {scientist(EXPERT_HABITS, seed, replace=0.3).act(histories("boil")[0]) for seed in range(12)}
     assert 1 < len(acts) < 12
 
 
@@ -230,7 +241,7 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EEF_CACHE", str(tmp_path_factory.mktemp("golds")))
         benchmark = envs.load("sciworld_mini", sizes=f"{len(MINI)}/1/1")
-        lab.scientist(benchmark, "perfect")
+        lab.make_scientist(benchmark, "perfect")
         yield benchmark
 
 
@@ -261,10 +272,10 @@ class TestExperts:
                     assert all(word in seen for word in thing.split()), (told, i)
 
     def test_golds_are_worked_out_once(self, world, monkeypatch):
-        first = gold.Golds(world)
+        first = gold.GoldPaths(world)
         worked_out = {task: first[task] for task in world.tasks("train")}
-        again = gold.Golds(world)
-        monkeypatch.setattr(gold, "gold", None)
+        again = gold.GoldPaths(world)
+        monkeypatch.setattr(gold, "work_out_gold_path", None)
         assert {task: again[task] for task in worked_out} == worked_out
         assert all(each.won for each in worked_out.values())
 
@@ -288,22 +299,22 @@ class TestExperts:
         assert verified(world, strong).refused == []
 
     def test_prices_and_kinds(self, world):
-        who = lab.scientist(world, "strong")
-        (played,) = demonstrate(world, who, world.tasks("train")[:1], dollars=0.5, gives_up=who.gives_up)
+        who = lab.make_scientist(world, "strong")
+        (played,) = demonstrate_tasks(world, who, world.tasks("train")[:1], price=0.5, gives_up=who.gives_up)
         assert played.money == 0.5 * len(played) and played.source == "strong"
-        assert lab.kinds(world)[played.task_id] == MINI[0]
-        (rooms,) = registry.of(world).measures
-        assert [rooms.of(t) for t in shown(world, "perfect")] == [
+        assert lab.task_kinds(world)[played.task_id] == MINI[0]
+        (rooms,) = registry.experts_of(world).measures
+        assert [rooms.value(t) for t in shown(world, "perfect")] == [
             sum(simulator_command(a).startswith("go to ") for a in t.actions) for t in shown(world, "perfect")
         ]
 
     def test_strengths_have_names(self, world):
         with pytest.raises(DataError, match="no ScienceWorld expert 'mighty'; choose one of strong, weak"):
-            lab.scientist(world, "mighty")
+            lab.make_scientist(world, "mighty")
 
 
 def test_a_command_to_walk_is_told_from_others():
-    assert [nav(told) for told in ("go to kitchen", "open door to hallway", "open fridge")] == [
+    assert [destination(told) for told in ("go to kitchen", "open door to hallway", "open fridge")] == [
         "kitchen",
         "hallway",
         "",

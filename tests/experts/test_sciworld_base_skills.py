@@ -12,10 +12,10 @@ from eefcore import envs
 from eefcore.envs.sciworld.env import simulator_command
 from eefcore.evaluation import navigation
 from eefcore.experts import registry
-from eefcore.experts.sciworld import lab
-from eefcore.experts.sciworld.scene import HOUSE, scene, way
-from eefcore.experts.sciworld.skills import NAMINGS, SHARES, show
-from eefcore.experts.sciworld.thoughts import nav
+from eefcore.experts.sciworld import experts as lab
+from eefcore.experts.sciworld.base_skills import NAMINGS, SHARES, base_skill_examples
+from eefcore.experts.sciworld.scene import HOUSE, read_scene, route
+from eefcore.experts.sciworld.thoughts import destination
 from eefcore.policies import tiny
 from eefcore.rollout.rollout import replayed
 
@@ -39,7 +39,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(world):
-    return registry.skills(world, world.tasks("train"), n=N, seed=0)
+    return registry.base_skill_examples(world, world.tasks("train"), n=N, seed=0)
 
 
 def of(shown, name):
@@ -60,9 +60,9 @@ def test_skills_come_in_their_shares(shown):
 
 
 def test_equal_seeds_show_equal_skills(world):
-    naive = lab.scientist(world, "naive")
+    naive = lab.make_scientist(world, "naive")
     tasks = world.tasks("train")
-    one, same, other = (list(show(world, naive, tasks, n=20, seed=seed)) for seed in (0, 0, 1))
+    one, same, other = (list(base_skill_examples(world, naive, tasks, n=20, seed=seed)) for seed in (0, 0, 1))
     assert one == same != other
 
 
@@ -76,8 +76,8 @@ def test_every_skill_is_really_played_and_trains_something(world, shown):
 
 def test_what_was_played_is_shown_in_other_names_too(shown):
     for i in range(0, N, NAMINGS):
-        played, *renamed = shown[i : i + NAMINGS]
-        for s in renamed:
+        played, *rename_things = shown[i : i + NAMINGS]
+        for s in rename_things:
             assert (s.name, s.example.first) == (played.name, played.example.first)
             verbs = [
                 [simulator_command(a).split()[0] for a in x.example.trajectory.actions] for x in (played, s)
@@ -96,18 +96,18 @@ def test_what_is_no_strategy_is_trained(world, shown):
             used = navigation.skills_by_action(s.example.trajectory.history, world.skills)[s.example.first :]
             allowed = {"refused": {"Refocus"}, "asked": {"Refocus"}}.get(s.name, set())
             assert set().union(*used) <= allowed, (s.name, trained(s.example), used)
-            assert not [t for t in trained(s.example) if t.startswith("open ") and not nav(t)]
+            assert not [t for t in trained(s.example) if t.startswith("open ") and not destination(t)]
 
 
 def test_an_errand_walks_the_plan_s_way(world, shown):
-    naive, walked = lab.scientist(world, "naive"), 0
+    naive, walked = lab.make_scientist(world, "naive"), 0
     for s in shown[::NAMINGS]:
         told = trained(s.example)
-        if s.name == "errand" and nav(told[0]):
+        if s.name == "errand" and destination(told[0]):
             plan = naive.plan(s.example.trajectory.task_id).actions
             first = s.example.first
             assert tuple(told) == plan[first : first + len(told)]
-            assert all(nav(t) for t in told[:-1])
+            assert all(destination(t) for t in told[:-1])
             walked += 1
     assert walked > 5
 
@@ -115,10 +115,13 @@ def test_an_errand_walks_the_plan_s_way(world, shown):
 def test_doors_are_never_those_that_were_come_by(shown):
     for example in of(shown, "door"):
         history = example.trajectory.history
-        rooms = [scene(history.at(i)).room for i in range(len(history) + 1)]
+        rooms = [read_scene(history.at(i)).room for i in range(len(history) + 1)]
         for before, told in zip(rooms[example.first :], trained(example), strict=False):
-            if nav(told):
-                assert nav(told) in HOUSE[before] and nav(told) not in rooms[: rooms.index(before)]
+            if destination(told):
+                assert (
+                    destination(told) in HOUSE[before]
+                    and destination(told) not in rooms[: rooms.index(before)]
+                )
 
 
 def test_ways_lead_where_it_was_said_and_are_the_shortest(shown):
@@ -129,9 +132,9 @@ def test_ways_lead_where_it_was_said_and_are_the_shortest(shown):
         if simulator_command(said) != "look around":
             continue  # no room of this task could be come to by a way forward: shown as `room`
         there = re.search(r", (?:in the )?([a-z ]+)\. I should", said)[1]
-        rooms = [scene(history.at(i)).room for i in range(first, len(history) + 1)]
+        rooms = [read_scene(history.at(i)).room for i in range(first, len(history) + 1)]
         entered = [b for a, b in itertools.pairwise(rooms) if a != b]
-        assert tuple(entered) == way(rooms[0], there) and trained(example)[-1] == "look around"
+        assert tuple(entered) == route(rooms[0], there) and trained(example)[-1] == "look around"
         walked += 1
     assert walked > 5
 
@@ -142,7 +145,7 @@ def test_what_is_said_to_be_here_is_listed(shown):
         history = example.trajectory.history
         for i in range(example.first, len(history)):
             for verdict, thing in re.findall(r"There is (a|no) (.+?)\.", history.actions[i]):
-                assert (thing in scene(history.at(i)).things) == (verdict == "a")
+                assert (thing in read_scene(history.at(i)).things) == (verdict == "a")
                 said[verdict] += 1
     assert said["a"] == said["no"] > 0
 
@@ -154,13 +157,13 @@ def test_what_was_announced_is_done(shown):
 
 
 def test_a_question_is_answered_with_a_number(shown):
-    asked = [e for e in of(shown, "asked") if scene(e.trajectory.history.at(e.first)).asked]
+    asked = [e for e in of(shown, "asked") if read_scene(e.trajectory.history.at(e.first)).ambiguous]
     assert asked and all(trained(example) == ["0"] for example in asked)
 
 
 def test_after_nonsense_it_goes_on(shown):
     for example in of(shown, "refused"):
-        assert scene(example.trajectory.history.at(example.first)).refused
+        assert read_scene(example.trajectory.history.at(example.first)).refused
 
 
 def test_phrases_make_dialogues_short(shown):

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from eefcore.experts.webshop import shop
-from eefcore.experts.webshop.skills import SHARES, show
-from eefcore.experts.webshop.view import called, view
+from eefcore.experts.webshop import experts as shop
+from eefcore.experts.webshop.base_skills import SHARES, base_skill_examples
+from eefcore.experts.webshop.view import read_call, read_view
 from eefcore.rollout.rollout import replayed
 from eefcore.types import StopReason
 
@@ -16,7 +16,7 @@ N = 400
 
 @pytest.fixture(scope="module")
 def skills(mini):
-    return list(show(mini, shop.shopper(mini, "naive"), mini.tasks("train"), n=N, seed=0))
+    return list(base_skill_examples(mini, shop.make_shopper(mini, "naive"), mini.tasks("train"), n=N, seed=0))
 
 
 def of(skills, *names):
@@ -34,11 +34,11 @@ def read_only(example):
 
 
 def thoughts(actions):
-    return [argument for name, argument in map(called, actions) if name == "Think"]
+    return [argument for name, argument in map(read_call, actions) if name == "Think"]
 
 
 def clicks(actions):
-    return [argument for name, argument in map(called, actions) if name == "click"]
+    return [argument for name, argument in map(read_call, actions) if name == "click"]
 
 
 STRATEGY = re.compile("Next|Prev|Back to Search")
@@ -52,9 +52,9 @@ def test_skills_come_in_their_shares(skills):
 
 
 def test_equal_seeds_show_equal_skills(mini, skills):
-    naive = shop.shopper(mini, "naive")
-    assert list(show(mini, naive, mini.tasks("train"), n=30, seed=0)) == skills[:30]
-    assert list(show(mini, naive, mini.tasks("train"), n=30, seed=1)) != skills[:30]
+    naive = shop.make_shopper(mini, "naive")
+    assert list(base_skill_examples(mini, naive, mini.tasks("train"), n=30, seed=0)) == skills[:30]
+    assert list(base_skill_examples(mini, naive, mini.tasks("train"), n=30, seed=1)) != skills[:30]
 
 
 def test_skills_are_shown_on_training_tasks_alone(mini, skills):
@@ -92,19 +92,19 @@ def test_what_leads_to_a_skill_is_only_read(skills):
         assert len(thoughts(read_only(example))) == 1 + len(turned)
     for example in of(skills, "again"):
         assert clicks(read_only(example))[-1] == "Back to Search"
-        assert view(example.trajectory.history.at(example.first)).page.kind == "start"
+        assert read_view(example.trajectory.history.at(example.first)).page.kind == "start"
 
 
 def test_what_is_trained_begins_on_a_later_page(skills):
     for example in of(skills, "page"):
-        at = view(example.trajectory.history.at(example.first))
-        assert at.page.kind == "results" and at.turned == len(clicks(read_only(example)))
-        assert called(trained(example)[0])[0] == "Think"
+        at = read_view(example.trajectory.history.at(example.first))
+        assert at.page.kind == "results" and at.next_clicks == len(clicks(read_only(example)))
+        assert read_call(trained(example)[0])[0] == "Think"
 
 
 def test_what_was_seen_is_not_opened_twice(skills):
     for example in of(skills, "again"):
-        opened = view(example.trajectory.history.at(len(example.trajectory) - 1)).opened
+        opened = read_view(example.trajectory.history.at(len(example.trajectory) - 1)).opened
         assert len(opened) == 2 and len(set(opened)) == 2
 
 
@@ -114,8 +114,8 @@ def test_stated_does_what_the_last_thought_decided(skills):
         verb, arguments = re.fullmatch(r".*I should (search for|click) (.+)\.", thought).groups()
         decided = [arguments] if verb == "search for" else arguments.split(", ")
         name = "search" if verb == "search for" else "click"
-        assert [called(a) for a in trained(example)] == [(name, d) for d in decided]
-        assert called(example.trajectory.actions[example.first - 1])[0] == "Think"
+        assert [read_call(a) for a in trained(example)] == [(name, d) for d in decided]
+        assert read_call(example.trajectory.actions[example.first - 1])[0] == "Think"
 
 
 def test_stated_decides_many_things(skills):
@@ -130,13 +130,13 @@ def test_stated_decides_many_things(skills):
 def test_refused_begins_at_a_refusal_and_goes_on_sensibly(skills):
     places = set()
     for example in of(skills, "refused"):
-        at = view(example.trajectory.history.at(example.first))
+        at = read_view(example.trajectory.history.at(example.first))
         assert at.refused
         places.add(at.page.kind)
         again = read_only(example)[-1]
-        assert again not in trained(example) or called(again) == ("click", "Buy Now")
+        assert again not in trained(example) or read_call(again) == ("click", "Buy Now")
         for i in range(example.first + 1, len(example.trajectory)):
-            assert not view(
+            assert not read_view(
                 example.trajectory.history.at(i)
             ).refused  # nothing that is trained is refused again
     assert places == {"start", "results", "item"}
@@ -146,9 +146,9 @@ def test_options_says_what_is_offered_and_what_is_not(skills):
     told = Counter()
     for example in of(skills, "options"):
         (thought,) = thoughts(trained(example))
-        page = view(example.trajectory.history.at(example.first)).page
+        page = read_view(example.trajectory.history.at(example.first)).page
         for value, no in re.findall(r"Suppose I need (.+?), there is (no )?\1\.", thought):
-            assert (value in page.values) == (not no)
+            assert (value in page.options) == (not no)
             told[no] += 1
     assert told["no "] == told[""] > 50
 

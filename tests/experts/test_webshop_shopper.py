@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eefcore.errors import DataError
-from eefcore.experts.players import demonstrate
-from eefcore.experts.webshop import shop
-from eefcore.experts.webshop.shopper import EXPERT, Habits, Mistakes, Shopper, Wish
-from eefcore.experts.webshop.view import Listing, Page, call, called, view
+from eefcore.experts.demonstrate import demonstrate_tasks
+from eefcore.experts.webshop import experts as shop
+from eefcore.experts.webshop.shopper import EXPERT_HABITS, Habits, MistakeRates, Request, Shopper
+from eefcore.experts.webshop.view import Listing, Page, read_call, read_view, write_call
 from eefcore.types import History, Mistake, StopReason, Trajectory
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-BACK = call("click", "Back to Search")
+BACK = write_call("click", "Back to Search")
 
 
 def visit(benchmark, task, *actions):
@@ -33,16 +33,16 @@ def everyone(benchmark, strengths=tuple(shop.STRENGTHS), seeds=(0, 1)):
         t
         for strength in strengths
         for seed in seeds
-        for t in demonstrate(
-            benchmark, shop.shopper(benchmark, strength, seed=seed), benchmark.goals, dollars=0.5
+        for t in demonstrate_tasks(
+            benchmark, shop.make_shopper(benchmark, strength, seed=seed), benchmark.goals, price=0.5
         )
     ]
 
 
-def imperfect(benchmark, mistakes, habits=EXPERT, seed=0):
+def imperfect(benchmark, mistakes, habits=EXPERT_HABITS, seed=0):
     """A shopper with these mistakes."""
-    shopper = shop.shopper(benchmark, "perfect", seed=seed)
-    shopper.name, shopper.mistakes, shopper.habits = "clumsy", mistakes, habits
+    shopper = shop.make_shopper(benchmark, "perfect", seed=seed)
+    shopper.name, shopper.rates, shopper.habits = "clumsy", mistakes, habits
     return shopper
 
 
@@ -65,13 +65,13 @@ def shown(mini):
     ],
 )
 def test_calls_are_written_and_read(name, argument, action):
-    assert call(name, argument) == action
-    assert called(action) == (name, argument)
+    assert write_call(name, argument) == action
+    assert read_call(action) == (name, argument)
 
 
 @pytest.mark.parametrize("text", ["", "click[Buy Now", 'click["button": "X"]', "click[{}]", "hello"])
 def test_what_is_no_call_is_none(text):
-    assert called(text) == ("", "")
+    assert read_call(text) == ("", "")
 
 
 # Pages --------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_what_is_no_call_is_none(text):
 
 def query(benchmark, task):
     goal = benchmark.goal(task)
-    return call("search", " ".join((*goal.attributes, goal.query)))
+    return write_call("search", " ".join((*goal.attributes, goal.query)))
 
 
 @pytest.fixture
@@ -88,73 +88,75 @@ def task(mini):
 
 
 def test_the_start_is_seen(mini, task):
-    v = view(visit(mini, task))
-    assert (v.page, v.turn, v.thought, v.opened) == (Page("start"), 0, False, ())
+    v = read_view(visit(mini, task))
+    assert (v.page, v.turn, v.after_thought, v.opened) == (Page("start"), 0, False, ())
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2])
 def test_a_results_page_is_read_back(mini, turns):
     for task in mini.tasks("train"):
-        v = view(visit(mini, task, query(mini, task), *[call("click", "Next >")] * turns))
+        v = read_view(visit(mini, task, query(mini, task), *[write_call("click", "Next >")] * turns))
         goal, catalogue = mini.goal(task), mini.shop.catalogue
         ids = catalogue.search(" ".join((*goal.attributes, goal.query)))[3 * turns : 3 * turns + 3]
         listings = tuple(Listing(i, catalogue[i].title, catalogue[i].price_tag) for i in ids)
         assert v.page == Page("results", listings, next_button="Next >")
-        assert (v.turned, v.turn) == (turns, turns + 1)
+        assert (v.next_clicks, v.turn) == (turns, turns + 1)
 
 
 def test_an_item_page_is_read_back(mini):
     for task in mini.tasks("train"):
         h = visit(mini, task, query(mini, task))
-        asin = view(h).page.listings[0].asin
-        v = view(visit(mini, task, query(mini, task), call("click", asin)))
+        asin = read_view(h).page.listings[0].asin
+        v = read_view(visit(mini, task, query(mini, task), write_call("click", asin)))
         options = mini.shop.catalogue[asin].options
-        assert v.page == Page("item", values=tuple(x for values in options.values() for x in values))
+        assert v.page == Page("item", options=tuple(x for values in options.values() for x in values))
         assert (v.asin, v.opened, v.chosen, v.turn) == (asin, (asin,), (), 2)
 
 
 def test_what_was_done_is_remembered(mini, task):
-    first = view(visit(mini, task, query(mini, task))).page.listings[0].asin
-    opened = (query(mini, task), call("Think", "hm"), call("click", first))
-    value = view(visit(mini, task, *opened)).page.values[0]
+    first = read_view(visit(mini, task, query(mini, task))).page.listings[0].asin
+    opened = (query(mini, task), write_call("Think", "hm"), write_call("click", first))
+    value = read_view(visit(mini, task, *opened)).page.options[0]
 
-    v = view(visit(mini, task, *opened, call("click", value)))
-    assert (v.chosen, v.turn, v.thought, v.asin) == ((value,), 2, False, first)
-    v = view(visit(mini, task, *opened, call("click", value), call("Think", "so")))
-    assert (v.chosen, v.turn, v.thought, v.page.kind) == ((value,), 2, True, "item")
-    v = view(visit(mini, task, *opened, BACK))
-    assert (v.page.kind, v.opened, v.asin, v.turned, v.turn) == ("start", (first,), "", 0, 3)
-    v = view(visit(mini, task, *opened, BACK, query(mini, task), call("click", "Next >")))
-    assert (v.page.kind, v.opened, v.turned, v.turn) == ("results", (first,), 1, 5)
-    v = view(visit(mini, task, *opened, call("click", "Description"), call("click", "< Prev")))
+    v = read_view(visit(mini, task, *opened, write_call("click", value)))
+    assert (v.chosen, v.turn, v.after_thought, v.asin) == ((value,), 2, False, first)
+    v = read_view(visit(mini, task, *opened, write_call("click", value), write_call("Think", "so")))
+    assert (v.chosen, v.turn, v.after_thought, v.page.kind) == ((value,), 2, True, "item")
+    v = read_view(visit(mini, task, *opened, BACK))
+    assert (v.page.kind, v.opened, v.asin, v.next_clicks, v.turn) == ("start", (first,), "", 0, 3)
+    v = read_view(visit(mini, task, *opened, BACK, query(mini, task), write_call("click", "Next >")))
+    assert (v.page.kind, v.opened, v.next_clicks, v.turn) == ("results", (first,), 1, 5)
+    v = read_view(
+        visit(mini, task, *opened, write_call("click", "Description"), write_call("click", "< Prev"))
+    )
     assert (v.page.kind, v.asin, v.opened) == ("item", first, (first,))
-    v = view(visit(mini, task, *opened, call("click", "< Prev")))
+    v = read_view(visit(mini, task, *opened, write_call("click", "< Prev")))
     assert (v.page.kind, v.asin, v.opened) == ("results", "", (first,))
 
 
 @pytest.mark.parametrize(
     "where, action",
     [
-        (0, call("click", "Buy Now")),
-        (0, call("click", "Next >")),
+        (0, write_call("click", "Buy Now")),
+        (0, write_call("click", "Next >")),
         (0, BACK),
         (0, "buy it"),
-        (1, call("click", "Buy Now")),
-        (1, call("click", "B0NOSUCHID")),
-        (1, call("search", "something else")),
-        (2, call("click", "no such value")),
-        (2, call("search", "something else")),
-        (2, call("click", "Next >")),
+        (1, write_call("click", "Buy Now")),
+        (1, write_call("click", "B0NOSUCHID")),
+        (1, write_call("search", "something else")),
+        (2, write_call("click", "no such value")),
+        (2, write_call("search", "something else")),
+        (2, write_call("click", "Next >")),
         (2, "click[Buy Now"),
     ],
 )
 def test_a_refusal_leaves_the_page_as_it_was(mini, task, where, action):
-    first = view(visit(mini, task, query(mini, task))).page.listings[0].asin
-    path = (query(mini, task), call("click", first))[:where]
-    before, after = view(visit(mini, task, *path)), view(visit(mini, task, *path, action))
+    first = read_view(visit(mini, task, query(mini, task))).page.listings[0].asin
+    path = (query(mini, task), write_call("click", first))[:where]
+    before, after = read_view(visit(mini, task, *path)), read_view(visit(mini, task, *path, action))
     assert after == before._replace(refused=True, turn=before.turn + 1)
-    thought = view(visit(mini, task, *path, action, call("Think", "hm")))
-    assert (thought.refused, thought.thought, thought.page) == (False, True, before.page)
+    thought = read_view(visit(mini, task, *path, action, write_call("Think", "hm")))
+    assert (thought.refused, thought.after_thought, thought.page) == (False, True, before.page)
 
 
 # What it says and what it does --------------------------------------------------------------------------
@@ -164,9 +166,9 @@ def plan(thought):
     """The actions a thought decides on."""
     verb, arguments = re.fullmatch(r".*I should (search for|click) (.+)\.", thought).groups()
     return (
-        [call("search", arguments)]
+        [write_call("search", arguments)]
         if verb == "search for"
-        else [call("click", a) for a in arguments.split(", ")]
+        else [write_call("click", a) for a in arguments.split(", ")]
     )
 
 
@@ -174,7 +176,7 @@ def check_thoughts(trajectory):
     """Every page is thought about first, and exactly what was decided is done."""
     decided = []
     for action in trajectory.actions:
-        name, argument = called(action)
+        name, argument = read_call(action)
         if name == "Think":
             assert decided == [], (trajectory.actions, action)
             decided = plan(argument)
@@ -192,19 +194,19 @@ def test_it_does_what_it_thinks(shown):
 @given(st.data())
 def test_it_does_what_it_thinks_however_clumsy(mini, data):
     rate = st.floats(0, 1)
-    mistakes = Mistakes(*(data.draw(rate) for _ in Mistakes._fields))
+    mistakes = MistakeRates(*(data.draw(rate) for _ in MistakeRates._fields))
     habits = Habits(data.draw(st.integers(0, 4)), data.draw(st.booleans()))
     clumsy = imperfect(mini, mistakes, habits, seed=data.draw(st.integers(0, 99)))
     task = data.draw(st.sampled_from(mini.tasks("train")))
-    (t,) = demonstrate(mini, clumsy, [task])
+    (t,) = demonstrate_tasks(mini, clumsy, [task])
     check_thoughts(t)
     check_marks(t)
 
 
 @pytest.mark.parametrize("strength", shop.STRENGTHS)
 def test_it_goes_on_from_any_state_of_its_own(mini, strength):
-    expert = shop.shopper(mini, strength, seed=3)
-    for t in demonstrate(mini, expert, mini.tasks("train")):
+    expert = shop.make_shopper(mini, strength, seed=3)
+    for t in demonstrate_tasks(mini, expert, mini.tasks("train")):
         for i, action in enumerate(t.actions):
             assert expert.act(t.history.at(i)) == action
 
@@ -214,10 +216,10 @@ def test_it_starts_anywhere(mini):
     env = mini.make()
     for n in range(200):
         rng, task = random.Random(n), mini.tasks("train")[n % 24]
-        expert = shop.shopper(mini, rng.choice(list(shop.STRENGTHS)))
+        expert = shop.make_shopper(mini, rng.choice(list(shop.STRENGTHS)))
         history, done = History(task, env.reset(task)), False
         while not done and len(history) < 24:
-            v = view(history)
+            v = read_view(history)
             buttons = [
                 "Next >",
                 "< Prev",
@@ -225,8 +227,8 @@ def test_it_starts_anywhere(mini):
                 "Description",
                 *[x.asin for x in v.page.listings],
             ]
-            odd = call("click", rng.choice([*buttons, *v.page.values]))
-            words = call("search", rng.choice(("a/b", "zzz", "desk lamp")))
+            odd = write_call("click", rng.choice([*buttons, *v.page.options]))
+            words = write_call("search", rng.choice(("a/b", "zzz", "desk lamp")))
             action = expert.act(history) if len(history) > 8 else rng.choice((odd, odd, words, "what?"))
             seen = env.step(action)
             history, done = history.then(action, seen.observation), seen.done
@@ -236,8 +238,8 @@ def test_it_starts_anywhere(mini):
 @pytest.mark.parametrize("strength", ["strong", "weak"])
 def test_equal_seeds_make_equal_mistakes(mini, strength):
     def demonstrated(seed):
-        expert = shop.shopper(mini, strength, seed=seed)
-        return list(demonstrate(mini, expert, mini.goals))
+        expert = shop.make_shopper(mini, strength, seed=seed)
+        return list(demonstrate_tasks(mini, expert, mini.goals))
 
     assert demonstrated(5) == demonstrated(5)
     assert [t.actions for t in demonstrated(5)] != [t.actions for t in demonstrated(6)]
@@ -251,14 +253,14 @@ def test_strengths_are_ordered(generated):
     won = Counter(t.source for t in everyone(shop_, seeds=(0,)) if t.win)
     assert won["perfect"] == 200
     assert 0 < won["weak"] < won["strong"] < won["perfect"]
-    direct = sum(kind == "direct" for kind in shop.kinds(shop_).values())
+    direct = sum(kind == "direct" for kind in shop.task_kinds(shop_).values())
     assert won["naive"] == direct
 
 
 def test_long_tasks_fail_more(generated):
     """By themselves: each further page is a further chance to slip."""
     shop_ = generated("200/0/0", seed=3)
-    kinds = shop.kinds(shop_)
+    kinds = shop.task_kinds(shop_)
     strong = everyone(shop_, ["strong"], (0, 1, 2))
 
     def share(*which):
@@ -286,7 +288,7 @@ def test_the_perfect_one_makes_no_mistakes(shown):
 def check_marks(t):
     """A slip is marked on a thought and on the last of the actions it led to, unless the turn limit cut those."""
     assert all(0 <= m.step < len(t) for m in t.marks)
-    thoughts = [i for i, a in enumerate(t.actions) if called(a)[0] == "Think"]
+    thoughts = [i for i, a in enumerate(t.actions) if read_call(a)[0] == "Think"]
     for slip in t.marks:
         thought = max(i for i in thoughts if i <= slip.step)
         last = min((i for i in thoughts if i > thought), default=len(t)) - 1
@@ -300,7 +302,7 @@ def test_marks_lie_on_thoughts_and_on_what_they_led_to(shown):
     assert {t.source for t in marked} == {"strong", "weak"}
     for t in marked:
         check_marks(t)
-        assert {m.kind for m in t.marks} <= set(Mistakes._fields) - {"stray"}
+        assert {m.kind for m in t.marks} <= set(MistakeRates._fields) - {"growth_per_detour"}
         assert list(t.marks) == sorted(t.marks, key=lambda m: m.step)
 
 
@@ -315,18 +317,18 @@ def test_who_loses_has_slipped(shown):
     "kind", ["pick_wrong", "misread_price", "overlook", "give_up", "forget_option", "buy_anyway"]
 )
 def test_each_slip_is_marked_as_what_it_is(mini, kind):
-    clumsy = imperfect(mini, Mistakes(**{kind: 1.0}))
-    marks = [m for t in demonstrate(mini, clumsy, mini.goals) for m in t.marks]
+    clumsy = imperfect(mini, MistakeRates(**{kind: 1.0}))
+    marks = [m for t in demonstrate_tasks(mini, clumsy, mini.goals) for m in t.marks]
     assert marks and {m.kind for m in marks} == {kind}
 
 
 def test_what_is_forgotten_is_not_chosen(mini):
-    forgets = imperfect(mini, Mistakes(forget_option=1.0))
-    for t in demonstrate(mini, forgets, mini.goals):
+    forgets = imperfect(mini, MistakeRates(forget_option=1.0))
+    for t in demonstrate_tasks(mini, forgets, mini.goals):
         values = mini.goal(t.task_id).options
-        assert not any(call("click", v) in t.actions for v in values)
-        bought = called(t.actions[-1])[1] == "Buy Now"
-        last = max(i for i, a in enumerate(t.actions) if called(a)[0] == "Think")
+        assert not any(write_call("click", v) in t.actions for v in values)
+        bought = read_call(t.actions[-1])[1] == "Buy Now"
+        last = max(i for i, a in enumerate(t.actions) if read_call(a)[0] == "Think")
         steps = (last, len(t) - 1)  # the thought, and the purchase
         assert bought and t.marks == tuple(Mistake(i, "forget_option") for i in steps for _ in values)
 
@@ -335,13 +337,13 @@ def test_what_is_forgotten_is_not_chosen(mini):
 
 
 def shopper_of(judged, wanted=("red",), **rest):
-    return Shopper({"t": Wish("hat", wanted)}, lambda task, asin: judged[asin], **rest)
+    return Shopper({"t": Request("hat", wanted)}, lambda task, asin: judged[asin], **rest)
 
 
 def results(*listings):
     seen = "WEB PAGE: {\n[Back to Search] \nPage 1 (Total results: 15) \n[Next >] "
     seen += "".join(f"\n[{a}] \nA hat \n$9.0 " for a in listings) + "}"
-    return History("t", "buy a hat").then(call("search", "hat"), seen)
+    return History("t", "buy a hat").then(write_call("search", "hat"), seen)
 
 
 IDS = ("B0AAAAAAAA", "B0BBBBBBBB", "B0CCCCCCCC")
@@ -350,11 +352,16 @@ IDS = ("B0AAAAAAAA", "B0BBBBBBBB", "B0CCCCCCCC")
 @pytest.mark.parametrize(
     "reasons, habits, thought, button",
     [
-        ((None, None, None), EXPERT, "The first fits.", IDS[0]),
-        (("too expensive", None, None), EXPERT, "The first is too expensive. The second fits.", IDS[1]),
+        ((None, None, None), EXPERT_HABITS, "The first fits.", IDS[0]),
+        (
+            ("too expensive", None, None),
+            EXPERT_HABITS,
+            "The first is too expensive. The second fits.",
+            IDS[1],
+        ),
         (
             ("not blue", "too expensive", "not a hat"),
-            EXPERT,
+            EXPERT_HABITS,
             "The first is not blue. The second is too expensive. The third is not a hat. None fits.",
             "Next >",
         ),
@@ -369,14 +376,14 @@ IDS = ("B0AAAAAAAA", "B0BBBBBBBB", "B0CCCCCCCC")
 def test_what_it_thinks_of_a_page(reasons, habits, thought, button):
     expert = shopper_of(dict(zip(IDS, reasons, strict=True)), habits=habits)
     h = results(*IDS)
-    said = call("Think", f"{thought} I should click {button}.")
+    said = write_call("Think", f"{thought} I should click {button}.")
     assert expert.act(h) == said
-    assert expert.act(h.then(said, "OK")) == call("click", button)
+    assert expert.act(h.then(said, "OK")) == write_call("click", button)
 
 
 def test_an_empty_page_sends_it_back():
     expert = shopper_of({})
-    assert expert.act(results()) == call("Think", "Nothing is listed. I should click Back to Search.")
+    assert expert.act(results()) == write_call("Think", "Nothing is listed. I should click Back to Search.")
 
 
 ITEM = "WEB PAGE: {\n[Back to Search] \n[< Prev] \ncolor [blue][red]\nA hat \nPrice: $9.0 \n[Buy Now] }"
@@ -398,32 +405,32 @@ ITEM = "WEB PAGE: {\n[Back to Search] \n[< Prev] \ncolor [blue][red]\nA hat \nPr
 )
 def test_what_it_thinks_of_a_product(reason, wanted, thought, buttons):
     expert = shopper_of({IDS[0]: reason}, wanted)
-    h = results(IDS[0]).then(call("click", IDS[0]), ITEM)
-    assert expert.act(h) == call("Think", thought)
+    h = results(IDS[0]).then(write_call("click", IDS[0]), ITEM)
+    assert expert.act(h) == write_call("Think", thought)
     h = h.then(expert.act(h), "OK")
     for button in buttons:
-        assert expert.act(h) == call("click", button)
+        assert expert.act(h) == write_call("click", button)
         h = h.then(expert.act(h), f"WEB PAGE: {{You have clicked {button}.}}")
 
 
 def test_after_a_refusal_it_acts_at_once():
     expert = shopper_of({IDS[0]: None})
-    h = results(IDS[0]).then(call("click", "Buy Now"), "WEB PAGE: {There is no [Buy Now] button}")
-    assert expert.act(h) == call("click", IDS[0])
-    assert expert.marks(h) == ()
+    h = results(IDS[0]).then(write_call("click", "Buy Now"), "WEB PAGE: {There is no [Buy Now] button}")
+    assert expert.act(h) == write_call("click", IDS[0])
+    assert expert.mistakes(h) == ()
 
 
 def test_unknown_strengths_are_refused(mini):
     with pytest.raises(
         DataError, match="no shop expert 'mighty'; choose one of strong, weak, perfect, naive"
     ):
-        shop.shopper(mini, "mighty")
+        shop.make_shopper(mini, "mighty")
 
 
 def test_kinds_are_told_apart_in_generated_shops_alone(mini, tmp_path):
-    assert set(shop.kinds(mini)) == set(mini.goals)
+    assert set(shop.task_kinds(mini)) == set(mini.goals)
     elsewhere = type(mini)(tmp_path, mini.shop, mini.interface, list(mini.goals.values()), {}, {})
-    assert shop.kinds(elsewhere) == dict.fromkeys(mini.goals, "any")
+    assert shop.task_kinds(elsewhere) == dict.fromkeys(mini.goals, "any")
 
 
 # Demonstrations -----------------------------------------------------------------------------------------
@@ -440,10 +447,10 @@ def test_kinds_are_told_apart_in_generated_shops_alone(mini, tmp_path):
     ],
 )
 def test_the_page_of_a_solution_is_counted_since_the_last_search(buttons, page):
-    history = History("t", "a task").then(call("Think", "I should click Next >."), "OK")
+    history = History("t", "a task").then(write_call("Think", "I should click Next >."), "OK")
     for button in buttons:
-        history = history.then(call("click", button), "a page")
-    assert shop.page(Trajectory(history=history, reward=1.0)) == page
+        history = history.then(write_call("click", button), "a page")
+    assert shop.solution_page(Trajectory(history=history, reward=1.0)) == page
 
 
 def test_a_demonstration_is_all_the_experts(shown):
@@ -461,5 +468,5 @@ def test_a_demonstration_is_cut_at_the_turn_limit(mini):
         def make(self):
             return mini.make()
 
-    (t,) = demonstrate(Impatient(), shop.shopper(mini, "perfect"), mini.tasks("train")[:1])
+    (t,) = demonstrate_tasks(Impatient(), shop.make_shopper(mini, "perfect"), mini.tasks("train")[:1])
     assert (len(t), t.stop, t.reward) == (3, StopReason.TURN_LIMIT, 0.0)

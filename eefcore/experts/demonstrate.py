@@ -1,0 +1,171 @@
+"""Let scripted experts demonstrate tasks, within a budget of dollars (EEF §6, allocation between experts).
+
+    ScriptedExpert       h_t -> a_t, and the mistakes that a_t makes on purpose
+    demonstrate_tasks    τ_e of each task
+    demonstrator         a scripted expert with its price
+    demonstrate_within   D_e for a budget, by one of three allocations:
+
+        each          every expert on every task, one expert after the other, in the order in which they are named
+        cheap_first   the cheapest on every task; then the next dearer on the tasks that are still lost, and so on
+        dear_first    the dearest, as long as what is left pays the cheapest for every later task; then the cheapest
+
+Demonstrations are paid for one by one, and a price is known only after the last action. One is started only if the
+highest cost it may reach fits what is left of the budget, so a budget is never overdrawn and a little may be left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from eefcore.errors import ParamsError
+from eefcore.protocols import Benchmark
+from eefcore.types import History, Mistake, StopReason, Trajectory
+
+ALLOCATIONS = ("each", "cheap_first", "dear_first")
+
+
+class ScriptedExpert(Protocol):
+    """An expert that is a function of the history alone, so that it can start from any state."""
+
+    @property
+    def name(self) -> str:
+        """The name under which its trajectories are recorded."""
+        ...
+
+    def act(self, history: History) -> str:
+        """Return a_t."""
+        ...
+
+    def mistakes(self, history: History) -> tuple[Mistake, ...]:
+        """Return the mistakes that a_t makes on purpose, for analysis only: no method sees them."""
+        ...
+
+
+GivesUp = Callable[[History], bool]
+"""Return whether an expert leaves an episode at h_t, unfinished."""
+
+
+class Demonstrator(NamedTuple):
+    """An expert with its price: `demonstrate` plays a task, and costs at most `highest_cost` dollars."""
+
+    name: str
+    highest_cost: float
+    demonstrate: Callable[[str], Trajectory]
+
+
+def demonstrate_tasks(
+    benchmark: Benchmark,
+    expert: ScriptedExpert,
+    tasks: Iterable[str],
+    *,
+    price: float = 0.0,
+    gives_up: GivesUp = lambda _: False,
+) -> Iterator[Trajectory]:
+    """Yield the expert's trajectory τ_e of each task, its mistakes marked, at `price` dollars an action.
+
+    An episode that the expert leaves counts as one that ran out of turns, with reward 0. To go on until the
+    environment's limit would only put useless actions between EEF's equally spaced states.
+    """
+    env = benchmark.make()
+    for task in tasks:
+        history, reward, done = History(task, env.reset(task)), 0.0, False
+        marks: tuple[Mistake, ...] = ()
+        while not done and len(history) < benchmark.max_turns and not gives_up(history):
+            action = expert.act(history)
+            marks += expert.mistakes(history)
+            observation, reward, done = env.step(action)
+            history = history.then(action, observation)
+        yield Trajectory(
+            history=history,
+            reward=reward,
+            n_expert=len(history),
+            source=expert.name,
+            stop=StopReason.DONE if done else StopReason.TURN_LIMIT,
+            money=price * len(history),
+            marks=marks,
+        )
+
+
+def demonstrator(
+    benchmark: Benchmark,
+    expert: ScriptedExpert,
+    *,
+    price: float = 0.0,
+    gives_up: GivesUp = lambda _: False,
+) -> Demonstrator:
+    """Return the expert as a demonstrator of single tasks, at `price` dollars an action."""
+    return Demonstrator(
+        expert.name,
+        price * benchmark.max_turns,
+        lambda task: next(demonstrate_tasks(benchmark, expert, [task], price=price, gives_up=gives_up)),
+    )
+
+
+def demonstrate_within(
+    demonstrators: Sequence[Demonstrator],
+    tasks: Sequence[str],
+    *,
+    budget: float | None = None,
+    allocation: str = "each",
+) -> list[Trajectory]:
+    """Return D_e for `budget` dollars (None is no limit), in the order in which it was paid for.
+
+    Tasks are taken in their own order, which does not follow their difficulty.
+
+    Raises:
+        ParamsError: no such allocation, one that needs two experts and has one, or a budget that pays for nothing.
+    """
+    if allocation not in ALLOCATIONS:
+        raise ParamsError(f"02_expert: allocation {allocation!r}; choose one of {', '.join(ALLOCATIONS)}")
+    if allocation != "each" and len(demonstrators) < 2:
+        raise ParamsError(
+            f"02_expert: allocation {allocation} is between experts; name two, as in weak+strong"
+        )
+    paid = _Budget(float("inf") if budget is None else budget)
+    allocate = {"each": _each, "cheap_first": _cheap_first, "dear_first": _dear_first}[allocation]
+    allocate(demonstrators, tasks, paid)
+    if not paid.demonstrations:
+        raise ParamsError(
+            f"02_expert: a budget of ${budget:g} pays for no demonstration, which may cost "
+            f"{' or '.join(f'${d.highest_cost:g} ({d.name})' for d in demonstrators)}; raise it"
+        )
+    return paid.demonstrations
+
+
+class _Budget:
+    """The dollars that are left, and the demonstrations that were paid for."""
+
+    def __init__(self, dollars: float) -> None:
+        self.left = dollars
+        self.demonstrations: list[Trajectory] = []
+
+    def pay(self, demonstrator: Demonstrator, task: str, *, reserve: float = 0.0) -> Trajectory | None:
+        """Return the demonstration, or None if the highest cost it may reach does not leave `reserve`."""
+        if demonstrator.highest_cost + reserve > self.left:
+            return None
+        demonstration = demonstrator.demonstrate(task)
+        self.left -= demonstration.money
+        self.demonstrations.append(demonstration)
+        return demonstration
+
+
+def _each(demonstrators: Sequence[Demonstrator], tasks: Sequence[str], budget: _Budget) -> None:
+    for demonstrator in demonstrators:
+        for task in tasks:
+            budget.pay(demonstrator, task)
+
+
+def _cheap_first(demonstrators: Sequence[Demonstrator], tasks: Sequence[str], budget: _Budget) -> None:
+    lost = list(tasks)
+    for demonstrator in sorted(demonstrators, key=lambda d: d.highest_cost):
+        results = [(task, budget.pay(demonstrator, task)) for task in lost]
+        lost = [task for task, demonstration in results if demonstration is None or not demonstration.win]
+
+
+def _dear_first(demonstrators: Sequence[Demonstrator], tasks: Sequence[str], budget: _Budget) -> None:
+    cheap, *_, dear = sorted(demonstrators, key=lambda d: d.highest_cost)
+    for i, task in enumerate(tasks):
+        for_later_tasks = cheap.highest_cost * (len(tasks) - i - 1)
+        if budget.pay(dear, task, reserve=for_later_tasks) is None:
+            budget.pay(cheap, task)
