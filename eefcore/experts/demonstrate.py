@@ -114,7 +114,7 @@ def demonstrate_within(
     Tasks are taken in their own order, which does not follow their difficulty.
 
     Raises:
-        ParamsError: no such allocation, one that needs two experts and has one, or a budget that pays for nothing.
+        ParamsError: no such allocation, one that needs two experts and has one, no task, or a budget that pays for nothing.
     """
     if allocation not in ALLOCATIONS:
         raise ParamsError(f"02_expert: allocation {allocation!r}; choose one of {', '.join(ALLOCATIONS)}")
@@ -122,12 +122,14 @@ def demonstrate_within(
         raise ParamsError(
             f"02_expert: allocation {allocation} is between experts; name two, as in weak+strong"
         )
+    if not tasks:
+        raise ParamsError("02_expert: there is no task to demonstrate; ask for some in sizes")
     paid = _Budget(float("inf") if budget is None else budget)
     allocate = {"each": _each, "cheap_first": _cheap_first, "dear_first": _dear_first}[allocation]
     allocate(demonstrators, tasks, paid)
     if not paid.demonstrations:
         raise ParamsError(
-            f"02_expert: a budget of ${budget:g} pays for no demonstration, which may cost "
+            f"02_expert: a budget of ${budget or 0:g} pays for no demonstration, which may cost "
             f"{' or '.join(f'${d.highest_cost:g} ({d.name})' for d in demonstrators)}; raise it"
         )
     return paid.demonstrations

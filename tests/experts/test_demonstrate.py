@@ -112,6 +112,12 @@ def test_what_does_not_do_is_refused(rest, message):
         demonstrate_within([DEAR, CHEAP], TASKS, **rest)
 
 
+@pytest.mark.parametrize("budget", [None, 5.0])
+def test_no_task_is_refused_with_and_without_a_budget(budget):
+    with pytest.raises(ParamsError, match="there is no task to demonstrate"):
+        demonstrate_within([DEAR, CHEAP], (), budget=budget)
+
+
 @pytest.mark.parametrize("allocation", ["cheap_first", "dear_first"])
 def test_an_allocation_between_experts_needs_two(allocation):
     with pytest.raises(ParamsError, match=f"allocation {allocation} is between experts; name two"):
