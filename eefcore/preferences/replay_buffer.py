@@ -12,7 +12,7 @@ import msgspec
 from eefcore.errors import ParamsError
 from eefcore.preferences import trees as pairs
 from eefcore.search.tree import Tree
-from eefcore.storage import stages
+from eefcore.storage.records import read_records
 from eefcore.types import Card, Preference, State, Trajectory
 
 
@@ -65,11 +65,11 @@ def _of(
 ) -> list[Preference]:
     """The pairs of one stage."""
     if kind == "trajectory":
-        simulations = stages.read_records(folder / "simulations.jsonl", Trajectory, card=card).list
+        simulations = read_records(folder / "simulations.jsonl", Trajectory, card=card).list
         return pairs.outcome_pairs(simulations, most=most or len(simulations) ** 2, seed=seed)
     if kind != "node":
         raise ParamsError(f"12_pairs: kind {kind!r}; choose node or trajectory")
-    trees = stages.read_records(folder / "trees.jsonl", Tree, card=card).list
+    trees = read_records(folder / "trees.jsonl", Tree, card=card).list
     found = pairs.node_pairs(trees, theta=theta, min_visits=min_visits, alpha=alpha)
     return widest(found, most, seed=seed) if most else found
 

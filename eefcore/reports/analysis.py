@@ -28,7 +28,7 @@ from eefcore.reports.document.blocks import Chapter, Figure, Prose, chapter
 from eefcore.reports.document.cells import Cell, Column, Table
 from eefcore.reports.evidence import Method
 from eefcore.selection.algorithm import Repository, TrainingSet, counts, solution
-from eefcore.storage import stages
+from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, Example, State, Trajectory
 
@@ -83,13 +83,13 @@ def read_training_data(run: StageInputs[Path], card: Card) -> TrainingData:
         CardMismatch: a stage was made in another environment.
     """
     return TrainingData(
-        stages.read_records(run["experts"] / "experts.jsonl", Trajectory, card=card).list,
+        read_records(run["experts"] / "experts.jsonl", Trajectory, card=card).list,
         [
-            stages.read_records(folder / "simulations.jsonl", Trajectory, card=card).list
+            read_records(folder / "simulations.jsonl", Trajectory, card=card).list
             for folder in run.by_iteration("simulations").values()
         ],
         [
-            stages.read_records(folder / "examples.jsonl", Example, card=card).list
+            read_records(folder / "examples.jsonl", Example, card=card).list
             for folder in run.by_iteration("select").values()
         ],
     )

@@ -31,6 +31,7 @@ from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
 from eefcore.storage import cost, stages
 from eefcore.storage.cost import Cost
+from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.training import rows
 from eefcore.types import Card, Example, History, Preference, Trajectory
@@ -138,10 +139,8 @@ class Method:
 
         selected = max(self.numbered("select").items())[1] / "examples.jsonl"
         preferred = [folder / "preferences.jsonl" for folder in self.numbered("preferences").values()]
-        pairs = [
-            p for file in preferred[-1:] for p in stages.read_records(file, Preference, card=self.card).list
-        ]
-        examples = [p.chosen for p in pairs] or stages.read_records(selected, Example, card=self.card).list
+        pairs = [p for file in preferred[-1:] for p in read_records(file, Preference, card=self.card).list]
+        examples = [p.chosen for p in pairs] or read_records(selected, Example, card=self.card).list
         example = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
         tokenizer = load_tokenizer(max(self.numbered("model").items())[1] / "model")
         row = rows.rows(example, make_renderer(tokenizer, format))[0]
@@ -151,7 +150,7 @@ class Method:
         """Return one search tree of the last round of the first seed that grew some; None if the method grows no trees."""
         for folder in reversed(self.numbered("simulations").values()):
             if (file := folder / "trees.jsonl").exists():
-                trees = stages.read_records(file, Tree, card=self.card).list
+                trees = read_records(file, Tree, card=self.card).list
                 return forest.telling(trees) if trees else None
         return None
 
@@ -179,7 +178,7 @@ class Method:
         return [self._read(run, stage, file, kind) for run in self.stages]
 
     def _read(self, run: StageInputs[Path], stage: str, file: str, kind: type[R]) -> list[R]:
-        return stages.read_records(run[stage] / f"{file}.jsonl", kind, card=self.card).list
+        return read_records(run[stage] / f"{file}.jsonl", kind, card=self.card).list
 
 
 Sections = dict[str, dict[str, list[Method]]]
@@ -353,7 +352,7 @@ def _learns(iterations: int, pairs: Sequence[Mapping[str, Any]]) -> str:
 
 def read_panel(folder: Path, card: Card) -> list[Trajectory]:
     """Return the evaluated trajectories of a stage."""
-    return stages.read_records(folder / "panel.jsonl", Trajectory, card=card).list
+    return read_records(folder / "panel.jsonl", Trajectory, card=card).list
 
 
 def spans(tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[int]], str]) -> list[Span]:
@@ -371,5 +370,5 @@ def _training_cost(run: StageInputs[Path]) -> Cost:
 
 
 def _tasks(run: StageInputs[Path]) -> list[str]:
-    starts = stages.read_records(run["experts"] / "tasks.jsonl", History).list
+    starts = read_records(run["experts"] / "tasks.jsonl", History).list
     return [start.task_id for start in starts]

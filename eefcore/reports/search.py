@@ -31,6 +31,7 @@ from eefcore.reports.document.blocks import Block, Chapter, Figure, Points, Pros
 from eefcore.reports.document.cells import BLANK, Cell, Column, Table
 from eefcore.reports.evidence import Method
 from eefcore.storage import stages
+from eefcore.storage.records import read_records
 from eefcore.types import Card, Trajectory
 
 # ------------------------------------------------------------------------------ rounds of search to learn from
@@ -91,7 +92,7 @@ def _read_round(method: Method, folders: Sequence[Path]) -> SearchRound:
 def _first_wins(folder: Path, tasks: Sequence[str], card: Card) -> dict[str, float]:
     """Return for each task the number of the simulation that first won it."""
     wins: dict[str, list[bool]] = {task: [] for task in tasks}
-    for t in stages.read_records(folder / "simulations.jsonl", Trajectory, card=card).list:
+    for t in read_records(folder / "simulations.jsonl", Trajectory, card=card).list:
         wins[t.task_id].append(t.win)
     return {task: won.index(True) + 1.0 if any(won) else np.inf for task, won in wins.items()}
 

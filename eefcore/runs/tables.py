@@ -15,8 +15,9 @@ from eefcore.runs import estimate
 from eefcore.runs.changes import reasons
 from eefcore.runs.plan import Node, methods, told
 from eefcore.storage import stages as store
+from eefcore.storage.metrics_log import Metric
 from eefcore.storage.stage_inputs import StageInputs
-from eefcore.storage.stages import Metric, StageRecord
+from eefcore.storage.stages import StageRecord
 
 PIPED = 160  # columns
 

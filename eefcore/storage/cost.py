@@ -1,4 +1,4 @@
-"""What a result cost, in the same units for every method."""
+"""Add up what results cost, in the same units for every method."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from functools import reduce
 from operator import add
 
 import msgspec
+from msgspec.structs import asdict
 
 from eefcore.types import History, Trajectory
 
 
 class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A sum of costs; `a + b` adds them up.
+    """The cost of a stage or a result; `a + b` is the sum of two.
 
     Attributes:
         episodes: simulations played by a policy.
-        env_steps: actions the environment answered, those of an expert left out.
+        env_steps: actions that the environment answered, without those of an expert.
         tokens_written: tokens sampled by a policy.
-        tokens_read: tokens a policy read that it had not written, each counted once an episode.
-        tokens_trained: tokens with a loss, times epochs.
+        tokens_read: tokens that a policy read and had not written, each counted once an episode.
+        tokens_trained: tokens that carry a loss, times epochs.
         seconds: wall time of the stages.
         money: dollars paid to experts.
     """
@@ -33,37 +34,33 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
     money: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
+        return Cost(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 
 
 def total_cost(costs: Iterable[Cost]) -> Cost:
-    """The sum of `costs`; of none, nothing."""
+    """Return the sum of `costs`; zero if there are none."""
     return reduce(add, costs, Cost())
 
 
 def mean_cost(costs: Sequence[Cost]) -> Cost:
-    """What one of `costs` is on average; numbers of things stay whole."""
-    shares = ((value, value / len(costs)) for value in _values(total_cost(costs)))
-    return Cost(*(round(share) if isinstance(value, int) else share for value, share in shares))
+    """Return the mean of `costs`; counts are rounded to whole numbers."""
+    means = {name: (total, total / len(costs)) for name, total in asdict(total_cost(costs)).items()}
+    return Cost(**{n: round(mean) if isinstance(total, int) else mean for n, (total, mean) in means.items()})
 
 
 def rollout_cost(trajectories: Iterable[Trajectory], length: Callable[[History], int]) -> Cost:
-    """What the policy's part of `trajectories` took of the environment, read and wrote.
+    """Return what the policy's part of `trajectories` cost: steps of the environment, tokens read and written.
 
-    Computed from the records, so that a run that was killed and continued costs what it would have.
+    It is computed from the trajectories, so that a run that was killed and continued costs the same as one that was not.
 
     Args:
-        length: tokens of a history as the policy reads it; 0 for a policy without tokens.
+        length: the number of tokens of a history as the policy reads it (`Policy.length`).
     """
-    rolled = list(trajectories)
-    written = [sum(len(s.tokens) for s in t.history.steps[t.n_expert :]) for t in rolled]
+    played = list(trajectories)
+    written = [sum(len(s.tokens) for s in t.history.steps[t.n_expert :]) for t in played]
     return Cost(
-        episodes=len(rolled),
-        env_steps=sum(len(t) - t.n_expert for t in rolled),
+        episodes=len(played),
+        env_steps=sum(len(t) - t.n_expert for t in played),
         tokens_written=sum(written),
-        tokens_read=sum(max(0, length(t.history) - w) for t, w in zip(rolled, written, strict=True)),
+        tokens_read=sum(max(0, length(t.history) - w) for t, w in zip(played, written, strict=True)),
     )
-
-
-def _values(cost: Cost) -> tuple[float, ...]:
-    return tuple(getattr(cost, name) for name in cost.__struct_fields__)

@@ -1,14 +1,14 @@
-"""Bytes on disk that are whole or not there, records as lines, and what to say when neither can be.
+"""Write and read files so that they are whole or absent, and explain what the system refuses.
 
-Everything that eefcore keeps goes through here, so that a full disk, a missing permission or a line
-that no longer decodes is told in one way: the place, what happened, what to do next.
+All that eefcore keeps goes through here, so that a full disk, a missing permission or a line that does not decode is
+reported in one way: the place, what happened, what to do next.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from eefcore.unicode import all_well_formed
 R = TypeVar("R")
 
 SCHEMA = 1
-"""The version of our files, in the first line of each."""
+"""The version of the file format, in the first line of each file."""
 
 _FULL = "free some space and run again; nothing half-written was kept"
 _DENIED = "make the folder writable, or name another in EEF_RESULTS"
@@ -40,8 +40,8 @@ _unique = count()
 
 
 @contextmanager
-def explain_os_errors(doing: str, path: Path) -> Iterator[None]:
-    """What the system refuses about `path` becomes a StoreError that says what to do."""
+def explain_os_errors(doing: str, path: Path) -> Generator[None]:
+    """Raise what the system refuses about `path` as a StoreError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -50,9 +50,9 @@ def explain_os_errors(doing: str, path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """`path` holds `data`, or what it held before: whatever happens, and whenever we are killed.
+    """Write `data` to `path` in one step: after an error or a kill, the file is as it was before.
 
-    `sync` waits for the disk; without it a file may be lost, never torn, when the power fails.
+    `sync` waits for the disk; without it the file may be lost, but never torn, when the power fails.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_unique)}.tmp")
     with explain_os_errors("write", path):
@@ -73,12 +73,12 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def append_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """`path` ends in `data`, or is as it was; a kill may leave a part of it, which ends in no newline."""
+    """Append `data` to `path`; an error leaves the file as it was, a kill may leave a part that ends in no newline."""
     with explain_os_errors("append", path), open(path, "ab", buffering=0) as file:
         before = file.tell()
         try:
             left = memoryview(data)
-            while left:  # a system call may take less than it is given
+            while left:  # a system call may write less than it is given
                 left = left[file.write(left) :]
             if sync:
                 os.fsync(file.fileno())
@@ -88,13 +88,13 @@ def append_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def truncate(path: Path, size: int) -> None:
-    """`path` ends after `size` bytes."""
+    """Cut `path` off after `size` bytes."""
     with explain_os_errors("write", path), open(path, "r+b") as file:
         file.truncate(size)
 
 
 def sync_folder(folder: Path) -> None:
-    """Names made in `folder` until now survive a loss of power."""
+    """Make the names in `folder` survive a loss of power."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -103,23 +103,23 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of `path`."""
+    """Return the bytes of `path`."""
     with explain_os_errors("read", path):
         return path.read_bytes()
 
 
 class LineCodec(Generic[R]):
-    """Records of one type to lines of JSON and back; `where` is the file:line an error names."""
+    """Encode records of one type as lines of JSON, and decode them; `where` is the file:line that an error names."""
 
     def __init__(self, type: Any) -> None:
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(type)
 
     def encode(self, record: R, where: str) -> bytes:
-        """The line of `record`, tried.
+        """Return `record` as a line, after it has been read back once.
 
-        What could not be read back (an infinite log-likelihood, another type) is refused here, before it
-        costs a run.
+        A record that could not be read back (an infinite log-likelihood, another type) is refused here, before it costs
+        a run.
         """
         try:
             line = self._encode(record)
@@ -131,14 +131,14 @@ class LineCodec(Generic[R]):
         return line + b"\n"
 
     def _encode(self, record: R) -> bytes:
-        """Lone surrogates, which no file can hold, are replaced."""
+        """Replace lone surrogates, which no file can hold."""
         try:
             return self._encoder.encode(record)
         except UnicodeEncodeError:
             return self._encoder.encode(all_well_formed(msgspec.to_builtins(record)))
 
     def decode(self, line: bytes, where: str) -> R:
-        """The record that `line` holds."""
+        """Return the record that `line` holds."""
         try:
             return self._decoder.decode(line)
         except (ValueError, msgspec.MsgspecError) as error:

@@ -1,6 +1,6 @@
-"""What files hold, as a hash: how data and models are known, wherever they lie and whatever they are called.
+"""Hash the content of files and folders, so that data and models are recognized wherever they lie.
 
-A file is read once a process; of a large one, a note of its path, size and times spares others the reading.
+A file is read once per process. Of a large file, a note with its path, size and times saves other processes the reading.
 """
 
 from __future__ import annotations
@@ -12,61 +12,61 @@ from pathlib import Path
 
 import msgspec
 
-LARGE = 1 << 26  # bytes of a file that isn't read at each start
+LARGE = 1 << 26  # bytes; a larger file is not read again by each process
 
 
 def cache_folder() -> Path:
-    """Where built catalogues, generated shops and notes are kept: `$EEF_CACHE`, or the user's cache."""
+    """Return the folder of built catalogues, generated shops and notes: `$EEF_CACHE`, or the user's cache."""
     return Path(os.environ.get("EEF_CACHE") or Path.home() / ".cache" / "eefcore")
 
 
 def digest(*texts: str) -> str:
-    """A hash of `texts`, 64 hex digits."""
+    """Return the SHA-256 of `texts`, 64 hex digits."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def hash_file(path: Path, notes: Path) -> str:
-    """A hash of a file's bytes; `notes` is the folder of notes.
+    """Return the SHA-256 of a file's bytes; `notes` is the folder of notes on large files.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the file can't be read.
     """
     real = path.resolve()
     with open(real, "rb") as file:
         stat = os.fstat(file.fileno())
         now = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        if found := _seen.get((real, *now)):
-            return found
+        if content := _hashes.get((real, *now)):
+            return content
         note = notes / digest(str(real))[:16]
         if stat.st_size >= LARGE:
             with suppress(OSError, msgspec.DecodeError):
-                known = msgspec.json.decode(note.read_bytes(), type=_Seen)
-                if (known.size, known.modified, known.changed) == now:
-                    return known.content
-        found = _seen[real, *now] = hashlib.file_digest(file, "sha256").hexdigest()
+                kept = msgspec.json.decode(note.read_bytes(), type=_Note)
+                if (kept.size, kept.modified, kept.changed) == now:
+                    return kept.content
+        content = _hashes[real, *now] = hashlib.file_digest(file, "sha256").hexdigest()
     if stat.st_size >= LARGE:
-        with suppress(OSError):  # a note that isn't kept costs time and nothing else
+        with suppress(OSError):  # without a note, the next process reads the file again
             notes.mkdir(parents=True, exist_ok=True)
-            note.write_bytes(msgspec.json.encode(_Seen(*now, found)))
-    return found
+            note.write_bytes(msgspec.json.encode(_Note(*now, content)))
+    return content
 
 
 def hash_folder(folder: Path) -> str:
-    """A hash of the names and bytes of all files in `folder`, those in its folders included.
+    """Return the SHA-256 of the names and bytes of all files in `folder`, subfolders included.
 
     Raises:
-        OSError: one can't be read.
+        OSError: a file can't be read.
     """
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     notes = cache_folder() / "seen"
     return digest(*(text for name in files for text in (name, hash_file(folder / name, notes))))
 
 
-_seen: dict[tuple[Path, int, int, int], str] = {}
+_hashes: dict[tuple[Path, int, int, int], str] = {}
 
 
-class _Seen(msgspec.Struct):
-    """A file as it was when its content was hashed."""
+class _Note(msgspec.Struct):
+    """The size, the times and the hash of a large file, from when it was read."""
 
     size: int
     modified: int

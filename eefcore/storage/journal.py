@@ -1,4 +1,4 @@
-"""Long work, kept chunk by chunk, so that a rerun continues where a killed one stopped.
+"""Keep long work chunk by chunk, so that a rerun continues where a killed run stopped.
 
     {"eefcore": 1, "kind": "journal", "fingerprint": …}
     record
@@ -6,8 +6,8 @@
     {"end_of_chunk": 0, "records": 2}
     …
 
-An episode's numbers may depend on those it is batched with, so the unit of a resume is a chunk of
-fixed composition, and not an episode: with it a rerun is equal to the bit on one machine.
+The numbers of an episode may depend on the episodes it is batched with. So the unit of a resume is a chunk of fixed
+composition and not an episode, which makes a rerun equal to the bit on one machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line: whose work this is."""
+    """The first line of a journal; its fingerprint says whose work the journal holds."""
 
     eefcore: int = SCHEMA
     kind: str = "journal"
@@ -35,7 +35,7 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkEnd(msgspec.Struct, frozen=True):
-    """The line that makes the records before it count."""
+    """The line that completes a chunk: only records before such a line count."""
 
     end_of_chunk: int
     records: int
@@ -45,10 +45,10 @@ _END = b'{"end_of_chunk":'
 
 
 class Journal(Generic[R]):
-    """Records of type `R` at `path`, made in chunks; one process at a time.
+    """A file of records of type `R` that are made in chunks, by one process at a time.
 
-    `fingerprint` stands for what the records depend on beside the items of the work. A stage's own
-    folder is named after its parameters and inputs, so inside one it may be left out.
+    `fingerprint` stands for what the records depend on besides the items of the work. The folder of a stage is named
+    after its parameters and inputs, so a journal inside it needs none.
     """
 
     def __init__(self, path: Path, type: type[R], fingerprint: str = "") -> None:
@@ -63,13 +63,13 @@ class Journal(Generic[R]):
         *,
         on_resume: Callable[[int], None] = lambda _: None,
     ) -> list[R]:
-        """The records of `work(items[0:chunk]), work(items[chunk:2·chunk]), …`, each chunk worked once.
+        """Return the records of `work(items[0:chunk]), work(items[chunk:2·chunk]), …`, each chunk worked once.
 
-        Chunks that an earlier, killed run finished are read, not worked; `on_resume` hears of how many
-        items that is. At any instant a kill costs the chunk in flight and nothing else.
+        Chunks that an earlier, killed run finished are read instead; `on_resume` is called with the number of their
+        items. A kill costs at most the chunk at work.
 
         Raises:
-            StoreError: the journal is of other work; a kept record does not decode; no space to go on.
+            StoreError: the journal is of other work, a record does not decode, or there is no space to go on.
         """
         if chunk < 1:
             raise ValueError(f"{self.path.name}: chunks of {chunk} items")
@@ -84,7 +84,7 @@ class Journal(Generic[R]):
         return records
 
     def _reopen(self, fingerprint: str) -> _Kept[R]:
-        """The complete chunks; what a kill left of another is cut off."""
+        """Return the complete chunks, and cut off what a kill left of another."""
         if not self.path.exists():
             write_atomically(self.path, msgspec.json.encode(JournalHeader(fingerprint=fingerprint)) + b"\n")
             return _Kept([], 0, 0)
@@ -106,9 +106,9 @@ class Journal(Generic[R]):
     def _complete(self, size: int, lines: list[bytes]) -> _Kept[R]:
         records: list[R] = []
         pending: list[R] = []
-        chunks, seen, last = 0, size, _last_end(lines)
+        chunks, position, last = 0, size, _last_end(lines)
         for number, line in enumerate(lines[: last + 1], start=2):
-            where, seen = f"{self.path}:{number}", seen + len(line)
+            where, position = f"{self.path}:{number}", position + len(line)
             if not line.startswith(_END):
                 pending.append(self._lines.decode(line, where))
                 continue
@@ -118,7 +118,7 @@ class Journal(Generic[R]):
                     f"{where}: expected the end of chunk {chunks} after {len(pending)} records, got {end}; "
                     "lines are missing or doubled. Move the journal away to do its work again"
                 )
-            records, pending, chunks, size = records + pending, [], chunks + 1, seen
+            records, pending, chunks, size = records + pending, [], chunks + 1, position
         return _Kept(records, chunks, size)
 
     def _append(self, number: int, records: list[R]) -> None:
@@ -136,11 +136,11 @@ class _Kept(NamedTuple, Generic[R]):
 
 
 def _last_end(lines: list[bytes]) -> int:
-    """Where the last whole end of a chunk is; -1 if nowhere."""
+    """Return the index of the last complete end of a chunk; -1 if there is none."""
     ends = [i for i, line in enumerate(lines) if line.startswith(_END) and line.endswith(b"\n")]
     return ends[-1] if ends else -1
 
 
-def _fingerprint(given: str, chunk: int, items: Sequence[Any]) -> str:
-    """Eight bytes of the hash of all that the records depend on, in hex."""
-    return hashlib.sha256(msgspec.json.encode([given, chunk, list(items)])).hexdigest()[:16]
+def _fingerprint(dependencies: str, chunk: int, items: Sequence[Any]) -> str:
+    """Return eight bytes of the hash of all that the records depend on, in hex."""
+    return hashlib.sha256(msgspec.json.encode([dependencies, chunk, list(items)])).hexdigest()[:16]

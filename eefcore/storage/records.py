@@ -1,4 +1,4 @@
-"""Typed JSONL: a header that says what the records are and where they were made, then one a line.
+"""Write and read typed JSONL: a header with the records' type and environment, then one record a line.
 
 {"eefcore": 1, "kind": "trajectories", "type": "Trajectory", "records": 2, "card": {…}}
 {"history": …, "reward": 1.0}
@@ -24,11 +24,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of a file of records.
 
     Attributes:
-        eefcore: the schema's version.
-        kind: what the records are, in words: `trajectories`, `examples`.
-        type: the class of the records; empty when there are none.
-        records: how many follow.
-        card: the environment they were made in; None where there is none, as in imported data.
+        eefcore: the version of the file format.
+        kind: the kind of records in words, as `trajectories` or `examples`.
+        type: the name of their class; empty if there are none.
+        records: the number of records that follow.
+        card: the environment that they were made in; None if unknown, as for imported data.
     """
 
     eefcore: int
@@ -39,17 +39,17 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Records(NamedTuple, Generic[R]):
-    """A file of records, read."""
+    """The header and the records of a file."""
 
     header: Header
     list: list[R]
 
 
 def write_records(path: Path, records: Iterable[R], *, kind: str, card: Card | None) -> None:
-    """`path` holds `records`, all of them, or is as it was.
+    """Write `records` to `path`: all of them, or after an error none.
 
     Raises:
-        StoreError: a record could not be read back; no space; no permission.
+        StoreError: a record could not be read back, there is no space, or no permission.
     """
     kept = list(records)
     types = sorted({type(r).__name__ for r in kept})
@@ -64,11 +64,11 @@ def write_records(path: Path, records: Iterable[R], *, kind: str, card: Card | N
 
 
 def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Records[R]:
-    """The records of `path`, all of class `type`, made in the environment of `card` if one is given.
+    """Read the records of `path`, all of class `type`; with `card`, only those of that environment.
 
     Raises:
-        StoreError: not our file, another schema or class, torn, or a line that does not decode.
-        CardMismatch: made in another environment: the catalogue, the goals, the interface changed.
+        StoreError: the file is not of eefcore, of another format or class, torn, or has a line that does not decode.
+        CardMismatch: the records were made in another environment: the catalogue, the goals or the interface differ.
     """
     first, *lines = read_bytes(path).splitlines(keepends=True) or [b""]
     header = _header(path, first)
@@ -89,16 +89,16 @@ def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Reco
     return Records(header, [codec.decode(line, f"{path}:{n}") for n, line in enumerate(lines, start=2)])
 
 
-class _Mark(msgspec.Struct):
+class _Version(msgspec.Struct):
     eefcore: int
 
 
 def _header(path: Path, line: bytes) -> Header:
     try:
-        version = msgspec.json.decode(line, type=_Mark).eefcore
+        version = msgspec.json.decode(line, type=_Version).eefcore
     except (ValueError, msgspec.MsgspecError) as error:
         raise StoreError(
-            f'{path}:1: not a file of ours: expected a header {{"eefcore": {SCHEMA}, …}}, got {line[:60]!r}; '
+            f'{path}:1: not an eefcore file: expected a header {{"eefcore": {SCHEMA}, …}}, got {line[:60]!r}; '
             "import foreign data with `eef data import`"
         ) from error
     if version != SCHEMA:
@@ -112,7 +112,7 @@ def _header(path: Path, line: bytes) -> Header:
 def _same_card(path: Path, expected: Card, got: Card | None) -> None:
     if got is None:
         raise CardMismatch(
-            f"{path}:1: expected records of {expected.name} {expected.key}, got some of no known environment; "
+            f"{path}:1: expected records of {expected.name} {expected.key}, got some of an unknown environment; "
             "replay them in this one first"
         )
     if got.key == expected.key:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from eefcore.policies.tiny import make_tokenizer
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
+from eefcore.storage.records import write_records
 from eefcore.types import Card, Example, History
 from helpers.episodes import CARD, by_next, naive
 
@@ -34,7 +35,7 @@ class Folders:
         folder = self.root / name.replace("/", "-")
         folder.mkdir(parents=True)
         for file, content in records.items():
-            stages.write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
+            write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
         record = stages.StageRecord(
             label=name, notebook="", params=params or {}, inputs={}, identity=name, card=card, cost=cost,
             metrics=metrics or {}, packages={"eefcore": "0.1"}, seconds=cost.seconds, attempts=1, started=NOW, finished=NOW,

@@ -14,6 +14,7 @@ from eefcore.search import deciding
 from eefcore.search.settings import Signal
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
+from eefcore.storage.records import write_records
 from eefcore.types import Card, Example, History, Mistake, Trajectory
 from helpers.episodes import CARD, by_back, by_next, naive
 
@@ -73,7 +74,7 @@ class Suite:
             folder = self.root / f"seed{seed}" / run / name / label
             folder.mkdir(parents=True)
             for file, content in records.items():
-                stages.write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
+                write_records(folder / f"{file}.jsonl", content, kind=file, card=card)
             record = stages.StageRecord(
                 label=label, notebook="", params=dict(params), inputs={}, identity=f"{seed}{run}{name}{label}", card=card,
                 cost=cost, metrics=dict(metrics), packages={"eefcore": "0.1"}, seconds=cost.seconds, attempts=1,

@@ -18,6 +18,7 @@ from eefcore.runs.open_stage import planned
 from eefcore.runs.plan import methods
 from eefcore.storage import stages as store
 from eefcore.storage.cost import Cost
+from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.training.rows import row
 from eefcore.types import Example, Preference
@@ -168,6 +169,6 @@ def test_two_rounds_through_the_notebooks(tmp_path, monkeypatch):
         assert trained["dpo/drift"] < 0.001
         assert records[f"dpo.{i}"].cost.tokens_trained > 0
     (pairs,) = [n for n in stages if n.label == "preferences.3"]
-    stored = store.read_records(pairs.folder / "preferences.jsonl", Preference).list
+    stored = read_records(pairs.folder / "preferences.jsonl", Preference).list
     assert all(p.chosen_logps and p.rejected_logps for p in stored)
     assert {p.chosen.first for p in stored} == {0}

@@ -21,7 +21,7 @@ from eefcore.reports.difficulty import difficulty, win_rate_by_group
 from eefcore.rollout.exploration import expert_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import Repository, cloning_set, training_set
-from eefcore.storage import stages as store
+from eefcore.storage.records import write_records
 from eefcore.types import Card, Example, History, Mistake, Step, StopReason, Trajectory
 
 
@@ -241,7 +241,7 @@ def stages(tmp_path):
     for name, (kind, records) in wanted.items():
         folders[name] = tmp_path / name.replace("/", "-")
         folders[name].mkdir()
-        store.write_records(folders[name] / f"{kind}.jsonl", records, kind=kind, card=CARD)
+        write_records(folders[name] / f"{kind}.jsonl", records, kind=kind, card=CARD)
     return folders
 
 

@@ -12,8 +12,8 @@ from eefcore.reports.evidence import expert_evaluations, read_run, read_suite
 from eefcore.reports.report import BenchmarkFacts, build_report
 from eefcore.search import deciding
 from eefcore.search.settings import Signal
-from eefcore.storage import stages
 from eefcore.storage.cost import Cost
+from eefcore.storage.records import write_records
 from eefcore.training.rows import row, show_mask
 from eefcore.types import Example
 
@@ -150,7 +150,7 @@ def test_the_training_row_is_one_that_was_trained(run, examples, shown):
     made = run()
     made.method("EEF", "a")
     folder = made.stages["EEF/select1"]
-    stages.write_records(folder / "examples.jsonl", examples, kind="examples", card=CARD)
+    write_records(folder / "examples.jsonl", examples, kind="examples", card=CARD)
     found = methods(made.stages)["EEF"].training_row("compact")
     expected = row(examples[shown], make_renderer(made.tokenizer, "compact"))
     text = "".join(f"«{s.text}»" if s.trained else s.text for s in found)

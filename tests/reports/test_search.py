@@ -18,7 +18,7 @@ from eefcore.reports.evidence import read_suite
 from eefcore.reports.inference import inference_columns, read_inference
 from eefcore.reports.report import Report
 from eefcore.reports.search import SearchRound, pass_at
-from eefcore.storage import stages
+from eefcore.storage.records import read_records
 from eefcore.types import Trajectory
 
 ORDER = "Agent Q + MCTS > Agent Q > trajectory DPO > RFT > base"
@@ -212,7 +212,7 @@ def test_it_counts_the_simulations_of_a_task_in_their_order(suite, full):
     won = []
     for seed in (0, 1):
         folder = suite.inputs[f"seed{seed}/mini_budgets/Agent Q/simulations2"]
-        played = stages.read_records(folder / "simulations.jsonl", Trajectory, card=CARD).list
+        played = read_records(folder / "simulations.jsonl", Trajectory, card=CARD).list
         won += [[t.win for t in played if t.task_id == task] for task in suite.train]
     for k in range(1, 7):
         expected = sum(any(w[:k]) for w in won) / len(won)

@@ -14,6 +14,7 @@ from eefcore.runs import estimate, runner
 from eefcore.runs.open_stage import planned
 from eefcore.runs.plan import methods
 from eefcore.storage import stages as store
+from eefcore.storage.records import read_records
 from eefcore.tracking import identity
 from eefcore.types import Preference
 
@@ -216,12 +217,12 @@ def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch
     folders = {n.label: n.folder for n in stages}
     logged = {label: store.read_record(folder).metrics for label, folder in folders.items()}
     assert undocumented(key for metrics in logged.values() for key in metrics) == set()
-    pairs = store.read_records(folders["pairs.3"] / "preferences.jsonl", Preference).list
+    pairs = read_records(folders["pairs.3"] / "preferences.jsonl", Preference).list
     ages = [p.age for p in pairs]
     assert ages.count(1) == logged["pairs.3"]["preferences/replayed"] > 0
     assert len(pairs) == logged["dpo.3"]["dpo/pairs"]
     assert logged["dpo.3"]["dpo/drift"] < 0.02 and logged["pairs.3"]["preferences/shift"] > 0.0
-    own = store.read_records(folders["pairs.2"] / "preferences.jsonl", Preference).list
+    own = read_records(folders["pairs.2"] / "preferences.jsonl", Preference).list
     stored = {p.chosen_logps for p in own}
     assert {p.chosen_logps for p in pairs if p.age} <= stored, "as likely as when they were sampled"
     assert all(logged[f"tune.{i}"]["tune/rows"] > 0 for i in (1, 2))

@@ -20,7 +20,7 @@ from eefcore.rendering.renderer import Renderer
 from eefcore.search import calibration, deciding, forest
 from eefcore.search.calibration import Point
 from eefcore.search.settings import Signal
-from eefcore.storage import stages
+from eefcore.storage.records import write_records
 from eefcore.training import references
 from eefcore.types import Example, History, Preference, Trajectory
 
@@ -110,9 +110,9 @@ def test_best_of_by_the_critic_needs_one():
 
 def leave(folder, trees):
     """What a stage of search leaves."""
-    stages.write_records(folder / "trees.jsonl", trees, kind="trees", card=CARD)
+    write_records(folder / "trees.jsonl", trees, kind="trees", card=CARD)
     simulated = forest.trajectories(trees)
-    stages.write_records(folder / "simulations.jsonl", simulated, kind="trajectories", card=CARD)
+    write_records(folder / "simulations.jsonl", simulated, kind="trajectories", card=CARD)
     return folder
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from eefcore.errors import CardMismatch, ParamsError, StoreError
 from eefcore.storage import disk, stages
 from eefcore.storage.cost import Cost
-from eefcore.storage.stages import StageRecord, read_records, write_records
+from eefcore.storage.records import read_records, write_records
+from eefcore.storage.stages import StageRecord
 from eefcore.types import Card, Example, History, Mistake, State, Step, StopReason, Trajectory
 
 CARD = Card("webshop", {"products": 1000, "catalogue": "ab12", "prices": 0})
@@ -113,8 +114,8 @@ def nothing(path, text):
         (lose_a_line,   2,    "torn: expected 2 whole records, got 1"),
         (double_a_line, 4,    "torn: expected 2 whole records, got 3"),
         (next_schema,   1,    "expected schema 1, got 2"),
-        (no_header,     1,    "not a file of ours"),
-        (nothing,       1,    "not a file of ours"),
+        (no_header,     1,    "not an eefcore file"),
+        (nothing,       1,    "not an eefcore file"),
         (another_field, 2,    "Expected `float`, got `str`"),
         (out_of_range,  2,    r"outside \[0, 1\]"),
     ],
@@ -137,7 +138,7 @@ def test_a_changed_catalogue_is_refused_and_the_change_is_named(tmp_path):
     now = Card("webshop", {**CARD.facts, "catalogue": "cd34"})
     with pytest.raises(CardMismatch, match="catalogue: expected 'cd34', got 'ab12'"):
         read_records(path, Trajectory, card=now)
-    with pytest.raises(CardMismatch, match="no known environment"):
+    with pytest.raises(CardMismatch, match="unknown environment"):
         read_records(kept(path, [trajectory()], card=None), Trajectory, card=now)
 
 
