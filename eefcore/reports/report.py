@@ -260,17 +260,22 @@ def _significant(result: ResultTable, links: Sequence[ranking.Link]) -> list[str
     """Say which differences are significant: between neighbours of the paper's order, or else from the baseline."""
     if links:
         return [ranking.significant_differences(links)]
-    gaps = {r.method: r.against.wins.value for r in result.rows if r.against is not None and r.significant}
+    baseline = sections.spoken_name(result.baseline or "")
+    gaps = {
+        sections.spoken_name(r.method): r.against.wins.value
+        for r in result.rows
+        if r.against is not None and r.significant
+    }
     if gaps:
         better = (
-            f"{method} beats {result.baseline} by {100 * gap:.1f} points"
+            f"{name} beats {baseline} by {100 * gap:.1f} points"
             if gap > 0
-            else f"{result.baseline} beats {method} by {-100 * gap:.1f} points"
-            for method, gap in gaps.items()
+            else f"{baseline} beats {name} by {-100 * gap:.1f} points"
+            for name, gap in gaps.items()
         )
         return [f"Significant differences. {'; '.join(better)}."]
     compared = any(r.against is not None for r in result.rows)
-    return [f"No difference from {result.baseline} is significant."] if compared else []
+    return [f"No difference from {baseline} is significant."] if compared else []
 
 
 def _skill_details(result: ResultTable, ours: str) -> list[str]:

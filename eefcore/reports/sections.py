@@ -76,6 +76,11 @@ WORDS = Section(
 )
 
 
+def spoken_name(method: str) -> str:
+    """Return the name of a method as a sentence has it: `expert: strong` as `the expert strong`."""
+    return method.replace("expert: ", "the expert ", 1) if method.startswith("expert: ") else method
+
+
 def headline(table: ResultTable, ours: str) -> str:
     """Return what the table says of `ours` in one sentence, which claims a difference only if it is significant."""
     rows = {r.method: r for r in table.rows}
@@ -90,7 +95,7 @@ def headline(table: ResultTable, ours: str) -> str:
         return f"{wins} (95 % interval {interval(row.win_rate)})."
     gap, other = row.against.wins, rows[table.baseline]
     best = not any(r.win_rate.value > other.win_rate.value for r in table.rows if r.method != ours)
-    name = f"{other.method}, the best of the others" if best and len(rows) > 2 else other.method
+    name = spoken_name(other.method) + (", the best of the others" if best and len(rows) > 2 else "")
     p = f"Holm-corrected {p_value(row.holm)}" if len(rows) > 2 else p_value(gap.p)
     test = f"{p}, {'McNemar’s exact test' if gap.seeds == 1 else 'paired bootstrap over seeds and tasks'}"
     if row.significant:

@@ -96,8 +96,10 @@ def test_a_run_has_its_tables_figures_case_studies_training_row_and_costs(full):
     assert full.document.headline.startswith(
         "EEF wins 58.3 % of 60 tasks, 25.0 points more than RFT×6, the best"
     )
-    assert full.document.details[0].startswith("Significant differences. ")
-    assert "EEF beats RFT×6 by 25.0 points" in full.document.details[0]
+    assert full.document.details[0] == (
+        "Significant differences. RFT×6 beats the expert gpt-4 by 33.3 points; "
+        "RFT×6 beats SFT POS by 16.7 points; EEF beats RFT×6 by 25.0 points."
+    )
     assert full.document.details[-1] == "Cost: 100 simulations and 2 k trained tokens, against 100 and 2 k."
 
 
