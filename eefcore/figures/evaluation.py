@@ -2,7 +2,7 @@
 
     win_rates           EEF Table 3 as points with intervals
     navigation          EEF Figure 2, with the attempts of Table 4
-    curve               win rate on the dev panel over iterations
+    curve               win rate on the dev set over iterations
     budget              EEF Figure 3: win rate against what it cost
     state_line          one expert trajectory in the manner of EEF Figure 1
     losses              the training loss of each optimiser step
@@ -95,7 +95,7 @@ def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
 
 @styled
 def curve(curves: Mapping[str, Mapping[int, Estimate]]) -> Plot:
-    """Draw the win rate on the dev panel over iterations, one line a method; iteration 0 is behaviour cloning."""
+    """Draw the win rate on the dev set over iterations, one line a method; iteration 0 is behaviour cloning."""
     figure, axes = line_chart(curves)
     axes.set_xticks(sorted({i for line in curves.values() for i in line}))
     axes.set_xlabel("iteration (0 is behaviour cloning)")

@@ -91,8 +91,8 @@ class TreeView:
             yield f'<text x="{here.x + 42:.0f}" y="{spot.y + 13:.1f}" opacity="0.85">{_numbers(edge)}</text>'
         if untried := [e for e in node.edges if not e.N]:
             x, y = here.x - 4, here.y + 17
-            said = "\n".join(f"{command(e.reply.action)}  Q̂ {e.q_hat:.2f}" for e in untried)
-            yield f'<text x="{x:.0f}" y="{y:.1f}" opacity="0.7">+{len(untried)}<title>{escape(said)}</title></text>'
+            actions = "\n".join(f"{command(e.reply.action)}  Q̂ {e.q_hat:.2f}" for e in untried)
+            yield f'<text x="{x:.0f}" y="{y:.1f}" opacity="0.7">+{len(untried)}<title>{escape(actions)}</title></text>'
 
     def _node(self, k: int) -> str:
         spot, node = self._spots[k], self.tree.nodes[k]
@@ -149,8 +149,8 @@ def _tried(node: Node) -> list[tuple[int, Edge]]:
 
 
 def _short(edge: Edge) -> str:
-    said = action(command(edge.reply.action))
-    return said if len(said) <= _ACTION else f"{said[: _ACTION - 1]}…"
+    text = action(command(edge.reply.action))
+    return text if len(text) <= _ACTION else f"{text[: _ACTION - 1]}…"
 
 
 def _numbers(edge: Edge) -> str:

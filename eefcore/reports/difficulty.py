@@ -7,7 +7,7 @@ win_rate_by_group            win rate within groups of tasks
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from eefcore.evaluation import metrics
@@ -21,7 +21,7 @@ from eefcore.reports.document.blocks import Figure, Prose
 from eefcore.reports.document.cells import Column, Table
 from eefcore.types import Trajectory
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K", int, str)
 
 
 def difficulty_blocks(

@@ -100,10 +100,10 @@ def significant_differences(found: Sequence[Link]) -> str:
     """Say in one sentence which comparisons are significant; empty if there is nothing to compare."""
     if not found:
         return ""
-    said = [_beats(link) for link in found if link.holm < SIGNIFICANCE]
+    better = [_beats(link) for link in found if link.holm < SIGNIFICANCE]
     return (
-        f"Significant differences. {'; '.join(said)}."
-        if said
+        f"Significant differences. {'; '.join(better)}."
+        if better
         else "No difference between neighbours is significant."
     )
 

@@ -53,7 +53,7 @@ PLOTS = {
 }
 
 
-def test_an_environment_without_skills_is_told_so():
+def test_a_figure_says_that_an_environment_has_no_skills():
     plot = evaluation.navigation({m: navigation_rates({}, run) for m, run in RUNS.items()})
     assert "counts no navigation skill" in plot.axes[0].get_title(loc="left") and plot.data == []
 
@@ -94,7 +94,7 @@ def test_a_plot_shows_itself_in_a_notebook():
     assert PLOTS["curve"]()._repr_png_().startswith(b"\x89PNG")
 
 
-def test_the_state_line_knows_what_it_draws():
+def test_the_state_line_keeps_its_data():
     data = PLOTS["state_line"]().data
     assert [row["policy_wins"] for row in data][:7] == [False, "", "", True, "", "", False]
     assert [row["step"] for row in data if row["kept"]] == [0, 1, 2]
@@ -120,7 +120,7 @@ def test_points_stand_where_the_numbers_are():
     assert list(x) == pytest.approx([1, 11], abs=0.1)
 
 
-def test_more_methods_than_colours_are_told_apart():
+def test_more_methods_than_colours_look_different():
     lines = [
         c.lines[0] for c in evaluation.curve({f"m{i}": {0: e(0.4)} for i in range(12)}).axes[0].containers
     ]

@@ -43,7 +43,7 @@ def test_every_visited_node_is_a_dot_with_its_page_and_every_edge_says_its_numbe
     assert sum(folded) == untried > 0
 
 
-def test_actions_are_shown_short_and_told_in_full():
+def test_actions_are_shown_short_with_the_full_text_as_title():
     said = 'PLAN: look.\nCOMMAND: click[{"button": "Next >"}]'
     (tree,) = grown(roots([HAT], K=1), 1, Dice(lambda h, s: Reply(said, (1,), (-0.1,))))
     texts = [t for t in drawn(tree).findall(f"{NS}text") if t.find(f"{NS}title") is not None]

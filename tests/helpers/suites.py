@@ -120,11 +120,11 @@ class Suite:
                     seconds=0.02 * len(simulations),
                 )
                 params = {"samples": spec.samples, "M": spec.M, "finder": spec.finder}
-                told: dict[str, float] = {}
+                logged: dict[str, float] = {}
                 if spec.trees:
                     params = {"simulations": spec.samples, "K": 4, "M": spec.M, "critic": spec.trees}
-                    told = {"search/agreement": 0.1 * i, "search/merged": 0.25, "search/nodes": 30.0}
-                stage(f"simulations{i - 1}", cost, params, told, simulations=simulations)
+                    logged = {"search/agreement": 0.1 * i, "search/merged": 0.25, "search/nodes": 30.0}
+                stage(f"simulations{i - 1}", cost, params, logged, simulations=simulations)
                 if spec.tunes:
                     learnt = {
                         "tune/agreement_before": 0.25,

@@ -107,7 +107,7 @@ def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
 # How hard a task is -------------------------------------------------------------------------------------
 
 
-def test_difficulty_by_the_deeds_of_who_won():
+def test_difficulty_counts_the_actions_of_won_solutions():
     shown = [
         naive("lost"),
         naive("plain", 1.0),
@@ -180,7 +180,7 @@ def test_an_iteration_alone_comes_before_the_next():
     assert analysis.first_successes(["t"], fewer_later) == {"t": FirstSuccess(1, "strong", 3, 4)}
 
 
-def test_who_was_first():
+def test_credit_goes_to_all_methods_of_the_earliest_iteration():
     early, late = FirstSuccess(1, "strong", 2, 4), FirstSuccess(2, ALONE, 0, 3)
     expected = analysis.credits(
         {
@@ -256,6 +256,6 @@ def test_another_environment_is_refused(stages):
         analysis.read_training_data(stages, "EEF", Card("elsewhere", {}))
 
 
-def test_no_share_of_nothing_is_unknown():
+def test_an_empty_training_set_has_no_unknown_share():
     (row,) = analysis.training_set_shares("m", [TrainingData([], [], [[]])])
     assert not any(math.isnan(v) for v in values(row))

@@ -20,7 +20,7 @@ def test_every_kind_of_block_is_written_and_read(tmp_path):
 
 
 @given(ANY)
-def test_any_text_is_kept(tmp_path_factory, text):
+def test_any_text_is_read_back(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("d") / "report.json"
     document.write_document(path, whole(text))
     assert document.read_document(path) == whole(text)
@@ -60,7 +60,7 @@ def test_markdown_says_every_block(tmp_path):
         assert expected in text, expected
 
 
-def test_a_case_study_is_told_together_until_they_part():
+def test_a_case_study_shows_both_together_until_they_part():
     assert markdown.case_study_text(case_study()).splitlines() == [
         "both  0 > search a sofa",
         "      a sofa",

@@ -150,7 +150,7 @@ def test_win_rate_by_difficulty(sure):
     assert table["RFT×6"]["page 1"] == pytest.approx(0.5)
 
 
-def test_who_solved_what_first(sure):
+def test_which_method_solved_what_first(sure):
     solved = rows(sure, "first_solved")
     assert solved["EEF"]["solved"] == 1.0
     assert solved["SFT POS"]["solved"] <= solved["RFT×6"]["solved"] < 1.0

@@ -125,7 +125,7 @@ def test_a_report_is_published_once_and_then_updated(path, saved):
     assert saved == [("", "lab", "eef", "fluid"), ("VmlldzoxMjM=", "lab", "eef", "fluid")]
 
 
-def test_what_wandb_refuses_is_told_and_the_file_stays(path, saved, monkeypatch):
+def test_a_refusal_of_wandb_is_an_error_and_the_file_stays(path, saved, monkeypatch):
     import wandb
 
     interface = wandb_report._library().interface
