@@ -20,10 +20,10 @@ from eefcore.experts.foreign.exporting import to_dataset
 from eefcore.experts.foreign.importing import read_foreign
 from eefcore.rendering.formats import AGENTLITE
 from eefcore.rendering.renderer import Renderer
-from eefcore.rollout.exploration import expert_starts, verified
+from eefcore.rollout.exploration import check_replays, expert_starts
 from eefcore.runs import runner
 from eefcore.runs.open_stage import planned
-from eefcore.selection.leakage import asked_for
+from eefcore.selection.leakage import instruction_key
 from eefcore.storage import stages
 from eefcore.storage.records import read_records, write_records
 from eefcore.types import Card, Example, Trajectory
@@ -131,12 +131,12 @@ def test_out_and_back_the_tasks_are_known_and_can_be_explored_from(mini, tmp_pat
     train = collect.without_held_out(back, mini)
     assert [t.task_id for t in train] == [t.task_id for t in shown[:-1]]
     assert collect.attempted_tasks(train, mini) == [*mini.tasks("train")]
-    explorable = verified(mini, train)
+    explorable = check_replays(mini, train)
     assert explorable.refused == []
-    assert [t.history for t in explorable.kept] == [t.history for t in shown[:-1]], (
+    assert [t.history for t in explorable.replayable] == [t.history for t in shown[:-1]], (
         "the last page is filled in"
     )
-    starts = [s.history.state for s in expert_starts(explorable.kept, 5, 0.5, seed=0)]
+    starts = [s.history.state for s in expert_starts(explorable.replayable, 5, 0.5, seed=0)]
     assert starts == [s.history.state for s in expert_starts(shown[:-1], 5, 0.5, seed=0)]
 
 
@@ -200,7 +200,7 @@ def test_a_file_of_another_shop_is_refused_with_the_reasons(generated, mini, tmp
     other = generated("10/4/4", 77)
     dev = collect.demonstrations(mini, ["weak"], "dev", seed=0)
     strange = collect.demonstrations(other, ["weak"], "train", seed=0)
-    strange = [t for t in strange if asked_for(t.history.at(0).observation) not in wishes(mini)]
+    strange = [t for t in strange if instruction_key(t.history.at(0).observation) not in wishes(mini)]
     assert strange
     eef("data", "import", raw, out, *react(raw, [*strange, *dev]))
     for file in (raw, out):
@@ -218,7 +218,7 @@ def test_a_file_of_another_shop_is_refused_with_the_reasons(generated, mini, tmp
 
 
 def wishes(benchmark) -> set[str]:
-    return {asked_for(benchmark.instruction(t)) for s in collect.SPLITS for t in benchmark.tasks(s)}
+    return {instruction_key(benchmark.instruction(t)) for s in collect.SPLITS for t in benchmark.tasks(s)}
 
 
 @pytest.mark.notebook

@@ -16,7 +16,7 @@ from eefcore.experts.demonstrate import demonstrate_within
 from eefcore.experts.foreign.importing import read_foreign
 from eefcore.experts.registry import experts_of
 from eefcore.protocols import Benchmark, Skill
-from eefcore.selection.leakage import asked_for
+from eefcore.selection.leakage import instruction_key
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory
@@ -96,11 +96,13 @@ TaskOf = Callable[[str, str], str]
 
 def _task_by_content(benchmark: Benchmark) -> TaskOf:
     """Return a function that finds a record's task by what its first observation asks for."""
-    by_request = {asked_for(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)}
+    by_request = {
+        instruction_key(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)
+    }
     requests = {task: request for request, task in by_request.items()}
 
     def task_of(own_id: str, observation: str) -> str:
-        lines = [asked_for(line) for line in observation.splitlines()]
+        lines = [instruction_key(line) for line in observation.splitlines()]
         if requests.get(own_id) in lines:
             return own_id
         return next((by_request[line] for line in lines if line in by_request), own_id)

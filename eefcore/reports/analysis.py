@@ -27,7 +27,7 @@ from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Chapter, Figure, Prose, chapter
 from eefcore.reports.document.cells import Cell, Column, Table
 from eefcore.reports.evidence import Method
-from eefcore.selection.algorithm import Repository, TrainingSet, counts, solution
+from eefcore.selection.algorithm import Repository, TrainingSet, count_selection, solution
 from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, Example, State, Trajectory
@@ -146,7 +146,7 @@ def credits(firsts: Mapping[str, Mapping[str, FirstSuccess | None]]) -> dict[str
 
 def _shares(examples: Sequence[Example]) -> tuple[float, float, float, float]:
     """Return the number of trained actions, and the shares that are an expert's, its mistakes, and in lost trajectories."""
-    found = counts(TrainingSet(list(examples), []), Repository(), [])
+    found = count_selection(TrainingSet(list(examples), []), Repository(), [])
     lost = sum(len(e.trained_indices) for e in examples if not e.trajectory.win)
     n = found.trained_actions or 1
     return found.trained_actions, found.expert_actions / n, found.mistakes, lost / n

@@ -1,4 +1,42 @@
-"""Play simulations from any state, and decide from which expert states to explore: EEF Algorithm 1, lines 6-9.
+"""Play simulations from any state: EEF Algorithm 1, lines 6-9.
 
-Finders choose the next state from what earlier simulations found (EEF §6).
+`rollout` plays a policy from starts, `exploration` makes the starts of an iteration, and `finders` choose expert states
+from the outcomes of earlier simulations (EEF §6).
 """
+
+from eefcore.rollout.exploration import (
+    ExplorationCounts,
+    RefusedTrajectory,
+    ReplayCheck,
+    check_replays,
+    count_exploration,
+    expert_starts,
+    explore,
+    initial_starts,
+    temperatures,
+)
+from eefcore.rollout.finders import Bandit, Binary, Finder, Fixed, Probe, fewest_expert_actions, load_finder
+from eefcore.rollout.rollout import Start, replay, restore, rollout
+
+__all__ = [
+    "Bandit",
+    "Binary",
+    "ExplorationCounts",
+    "Finder",
+    "Fixed",
+    "Probe",
+    "RefusedTrajectory",
+    "ReplayCheck",
+    "Start",
+    "check_replays",
+    "count_exploration",
+    "expert_starts",
+    "explore",
+    "fewest_expert_actions",
+    "initial_starts",
+    "load_finder",
+    "replay",
+    "restore",
+    "rollout",
+    "temperatures",
+]

@@ -1,10 +1,10 @@
-"""Where an iteration of EEF explores from (Algorithm 1, lines 6–9).
+"""Explore in one iteration of EEF: the starts of Algorithm 1, lines 6-9, and what playing them found.
 
-Algorithm 1          here
-line 6               initial_starts    s_0 of every task, once or several times
-line 7–9             expert_starts     s_l, s_2l, …, s_Ml of every expert trajectory
-                     explore           both, or what a finder asks for in place of the latter
-"setting the state"  verified          which expert trajectories can be explored from at all
+line                   here
+6                      initial_starts    s_0 of every task, once or several times
+7-9                    expert_starts     s_l, s_2l, …, s_Ml of every expert trajectory
+6-9                    explore           both, or the states that a finder asks for in place of the latter
+"setting the state"    check_replays     the expert trajectories that the environment can be set to
 """
 
 from __future__ import annotations
@@ -19,52 +19,51 @@ import msgspec
 
 from eefcore.errors import EefError, ReplayMismatch
 from eefcore.protocols import Benchmark, Sampling
-from eefcore.rollout.finder import Finder, Probe
-from eefcore.rollout.finders import Fixed
-from eefcore.rollout.rollout import Start, replayed
+from eefcore.rollout.finders import Finder, Fixed, Probe
+from eefcore.rollout.rollout import Start, replay
 from eefcore.types import History, Trajectory
 
 
-class Refused(NamedTuple):
-    """A trajectory that can't be explored from, and why."""
+class RefusedTrajectory(NamedTuple):
+    """A trajectory that nothing can be explored from, and why."""
 
     trajectory: Trajectory
     reason: str
 
 
-class Verified(NamedTuple):
-    """Trajectories that replay to the letter, and those that do not."""
+class ReplayCheck(NamedTuple):
+    """The trajectories that replay exactly, and those that do not."""
 
-    kept: list[Trajectory]
-    refused: list[Refused]
+    replayable: list[Trajectory]
+    refused: list[RefusedTrajectory]
 
 
 def temperatures(samples: int, low: float, high: float) -> tuple[float, ...]:
-    """`samples` temperatures from `low` to `high` at equal steps, as RFT×6 explores; one sample takes `high`."""
+    """Return `samples` temperatures from `low` to `high` at equal steps, as RFT×6 explores; one sample takes `high`."""
     if samples == 1:
         return (high,)
     return tuple(low + (high - low) * i / (samples - 1) for i in range(samples))
 
 
 def initial_starts(
-    benchmark: Benchmark, tasks: Sequence[str], drawn_at: Sequence[float], *, seed: int
+    benchmark: Benchmark, tasks: Sequence[str], at_temperatures: Sequence[float], *, seed: int
 ) -> list[Start]:
-    """s_0 of every task, once per temperature in `drawn_at` (line 6)."""
+    """Return s_0 of every task as a start, once for each of `at_temperatures` (line 6)."""
     env = benchmark.make()
-    at = {task: History(task, env.reset(task)) for task in tasks}
+    histories = {task: History(task, env.reset(task)) for task in tasks}
     return [
-        Start(at[task], Sampling(t, _seed(seed, at[task], "", sample)), sample)
-        for sample, t in enumerate(drawn_at)
+        Start(histories[task], Sampling(t, _episode_seed(seed, histories[task], "", sample)), sample)
+        for sample, t in enumerate(at_temperatures)
         for task in tasks
     ]
 
 
 def expert_starts(experts: Sequence[Trajectory], M: int, temperature: float, *, seed: int) -> list[Start]:
-    """s_l, s_2l, …, s_Ml of every expert trajectory (lines 7–9).
+    """Return s_l, s_2l, …, s_Ml of every expert trajectory as starts (lines 7-9).
 
-    Two experts that came to the same state by the same actions are two starts, as in the algorithm.
+    Two experts that came to one state by the same actions give two starts, as in the algorithm.
     """
-    return [_probed(experts, probe, temperature, seed) for probe in Fixed(experts, M).ask(())]
+    return [_probe_start(experts, probe, temperature, seed) for probe in Fixed(experts, M).ask(())]
 
 
 def explore(
@@ -74,113 +73,119 @@ def explore(
     *,
     temperature: float,
     seed: int,
-    coming: Callable[[int], None] = lambda _: None,
+    on_round: Callable[[int], None] = lambda _: None,
 ) -> list[list[Trajectory]]:
-    """D_i, round by round: first `initial` and what `finder` asks for unseen, then what it asks for having seen that.
+    """Return D_i round by round: `initial` and the finder's first probes, then its probes after each round (lines 6-9).
 
-    A finder that asks for nothing unseen has s_0's outcomes before it chooses; the paper's fixed interval
-    needs none, and is one round. It ends when nothing is asked for, or the finder's budget is spent: of what
-    is asked for beyond it, the first is played.
+    A finder that asks for nothing in the first round knows the outcomes at s_0 before it chooses; the paper's fixed
+    interval needs none, and takes one round. Exploration ends when the finder asks for nothing, or its budget is
+    spent; of a request beyond the budget, the first probes are played.
 
     Args:
-        play: the simulations of a round from its starts, in the same order. What it gave before it must give
-            again (a journal a round): then an exploration that was killed goes on to the same end.
-        coming: hears of the number of episodes in each round before it is played.
+        play: plays a round from its number and its starts, and returns the simulations in the same order. It must
+            return the same simulations when called again (a journal a round); then an exploration that was killed
+            continues to the same end.
+        on_round: called with the number of episodes of each round before it is played.
     """
     rounds: list[list[Trajectory]] = []
-    left = finder.budget
+    budget = finder.budget
     while True:
-        asked = finder.ask([*chain.from_iterable(rounds)])[:left]
+        probes = finder.ask([*chain.from_iterable(rounds)])[:budget]
         starts = [
             *(() if rounds else initial),
-            *(_probed(finder.experts, p, temperature, seed) for p in asked),
+            *(_probe_start(finder.experts, p, temperature, seed) for p in probes),
         ]
         if not starts:
             return rounds
-        coming(len(starts))
+        on_round(len(starts))
         rounds.append(play(len(rounds), starts))
-        left -= len(asked)
+        budget -= len(probes)
 
 
-def verified(benchmark: Benchmark, experts: Iterable[Trajectory]) -> Verified:
-    """Which trajectories show again, observation by observation, what they recorded (DESIGN: restore is verified)."""
-    env, out = benchmark.make(), Verified([], [])
+def check_replays(benchmark: Benchmark, experts: Iterable[Trajectory]) -> ReplayCheck:
+    """Replay each trajectory, and return those that show every recorded observation and those that do not.
+
+    DESIGN 4.1 asks that every restored state is verified.
+    """
+    env, check = benchmark.make(), ReplayCheck([], [])
     for trajectory in experts:
         try:
-            out.kept.append(replayed(env, trajectory))
+            check.replayable.append(replay(env, trajectory))
         except ReplayMismatch as mismatch:
-            out.refused.append(Refused(trajectory, str(mismatch)))
-        except EefError as error:  # a task this benchmark does not hold, an action after its end
-            out.refused.append(Refused(trajectory, f"{type(error).__name__}: {error}"))
-    return out
+            check.refused.append(RefusedTrajectory(trajectory, str(mismatch)))
+        except EefError as error:  # a task that this benchmark does not hold, an action after the end
+            check.refused.append(RefusedTrajectory(trajectory, f"{type(error).__name__}: {error}"))
+    return check
 
 
-def _probed(experts: Sequence[Trajectory], probe: Probe, temperature: float, seed: int) -> Start:
+def _probe_start(experts: Sequence[Trajectory], probe: Probe, temperature: float, seed: int) -> Start:
     expert = experts[probe.expert]
     history = expert.history.at(probe.step)
     return Start(
-        _as_read(history),
-        Sampling(temperature, _seed(seed, history, expert.source, probe.sample)),
+        _text_only(history),
+        Sampling(temperature, _episode_seed(seed, history, expert.source, probe.sample)),
         probe.sample,
         tuple(m for m in expert.marks if m.step < probe.step),
     )
 
 
-def _as_read(history: History) -> History:
-    """h_t as a policy reads another's: text alone, not the ids that an expert of another vocabulary sampled."""
+def _text_only(history: History) -> History:
+    """Return h_t without token ids: those that an expert sampled belong to another vocabulary."""
     steps = tuple(msgspec.structs.replace(s, tokens=(), logps=()) for s in history.steps)
     return msgspec.structs.replace(history, steps=steps)
 
 
-def _seed(seed: int, history: History, source: str, sample: int) -> int:
-    """A seed of this episode's own: equal in every run, whatever else is explored."""
+def _episode_seed(seed: int, history: History, source: str, sample: int) -> int:
+    """Return the seed of one episode: the same in every run, whatever else is explored."""
     key = msgspec.json.encode([seed, history.task_id, history.actions, source, sample])
     return int.from_bytes(hashlib.sha256(key).digest()[:6])
 
 
-class Explored(NamedTuple):
+class ExplorationCounts(NamedTuple):
     """What an exploration found; the names are those of the logged keys."""
 
     n: int  # simulations
-    rounds: int  # that they took
-    n_expert_states: int  # of them from expert states
+    rounds: int  # rounds that they took
+    n_expert_states: int  # simulations from expert states
     win_rate: float  # from s_0
     win_rate_expert_states: float  # from the states of experts
     newly_solved: float  # share of the tasks that no expert won and a simulation did
     by_expert_states: float  # share of the tasks that only a simulation from an expert's state won
     per_newly_solved: float  # simulations from expert states for each of those; NaN if there is none
     kept_length: float  # mean expert actions of their best solutions; NaN if there is none
-    unjudged: int  # simulations the infrastructure spoilt
-    refused: int  # expert trajectories that can't be explored from
+    unjudged: int  # simulations that the infrastructure spoilt
+    refused: int  # expert trajectories that nothing can be explored from
 
 
-def explored(
+def count_exploration(
     tasks: Sequence[str],
     experts: Sequence[Trajectory],
     rounds: Sequence[Sequence[Trajectory]],
-    refused: Sequence[Refused],
-) -> Explored:
-    """Counts of D_i over C_train. Simulations that the infrastructure spoilt are counted, and in no denominator."""
+    refused: Sequence[RefusedTrajectory],
+) -> ExplorationCounts:
+    """Count D_i over C_train. Simulations that the infrastructure spoilt are counted, and in no denominator."""
     simulations = [*chain.from_iterable(rounds)]
     judged = [t for t in simulations if not t.stop.infrastructure]
-    initial = [t for t in judged if not t.n_expert]
-    later = [t for t in judged if t.n_expert]
-    known = {t.task_id for t in experts if t.win}
-    alone = {t.task_id for t in initial if t.win}
-    helped = {t.task_id for t in later if t.win}
-    only = helped - alone - known
-    kept = [min(t.n_expert for t in later if t.win and t.task_id == task) for task in only]
-    n_later = sum(t.n_expert > 0 for t in simulations)
-    return Explored(
+    from_start = [t for t in judged if not t.n_expert]
+    from_expert = [t for t in judged if t.n_expert]
+    by_experts = {t.task_id for t in experts if t.win}
+    by_policy = {t.task_id for t in from_start if t.win}
+    with_expert = {t.task_id for t in from_expert if t.win}
+    only_with_expert = with_expert - by_policy - by_experts
+    lengths = [
+        min(t.n_expert for t in from_expert if t.win and t.task_id == task) for task in only_with_expert
+    ]
+    n_expert_states = sum(t.n_expert > 0 for t in simulations)
+    return ExplorationCounts(
         n=len(simulations),
         rounds=len(rounds),
-        n_expert_states=n_later,
-        win_rate=_share(sum(t.win for t in initial), len(initial)),
-        win_rate_expert_states=_share(sum(t.win for t in later), len(later)),
-        newly_solved=_share(len((alone | helped) - known), len(tasks)),
-        by_expert_states=_share(len(only), len(tasks)),
-        per_newly_solved=n_later / len(only) if only else math.nan,
-        kept_length=sum(kept) / len(only) if only else math.nan,
+        n_expert_states=n_expert_states,
+        win_rate=_share(sum(t.win for t in from_start), len(from_start)),
+        win_rate_expert_states=_share(sum(t.win for t in from_expert), len(from_expert)),
+        newly_solved=_share(len((by_policy | with_expert) - by_experts), len(tasks)),
+        by_expert_states=_share(len(only_with_expert), len(tasks)),
+        per_newly_solved=n_expert_states / len(only_with_expert) if only_with_expert else math.nan,
+        kept_length=sum(lengths) / len(only_with_expert) if only_with_expert else math.nan,
         unjudged=len(simulations) - len(judged),
         refused=len(refused),
     )

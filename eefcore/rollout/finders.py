@@ -1,36 +1,59 @@
-"""Which states of an expert's trajectory to simulate next, given what was seen: the search for its beneficial segments.
+"""Find beneficial segments: choose the expert states to simulate next from the simulations so far.
 
-    fixed     s_l, s_2l, …, s_Ml of every trajectory, in one round     EEF Algorithm 1, lines 8, 9
-    binary    of the same states those that can still teach, halving   EEF §6, "a binary search strategy"
-    bandit    any inner state, again and again, where a win promises most (`eefcore.rollout.bandit`)       ours
+    Fixed     s_l, s_2l, …, s_Ml of every trajectory, in one round               EEF Algorithm 1, lines 8, 9
+    Binary    of the same states those that can still teach, by halving          EEF §6, "a binary search strategy"
+    Bandit    any inner state, again and again, where a win promises most        ours
 
-A finder is asked round by round until it asks for nothing more or the budget is spent, which for each is
-what the paper would simulate. It keeps nothing between rounds: what it asks for follows from what was
-seen, so that an exploration that was killed goes on as if it never had been.
+A finder is asked round by round until it asks for nothing more or its budget is spent. The budget of each is the
+number of simulations that the paper would make. A finder keeps no state between rounds: its requests follow from the
+simulations alone, so an exploration that was killed continues as if nothing had happened.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from eefcore.errors import ParamsError
 from eefcore.plugins import load_plugin
-from eefcore.rollout.bandit import Bandit
-from eefcore.rollout.finder import Finder, Probe, fewest
 from eefcore.selection.algorithm import explored_steps, outcomes
 from eefcore.types import State, Trajectory
 
 
-def load(name: str, experts: Sequence[Trajectory], M: int, *, repeats: int = 1, seed: int) -> Finder:
-    """The finder of that name; of one of your own, `my_module:function`, what it makes of `experts`, `M` and `seed`.
+class Probe(NamedTuple):
+    """A request for one simulation: the `sample`-th from s_step of an expert trajectory."""
+
+    expert: int  # its index among the finder's experts
+    step: int
+    sample: int = 0
+
+
+class Finder(Protocol):
+    """Searches `experts` with at most `budget` simulations."""
+
+    experts: Sequence[Trajectory]
+    budget: int
+
+    def ask(self, simulations: Sequence[Trajectory]) -> list[Probe]:
+        """Return the next simulations to make, given those so far: none before the first round, then also those of s_0."""
+        raise NotImplementedError
+
+
+def load_finder(name: str, experts: Sequence[Trajectory], M: int, *, repeats: int = 1, seed: int) -> Finder:
+    """Return the finder called `name`, or what the user's own `my_module:function` makes of `experts`, `M` and `seed`.
 
     Args:
         M: simulations per expert trajectory that the paper would make.
-        repeats: of each of them, with the fixed finder.
+        repeats: simulations of each state by the fixed finder.
         seed: of a bandit's draws.
 
     Raises:
-        ParamsError: there is none of that name, or it does not repeat.
+        ParamsError: there is no finder of that name, or it does not repeat.
     """
     if name == "fixed":
         return Fixed(experts, M, repeats)
@@ -51,6 +74,18 @@ def load(name: str, experts: Sequence[Trajectory], M: int, *, repeats: int = 1, 
     )
 
 
+def fewest_expert_actions(experts: Iterable[Trajectory], simulations: Iterable[Trajectory]) -> dict[str, int]:
+    """Return the expert actions of each task's best solution so far, as get_traj chooses it; unsolved tasks are missing."""
+    fewest: dict[str, int] = {}
+    for t in (*experts, *simulations):
+        if t.win:
+            fewest[t.task_id] = min(t.n_expert, fewest.get(t.task_id, t.n_expert))
+    return fewest
+
+
+# ---------------------------------------------------------------- fixed and binary: the paper's grid
+
+
 class _Grid:
     """The paper's states of each trajectory, each to be simulated `repeats` times, in the paper once."""
 
@@ -61,91 +96,177 @@ class _Grid:
 
 
 class Fixed(_Grid):
-    """All at once and whatever was seen; a state of two experts is simulated for each, as in the algorithm."""
+    """All states of the grid at once; a state of two experts is simulated for each of them, as in the algorithm."""
 
-    def ask(self, seen: Sequence[Trajectory]) -> list[Probe]:
-        """Everything in the first round, and nothing after."""
+    def ask(self, simulations: Sequence[Trajectory]) -> list[Probe]:
+        """Return all probes in the first round, and none afterwards."""
         grid = [(k, i) for k, steps in enumerate(self.steps) for i in steps]
-        return [] if seen else [Probe(k, i, n) for n in range(self.repeats) for k, i in grid]
+        return [] if simulations else [Probe(k, i, n) for n in range(self.repeats) for k, i in grid]
 
 
 class Binary(_Grid):
-    """One state of a trajectory a round, on the paper's grid l, 2l, …, Ml, each at most once.
+    """One state of a trajectory a round, on the paper's grid l, 2l, …, Ml, each state at most once.
 
-    What π_θ and the expert made of the task says what a trajectory can still teach:
+    The outcomes of π_θ and of the expert on a task tell what a trajectory can still teach:
 
-    π_θ lost from s_0, nobody won    hunt: middle first, then the middle of the longest stretch not yet tried,
-                                     until a state of any trajectory of the task wins
-    π_θ lost from s_0, a state won   bisect between the last loss and that win for the fewest expert actions;
-                                     an expert's own win counts as one at its end
-    π_θ won from s_0, expert lost    the last state first. Where it fails, bisect between the last win and the
-                                     first failure for s_{i*}, then hunt behind it for a win, without which
-                                     s_{i*} has no solution. Where it wins, hunt for a failure before it
+    π_θ lost from s_0, nobody won    hunt: the middle first, then the middle of the longest untried stretch, until a
+                                     state of any trajectory of the task wins
+    π_θ lost from s_0, a state won   bisect between the last loss and that win for the fewest expert actions; an
+                                     expert's own win counts as a win at its end
+    π_θ won from s_0, expert lost    the last state first. If it fails, bisect between the last win and the first
+                                     failure for s_{i*}, then hunt behind it for a win, without which s_{i*} has no
+                                     solution. If it wins, hunt for a failure before it
     π_θ won from s_0, expert won     nothing: the solution needs no expert, and the expert no recovery
     solved by another's trajectory   nothing: one solution a task is trained
 
-    A hunt tries everything before it gives up, so where outcomes repeat it solves every task that `Fixed`
-    solves. Bisecting supposes that wins follow losses (or losses wins, behind a mistake) once: where they
-    alternate, a shorter segment or an earlier fall can be missed. Of two states in the middle the later is
-    tried, where more of the work is done.
+    A hunt tries every state before it gives up, so where outcomes repeat it solves every task that `Fixed` solves.
+    Bisecting assumes that wins follow losses once (or losses follow wins, behind a mistake): where they alternate, a
+    shorter segment or an earlier failure can be missed. Of two states in the middle the later is tried, where more of
+    the work is done.
     """
 
-    def ask(self, seen: Sequence[Trajectory]) -> list[Probe]:
-        """At most one state of each trajectory; a state that two experts share once."""
-        outcome, least = outcomes(seen), fewest(self.experts, seen)
-        asked: dict[State, Probe] = {}
+    def ask(self, simulations: Sequence[Trajectory]) -> list[Probe]:
+        """Return at most one state of each trajectory; a state that two experts share is returned once."""
+        outcome, fewest = outcomes(simulations), fewest_expert_actions(self.experts, simulations)
+        probes: dict[State, Probe] = {}
         for k, (expert, steps) in enumerate(zip(self.experts, self.steps, strict=True)):
             start = State(expert.task_id)
             states = {i: expert.state(i) for i in steps}
             tried = {i: outcome[s] for i, s in states.items() if s in outcome}
             step = None
             if outcome.get(start) and not expert.win:
-                step = _recovery(steps, tried)
+                step = _step_for_recovery(steps, tried)
             elif start in outcome and not outcome[start]:
-                step = _solution(expert, steps, tried, least.get(expert.task_id))
+                step = _step_for_solution(expert, steps, tried, fewest.get(expert.task_id))
             if step is not None:
-                asked.setdefault(states[step], Probe(k, step))
-        return list(asked.values())
+                probes.setdefault(states[step], Probe(k, step))
+        return list(probes.values())
 
 
-def _solution(
+def _step_for_solution(
     expert: Trajectory, steps: Sequence[int], tried: Mapping[int, bool | None], fewest: int | None
 ) -> int | None:
-    """Where to look for a solution of s_0, or for one with less of the expert; `fewest` is the best so far."""
+    """Return where to look for a solution of s_0, or for one with fewer expert actions than `fewest`, the best so far."""
     if fewest is None:
         return _hunt(steps, tried)
-    won = min((i for i in tried if tried[i]), default=len(expert) if expert.win else 0)
-    lost = max((i for i in tried if tried[i] is False and i < won), default=0)
-    return _middle([i for i in steps if lost < i < min(won, fewest) and i not in tried])
+    first_win = min((i for i in tried if tried[i]), default=len(expert) if expert.win else 0)
+    last_loss = max((i for i in tried if tried[i] is False and i < first_win), default=0)
+    return _middle([i for i in steps if last_loss < i < min(first_win, fewest) and i not in tried])
 
 
-def _recovery(steps: Sequence[int], tried: Mapping[int, bool | None]) -> int | None:
-    """Where to look for s_{i*}, and for what recovers from it."""
+def _step_for_recovery(steps: Sequence[int], tried: Mapping[int, bool | None]) -> int | None:
+    """Return where to look for s_{i*}, and for a solution that recovers from it."""
     if steps and steps[-1] not in tried:
         return steps[-1]
-    fallen = min((i for i in tried if tried[i] is False), default=None)
-    if fallen is None:
+    first_loss = min((i for i in tried if tried[i] is False), default=None)
+    if first_loss is None:
         return _hunt(steps, tried)
-    won = [i for i in tried if tried[i]]
-    before = max((i for i in won if i < fallen), default=0)
-    between = _middle([i for i in steps if before < i < fallen and i not in tried])
-    if between is not None or any(i > fallen for i in won):
+    wins = [i for i in tried if tried[i]]
+    last_win = max((i for i in wins if i < first_loss), default=0)
+    between = _middle([i for i in steps if last_win < i < first_loss and i not in tried])
+    if between is not None or any(i > first_loss for i in wins):
         return between
-    return _hunt([i for i in steps if i > fallen], tried)
+    return _hunt([i for i in steps if i > first_loss], tried)
 
 
 def _hunt(steps: Sequence[int], tried: Iterable[int]) -> int | None:
-    """The middle of the longest stretch of `steps` that were not tried; of equals the later."""
-    known, stretches = set(tried), [[]]
+    """Return the middle of the longest stretch of `steps` that were not tried; of equal stretches the later."""
+    stretches: list[list[int]] = [[]]
+    skip = set(tried)
     for i in steps:
-        if i in known:
+        if i in skip:
             stretches.append([])
         else:
             stretches[-1].append(i)
-    longest = max(reversed(stretches), key=len)
-    return _middle(longest)
+    return _middle(max(reversed(stretches), key=len))
 
 
 def _middle(steps: Sequence[int]) -> int | None:
-    """The middle one; of two the later."""
+    """Return the middle step; of two the later."""
     return steps[len(steps) // 2] if steps else None
+
+
+# ---------------------------------------------------------------- bandit: all inner states
+
+ROUNDS = 20
+"""Rounds of a bandit: enough to learn from, and few enough to keep a batch full."""
+
+
+class Bandit:
+    """Thompson sampling over all inner states s_1, …, s_{T-1}, with a twentieth of the budget a round.
+
+    The gain of a win from s_i is 1 - ½ i/|τ_e| if the task is unsolved, ½ the share of expert actions it saves if
+    every solution has some, and 0 if π_θ won from s_0: such a task is settled. The probability of a win is drawn from
+    a Beta posterior, flat at first, shared by all states that lie in the same of M + 1 parts of a trajectory, of an
+    expert with the same outcome, and were simulated as often before (never, once, more).
+
+    A round takes the best draws, from each task as few as fill it. Only states of unsolved tasks are simulated
+    again, M times in all; a state that two experts share counts once. Recovery states are found by the way, not
+    looked for. Draws depend on the seed, on the number of simulations so far and on the trajectory, never on its index.
+    """
+
+    def __init__(self, experts: Sequence[Trajectory], M: int, seed: int) -> None:
+        self.experts, self.M, self.seed = experts, M, seed
+        self.budget = sum(len(explored_steps(len(e), M)) for e in experts)
+        self.round = math.ceil(self.budget / ROUNDS)
+        self._expert_step: dict[State, tuple[int, int]] = {}  # of two experts in one state the shorter counts
+        for e, k in sorted(((e, k) for k, e in enumerate(experts)), key=_by_length):
+            for i in range(1, len(e)):
+                self._expert_step.setdefault(e.state(i), (k, i))
+
+    def ask(self, simulations: Sequence[Trajectory]) -> list[Probe]:
+        """Return the most promising states; none before s_0 was simulated."""
+        fewest = fewest_expert_actions(self.experts, simulations)
+        times = Counter(t.state(t.n_expert) for t in simulations)
+        wins, losses = self._outcomes_by_arm(simulations)
+        draws = [self._random(e, len(simulations)) for e in self.experts]
+        offers: dict[str, list[_Offer]] = defaultdict(list)
+        for state, (k, i) in self._expert_step.items():
+            task, n = state.task_id, times[state]
+            gain = _gain(i, len(self.experts[k]), fewest.get(task))
+            if gain > 0.0 and n < (1 if task in fewest else self.M) and times[State(task)]:
+                arm = self._arm(k, i, n)
+                probability = draws[k].betavariate(1 + wins[arm], 1 + losses[arm])
+                offers[task].append(_Offer(-probability * gain, task, Probe(k, i, n)))
+        each = math.ceil(self.round / max(1, len(offers)))
+        best = sorted(o for of_task in offers.values() for o in sorted(of_task)[:each])
+        return [o.probe for o in best[: self.round]]
+
+    def _outcomes_by_arm(self, simulations: Sequence[Trajectory]) -> tuple[Counter[_Arm], Counter[_Arm]]:
+        """Return the wins and the losses of each arm."""
+        counts: dict[bool, Counter[_Arm]] = {True: Counter(), False: Counter()}
+        for t in simulations:
+            if t.n_expert and not t.stop.infrastructure:
+                counts[t.win][self._arm(*self._expert_step[t.state(t.n_expert)], t.sample)] += 1
+        return counts[True], counts[False]
+
+    def _arm(self, k: int, step: int, sample: int) -> _Arm:
+        part = step * (self.M + 1) // len(self.experts[k])
+        return part, self.experts[k].win, min(sample, 2)
+
+    def _random(self, expert: Trajectory, n: int) -> Random:
+        key = [self.seed, n, expert.task_id, expert.source, expert.actions]
+        return Random(msgspec.json.encode(key))
+
+
+_Arm = tuple[int, bool, int]  # part of the trajectory, whether the expert won, how often simulated before
+
+
+def _by_length(entry: tuple[Trajectory, int]) -> tuple[int, str, tuple[str, ...]]:
+    expert, _ = entry
+    return len(expert), expert.source, expert.actions
+
+
+class _Offer(NamedTuple):
+    """A probe and its promise; offers sort by the promise, the greatest first."""
+
+    cost: float
+    task_id: str
+    probe: Probe
+
+
+def _gain(step: int, length: int, fewest: int | None) -> float:
+    """Return the gain of a win from s_step; `fewest` are the best solution's expert actions, None if unsolved."""
+    if fewest is None:
+        return 1.0 - step / (2 * length)
+    return (fewest - step) / (2 * fewest) if fewest else 0.0

@@ -1,21 +1,21 @@
-"""Run π_θ from any history, many episodes at once (EEF Algorithm 1, lines 6–9)."""
+"""Play a policy from any history, many episodes at once (EEF Algorithm 1, lines 6 and 9: τ ~ π_θ(· | s))."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from eefcore.errors import ReplayMismatch
 from eefcore.protocols import Environment, Policy, Sampling
-from eefcore.types import History, Mistake, StopReason, Trajectory, Transition
+from eefcore.types import History, Mistake, StopReason, Trajectory
 
 
 class Start(NamedTuple):
-    """Where an episode begins, how its actions are drawn, and which of several samples it is.
+    """Where an episode begins, how its actions are sampled, and which of several samples it is.
 
-    `marks` are the mistakes in what came before, passed on for analysis.
+    `marks` are the mistakes in the actions before the start, kept for analysis.
     """
 
     history: History
@@ -30,89 +30,107 @@ def rollout(
     starts: Sequence[Start],
     *,
     max_turns: int,
-    finished: Callable[[Trajectory], None] = lambda _: None,
+    on_end: Callable[[Trajectory], None] = lambda _: None,
 ) -> list[Trajectory]:
-    """τ ~ π_θ(· | h) for each start h, in the same order.
+    """Sample τ ~ π_θ(· | h) for each start h; return the trajectories in the order of the starts.
 
-    What is already in h stays at the head of τ and is counted in `n_expert`. `max_turns` counts
-    all of τ, the head included, as the environments of the papers do. `finished` hears of each
-    episode as it ends, for progress.
+    The actions of h stay at the head of τ and are counted in `n_expert`. `max_turns` counts all actions of τ,
+    the head included, as the environments of the papers do. `on_end` is called with each episode as it ends.
 
     Raises:
-        ReplayMismatch: an environment restored to a start does not show what the start saw.
+        ReplayMismatch: an environment that was restored to a start shows another observation than the start recorded.
     """
-    envs = [restored(make_env(), start.history) for start in starts]
-    histories = [start.history for start in starts]
-    ended: list[Trajectory | None] = [None] * len(starts)
+    episodes: dict[Hashable, _Episode] = {
+        i: _Episode(start, restore(make_env(), start.history)) for i, start in enumerate(starts)
+    }
+    ended: dict[Hashable, Trajectory] = {}
 
-    def end(i: int, reward: float, stop: StopReason) -> None:
-        start = starts[i]
-        policy.close(i)
-        ended[i] = Trajectory(
-            history=histories[i],
-            reward=reward,
-            n_expert=len(start.history),
-            source=policy.name,
-            stop=stop,
-            sample=start.sample,
-            temperature=start.sampling.temperature,
-            marks=start.marks,
-        )
-        finished(ended[i])
-
-    def ask(i: int) -> None:
-        if len(histories[i]) >= max_turns:
-            end(i, 0.0, StopReason.TURN_LIMIT)
+    def ask(key: Hashable) -> None:
+        episode = episodes[key]
+        if len(episode.history) >= max_turns:
+            end(key, 0.0, StopReason.TURN_LIMIT)
         else:
-            policy.ask(i, histories[i], starts[i].sampling)
+            policy.ask(key, episode.history, episode.start.sampling)
 
-    for i in range(len(starts)):
-        ask(i)
+    def end(key: Hashable, reward: float, stop: StopReason) -> None:
+        policy.close(key)
+        ended[key] = trajectory = episodes[key].trajectory(policy.name, reward, stop)
+        on_end(trajectory)
+
+    for key in episodes:
+        ask(key)
     while answers := policy.answers():
-        for i, answer in answers:
+        for key, answer in answers:
             reply = answer.clean()
             if reply.stop is not None:
-                end(i, 0.0, reply.stop)
+                end(key, 0.0, reply.stop)
                 continue
-            seen: Transition = envs[i].step(reply.action)
-            histories[i] = histories[i].then(reply.action, seen.observation, reply.tokens, reply.logps)
-            if seen.done:
-                end(i, seen.reward, StopReason.DONE)
+            episode = episodes[key]
+            result = episode.env.step(reply.action)
+            episode.history = episode.history.then(
+                reply.action, result.observation, reply.tokens, reply.logps
+            )
+            if result.done:
+                end(key, result.reward, StopReason.DONE)
             else:
-                ask(i)
-    return [t for t in ended if t is not None]
+                ask(key)
+    return [ended[key] for key in episodes if key in ended]
 
 
-def restored(env: Environment, start: History) -> Environment:
-    """`env`, being where `start` was recorded, and having shown what it saw."""
-    seen = env.restore(start.state)
-    if seen != start.observation:
+class _Episode:
+    """An episode in play: its start, its environment, and the history so far."""
+
+    def __init__(self, start: Start, env: Environment) -> None:
+        self.start, self.env, self.history = start, env, start.history
+
+    def trajectory(self, source: str, reward: float, stop: StopReason) -> Trajectory:
+        """Return τ once the episode has ended."""
+        return Trajectory(
+            history=self.history,
+            reward=reward,
+            n_expert=len(self.start.history),
+            source=source,
+            stop=stop,
+            sample=self.start.sample,
+            temperature=self.start.sampling.temperature,
+            marks=self.start.marks,
+        )
+
+
+def restore(env: Environment, history: History) -> Environment:
+    """Restore `env` to the state of `history`, compare its observation with the recorded one, and return it.
+
+    Raises:
+        ReplayMismatch: the two observations differ.
+    """
+    observation = env.restore(history.state)
+    if observation != history.observation:
         raise ReplayMismatch(
-            f"{start.task_id}: after {len(start)} actions the environment shows {seen!r}, "
-            f"the history {start.observation!r}; was it recorded in another version?"
+            f"{history.task_id}: after {len(history)} actions the environment shows {observation!r}, "
+            f"the history {history.observation!r}; was it recorded in another version?"
         )
     return env
 
 
-def replayed(env: Environment, trajectory: Trajectory) -> Trajectory:
-    """`trajectory` itself, every observation and the reward compared with what `env` shows now.
+def replay(env: Environment, trajectory: Trajectory) -> Trajectory:
+    """Replay `trajectory` in `env`, compare every observation and the reward with the record, and return it.
 
-    Files of others often end with the last action. An answer to it that was not recorded is filled in.
-
-    Leaves a snapshot of each s_i, so that exploring from them is quick.
+    Trajectories from elsewhere often end with the last action; if no answer to it was recorded, the returned
+    trajectory has the one that `env` gives. The replay leaves a snapshot of each s_i, so that exploring from there
+    is quick.
 
     Raises:
-        ReplayMismatch: at the first step that differs; the trajectory can't be explored from.
+        ReplayMismatch: at the first difference; nothing can be explored from such a trajectory.
     """
-    seen, reward = env.reset(trajectory.task_id), 0.0
+    observation, reward = env.reset(trajectory.task_id), 0.0
     for i, step in enumerate(trajectory.history.steps):
-        _same(trajectory, i, step.observation, seen)
+        _check_observation(trajectory, i, step.observation, observation)
         env.snapshot()
-        seen, reward, _ = env.step(step.action)
-    if not trajectory.history.observation and seen and trajectory.history.steps:
-        history = msgspec.structs.replace(trajectory.history, observation=seen)
+        observation, reward, _ = env.step(step.action)
+    if not trajectory.history.observation and observation and trajectory.history.steps:
+        history = msgspec.structs.replace(trajectory.history, observation=observation)
         trajectory = msgspec.structs.replace(trajectory, history=history)
-    _same(trajectory, len(trajectory), trajectory.history.observation, seen)
+    _check_observation(trajectory, len(trajectory), trajectory.history.observation, observation)
     if reward != trajectory.reward:
         raise ReplayMismatch(
             f"{trajectory.task_id}: replayed to reward {reward}, recorded {trajectory.reward}; "
@@ -121,9 +139,9 @@ def replayed(env: Environment, trajectory: Trajectory) -> Trajectory:
     return trajectory
 
 
-def _same(trajectory: Trajectory, i: int, recorded: str, seen: str) -> None:
-    if recorded != seen:
+def _check_observation(trajectory: Trajectory, i: int, recorded: str, observation: str) -> None:
+    if recorded != observation:
         raise ReplayMismatch(
-            f"{trajectory.task_id}: o_{i} is now {seen!r}, recorded {recorded!r}; "
+            f"{trajectory.task_id}: o_{i} is now {observation!r}, recorded {recorded!r}; "
             "the catalogue, the goals or the interface changed since"
         )

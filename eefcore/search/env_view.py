@@ -11,7 +11,7 @@ from typing import Protocol
 
 from eefcore.protocols import Environment
 from eefcore.rendering.critic_prompts import EPISODE_OVER
-from eefcore.rollout.rollout import restored
+from eefcore.rollout.rollout import restore
 from eefcore.search.guard import Guard, Irreversible
 from eefcore.search.mcts import Landing
 from eefcore.search.settings import Signal
@@ -47,7 +47,7 @@ class Sighted:
 
     def go_to(self, history: History) -> None:
         """Restored, and checked."""
-        restored(self._guard, history)
+        restore(self._guard, history)
 
     def step(self, action: str) -> Landing:
         """Act; a reward comes with the end."""

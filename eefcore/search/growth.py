@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from eefcore.errors import ParamsError, StoreError
 from eefcore.protocols import Benchmark, Environment, Policy
-from eefcore.rollout.rollout import restored
+from eefcore.rollout.rollout import restore
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
 from eefcore.search.env_view import World, opened
@@ -74,7 +74,7 @@ def grow(
     grown = [_sound(copied(tree), critic) for tree in trees]
     env = make_env()
     for tree in grown:
-        restored(env, tree.history(max(tree.starts, default=0)))
+        restore(env, tree.history(max(tree.starts, default=0)))
     nursery = _Nursery(
         grown,
         [Simulator(tree.settings, critic, alike) for tree in grown],

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from eefcore.errors import ReplayMismatch
 from eefcore.protocols import Environment
-from eefcore.rollout.rollout import restored
+from eefcore.rollout.rollout import restore
 from eefcore.search import mcts
 from eefcore.search.guard import REFUSED
 from eefcore.search.tree import Tree, copied
@@ -61,7 +61,7 @@ class _Episode:
     def __init__(self, tree: Tree, live: Environment) -> None:
         self.tree, self.stop, self._reward = copied(tree), tree.nodes[tree.at].stop, 0.0
         self._history, self._live = tree.history(tree.at), live
-        restored(live, self._history)
+        restore(live, self._history)
 
     def act(self, tree: Tree, by: str) -> None:
         """Do what `tree` advises; the episode is over if it advises nothing, or the user does not agree."""

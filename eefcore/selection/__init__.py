@@ -1,4 +1,52 @@
-"""Select what to train on: EEF Algorithm 1, lines 8 and 10-14.
+"""Select what to train on: EEF Algorithm 1, lines 3 and 8-14.
 
-Important states, solutions and the training set are pure functions of trajectories; orders choose among solutions.
+`algorithm` finds important states and their solutions as pure functions of trajectories, `orders` chooses among several
+solutions, and `leakage` keeps test tasks out of the training set.
 """
+
+from eefcore.selection.algorithm import (
+    ImportantStates,
+    Repository,
+    SelectionCounts,
+    TrainingSet,
+    cloning_set,
+    competing_solutions,
+    count_selection,
+    explored_steps,
+    illustrative_expert,
+    important_states,
+    known_outcomes,
+    outcomes,
+    recovery_state,
+    solution,
+    solutions,
+    training_set,
+)
+from eefcore.selection.leakage import refuse_leaks
+from eefcore.selection.orders import Order, fewest_expert, likeliest, load_order, repeated, shortest
+
+__all__ = [
+    "ImportantStates",
+    "Order",
+    "Repository",
+    "SelectionCounts",
+    "TrainingSet",
+    "cloning_set",
+    "competing_solutions",
+    "count_selection",
+    "explored_steps",
+    "fewest_expert",
+    "illustrative_expert",
+    "important_states",
+    "known_outcomes",
+    "likeliest",
+    "load_order",
+    "outcomes",
+    "recovery_state",
+    "refuse_leaks",
+    "repeated",
+    "shortest",
+    "solution",
+    "solutions",
+    "training_set",
+]

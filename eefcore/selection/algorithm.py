@@ -1,12 +1,16 @@
-"""EEF §3.2: where to explore, and which solutions to train on.
+"""EEF Algorithm 1: choose the states to explore from, the important states, and the solutions to train on (§3.2).
 
-    Algorithm 1      here
-    line 8, 9        explored_steps     l, 2l, …, Ml
-    line 12  S_r     recovery_state     s_{i*}
-    line 11, 13      solution           get_traj(s, D⁺)
-    line 14          training_set       D_{s_0} ∪ D_r
+    line    Algorithm 1                                             here
+    3, 4    D⁺ ← {τ_e ∈ D_e : R(τ_e) = 1}, behaviour cloning        cloning_set
+    8, 9    l = ⌊|τ_e| / (M + 1)⌋; the states s_l, s_2l, …, s_Ml     explored_steps
+    10      D⁺ ← D⁺ ∪ {τ ∈ D_i : R(τ) = 1}                          Repository
+    11      D_{s_0} ← {get_traj(s_0, D⁺) : s_0 ∈ C_train}            solution, of important_states(…).initial
+    12      S_r ← need_recover_states(D_i)                          recovery_state, s_{i*} of one τ_e
+    13      D_r ← {get_traj(s, D⁺) : s ∈ S_r}                        solution, of important_states(…).recovery
+    14      D_{s_0} ∪ D_r                                           training_set
 
-Pure functions over trajectories; nothing here touches an environment, a model or a random number.
+Lines 6, 7 and 9 play episodes; they are in `eefcore.rollout.exploration`. The functions here are pure: they read
+trajectories, and use no environment, no model and no random number.
 """
 
 from __future__ import annotations
@@ -20,12 +24,44 @@ from eefcore.errors import DataError, ParamsError
 from eefcore.selection.orders import Order, fewest_expert
 from eefcore.types import Example, State, Trajectory
 
+# ---------------------------------------------------------------- lines 3, 4: behaviour cloning
+
+
+def cloning_set(experts: Iterable[Trajectory], which: str, *, win: str = "", loss: str = "") -> list[Example]:
+    """Return the examples of behaviour cloning (lines 3, 4).
+
+    `positive` is the paper's D⁺ = {τ_e ∈ D_e : R(τ_e) = 1}; `all` is D_e (SFT ALL). `conditioned` is NAT: all of
+    D_e, where the prompt says by the phrase `win` or `loss` how each trajectory ended. NAT's own phrases speak of
+    correct and incorrect answers to questions; which phrases suit an agent is left open.
+
+    Raises:
+        ParamsError: `which` is none of these, or the two phrases are equal.
+        DataError: there is nothing to clone.
+    """
+    if which not in ("positive", "all", "conditioned"):
+        raise ParamsError(f"03_select: cloning {which!r}; choose positive, all or conditioned")
+    if which == "conditioned" and win == loss:
+        raise ParamsError(
+            f"03_select: phrase_win and phrase_loss are both {win!r}; choose two phrases that tell wins from losses"
+        )
+    candidates = [t for t in experts if len(t)]
+    cloned = [t for t in candidates if t.win] if which == "positive" else candidates
+    if not cloned:
+        raise DataError(
+            f"03_select: {len(candidates)} expert trajectories, and none to clone ({which}); get more of them, "
+            "or clone all"
+        )
+    phrases = {True: win, False: loss} if which == "conditioned" else {True: "", False: ""}
+    return [Example(t, phrase=phrases[t.win]) for t in cloned]
+
+
+# ---------------------------------------------------------------- lines 8, 9: where to explore from
+
 
 def explored_steps(length: int, M: int) -> tuple[int, ...]:
-    """(l, 2l, …, Ml) with l = ⌊|τ_e| / (M + 1)⌋ (lines 8, 9). M = 0 is RFT: none.
+    """Return (l, 2l, …, Ml) with l = ⌊|τ_e| / (M + 1)⌋ (lines 8, 9). M = 0 is RFT and explores no expert state.
 
-    An expert shorter than M + 1 gives l = 0, which the paper leaves open. Every step
-    between its first and its last is then explored once.
+    The paper leaves |τ_e| < M + 1 open, where l = 0. Every state between the first and the last is then explored once.
     """
     if M < 0:
         raise ValueError(f"M is a number of simulations and must be at least 0, got {M}")
@@ -35,47 +71,13 @@ def explored_steps(length: int, M: int) -> tuple[int, ...]:
     return tuple(m * l for m in range(1, M + 1))
 
 
-def outcomes(simulations: Iterable[Trajectory]) -> dict[State, bool | None]:
-    """Whether π_θ succeeded from each state explored: R(τ_s) = 1 for any τ_s that starts in s.
-
-    The paper runs one simulation a state. With several (RFT×6 at s_0, a bandit anywhere) any win counts.
-    Episodes the infrastructure spoilt say nothing about a state; one that has no other is None.
-    """
-    out: dict[State, bool | None] = {}
-    for t in simulations:
-        start = t.state(t.n_expert)
-        before = out.get(start)
-        out[start] = before if t.stop.infrastructure else bool(before) or t.win
-    return out
-
-
-def solved(simulations: Iterable[Trajectory]) -> dict[State, bool]:
-    """The `outcomes` that are known."""
-    return {state: won for state, won in outcomes(simulations).items() if won is not None}
-
-
-def recovery_state(expert: Trajectory, outcomes: Mapping[State, bool | None]) -> State | None:
-    """s_{i*}: the first explored s_i with R(τ_{s_i}) = 0 though R = 1 from the explored state before it (line 12).
-
-    The paper explores s_0, s_l, …, s_Ml and compares s_i with s_{i-l}. Here whatever was explored of τ_e is
-    compared, in order, so that any finder may choose it; for the paper's grid that is the same, unless two
-    experts begin alike: what was explored for one of them is then known of the other as well.
-
-    Args:
-        outcomes: of each state explored, s_0 among them. One that the infrastructure spoilt (None) is
-            neither a success nor a failure, and what lies on its two sides is not compared.
-    """
-    explored = [s for s in map(expert.state, range(len(expert))) if s in outcomes]
-    for before, state in pairwise(explored):
-        if outcomes[before] is True and outcomes[state] is False:
-            return state
-    return None
+# ---------------------------------------------------------------- line 10: the repository
 
 
 class Repository:
-    """D⁺: the successes found so far, looked up by the states they pass through.
+    """D⁺, the successes found so far, looked up by the states they pass through (line 10).
 
-    An own rollout that happens to pass through an expert's state is a solution for it as well.
+    An own rollout that happens to pass through an expert's state is a solution for that state as well.
     """
 
     def __init__(self, trajectories: Iterable[Trajectory] = ()) -> None:
@@ -85,22 +87,93 @@ class Repository:
                 self._by_task[t.task_id].append(t)
 
     def through(self, state: State) -> list[Trajectory]:
-        """The successes that contain `state`, in the order they were found."""
+        """Return the successes that contain `state`, in the order they were found."""
         return [t for t in self._by_task.get(state.task_id, ()) if t.contains(state)]
 
     def __len__(self) -> int:
-        """|D⁺|."""
+        """Return |D⁺|."""
         return sum(map(len, self._by_task.values()))
 
 
+# ---------------------------------------------------------------- line 12: important states
+
+
+def outcomes(simulations: Iterable[Trajectory]) -> dict[State, bool | None]:
+    """Return for each explored state whether π_θ succeeded from it: R(τ_s) = 1 for any τ_s that starts in s.
+
+    The paper runs one simulation a state. With several (RFT×6 at s_0, a bandit anywhere) any win counts.
+    Episodes that the infrastructure spoilt say nothing about a state; a state that has no other is None.
+    """
+    found: dict[State, bool | None] = {}
+    for t in simulations:
+        start = t.state(t.n_expert)
+        before = found.get(start)
+        found[start] = before if t.stop.infrastructure else bool(before) or t.win
+    return found
+
+
+def known_outcomes(simulations: Iterable[Trajectory]) -> dict[State, bool]:
+    """Return `outcomes` without the states of which only spoilt episodes exist."""
+    return {state: won for state, won in outcomes(simulations).items() if won is not None}
+
+
+def recovery_state(expert: Trajectory, outcomes: Mapping[State, bool | None]) -> State | None:
+    """Return s_{i*}: the first explored s_i with R(τ_{s_i}) = 0 after R = 1 from the explored state before it (line 12).
+
+    The paper explores s_0, s_l, …, s_Ml and compares s_i with s_{i-l}. Here all explored states of τ_e are compared
+    in order, so that any finder may choose them. For the paper's grid this is the same, unless two experts begin
+    alike: then the outcomes explored for one of them are known of the other as well.
+
+    Args:
+        outcomes: of each explored state, s_0 among them. A state that the infrastructure spoilt (None) is neither
+            a success nor a failure, and the states on its two sides are not compared.
+    """
+    explored = [s for s in map(expert.state, range(len(expert))) if s in outcomes]
+    for before, state in pairwise(explored):
+        if outcomes[before] is True and outcomes[state] is False:
+            return state
+    return None
+
+
+class ImportantStates(NamedTuple):
+    """The important states, each once."""
+
+    initial: list[State]  # s_0 of every task
+    recovery: list[State]  # S_r
+
+
+def important_states(
+    tasks: Iterable[str], experts: Iterable[Trajectory], simulations: Iterable[Trajectory]
+) -> ImportantStates:
+    """Return the states that need a solution: s_0 of each task, and S_r, where π_θ must recover (lines 11, 12)."""
+    outcome = outcomes(simulations)
+    recovery = (recovery_state(e, outcome) for e in experts)
+    return ImportantStates(
+        [State(task) for task in dict.fromkeys(tasks)],
+        list(dict.fromkeys(s for s in recovery if s is not None)),
+    )
+
+
+# ---------------------------------------------------------------- lines 11, 13: solutions
+
+
 def solutions(state: State, repository: Repository) -> list[Trajectory]:
-    """The successes through `state`; one that ends there teaches nothing there, and is none of its solutions."""
+    """Return the successes through `state` that go on from it; a success that ends there has nothing to train there."""
     return [t for t in repository.through(state) if len(t) > len(state.actions)]
 
 
 def solution(state: State, repository: Repository, order: Order = fewest_expert) -> Trajectory | None:
-    """get_traj(s, D⁺): of the solutions of `state` the first in `order`, in the paper the fewest expert actions."""
+    """Return get_traj(s, D⁺): the first solution of `state` in `order`, which in the paper is by fewest expert actions."""
     return min(solutions(state, repository), key=lambda t: order(t, state), default=None)
+
+
+def competing_solutions(important: ImportantStates, repository: Repository) -> list[Trajectory]:
+    """Return, each once, the solutions of the states that have several: those among which an order has to choose."""
+    each = [solutions(s, repository) for s in (*important.initial, *important.recovery)]
+    return list({id(t): t for several in each if len(several) > 1 for t in several}.values())
+
+
+# ---------------------------------------------------------------- line 14: the training set
 
 
 class TrainingSet(NamedTuple):
@@ -111,34 +184,8 @@ class TrainingSet(NamedTuple):
 
     @property
     def examples(self) -> list[Example]:
-        """D_{s_0} ∪ D_r."""
+        """Return D_{s_0} ∪ D_r."""
         return [*self.initial, *self.recovery]
-
-
-def cloning_set(experts: Iterable[Trajectory], which: str, *, win: str = "", loss: str = "") -> list[Example]:
-    """Behaviour cloning: D⁺ = {τ_e ∈ D_e : R(τ_e) = 1} (lines 3, 4), or `all` of D_e (SFT ALL).
-
-    `conditioned` is NAT: all of D_e, and the prompt says by the phrase `win` or `loss` how each ended. NAT's
-    own phrases tell of correct and incorrect answers to questions; which suit an agent is left open.
-
-    Raises:
-        ParamsError: `which` is none of these, or the phrases do not tell wins from losses.
-        DataError: there is nothing to clone.
-    """
-    if which not in ("positive", "all", "conditioned"):
-        raise ParamsError(f"03_select: cloning {which!r}; choose positive, all or conditioned")
-    if which == "conditioned" and win == loss:
-        raise ParamsError(
-            f"03_select: phrase_win and phrase_loss are both {win!r}; they must tell wins from losses"
-        )
-    tried = [t for t in experts if len(t)]
-    cloned = [t for t in tried if t.win] if which == "positive" else tried
-    if not cloned:
-        raise DataError(
-            f"03_select: {len(tried)} expert trajectories, and none to clone ({which}); get more of them, or clone all"
-        )
-    phrases = {True: win, False: loss} if which == "conditioned" else {True: "", False: ""}
-    return [Example(t, phrase=phrases[t.win]) for t in cloned]
 
 
 def training_set(
@@ -149,52 +196,30 @@ def training_set(
     order: Order = fewest_expert,
     phrase: str = "",
 ) -> TrainingSet:
-    """D_{s_0} ∪ D_r: at most one solution an important state, trained from that state on (lines 11–14).
+    """Return D_{s_0} ∪ D_r: for each important state at most one solution, trained from that state on (lines 11-14).
 
     Args:
         tasks: C_train.
         experts: D_e; empty for RFT, where no state needs recovery.
-        simulations: D_i, what this iteration explored.
+        simulations: D_i, the simulations of this iteration.
         repository: D⁺, grown over all iterations.
-        order: which of several solutions of a state is trained (`orders`).
-        phrase: what the prompt says of a success, where cloning told it from a failure (NAT).
+        order: which of several solutions of a state is trained (`eefcore.selection.orders`).
+        phrase: the phrase for a success in the prompt, if cloning told successes from failures (NAT).
     """
 
-    def chosen(states: Iterable[State]) -> list[Example]:
+    def examples(states: Iterable[State]) -> list[Example]:
         found = ((s, solution(s, repository, order)) for s in states)
         return [Example(t, len(s.actions), phrase=phrase) for s, t in found if t is not None]
 
     important = important_states(tasks, experts, simulations)
-    return TrainingSet(chosen(important.initial), chosen(important.recovery))
+    return TrainingSet(examples(important.initial), examples(important.recovery))
 
 
-class Important(NamedTuple):
-    """The important states, each once."""
-
-    initial: list[State]  # s_0 of every task
-    recovery: list[State]  # S_r
+# ---------------------------------------------------------------- what a selection amounts to
 
 
-def important_states(
-    tasks: Iterable[str], experts: Iterable[Trajectory], simulations: Iterable[Trajectory]
-) -> Important:
-    """Which states a solution is looked for: s_0 of each task, and where π_θ must recover (lines 11, 12)."""
-    outcome = outcomes(simulations)
-    fallen = (recovery_state(e, outcome) for e in experts)
-    return Important(
-        [State(task) for task in dict.fromkeys(tasks)],
-        list(dict.fromkeys(s for s in fallen if s is not None)),
-    )
-
-
-def rivals(important: Important, repository: Repository) -> list[Trajectory]:
-    """The solutions of which a choice is to be made, each once: those of states that have several."""
-    each = [solutions(s, repository) for s in (*important.initial, *important.recovery)]
-    return list({id(t): t for several in each if len(several) > 1 for t in several}.values())
-
-
-class Counts(NamedTuple):
-    """What a selection amounts to; the names are those of the logged keys."""
+class SelectionCounts(NamedTuple):
+    """The size and quality of a selection; the names are those of the logged keys."""
 
     n_initial: int  # |D_{s_0}|
     n_recovery: int  # |D_r|
@@ -205,31 +230,38 @@ class Counts(NamedTuple):
     mistakes: float  # share of the trained actions that are an expert's marked mistakes
 
 
-def counts(chosen: TrainingSet, repository: Repository, tasks: Sequence[str]) -> Counts:
-    """What was chosen, and how much of it a method that knew the experts' mistakes would not have trained on.
+def count_selection(selected: TrainingSet, repository: Repository, tasks: Sequence[str]) -> SelectionCounts:
+    """Count the selected examples, and the trained actions that are marked mistakes of an expert.
 
-    The marks are read here alone, after the choice is made.
+    Only this function reads the marks, after the selection is made.
     """
-    trained = sum(len(e.trained_indices) for e in chosen.examples)
-    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in chosen.examples)
-    return Counts(
-        n_initial=len(chosen.initial),
-        n_recovery=len(chosen.recovery),
-        solved=len({e.trajectory.task_id for e in chosen.initial}) / len(tasks) if tasks else 0.0,
+    n_trained = sum(len(e.trained_indices) for e in selected.examples)
+    n_mistakes = sum(
+        len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in selected.examples
+    )
+    return SelectionCounts(
+        n_initial=len(selected.initial),
+        n_recovery=len(selected.recovery),
+        solved=len({e.trajectory.task_id for e in selected.initial}) / len(tasks) if tasks else 0.0,
         repository=len(repository),
-        expert_actions=sum(i < e.trajectory.n_expert for e in chosen.examples for i in e.trained_indices),
-        trained_actions=trained,
-        mistakes=wrong / trained if trained else 0.0,
+        expert_actions=sum(i < e.trajectory.n_expert for e in selected.examples for i in e.trained_indices),
+        trained_actions=n_trained,
+        mistakes=n_mistakes / n_trained if n_trained else 0.0,
     )
 
 
-def telling(experts: Sequence[Trajectory], chosen: TrainingSet, outcomes: Mapping[State, bool]) -> Trajectory:
-    """The expert trajectory that shows most of the method: a failure with outcomes of both kinds and kept segments."""
-    solutions = [e.trajectory for e in chosen.examples]
+def illustrative_expert(
+    experts: Sequence[Trajectory], selected: TrainingSet, outcomes: Mapping[State, bool]
+) -> Trajectory:
+    """Return the expert trajectory that shows most of the method.
 
-    def tells(expert: Trajectory) -> tuple[bool, int, int]:
-        seen = {outcomes.get(expert.state(i)) for i in range(len(expert))}
-        used = max((t.n_expert for t in solutions if expert.contains(t.state(t.n_expert))), default=0)
-        return not expert.win, len(seen - {None}), used
+    Failures come first, then those with outcomes of both kinds, then those of which a solution keeps the longest segment.
+    """
+    trained = [e.trajectory for e in selected.examples]
 
-    return max(experts, key=tells)
+    def rank(expert: Trajectory) -> tuple[bool, int, int]:
+        kinds = {outcomes.get(expert.state(i)) for i in range(len(expert))} - {None}
+        segment = max((t.n_expert for t in trained if expert.contains(t.state(t.n_expert))), default=0)
+        return not expert.win, len(kinds), segment
+
+    return max(experts, key=rank)

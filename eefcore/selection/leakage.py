@@ -1,4 +1,4 @@
-"""That no test task is trained on, by content and not by number (DESIGN 4.4)."""
+"""Refuse to train on a held-out task. Tasks are compared by content, not by number alone (DESIGN 4.4)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from eefcore.types import Example, History
 
 
 def refuse_leaks(examples: Iterable[Example], held_out: Iterable[History]) -> None:
-    """Nothing, if no example is of a held-out task, by its id or by what it asks for in words.
+    """Raise an error if an example shows a held-out task, recognised by its id or by the words of its instruction.
 
     Args:
         held_out: s_0 of the dev and test tasks.
 
     Raises:
-        LeakageError: one is.
+        LeakageError: an example shows a held-out task.
     """
-    held = list(held_out)
-    ids, texts = {h.task_id for h in held}, {asked_for(h.observation) for h in held}
+    starts = list(held_out)
+    ids, instructions = {h.task_id for h in starts}, {instruction_key(h.observation) for h in starts}
     for example in examples:
         start = example.trajectory.history.at(0)
-        if start.task_id in ids or asked_for(start.observation) in texts:
+        if start.task_id in ids or instruction_key(start.observation) in instructions:
             raise LeakageError(
                 f"task {start.task_id} ({start.observation!r}) is held out for testing and would be trained on; "
                 "leave it out of the expert data, or split by other sizes or another seed"
             )
 
 
-def asked_for(instruction: str) -> str:
-    """What an instruction asks for, the price clause and the full stop aside: the content that splits go by."""
+def instruction_key(instruction: str) -> str:
+    """Return the words of an instruction without its price clause and full stop. Splits treat equal keys as one task."""
     return instruction.lower().split(", and price lower than")[0].strip(" .\n")

@@ -1,64 +1,76 @@
-"""Which of several solutions of a state is trained: orders, the best first (EEF §3.2, §6 "select the best solution").
+"""Order the solutions of a state, so that the first is trained (EEF §3.2; §6, "select the best solution").
 
-    fewest_expert   the paper's: fewer expert actions ask for smaller changes of π_θ
+    fewest_expert   the paper's order: fewer expert actions ask for smaller changes of π_θ
     shortest        fewer actions in all
-    repeated        from where π_θ won most often, over all simulations so far
-    likeliest       what π_θ would most likely have done itself
+    repeated        the solution from the state where π_θ won most often, over all simulations so far
+    likeliest       the solution that π_θ would most likely have produced itself
+    load_order      one of these by its name in a params file, or the user's own
 
-Each takes a success and the state it is to solve, and says how it ranks: the least is chosen. Ties go by the
-paper's order, then to the shorter, then to the first found, so that a run repeats.
+An order takes a success and the state it is to solve, and returns a sort key; the least key comes first. Ties are
+broken by the paper's order, then by length, then by what was found first, so that a run repeats.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from eefcore.types import State, Trajectory
+from eefcore.errors import ParamsError
+from eefcore.plugins import load_plugin
+from eefcore.rendering.renderer import Renderer, make_renderer
+from eefcore.storage.cost import Cost
+from eefcore.training import rows
+from eefcore.types import Example, State, Trajectory
 
 Order = Callable[[Trajectory, State], tuple[float, ...]]
 
+NAMES = ("fewest_expert", "shortest", "repeated", "likeliest")
+_BATCH_TOKENS = 16384  # of one forward pass; bounds the memory
+
 
 def fewest_expert(success: Trajectory, state: State) -> tuple[float, ...]:
-    """(n_expert, |τ|): the paper's rule; the paper leaves its ties open."""
+    """Return (n_expert, |τ|), the key of the paper's order. The paper leaves ties open; the shorter comes first."""
     del state
     return (success.n_expert, len(success))
 
 
 def shortest(success: Trajectory, state: State) -> tuple[float, ...]:
-    """(|τ|, n_expert)."""
+    """Return (|τ|, n_expert)."""
     del state
     return (len(success), success.n_expert)
 
 
 def repeated(simulations: Iterable[Trajectory]) -> Order:
-    """By the share of simulations won from s_{n_expert}, where π_θ took over: what is reached often, not by luck.
+    """Return the order by the share of simulations won from s_{n_expert}, the state in which π_θ took over.
 
-    A success from a state that nobody explored, as an expert's own, comes after those that are known. The share is
-    the observed one: one win of one try ranks with nine of nine.
+    It prefers what π_θ reaches often to what it reached by luck. A success from a state that was never explored, such
+    as an expert's own, comes after all others. The share is the observed one: one win in one try ranks with nine in nine.
     """
-    won: dict[State, int] = {}
-    tried: dict[State, int] = {}
+    wins: dict[State, int] = {}
+    tries: dict[State, int] = {}
     for t in simulations:
         if not t.stop.infrastructure:
             start = t.state(t.n_expert)
-            tried[start] = tried.get(start, 0) + 1
-            won[start] = won.get(start, 0) + t.win
+            tries[start] = tries.get(start, 0) + 1
+            wins[start] = wins.get(start, 0) + t.win
 
     def order(success: Trajectory, state: State) -> tuple[float, ...]:
         start = success.state(success.n_expert)
-        share = won[start] / tried[start] if start in tried else 0.0
+        share = wins[start] / tries[start] if start in tries else 0.0
         return (-share, *fewest_expert(success, state))
 
     return order
 
 
 def likeliest(logps: Mapping[State, Sequence[Sequence[float]]]) -> Order:
-    """By the mean log π_θ of a token of a_i, a_{i+1}, …, the actions that would be trained for s_i.
+    """Return the order by the mean log π_θ of a token of a_i, a_{i+1}, …: the actions that would be trained for s_i.
 
     Args:
-        logps: of each success, known by its last state: log π of each token of each of its actions. One that is
-            missing (longer than the context) comes last.
+        logps: log π_θ of each token of each action of a success, by the last state of the success. A success that
+            is missing (longer than the context) comes last.
     """
 
     def order(success: Trajectory, state: State) -> tuple[float, ...]:
@@ -67,3 +79,90 @@ def likeliest(logps: Mapping[State, Sequence[Sequence[float]]]) -> Order:
         return (-mean, *fewest_expert(success, state))
 
     return order
+
+
+class LoadedOrder(NamedTuple):
+    """An order, and the cost of computing it."""
+
+    order: Order
+    cost: Cost
+
+
+def load_order(
+    name: str,
+    competing: Sequence[Trajectory],
+    simulations: Iterable[Trajectory],
+    *,
+    model: Path | None,
+    format: str,
+    context: int,
+) -> LoadedOrder:
+    """Return the order called `name`, or the user's own `my_module:function`, which is an `Order`.
+
+    Args:
+        competing: the solutions among which a choice is needed (`algorithm.competing_solutions`); `likeliest` scores them.
+        simulations: all simulations so far; `repeated` counts them.
+        model: folder of the π_θ that explored last. It scores all solutions, also those that an earlier π_θ or an
+            expert found, so that one measure compares them.
+        format: how dialogues are written.
+        context: tokens of the longest dialogue that is scored.
+
+    Raises:
+        ParamsError: there is no order of that name.
+    """
+    if ":" in name:
+        return LoadedOrder(load_plugin(name, "03_select: choose", takes=("success", "state")), Cost())
+    if name not in NAMES:
+        raise ParamsError(
+            f"03_select: choose {name!r}; choose one of {', '.join(NAMES)} or one of your own, my_module:function"
+        )
+    if name == "repeated":
+        return LoadedOrder(repeated(simulations), Cost())
+    if name != "likeliest":
+        return LoadedOrder(shortest if name == "shortest" else fewest_expert, Cost())
+    if not competing or model is None:
+        return LoadedOrder(likeliest({}), Cost())
+    import torch  # takes seconds to load, like transformers
+
+    from eefcore.training.models import load_model
+
+    loaded = load_model(model, merge=True)
+    policy = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    logps, tokens = score_successes(
+        policy, make_renderer(loaded.tokenizer, format), competing, context=context
+    )
+    return LoadedOrder(likeliest(logps), Cost(tokens_read=tokens))
+
+
+class SuccessScores(NamedTuple):
+    """log π_θ of each token of each action of a success, by its last state, and the tokens read to compute it."""
+
+    logps: dict[State, list[tuple[float, ...]]]
+    tokens: int
+
+
+def score_successes(
+    model: Any, renderer: Renderer, successes: Iterable[Trajectory], *, context: int
+) -> SuccessScores:
+    """Compute log π_θ of each success. Equal ones are scored once; one of more than `context` tokens is left out."""
+    from eefcore.training.logprobs import token_logps  # loads torch
+
+    by_state = {t.history.state: t for t in successes}
+    rows_of = {state: rows.rows(Example(t), renderer) for state, t in by_state.items()}
+    rows_of = {state: some for state, some in rows_of.items() if all(len(r.tokens) <= context for r in some)}
+    every = [row for some in rows_of.values() for row in some]
+    row_logps = iter(token_logps(model, every, pad_id=0, batch_tokens=_BATCH_TOKENS))
+    logps = {
+        state: _by_action(
+            tuple(p for _ in some for p in next(row_logps)),
+            [len(renderer.action_ids(step)) for step in by_state[state].history.steps],
+        )
+        for state, some in rows_of.items()
+    }
+    return SuccessScores(logps, sum(len(row.tokens) for row in every))
+
+
+def _by_action(logps: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float, ...]]:
+    """Cut the log-likelihoods of a trajectory into those of its actions; `lengths` counts the tokens of each action."""
+    ends = list(accumulate(lengths))
+    return [logps[start:stop] for start, stop in zip((0, *ends), ends, strict=False)]

@@ -15,7 +15,7 @@ from eefcore.errors import DataError
 from eefcore.experts import collect
 from eefcore.experts.sciworld import agenttraj
 from eefcore.experts.sciworld.agenttraj import REPAIRS
-from eefcore.rollout.exploration import verified
+from eefcore.rollout.exploration import check_replays
 
 simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("simulators")]
 GOLD = {gold.task.kind: gold for gold in read(GOLDEN_FILE)}
@@ -97,11 +97,11 @@ class TestRead:
         assert t.win and found.won_as_written == 0
         assert found.repaired["room"] == sum("greenhouse" in a for a in won(gold))
         assert found.diverged == 0 and found.refused == 0
-        assert verified(world, found.trajectories).refused == []
+        assert check_replays(world, found.trajectories).refused == []
         as_it_is = agenttraj.read_agenttraj(path, world, repair=False)
         assert not as_it_is.trajectories[0].win and as_it_is.trajectories[0].reward == 0
         assert (as_it_is.refused, as_it_is.diverged, sum(as_it_is.repaired.values())) == (1, 1, 0)
-        assert verified(world, as_it_is.trajectories).refused == []
+        assert check_replays(world, as_it_is.trajectories).refused == []
 
     def test_what_comes_after_the_end_is_left_out_and_counted(self, world, tmp_path):
         gold = green()

@@ -11,7 +11,7 @@ from helpers.paths import WEBSHOP_DATA
 from eefcore.errors import DataError, EpisodeOver, UnknownTask
 from eefcore.experts.foreign.importing import first_trained_actions, read_foreign, read_rewards
 from eefcore.protocols import Environment
-from eefcore.rollout.exploration import verified
+from eefcore.rollout.exploration import check_replays
 from eefcore.types import Example, State, StopReason, Transition
 
 DATA = WEBSHOP_DATA
@@ -371,8 +371,8 @@ def test_what_can_be_explored_from_and_why_not(tmp_path):
     ]
     ts = read_foreign(written(tmp_path, "r.jsonl", records))
     make: type[Environment] = OneClick
-    result = verified(SimpleNamespace(make=make), ts)
-    assert result.kept == ts[:1]
+    result = check_replays(SimpleNamespace(make=make), ts)
+    assert result.replayable == ts[:1]
     assert [t for t, _ in result.refused] == ts[1:]
     for (_, reason), says in zip(
         result.refused,

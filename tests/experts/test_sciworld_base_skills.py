@@ -17,7 +17,7 @@ from eefcore.experts.sciworld.base_skills import NAMINGS, SHARES, base_skill_exa
 from eefcore.experts.sciworld.scene import HOUSE, read_scene, route
 from eefcore.experts.sciworld.thoughts import destination
 from eefcore.policies import tiny
-from eefcore.rollout.rollout import replayed
+from eefcore.rollout.rollout import replay
 
 pytestmark = [
     pytest.mark.java,
@@ -70,7 +70,7 @@ def test_every_skill_is_really_played_and_trains_something(world, shown):
     assert {s.example.trajectory.task_id for s in shown} == set(world.tasks("train"))
     for s in shown[::NAMINGS]:
         told = s.example.trajectory
-        assert replayed(world.make(), told) is told
+        assert replay(world.make(), told) is told
         assert trained(s.example) and told.n_expert == s.example.first
 
 

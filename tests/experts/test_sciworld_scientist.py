@@ -30,7 +30,7 @@ from eefcore.experts.sciworld.scene import (
 )
 from eefcore.experts.sciworld.scientist import EXPERT_HABITS, NAIVE_HABITS, Habits, MistakeRates, Scientist
 from eefcore.experts.sciworld.thoughts import destination, plan_of, thought
-from eefcore.rollout.exploration import verified
+from eefcore.rollout.exploration import check_replays
 from eefcore.types import History, Mistake, StopReason
 
 simulated = [
@@ -296,7 +296,7 @@ class TestExperts:
         """What an episode came to when its player left is 0, there and when it is played again."""
         assert StopReason.TURN_LIMIT in {t.stop for t in strong if not t.win}
         assert all(t.reward == 0 for t in strong if t.stop is StopReason.TURN_LIMIT)
-        assert verified(world, strong).refused == []
+        assert check_replays(world, strong).refused == []
 
     def test_prices_and_kinds(self, world):
         who = lab.make_scientist(world, "strong")

@@ -8,7 +8,7 @@ import pytest
 from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.base_skills import SHARES, base_skill_examples
 from eefcore.experts.webshop.view import read_call, read_view
-from eefcore.rollout.rollout import replayed
+from eefcore.rollout.rollout import replay
 from eefcore.types import StopReason
 
 N = 400
@@ -64,7 +64,7 @@ def test_skills_are_shown_on_training_tasks_alone(mini, skills):
 
 def test_every_skill_is_really_played(mini, skills):
     for s in skills:
-        assert replayed(mini.make(), s.example.trajectory) is s.example.trajectory
+        assert replay(mini.make(), s.example.trajectory) is s.example.trajectory
         assert s.example.trajectory.n_expert == s.example.first
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eefcore.rollout.finder import Probe
+from eefcore.rollout.finders import Probe
 
 
 class LastOnly:

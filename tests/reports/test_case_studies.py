@@ -16,7 +16,7 @@ from eefcore.reports.case_studies import (
     trained_segments,
     transcript,
 )
-from eefcore.selection.algorithm import solved
+from eefcore.selection.algorithm import known_outcomes
 from eefcore.types import Example, StopReason
 
 
@@ -170,7 +170,7 @@ def test_fig_1():
     simulations = [
         episode("t", [(click(c), c) for c in word], float(i in (2, 6)), n_expert=i) for i, word in own.items()
     ]
-    assert explored_outcomes(expert, solved(simulations)) == {0: False, 2: True, 4: False, 6: True}
+    assert explored_outcomes(expert, known_outcomes(simulations)) == {0: False, 2: True, 4: False, 6: True}
     examples = [Example(simulations[3], 4), Example(simulations[1], 0), Example(naive("other"), 0)]
     assert trained_segments(expert, examples) == [(0, 2), (4, 6)]
     assert trained_segments(spell("AXCDEFGH"), examples) == []

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from eefcore.policies.scripted import Scripted
 from eefcore.rollout import finders
 from eefcore.rollout.exploration import (
-    Refused,
+    RefusedTrajectory,
+    check_replays,
+    count_exploration,
     expert_starts,
     explore,
-    explored,
     initial_starts,
     temperatures,
-    verified,
 )
-from eefcore.rollout.finder import Probe
+from eefcore.rollout.finders import Probe
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.selection.algorithm import explored_steps
 from eefcore.storage.journal import Journal
@@ -148,13 +148,13 @@ def played(starts):
     return rollout(Scripted(hasty, "hasty"), ToyShop, starts, max_turns=10)
 
 
-def exploration(finder, play, coming=lambda _: None):
+def exploration(finder, play, on_round=lambda _: None):
     initial = initial_starts(TOYS, TASKS, (0.9,), seed=7)
-    return explore(initial, finder, play, temperature=0.5, seed=7, coming=coming)
+    return explore(initial, finder, play, temperature=0.5, seed=7, on_round=on_round)
 
 
 def load(name, experts, M=5):
-    return finders.load(name, experts, M, seed=7)
+    return finders.load_finder(name, experts, M, seed=7)
 
 
 def test_the_fixed_interval_is_one_batch_after_s_0():
@@ -173,10 +173,10 @@ def test_rounds_come_in_order_and_are_announced_before_they_are_played():
     rounds = exploration(
         load("binary", lost_experts()),
         lambda i, s: (told.append(("played", i, len(s))), played(s))[1],
-        lambda n: told.append(("coming", n)),
+        lambda n: told.append(("on_round", n)),
     )
     sizes = [len(r) for r in rounds]
-    assert told == [e for i, n in enumerate(sizes) for e in (("coming", n), ("played", i, n))]
+    assert told == [e for i, n in enumerate(sizes) for e in (("on_round", n), ("played", i, n))]
     assert sizes[0] == len(TASKS) and len(sizes) > 3
     assert all(t.n_expert for r in rounds[1:] for t in r)
 
@@ -260,8 +260,8 @@ def changed(t, i):
 def test_what_replays_is_kept_and_what_does_not_is_refused_with_the_place():
     whole = experts()
     odd = changed(whole[-1], 1)
-    done = verified(TOYS, [whole[0], odd, *whole[1:]])
-    assert done.kept == whole
+    done = check_replays(TOYS, [whole[0], odd, *whole[1:]])
+    assert done.replayable == whole
     (refused,) = done.refused
     assert refused.trajectory is odd
     assert "o_1 is now 'blue hat, blue sock', recorded '!'" in refused.reason
@@ -270,19 +270,19 @@ def test_what_replays_is_kept_and_what_does_not_is_refused_with_the_place():
 def test_an_action_after_the_end_is_refused_with_its_error():
     (t,) = experts(tasks=("red hat",))
     longer = msgspec.structs.replace(t, history=t.history.then("next", "blue hat, blue sock"))
-    done = verified(TOYS, [longer])
-    assert done.kept == [] and done.refused[0].reason.startswith("EpisodeOver: the shop is closed")
+    done = check_replays(TOYS, [longer])
+    assert done.replayable == [] and done.refused[0].reason.startswith("EpisodeOver: the shop is closed")
 
 
 def test_a_task_of_another_shop_is_refused(mini):
     foreign = long_expert()
-    done = verified(mini, [foreign])
-    assert done.kept == [] and done.refused[0].trajectory is foreign
+    done = check_replays(mini, [foreign])
+    assert done.replayable == [] and done.refused[0].trajectory is foreign
     assert "UnknownTask" in done.refused[0].reason and "'t'" in done.refused[0].reason
 
 
 def test_nothing_to_verify():
-    assert verified(TOYS, []) == ([], [])
+    assert check_replays(TOYS, []) == ([], [])
 
 
 # What it found ------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_counts_of_an_exploration():
         sim("c", 1.0, 1),  # solved from an expert's state alone
         sim("d", 0.0, 1, stop=StopReason.TURN_LIMIT),
     ]
-    told = explored("abcd", tried, [sims[:5], sims[5:]], [Refused(tried[0], "changed")])
+    told = count_exploration("abcd", tried, [sims[:5], sims[5:]], [RefusedTrajectory(tried[0], "changed")])
     assert told._asdict() == {
         "n": 8,
         "rounds": 2,
@@ -322,14 +322,14 @@ def test_counts_of_an_exploration():
 
 
 def test_a_task_that_no_expert_tried_counts():
-    told = explored(
+    told = count_exploration(
         "abcd", [sim("a", 1.0, 3)], [[sim("a", 0.0), sim("b", 1.0), sim("c", 0.0), sim("d", 0.0)]], []
     )
     assert told.newly_solved == 1 / 4
 
 
 def test_counts_of_no_exploration():
-    told = explored([], [], [], [])._asdict()
+    told = count_exploration([], [], [], [])._asdict()
     assert [name for name, value in told.items() if value != value] == ["per_newly_solved", "kept_length"]
     assert {value for value in told.values() if value == value} == {0}
 
@@ -337,5 +337,5 @@ def test_counts_of_no_exploration():
 def test_the_kept_length_is_that_of_each_tasks_best_solution():
     tried = [sim("a", 0.0, 3), sim("b", 0.0, 3), sim("c", 1.0, 3)]
     sims = [sim("a", 0.0), sim("b", 0.0), sim("c", 0.0), sim("a", 1.0, 2), sim("a", 1.0, 1), sim("b", 1.0, 2)]
-    told = explored("abc", tried, [[*sims, sim("c", 1.0, 1), sim("b", 0.0, 1)]], [])
+    told = count_exploration("abc", tried, [[*sims, sim("c", 1.0, 1), sim("b", 0.0, 1)]], [])
     assert (told.by_expert_states, told.kept_length, told.per_newly_solved) == (2 / 3, 1.5, 5 / 2)

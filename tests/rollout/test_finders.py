@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eefcore.errors import ParamsError
 from eefcore.rollout import finders
-from eefcore.rollout.finder import Probe
+from eefcore.rollout.finders import Probe
 from eefcore.selection.algorithm import explored_steps, outcomes, recovery_state
 from eefcore.types import History, State, Step, StopReason, Trajectory
 
@@ -66,18 +66,18 @@ def steps(rounds):
 
 def test_fixed_is_one_round_whatever_it_sees():
     two = [expert("abcdefghijkl"), expert("abc", task="u")]
-    finder = finders.load("fixed", two, 5, seed=0)
+    finder = finders.load_finder("fixed", two, 5, seed=0)
     rounds, seen = explored(finder, lambda *_: True)
     assert rounds == [[Probe(0, i) for i in (2, 4, 6, 8, 10)] + [Probe(1, 1), Probe(1, 2)]]
     assert len(seen) == 2 + 7 and finder.budget == 7
 
 
 def test_fixed_simulates_each_state_as_often_as_it_is_told():
-    finder = finders.load("fixed", [expert("abcd")], 3, repeats=2, seed=0)
+    finder = finders.load_finder("fixed", [expert("abcd")], 3, repeats=2, seed=0)
     rounds, _ = explored(finder, lambda *_: True)
     assert rounds == [[Probe(0, i, n) for n in (0, 1) for i in (1, 2, 3)]] and finder.budget == 6
     with pytest.raises(ParamsError, match="repeats 2 is for the fixed finder, not for binary; set it to 1"):
-        finders.load("binary", [expert("abcd")], 3, repeats=2, seed=0)
+        finders.load_finder("binary", [expert("abcd")], 3, repeats=2, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_fixed_simulates_each_state_as_often_as_it_is_told():
     ],
 )
 def test_binary_on_a_failed_expert(line, asked):
-    rounds, _ = explored(finders.load("binary", [expert("abcdefgh")], 5, seed=0), by_step(line))
+    rounds, _ = explored(finders.load_finder("binary", [expert("abcdefgh")], 5, seed=0), by_step(line))
     assert steps(rounds) == [[]] + [[i] for i in asked]
 
 
@@ -125,20 +125,20 @@ def test_binary_on_a_failed_expert(line, asked):
     ],
 )
 def test_binary_on_an_expert_that_won(line, asked):
-    rounds, _ = explored(finders.load("binary", [expert("abcdefgh", 1.0)], 5, seed=0), by_step(line))
+    rounds, _ = explored(finders.load_finder("binary", [expert("abcdefgh", 1.0)], 5, seed=0), by_step(line))
     assert steps(rounds) == [[]] + [[i] for i in asked]
 
 
 def test_binary_leaves_a_task_that_another_trajectory_solved():
     won, lost = expert("abcdefgh", 1.0), expert("mnopqrst", source="weak")
-    finder = finders.load("binary", [lost, won], 5, seed=0)
+    finder = finders.load_finder("binary", [lost, won], 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False)
     assert {p.expert for asked in rounds for p in asked} == {1}
 
 
 def test_binary_stops_on_all_trajectories_of_a_task_when_one_wins():
     two = [expert("abcdefgh"), expert("mnopqrst", source="weak")]
-    finder = finders.load("binary", two, 5, seed=0)
+    finder = finders.load_finder("binary", two, 5, seed=0)
     rounds, _ = explored(finder, lambda s, _: s.actions[:1] == ("m",))
     assert rounds[:2] == [[], [Probe(0, 3), Probe(1, 3)]]
     assert {p.expert for asked in rounds[2:] for p in asked} == {1}
@@ -146,7 +146,7 @@ def test_binary_stops_on_all_trajectories_of_a_task_when_one_wins():
 
 def test_binary_bisects_another_trajectory_no_further_than_the_best_solution():
     two = [expert("abcdefgh"), expert("mnopqrst", source="weak")]
-    finder = finders.load("binary", two, 5, seed=0)
+    finder = finders.load_finder("binary", two, 5, seed=0)
     start = State("t")
     seen = [
         simulation(History("t", "o0"), False),
@@ -160,7 +160,7 @@ def test_binary_bisects_another_trajectory_no_further_than_the_best_solution():
 
 def test_a_state_of_two_experts_is_asked_once_by_binary():
     twins = [expert("abcdefgh", source=source) for source in ("strong", "weak")]
-    rounds, _ = explored(finders.load("binary", twins, 5, seed=0), lambda *_: False)
+    rounds, _ = explored(finders.load_finder("binary", twins, 5, seed=0), lambda *_: False)
     assert [len(asked) for asked in rounds] == [0, 1, 1, 1, 1, 1]
 
 
@@ -173,7 +173,7 @@ def many(n, length=8, reward=0.0):
 
 def test_the_bandit_leaves_what_is_settled():
     """Half of the tasks are won from s_0."""
-    finder = finders.load("bandit", many(20), 5, seed=0)
+    finder = finders.load_finder("bandit", many(20), 5, seed=0)
     rounds, _ = explored(finder, lambda s, _: not s.actions and int(s.task_id[1:]) % 2 == 0)
     probed = Counter(finder.experts[p.expert].task_id for asked in rounds for p in asked)
     assert set(probed) == {f"t{k}" for k in range(1, 20, 2)}
@@ -182,7 +182,7 @@ def test_the_bandit_leaves_what_is_settled():
 
 def test_the_bandit_shortens_what_it_solved_and_then_stops():
     """Every state wins: one solves the task, those before it are tried once each at most."""
-    finder = finders.load("bandit", many(20), 5, seed=0)
+    finder = finders.load_finder("bandit", many(20), 5, seed=0)
     rounds, seen = explored(finder, lambda s, _: bool(s.actions))
     assert all(p.sample == 0 for asked in rounds for p in asked)
     shortest = {
@@ -192,7 +192,7 @@ def test_the_bandit_shortens_what_it_solved_and_then_stops():
 
 
 def test_the_bandit_tries_once_where_a_win_would_only_shorten_an_experts():
-    finder = finders.load("bandit", many(20, reward=1.0), 5, seed=0)
+    finder = finders.load_finder("bandit", many(20, reward=1.0), 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False, most=1000)
     times = Counter((p.expert, p.step) for asked in rounds for p in asked)
     assert times == dict.fromkeys([(k, i) for k in range(20) for i in range(1, 8)], 1)
@@ -200,14 +200,14 @@ def test_the_bandit_tries_once_where_a_win_would_only_shorten_an_experts():
 
 def test_the_bandit_learns_where_wins_are():
     """Only s_6 … s_8 of nine actions win; after a few rounds it asks for little else."""
-    finder = finders.load("bandit", many(200, 9), 2, seed=0)
+    finder = finders.load_finder("bandit", many(200, 9), 2, seed=0)
     rounds, _ = explored(finder, lambda s, _: len(s.actions) >= 6)
     late = [sum(p.step >= 6 for p in asked) / len(asked) for asked in rounds if asked]
     assert late[0] < 0.6 and sum(late[3:8]) / 5 > 0.8
 
 
 def test_the_bandit_tries_again_with_new_samples_but_no_more_than_M_times():
-    finder = finders.load("bandit", many(3, 3), 5, seed=0)
+    finder = finders.load_finder("bandit", many(3, 3), 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False, most=1000)
     times = Counter((p.expert, p.step) for asked in rounds for p in asked)
     assert times == dict.fromkeys([(k, i) for k in range(3) for i in (1, 2)], 5)
@@ -215,29 +215,33 @@ def test_the_bandit_tries_again_with_new_samples_but_no_more_than_M_times():
 
 
 def test_the_bandits_rounds_are_a_twentieth_of_its_budget():
-    finder = finders.load("bandit", many(40), 5, seed=0)
+    finder = finders.load_finder("bandit", many(40), 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False)
     assert [len(asked) for asked in rounds] == [0] + [10] * 20
 
 
 def test_another_seed_asks_for_other_states():
-    asked = [explored(finders.load("bandit", many(20), 5, seed=k), lambda *_: False)[0] for k in (0, 0, 1)]
+    asked = [
+        explored(finders.load_finder("bandit", many(20), 5, seed=k), lambda *_: False)[0] for k in (0, 0, 1)
+    ]
     assert asked[0] == asked[1] != asked[2]
 
 
 def test_an_unknown_finder_is_refused():
     with pytest.raises(ParamsError, match="finder 'bnary'; choose fixed, binary, bandit or one of"):
-        finders.load("bnary", [], 5, seed=0)
+        finders.load_finder("bnary", [], 5, seed=0)
 
 
 def test_one_of_your_own_is_named_by_its_module():
-    finder = finders.load("helpers.extensions:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0)
+    finder = finders.load_finder(
+        "helpers.extensions:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0
+    )
     rounds, _ = explored(finder, lambda *_: False)
     assert steps(rounds) == [[3, 1]] and finder.budget == 6
     with pytest.raises(
         ParamsError, match=r"05_explore: finder 'helpers\.extensions:None_': helpers\.extensions has no"
     ):
-        finders.load("helpers.extensions:None_", [], 5, seed=0)
+        finders.load_finder("helpers.extensions:None_", [], 5, seed=0)
 
 
 # Properties ---------------------------------------------------------------------------------------------
@@ -262,7 +266,7 @@ def worlds(draw, *, samples=1):
 @given(worlds(samples=5), st.integers(0, 3))
 def test_no_finder_spends_more_than_the_paper_or_asks_for_what_is_not_there(name, world, seed):
     experts, M, wins = world
-    finder = finders.load(name, experts, M, seed=seed)
+    finder = finders.load_finder(name, experts, M, seed=seed)
     rounds, _ = explored(finder, wins)
     probes = [p for asked in rounds for p in asked]
     assert finder.budget == sum(len(explored_steps(len(e), M)) for e in experts)
@@ -275,7 +279,7 @@ def test_no_finder_spends_more_than_the_paper_or_asks_for_what_is_not_there(name
 def test_a_state_is_asked_for_again_only_by_the_bandit_and_as_the_next_sample(world, seed):
     experts, M, wins = world
     for name in ("binary", "bandit"):
-        rounds, seen = explored(finders.load(name, experts, M, seed=seed), wins)
+        rounds, seen = explored(finders.load_finder(name, experts, M, seed=seed), wins)
         times = Counter(t.state(t.n_expert) for t in seen)
         assert max(times.values(), default=1) <= (1 if name == "binary" else max(1, M))
         for state in times:
@@ -292,7 +296,7 @@ def test_the_order_of_the_trajectories_is_of_no_matter(name, world, seed, rnd):
     shuffled = rnd.sample(experts, len(experts))
     asked = []
     for order in (experts, shuffled):
-        rounds, _ = explored(finders.load(name, order, M, seed=seed), wins)
+        rounds, _ = explored(finders.load_finder(name, order, M, seed=seed), wins)
         asked.append([Counter((order[p.expert].state(p.step), p.sample) for p in r) for r in rounds])
     assert asked[0] == asked[1]
 
@@ -302,7 +306,7 @@ def test_binary_solves_what_fixed_solves_with_no_more_simulations(world):
     experts, M, wins = world
     solved, spent = {}, {}
     for name in ("fixed", "binary"):
-        rounds, seen = explored(finders.load(name, experts, M, seed=0), wins)
+        rounds, seen = explored(finders.load_finder(name, experts, M, seed=0), wins)
         solved[name] = {t.task_id for t in (*experts, *seen) if t.win}
         spent[name] = sum(map(len, rounds))
     assert solved["binary"] == solved["fixed"]
@@ -316,7 +320,7 @@ def test_where_wins_follow_losses_once_binary_finds_the_fewest_expert_actions(le
     best = {}
     for name in ("fixed", "binary"):
         rounds, seen = explored(
-            finders.load(name, [e], M, seed=0), lambda s, _: len(s.actions) >= max(1, first)
+            finders.load_finder(name, [e], M, seed=0), lambda s, _: len(s.actions) >= max(1, first)
         )
         best[name] = min((t.n_expert for t in (e, *seen) if t.win), default=None)
     assert best["binary"] == best["fixed"]
@@ -329,7 +333,7 @@ def test_where_losses_follow_wins_once_binary_finds_the_recovery_state(length, M
     e = expert("abcdefghijkl"[:length])
     found = {}
     for name in ("fixed", "binary"):
-        _, seen = explored(finders.load(name, [e], M, seed=0), lambda s, _: len(s.actions) < first)
+        _, seen = explored(finders.load_finder(name, [e], M, seed=0), lambda s, _: len(s.actions) < first)
         found[name] = recovery_state(e, outcomes(seen))
     assert found["binary"] == found["fixed"]
 
@@ -339,10 +343,10 @@ def test_where_losses_follow_wins_once_binary_finds_the_recovery_state(length, M
 def test_what_is_asked_follows_from_what_was_seen(name, world, data):
     """A new finder, shown the rounds so far, asks what the old one asked: an exploration can be taken up anywhere."""
     experts, M, wins = world
-    rounds, seen = explored(finders.load(name, experts, M, seed=3), wins)
+    rounds, seen = explored(finders.load_finder(name, experts, M, seed=3), wins)
     tasks = len({e.task_id for e in experts})
     k = data.draw(st.integers(0, len(rounds)))
     known = sum(map(len, rounds[:k])) + (tasks if k else 0)
-    asked = finders.load(name, experts, M, seed=3).ask(seen[:known])
+    asked = finders.load_finder(name, experts, M, seed=3).ask(seen[:known])
     expected = rounds[k] if k < len(rounds) else []
     assert asked[: len(expected)] == expected

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eefcore.errors import ReplayMismatch
 from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Reply, Sampling
-from eefcore.rollout.rollout import Start, replayed, restored, rollout
+from eefcore.rollout.rollout import Start, replay, restore, rollout
 from eefcore.types import History, Mistake, StopReason, Trajectory
 
 HAT = "green hat"
@@ -114,7 +114,7 @@ def test_episodes_come_back_in_order_whoever_answers_first(chosen):
     starts = [Start(opened(task, *["what"] * n), sample=i) for i, (task, n) in enumerate(chosen)]
     together = played(*starts)
     policy, heard = OneAtATime(shopper), []
-    alone = rollout(policy, ToyShop, starts, max_turns=10, finished=heard.append)
+    alone = rollout(policy, ToyShop, starts, max_turns=10, on_end=heard.append)
     assert [t.sample for t in alone] == list(range(len(starts)))
     assert [msgspec.structs.replace(t, source="toy") for t in alone] == together
     assert sorted(policy.closed) == list(range(len(starts)))  # each episode is closed once
@@ -125,7 +125,7 @@ def test_episodes_come_back_in_order_whoever_answers_first(chosen):
 
 
 def test_restored_is_where_the_history_was():
-    env = restored(ToyShop(), opened(HAT, "next"))
+    env = restore(ToyShop(), opened(HAT, "next"))
     assert env.snapshot() == opened(HAT, "next").state
     assert env.step("next").observation == "green hat, green sock"
 
@@ -145,7 +145,7 @@ def recorded():
 
 def test_a_trajectory_that_replays_to_the_letter_is_itself():
     t = recorded()
-    assert replayed(ToyShop(), t) is t
+    assert replay(ToyShop(), t) is t
 
 
 def test_replaying_leaves_a_snapshot_of_each_state():
@@ -157,7 +157,7 @@ def test_replaying_leaves_a_snapshot_of_each_state():
             return kept[-1]
 
     t = recorded()
-    replayed(Remembers(), t)
+    replay(Remembers(), t)
     assert kept == [t.state(i) for i in range(len(t))]
 
 
@@ -172,15 +172,15 @@ def test_the_first_changed_observation_is_named(i):
         t, history=History(HAT, t.history.observation + "!" * (i <= 3), tuple(steps))
     )
     with pytest.raises(ReplayMismatch, match=rf"green hat: o_{i} is now"):
-        replayed(ToyShop(), changed)
+        replay(ToyShop(), changed)
 
 
 def test_a_changed_reward_is_refused():
     t = recorded()
     with pytest.raises(ReplayMismatch, match=r"replayed to reward 1\.0, recorded 0\.5"):
-        replayed(ToyShop(), msgspec.structs.replace(t, reward=0.5))
+        replay(ToyShop(), msgspec.structs.replace(t, reward=0.5))
 
 
 def test_a_trajectory_cut_short_replays_to_nothing():
     (t,) = played(Start(opened()), max_turns=2)
-    assert isinstance(t, Trajectory) and replayed(ToyShop(), t) is t
+    assert isinstance(t, Trajectory) and replay(ToyShop(), t) is t

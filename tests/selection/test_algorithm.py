@@ -27,13 +27,13 @@ from eefcore.selection.algorithm import (
     Repository,
     TrainingSet,
     cloning_set,
-    counts,
+    count_selection,
     explored_steps,
+    illustrative_expert,
+    known_outcomes,
     outcomes,
     recovery_state,
     solution,
-    solved,
-    telling,
     training_set,
 )
 from eefcore.types import Example, History, Mistake, State, Step, StopReason, Trajectory
@@ -98,13 +98,13 @@ def test_a_state_is_solved_if_any_simulation_from_it_won():
         episode("xy", 1.0, task="v", stop=StopReason.TURN_LIMIT),
     ]
     expected = {State("t"): True, State("t", ("a", "b")): False, State("u"): False, State("v"): False}
-    assert solved(sims) == solved(reversed(sims)) == expected
+    assert known_outcomes(sims) == known_outcomes(reversed(sims)) == expected
 
 
 @pytest.mark.parametrize("stop", [s for s in StopReason if s.infrastructure])
 def test_a_spoilt_episode_says_nothing_about_its_state(stop):
-    assert solved([episode("ab", 0.0, stop=stop)]) == {}
-    assert solved([episode("ab", 0.0, stop=stop), episode("ab", 1.0)]) == {State("t"): True}
+    assert known_outcomes([episode("ab", 0.0, stop=stop)]) == {}
+    assert known_outcomes([episode("ab", 0.0, stop=stop), episode("ab", 1.0)]) == {State("t"): True}
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_counts_add_up(exploration):
     experts, sims = exploration
     repository = Repository([*experts, *sims])
     chosen = selected(experts, sims)
-    told = counts(chosen, repository, TASKS)
+    told = count_selection(chosen, repository, TASKS)
     assert (told.n_initial, told.n_recovery) == (len(chosen.initial), len(chosen.recovery))
     assert told.solved == len(chosen.initial) / 2
     assert told.repository == sum(t.win for t in (*experts, *sims))
@@ -329,7 +329,7 @@ def test_counts_of_fig_1():
     slips = (Mistake(1, "overlook"), Mistake(5, "give_up"))
     tau_l, tau_3l = episode("abXY", n_expert=2), episode("abcdefZ", n_expert=6, marks=slips)
     chosen = TrainingSet([Example(tau_l)], [Example(tau_3l, 4)])
-    told = counts(chosen, Repository([tau_l, tau_3l]), ["t", "u", "v", "w"])
+    told = count_selection(chosen, Repository([tau_l, tau_3l]), ["t", "u", "v", "w"])
     assert (told.n_initial, told.n_recovery, told.solved, told.repository) == (1, 1, 0.25, 2)
     assert (told.expert_actions, told.trained_actions) == (2 + 2, 4 + 3)
     assert told.mistakes == 1 / 7  # the mark before a_4 is read, not trained
@@ -337,23 +337,23 @@ def test_counts_of_fig_1():
 
 def test_a_step_with_two_slips_is_one_mistaken_action():
     slips = (Mistake(1, "overlook"), Mistake(1, "give_up"), Mistake(2, "overlook"))
-    told = counts(TrainingSet([Example(expert("abcd", marks=slips))], []), Repository(), ["t"])
+    told = count_selection(TrainingSet([Example(expert("abcd", marks=slips))], []), Repository(), ["t"])
     assert told.mistakes == 2 / 4
 
 
 def test_counts_of_nothing():
-    told = counts(TrainingSet([], []), Repository(), [])
+    told = count_selection(TrainingSet([], []), Repository(), [])
     assert set(told) == {0} and told.solved == 0.0
 
 
 def test_telling_shows_a_failure_that_was_of_use():
     won, idle, useful = expert("abcd", 1.0), expert("mnop", task="u"), expert("abcdefgh", task="v")
     both, lost = episode("abX", n_expert=2, task="v"), episode("abcdY", 0.0, n_expert=4, task="v")
-    outcomes = solved([both, lost, episode("mnoQ", 0.0, n_expert=3, task="u")])
+    outcomes = known_outcomes([both, lost, episode("mnoQ", 0.0, n_expert=3, task="u")])
     chosen = TrainingSet([Example(both)], [])
-    assert telling([won, idle, useful], chosen, outcomes) is useful
-    assert telling([won, idle], chosen, outcomes) is idle
-    assert telling([won], chosen, {}) is won
+    assert illustrative_expert([won, idle, useful], chosen, outcomes) is useful
+    assert illustrative_expert([won, idle], chosen, outcomes) is idle
+    assert illustrative_expert([won], chosen, {}) is won
 
 
 def test_telling_prefers_more_of_the_expert_in_what_is_trained():
@@ -362,7 +362,7 @@ def test_telling_prefers_more_of_the_expert_in_what_is_trained():
     chosen = TrainingSet(
         [Example(episode("abX", n_expert=2)), Example(episode("mnopY", n_expert=4, task="u"))], []
     )
-    assert telling([one, other], chosen, outcomes) is other
+    assert illustrative_expert([one, other], chosen, outcomes) is other
 
 
 # A whole small run --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eefcore.errors import LeakageError
-from eefcore.selection.leakage import asked_for, refuse_leaks
+from eefcore.selection.leakage import instruction_key, refuse_leaks
 from eefcore.types import Example, History, Trajectory
 
 
@@ -36,4 +36,6 @@ def test_a_leak_is_told_by_id_and_by_words(task, asks, leaks):
 
 
 def test_the_price_is_no_part_of_what_is_asked_for():
-    assert asked_for("a hat, and price lower than 10.00 dollars") == asked_for("A hat.") == "a hat"
+    assert (
+        instruction_key("a hat, and price lower than 10.00 dollars") == instruction_key("A hat.") == "a hat"
+    )

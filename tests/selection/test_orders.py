@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from eefcore.errors import ParamsError
 from eefcore.rendering.renderer import make_renderer
-from eefcore.selection import choice, orders
-from eefcore.selection.algorithm import Repository, important_states, rivals, solution, training_set
+from eefcore.selection import orders
+from eefcore.selection.algorithm import (
+    Repository,
+    competing_solutions,
+    important_states,
+    solution,
+    training_set,
+)
 from eefcore.storage.cost import Cost
 from eefcore.types import History, State, Step, StopReason, Trajectory
 
@@ -118,7 +124,7 @@ def test_every_order_takes_a_solution_and_the_same_one_in_every_order_of_finding
 
 
 def chosen(name, simulations=(), **rest):
-    return choice.choice(
+    return orders.load_order(
         name, FOUND, simulations, **{"model": None, "format": "compact", "context": 99} | rest
     )
 
@@ -157,7 +163,7 @@ def test_the_order_reaches_every_important_state():
     assert told == [[(long, 2)], [(sims[2], 2)]]
 
 
-def test_rivals_are_what_a_choice_is_between():
+def test_competing_solutions_are_those_among_which_an_order_chooses():
     expert = episode("abcd", 4, 0.0)
     sims = [
         episode("X"),
@@ -169,8 +175,12 @@ def test_rivals_are_what_a_choice_is_between():
     ]
     important = important_states("tuv", [expert], sims)
     assert important.recovery == [State("t", ("a",))]
-    assert rivals(important, Repository(sims)) == [sims[0], sims[1], sims[3]]  # u has one solution, v none
-    assert rivals(important_states("u", [], sims), Repository(sims)) == []
+    assert competing_solutions(important, Repository(sims)) == [
+        sims[0],
+        sims[1],
+        sims[3],
+    ]  # u has one solution, v none
+    assert competing_solutions(important_states("u", [], sims), Repository(sims)) == []
 
 
 # By a model ---------------------------------------------------------------------------------------------
@@ -200,7 +210,7 @@ def test_each_action_is_scored_as_if_it_alone_were_trained(tiny):
     model, renderer = tiny
     sampled = Step("o0", "go", tokens=renderer.ids("go\n"), logps=(-1.0,) * 3)
     t = Trajectory(history=History("t", "end", (sampled, Step("o1", "stop"))), reward=1.0, n_expert=2)
-    logps, read = choice.scored(model, renderer, [t, t], context=99)
+    logps, read = orders.score_successes(model, renderer, [t, t], context=99)
     (each,) = logps.values()
     tokens, spans = renderer.encode(t.history)
     with torch.no_grad():
@@ -214,7 +224,7 @@ def test_each_action_is_scored_as_if_it_alone_were_trained(tiny):
 def test_what_is_longer_than_the_context_is_not_scored(tiny):
     model, renderer = tiny
     short, long = episode("a"), episode("abcdefgh")
-    logps, read = choice.scored(model, renderer, [short, long], context=10)
+    logps, read = orders.score_successes(model, renderer, [short, long], context=10)
     assert set(logps) == {short.history.state} and read <= 10
     assert best(orders.likeliest(logps), [long, short]) is short
 
@@ -224,7 +234,7 @@ def test_the_model_of_a_folder_is_asked(tiny, tmp_path):
     model.save_pretrained(tmp_path)
     renderer.tokenizer.save_pretrained(tmp_path)
     picked = chosen("likeliest", model=tmp_path)
-    scores = choice.scored(model, renderer, FOUND, context=99)
+    scores = orders.score_successes(model, renderer, FOUND, context=99)
     assert picked.cost == Cost(tokens_read=scores.tokens)
     means = {
         t: sum(map(sum, s)) / sum(map(len, s)) for t, s in zip(FOUND, scores.logps.values(), strict=True)

@@ -8,7 +8,7 @@ import pytest
 
 from eefcore.envs.webshop import HeldOutSizes, WebShopBenchmark
 from eefcore.errors import DataError, LeakageError, ParamsError, UnknownTask
-from eefcore.rollout.rollout import replayed
+from eefcore.rollout.rollout import replay
 from eefcore.types import History, State, Trajectory
 
 WORDS = ("soft", "warm", "thick", "light", "plain")
@@ -123,7 +123,7 @@ def test_a_recorded_trajectory_is_replayed(load):
     for action in ('search[{"product": "warm"}]', 'Finish[{"response": "no"}]'):
         history = history.then(action, env.step(action).observation)
     trajectory = Trajectory(history=history, reward=0.0)
-    assert replayed(bench.make(), trajectory) is trajectory
+    assert replay(bench.make(), trajectory) is trajectory
 
 
 def test_the_card_tells_everything_a_number_depends_on(load):
