@@ -38,7 +38,7 @@ class TreeView:
     def __init__(self, tree: Tree, by: str = "visits") -> None:
         self.tree = tree
         done = {p.node: p.edge for p in tree.path(tree.at)}
-        self._chosen = {p.node: p.edge for p in mcts.principal(tree, by)} | done
+        self._chosen = {p.node: p.edge for p in mcts.principal_path(tree, by)} | done
         self._spots, self._rows = _layout(tree)
 
     @property

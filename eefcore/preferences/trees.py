@@ -16,7 +16,7 @@ from itertools import combinations, product
 from random import Random
 
 from eefcore.search import mcts
-from eefcore.search.tree import Edge, Place, Simulation, Tree
+from eefcore.search.tree import Edge, EdgeId, Simulation, Tree
 from eefcore.types import Example, Preference, Trajectory
 
 
@@ -39,13 +39,13 @@ def node_pairs(
         mix = tree.settings.alpha if alpha is None else alpha
         passing, least = _passing(tree), max(1, min_visits)
         for k, node in enumerate(tree.nodes):
-            explored = [(i, e) for i, e in enumerate(node.edges) if len(passing[Place(k, i)]) >= least]
+            explored = [(i, e) for i, e in enumerate(node.edges) if len(passing[EdgeId(k, i)]) >= least]
             for one, other in combinations(explored, 2):
-                (i, worse), (j, better) = sorted((one, other), key=lambda side: mcts.mixed(side[1], mix))
-                margin = mcts.mixed(better, mix) - mcts.mixed(worse, mix)
+                (i, worse), (j, better) = sorted((one, other), key=lambda side: mcts.mixed_q(side[1], mix))
+                margin = mcts.mixed_q(better, mix) - mcts.mixed_q(worse, mix)
                 if margin > 0.0 and margin >= theta:
-                    chosen = max(passing[Place(k, j)], key=lambda s: s.value)
-                    rejected = min(passing[Place(k, i)], key=lambda s: s.value)
+                    chosen = max(passing[EdgeId(k, j)], key=lambda s: s.value)
+                    rejected = min(passing[EdgeId(k, i)], key=lambda s: s.value)
                     found.append(
                         _preference(
                             _at_node(tree, k, chosen),
@@ -74,9 +74,9 @@ def outcome_pairs(trajectories: Iterable[Trajectory], *, most: int = 8, seed: in
     return found
 
 
-def _passing(tree: Tree) -> dict[Place, list[Simulation]]:
+def _passing(tree: Tree) -> dict[EdgeId, list[Simulation]]:
     """The simulations that selected each edge."""
-    out: dict[Place, list[Simulation]] = defaultdict(list)
+    out: dict[EdgeId, list[Simulation]] = defaultdict(list)
     for simulation in tree.simulations:
         for place in tree.path(simulation.node)[simulation.given :]:
             out[place].append(simulation)
@@ -117,4 +117,6 @@ def _logps(example: Example) -> tuple[float, ...]:
 
 
 def _told(edge: Edge, alpha: float) -> str:
-    return f"Q {mcts.mixed(edge, alpha):.2f} (Q̃ {mcts.mean_return(edge):.2f} of {edge.N}, Q̂ {edge.q_hat:.2f})"
+    return (
+        f"Q {mcts.mixed_q(edge, alpha):.2f} (Q̃ {mcts.mean_return(edge):.2f} of {edge.N}, Q̂ {edge.q_hat:.2f})"
+    )

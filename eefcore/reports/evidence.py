@@ -26,7 +26,7 @@ from eefcore.rendering.renderer import make_renderer
 from eefcore.reports.document.blocks import Span
 from eefcore.reports.inference import Inference, read_inference
 from eefcore.runs.suite import ORACLE, SECTIONS
-from eefcore.search import deciding, forest
+from eefcore.search import forest, test_time
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
 from eefcore.storage import cost, stages
@@ -57,7 +57,7 @@ class Method:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Its trajectories on the test set, under a card of their own if its search saw the reward (DESIGN 4.5)."""
-        card = deciding.seen(self.card, self._signal)
+        card = test_time.search_card(self.card, self._signal)
         return Evaluation(self.name, card, tuple(read_panel(f, card) for f in self._tests), self.seeds)
 
     @cached_property
@@ -151,7 +151,7 @@ class Method:
         for folder in reversed(self.numbered("simulations").values()):
             if (file := folder / "trees.jsonl").exists():
                 trees = read_records(file, Tree, card=self.card).list
-                return forest.telling(trees) if trees else None
+                return forest.illustrative_tree(trees) if trees else None
         return None
 
     @property

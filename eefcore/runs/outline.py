@@ -9,7 +9,7 @@ from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import Method, Params, Values
-from eefcore.search import critics as judges
+from eefcore.search.critics import check_critic, is_tunable
 from eefcore.variables import expand_variables
 
 
@@ -49,7 +49,7 @@ def outline(params: Params, notebooks: Mapping[str, Notebook], method: Method) -
             stage: values[stage].get("critic") for stage in ("search", "tune", "decide") if stage in values
         }
         for stage, critic in critics.items():
-            if not judges.tunable(str(expand_variables(critic))):
+            if not is_tunable(str(expand_variables(critic))):
                 raise ParamsError(
                     f"{where}.tune: critic {critic!r} of {stage} has no weights of its own to tune; name a model"
                 )
@@ -69,7 +69,7 @@ def _check_models(where: str, values: Mapping[str, Values], train: Values) -> No
     for stage, own in values.items():
         if "critic" in own:
             try:
-                judges.check(
+                check_critic(
                     str(expand_variables(own["critic"])),
                     format=str(expand_variables(own.get("format", "compact"))),
                 )

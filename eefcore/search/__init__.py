@@ -1,16 +1,83 @@
-"""Tree search over pages, and what is learnt from it (Agent Q §5).
+"""Search over trees of pages, and learn from what it finds (Agent Q §5.1 and §5.3).
 
-settings     how a tree is grown, and what its search may know
-tree         what was proposed where, how often it was tried and what came of it, as plain data
-mcts         select, expand, back up: eq. 6, 7 and 9, on that data
-talks        many conversations with a policy side by side, none waiting for another
-critic       actions ranked by best of the rest (§5.1.1)
-guard        what can't be undone is done only where it can be
-worlds       what a search may see of an environment: its rewards, or not
-simulation   one simulation, from a leaf to the end of an episode
-growth       many trees at once
-trunk        a failed expert's trajectory as the main branch
-play         search at test time: grow, act, go on from there
-pairs        preference pairs at nodes and of trajectories (§5.2)
-tally, cost  what it took
+`mcts` has the phases and equations 6, 7 and 9 on the data of `tree`; `growth` runs them for many trees side by side.
+`critic` ranks actions, `trunk` puts a failed expert into a tree, and `test_time` acts with search.
 """
+
+from eefcore.search.calibration import (
+    CriticAccuracy,
+    agreement,
+    chance_accuracy,
+    critic_accuracy,
+    explored_edges,
+    rank_again,
+    reliability,
+)
+from eefcore.search.cost import Tally
+from eefcore.search.critic import Critic, Ranking, RankingCritic
+from eefcore.search.critic_data import answer_questions, critic_questions, split_tasks
+from eefcore.search.critics import critic_from_model, critic_weights, load_critic, resolve_critic
+from eefcore.search.forest import (
+    TreeCounts,
+    count_trees,
+    grow_trees,
+    illustrative_tree,
+    pass_at,
+    plant_trees,
+    search_cost,
+    trajectories,
+)
+from eefcore.search.growth import grow, new_trees
+from eefcore.search.guard import Guard, irreversible_actions
+from eefcore.search.settings import SearchSettings, Signal
+from eefcore.search.test_time import (
+    SearchedEpisode,
+    SearchMethod,
+    play_trees,
+    play_with_search,
+    search_card,
+)
+from eefcore.search.tree import Tree
+from eefcore.search.trunk import add_trunk
+
+__all__ = [
+    "Critic",
+    "CriticAccuracy",
+    "Guard",
+    "Ranking",
+    "RankingCritic",
+    "SearchMethod",
+    "SearchSettings",
+    "SearchedEpisode",
+    "Signal",
+    "Tally",
+    "Tree",
+    "TreeCounts",
+    "add_trunk",
+    "agreement",
+    "answer_questions",
+    "chance_accuracy",
+    "count_trees",
+    "critic_accuracy",
+    "critic_from_model",
+    "critic_questions",
+    "critic_weights",
+    "explored_edges",
+    "grow",
+    "grow_trees",
+    "illustrative_tree",
+    "irreversible_actions",
+    "load_critic",
+    "new_trees",
+    "pass_at",
+    "plant_trees",
+    "play_trees",
+    "play_with_search",
+    "rank_again",
+    "reliability",
+    "resolve_critic",
+    "search_card",
+    "search_cost",
+    "split_tasks",
+    "trajectories",
+]

@@ -1,8 +1,8 @@
-"""How well the critic's Q̂ tells what search finds out: its rank correlation with Q̃, a reliability curve, how often it is right.
+"""Measure how well the critic's Q̂ agrees with what search finds out.
 
-agreement, reliability   of the explored edges of trees, as their own critic ranked them
-asked_anew               the same trees, ranked by another one
-known                    all that, and how often a critic knows the answer of a lesson
+agreement, reliability   rank correlation with Q̃, and Q̃ by Q̂, over the explored edges of trees
+rank_again               the same trees, ranked by another critic
+critic_accuracy          the agreement, and how often a critic knows the answer to its questions
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from scipy.stats import spearmanr
-
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
-from eefcore.search.critic_data import Chosen, Lessons, lessons
-from eefcore.search.scheduler import side_by_side
-from eefcore.search.tree import Tree, copied
+from eefcore.search.critic_data import ActionQuestion, CriticQuestions, critic_questions
+from eefcore.search.scheduler import run_requests
+from eefcore.search.tree import Tree, copy_tree
 
 
-class Point(NamedTuple):
+class ExploredEdge(NamedTuple):
     """One explored edge."""
 
     q_hat: float
@@ -29,17 +27,17 @@ class Point(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Edges of like Q̂: their mean Q̂, their Q̃ weighted by visits, and how many there are."""
+    """Edges of similar Q̂: their mean Q̂, their Q̃ weighted by visits, and their number."""
 
     q_hat: float
     q_tilde: float
     edges: int
 
 
-def points(trees: Iterable[Tree], *, min_visits: int = 1) -> list[Point]:
-    """The edges with siblings that were tried at least so often."""
+def explored_edges(trees: Iterable[Tree], *, min_visits: int = 1) -> list[ExploredEdge]:
+    """Return the edges that have siblings and at least `min_visits` visits."""
     return [
-        Point(e.q_hat, mcts.mean_return(e), e.N)
+        ExploredEdge(e.q_hat, mcts.mean_return(e), e.N)
         for tree in trees
         for node in tree.nodes
         if len(node.edges) > 1
@@ -48,67 +46,75 @@ def points(trees: Iterable[Tree], *, min_visits: int = 1) -> list[Point]:
     ]
 
 
-def agreement(found: Sequence[Point]) -> float:
-    """Spearman's rank correlation of Q̂ with Q̃; NaN of fewer than three edges, or where one of the two is constant."""
-    if len(found) < 3 or len({p.q_hat for p in found}) < 2 or len({p.q_tilde for p in found}) < 2:
+def agreement(edges: Sequence[ExploredEdge]) -> float:
+    """Return Spearman's rank correlation of Q̂ with Q̃; NaN of fewer than three edges, or if one of the two is constant."""
+    if len(edges) < 3 or len({e.q_hat for e in edges}) < 2 or len({e.q_tilde for e in edges}) < 2:
         return math.nan
-    return float(spearmanr([p.q_hat for p in found], [p.q_tilde for p in found]).statistic)
+    from scipy.stats import spearmanr  # takes a second to load
+
+    return float(spearmanr([e.q_hat for e in edges], [e.q_tilde for e in edges]).statistic)
 
 
-def reliability(found: Sequence[Point], *, bins: int = 5) -> list[Bin]:
-    """Q̃ by Q̂, in `bins` of equal width; empty ones are left out."""
-    out = []
+def reliability(edges: Sequence[ExploredEdge], *, bins: int = 5) -> list[Bin]:
+    """Return Q̃ by Q̂, in `bins` of equal width; empty ones are left out."""
+    curve = []
     for b in range(bins):
-        inside = [p for p in found if min(int(p.q_hat * bins), bins - 1) == b]
-        if weight := sum(p.visits for p in inside):
-            mean = sum(p.q_hat for p in inside) / len(inside)
-            out.append(Bin(mean, sum(p.q_tilde * p.visits for p in inside) / weight, len(inside)))
-    return out
+        inside = [e for e in edges if min(int(e.q_hat * bins), bins - 1) == b]
+        if weight := sum(e.visits for e in inside):
+            mean = sum(e.q_hat for e in inside) / len(inside)
+            curve.append(Bin(mean, sum(e.q_tilde * e.visits for e in inside) / weight, len(inside)))
+    return curve
 
 
-def asked_anew(trees: Sequence[Tree], critic: Critic, *, min_visits: int) -> list[Tree]:
-    """The trees, the actions of every node of which some were tried so often ranked by `critic`; N and Q̃ stay."""
-    again = [copied(tree) for tree in trees]
+def rank_again(trees: Sequence[Tree], critic: Critic, *, min_visits: int) -> list[Tree]:
+    """Return copies of the trees in which `critic` ranks the actions of every explored node; N and Q̃ stay.
+
+    A node is explored if one of its edges has at least `min_visits` visits.
+    """
+    copies = [copy_tree(tree) for tree in trees]
     nodes = [
         (tree.history(k), node)
-        for tree in again
+        for tree in copies
         for k, node in enumerate(tree.nodes)
         if len(node.edges) > 1 and any(min_visits <= e.N for e in node.edges)
     ]
-    talks = [critic.ranking(history, [e.reply.action for e in node.edges]) for history, node in nodes]
-    for (_, node), ranking in zip(nodes, side_by_side(talks, critic.policy), strict=True):
+    rankings = [critic.ranking(history, [e.reply.action for e in node.edges]) for history, node in nodes]
+    for (_, node), ranking in zip(nodes, run_requests(rankings, critic.policy), strict=True):
         for edge, q_hat in zip(node.edges, ranking.scores, strict=True):
             edge.q_hat = q_hat
-    return again
+    return copies
 
 
-class Known(NamedTuple):
-    """What a critic knows; NaN where there is nothing to be known. The names are those of the logged keys."""
+class CriticAccuracy(NamedTuple):
+    """How often a critic is right; NaN where there is nothing to measure. The names are those of the logged keys."""
 
-    named: float  # share of `Chosen` of which the action it ranks highest of those tried is the best one
-    judged: float  # share of `Ended` that it takes for what they are
+    named: float  # share of the `ActionQuestion`s whose best action is the explored one of the highest Q̂
+    judged: float  # share of the `OutcomeQuestion`s whose outcome it names
     agreement: float  # see there
 
 
-def known(trees: Sequence[Tree], critic: Critic, *, min_visits: int, gap: float) -> Known:
-    """By the Q̂ that the trees have of `critic`, and by asking it how the simulations ended."""
-    found = lessons(trees, min_visits=min_visits, gap=gap)
-    verdicts = side_by_side([critic.verdict(e.history) for e in found.ended], critic.policy)
-    right = [v.scores[0] == e.won for v, e in zip(verdicts, found.ended, strict=True)]  # 0.5 is neither
-    named = [_named(c) == c.best for c in found.chosen]
-    return Known(_share(named), _share(right), agreement(points(trees, min_visits=min_visits)))
+def critic_accuracy(trees: Sequence[Tree], critic: Critic, *, min_visits: int, gap: float) -> CriticAccuracy:
+    """Measure `critic` by the Q̂ that it gave the trees, and by asking it how the simulations ended."""
+    questions = critic_questions(trees, min_visits=min_visits, gap=gap)
+    verdicts = run_requests([critic.verdict(q.history) for q in questions.outcomes], critic.policy)
+    judged = [
+        v.scores[0] == q.won for v, q in zip(verdicts, questions.outcomes, strict=True)
+    ]  # 0.5 is neither
+    named = [_highest_q_hat(q) == q.best for q in questions.actions]
+    edges = explored_edges(trees, min_visits=min_visits)
+    return CriticAccuracy(_share(named), _share(judged), agreement(edges))
 
 
-def by_chance(found: Lessons) -> float:
-    """What `Known.named` would be of one who guesses; of `judged` it is a half."""
-    return _share([1 / len(c.tried) for c in found.chosen])
+def chance_accuracy(questions: CriticQuestions) -> float:
+    """Return the expected `CriticAccuracy.named` of a guess; that of `judged` is a half."""
+    return _share([1 / len(q.explored) for q in questions.actions])
 
 
-def _named(chosen: Chosen) -> int | None:
-    """The tried action of the highest Q̂; None if several have it."""
-    scores = [e.q_hat for e in chosen.tried]
+def _highest_q_hat(question: ActionQuestion) -> int | None:
+    """Return the index of the explored action with the highest Q̂; None if several have it."""
+    scores = [e.q_hat for e in question.explored]
     return scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
 
 
-def _share(right: Sequence[float]) -> float:
-    return sum(right) / len(right) if right else math.nan
+def _share(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

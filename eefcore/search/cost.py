@@ -1,43 +1,44 @@
-"""What a search cost, in the units of the ledger."""
+"""Count what growing trees took, and what went wrong on the way. `forest.search_cost` turns it into the units of the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
-from eefcore.search.tree import Place, Tree
-from eefcore.storage.cost import Cost, total_cost
-from eefcore.types import History
+import msgspec
 
 
-def cost(trees: Iterable[Tree], length: Callable[[History], int]) -> Cost:
-    """What growing `trees` took of the environment, read and wrote.
+class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Counts of a search, summed over simulations; `a + b` adds them up.
 
-    Computed from the trees, so that growth that was killed and went on costs what it would have. A page is read once
-    for all simulations that pass it, as by a policy that keeps what it read; the critic's questions are all read.
-
-    Args:
-        length: tokens of a history as the policy reads it.
+    Attributes:
+        asked: questions to π_θ.
+        critic_asked: questions to the critic.
+        critic_read: tokens of the critic's questions, without the history they ask about.
+        tokens_written: by both.
+        env_steps: actions that the environment answered.
+        proposals: actions proposed, those below among them.
+        merged: proposals that had the effect of another.
+        malformed: proposals without an action, and those that found the context full.
+        lost: proposals that the infrastructure spoilt.
+        failed: simulations that the infrastructure spoilt; no return of theirs is backed up.
+        unparseable: answers of the critic that named no action.
+        neutral: rankings left incomplete because of it.
+        irreversible: actions that can't be undone outside, done in a snapshot.
+        violations: such actions anywhere else, which were refused; there must be none.
     """
-    return total_cost(_of_tree(tree, length) for tree in trees)
 
+    asked: int = 0
+    critic_asked: int = 0
+    critic_read: int = 0
+    tokens_written: int = 0
+    env_steps: int = 0
+    proposals: int = 0
+    merged: int = 0
+    malformed: int = 0
+    lost: int = 0
+    failed: int = 0
+    unparseable: int = 0
+    neutral: int = 0
+    irreversible: int = 0
+    violations: int = 0
 
-def _of_tree(tree: Tree, length: Callable[[History], int]) -> Cost:
-    lengths = {0: length(tree.root)}
-    read = lengths[0]
-    passed = {
-        place for s in tree.simulations for place in tree.path(s.node)
-    }  # not by an expert alone, who is not asked
-    for k, node in enumerate(tree.nodes):  # parents come before their children
-        for i, edge in enumerate(node.edges):
-            if Place(k, i) in passed:
-                lengths[edge.child] = length(tree.history(edge.child))
-                read += lengths[edge.child] - lengths[k] - len(edge.reply.tokens)
-    for simulation in tree.simulations:
-        written = sum(len(step.tokens) for step in simulation.steps)
-        read += length(tree.ended(simulation)) - lengths[simulation.node] - written
-    return Cost(
-        episodes=tree.attempts,
-        env_steps=tree.tally.env_steps,
-        tokens_written=tree.tally.tokens_written,
-        tokens_read=max(0, read) + tree.tally.critic_read,
-    )
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))

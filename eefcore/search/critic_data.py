@@ -1,12 +1,12 @@
-"""What search found out, as examples to tune a critic on; the paper leaves it to others (§7).
+"""Make training examples for a critic from what search found out; the paper leaves this to future work (§7).
 
-    lessons    the questions a critic is asked, and what it should have answered: of explored actions the best (`Chosen`),
-               of how a simulation ended whether it won (`Ended`)
-    answered   examples of them: in the critic's own words, where it can find the answer, or the number alone
-    split      tasks that are held out, to measure on
+    critic_questions   the questions of a critic and their right answers: the best of the explored actions
+                       (`ActionQuestion`), and whether a simulation won (`OutcomeQuestion`)
+    answer_questions   examples: the critic's own right answer where it finds one, or only the number of the option
+    split_tasks        hold out tasks to measure on
 
-The answers of a prompted critic hold what it thinks before it names a number. Trained on numbers alone it learns to
-answer unthinkingly, so it learns from its own right answers, as STaR does.
+A prompted critic thinks before it names a number. Trained on numbers alone it learns to answer without thinking, so it
+learns from its own right answers, as in STaR.
 """
 
 from __future__ import annotations
@@ -28,149 +28,149 @@ from eefcore.rendering.critic_prompts import (
     parse_choice,
 )
 from eefcore.search import mcts
-from eefcore.search.scheduler import Question, Talk, draw_seed, side_by_side
+from eefcore.search.scheduler import Request, Requests, draw_seed, run_requests
 from eefcore.search.tree import Edge, Tree
 from eefcore.types import Example, History, StopReason, Trajectory
 
 
-class Lesson(NamedTuple):
-    """A question, which of its options is right, and that alone as an answer."""
+class CriticQuestion(NamedTuple):
+    """A question, its options, the index of the right one, and an answer that only names it."""
 
-    asked: History
+    prompt: History
     options: Sequence[str]
     right: int
     answer: str
 
 
-class Chosen(NamedTuple):
+class ActionQuestion(NamedTuple):
     """A node where search found out which explored action is best."""
 
     history: History
-    tried: list[Edge]
+    explored: list[Edge]
     best: int
 
     @property
-    def lesson(self) -> Lesson:
-        """Which of those that were tried helps most."""
-        options = [command(e.reply.action) for e in self.tried]
-        said = self.tried[self.best].reply.action
-        return Lesson(
-            critic_question(self.history, options, BEST_ACTION), options, self.best, _number(self.best, said)
-        )
+    def question(self) -> CriticQuestion:
+        """Return the question which explored action helps most."""
+        options = [command(e.reply.action) for e in self.explored]
+        action = self.explored[self.best].reply.action
+        prompt = critic_question(self.history, options, BEST_ACTION)
+        return CriticQuestion(prompt, options, self.best, _number(self.best, action))
 
 
-class Ended(NamedTuple):
-    """How a simulation ended, its last page left out, which may tell the score."""
+class OutcomeQuestion(NamedTuple):
+    """How a simulation ended, without its last page, which may show the score."""
 
     history: History
     won: bool
 
     @property
-    def lesson(self) -> Lesson:
-        """Whether the task is done."""
+    def question(self) -> CriticQuestion:
+        """Return the question whether the task is solved."""
         right = int(not self.won)
         answer = _number(right, self.history.actions[-1])
-        return Lesson(critic_question(self.history, VERDICTS, TASK_SOLVED), VERDICTS, right, answer)
+        return CriticQuestion(critic_question(self.history, VERDICTS, TASK_SOLVED), VERDICTS, right, answer)
 
 
-class Lessons(NamedTuple):
-    """All that trees teach."""
+class CriticQuestions(NamedTuple):
+    """All questions that trees answer."""
 
-    chosen: list[Chosen]
-    ended: list[Ended]
+    actions: list[ActionQuestion]
+    outcomes: list[OutcomeQuestion]
 
     @property
-    def all(self) -> list[Lesson]:
-        """To be answered."""
-        return [each.lesson for each in (*self.chosen, *self.ended)]
+    def all(self) -> list[CriticQuestion]:
+        """Return the questions about actions, then those about outcomes."""
+        return [each.question for each in (*self.actions, *self.outcomes)]
 
 
-def lessons(trees: Iterable[Tree], *, min_visits: int = 1, gap: float = 0.25) -> Lessons:
-    """What a critic is to answer where search found out.
+def critic_questions(trees: Iterable[Tree], *, min_visits: int = 1, gap: float = 0.25) -> CriticQuestions:
+    """Return the questions for a critic that search has answered.
 
     Args:
-        min_visits: of an action, to count as tried.
-        gap: by which the mean return of the best of the tried ones is above every other's.
+        min_visits: of an action, to count as explored.
+        gap: least difference between the mean return of the best explored action and that of every other.
     """
-    each = [*trees]
-    return Lessons(
-        [found for tree in each for found in _chosen(tree, min_visits, gap)],
-        [found for tree in each for found in _ended(tree)],
+    trees = [*trees]
+    return CriticQuestions(
+        [question for tree in trees for question in _action_questions(tree, min_visits, gap)],
+        [question for tree in trees for question in _outcome_questions(tree)],
     )
 
 
-def _chosen(tree: Tree, min_visits: int, gap: float) -> Iterator[Chosen]:
+def _action_questions(tree: Tree, min_visits: int, gap: float) -> Iterator[ActionQuestion]:
     for k, node in enumerate(tree.nodes):
-        tried = [e for e in node.edges if e.N and min_visits <= e.N]
-        values = [mcts.mean_return(e) for e in tried]
-        if len(tried) > 1 and max(values) - sorted(values)[-2] >= gap:
-            yield Chosen(tree.history(k), tried, values.index(max(values)))
+        explored = [e for e in node.edges if e.N and min_visits <= e.N]
+        values = [mcts.mean_return(e) for e in explored]
+        if len(explored) > 1 and max(values) - sorted(values)[-2] >= gap:
+            yield ActionQuestion(tree.history(k), explored, values.index(max(values)))
 
 
-def _ended(tree: Tree) -> Iterator[Ended]:
-    """The first win and the first loss, so that neither answer is right by habit."""
-    over = [s for s in tree.simulations if s.stop is StopReason.DONE and s.reward is not None]
+def _outcome_questions(tree: Tree) -> Iterator[OutcomeQuestion]:
+    """Yield the first win and the first loss of a tree, so that neither answer becomes a habit."""
+    done = [s for s in tree.simulations if s.stop is StopReason.DONE and s.reward is not None]
     for won in (True, False):
-        for simulation in [s for s in over if (s.reward == 1.0) is won][:1]:
-            yield Ended(msgspec.structs.replace(tree.ended(simulation), observation=EPISODE_OVER), won)
+        for simulation in [s for s in done if (s.reward == 1.0) is won][:1]:
+            history = msgspec.structs.replace(tree.final_history(simulation), observation=EPISODE_OVER)
+            yield OutcomeQuestion(history, won)
 
 
-class Split(NamedTuple):
-    """Trees to learn from, and those of tasks that are held out."""
+class TaskSplit(NamedTuple):
+    """Trees to learn from, and trees of the tasks that are held out."""
 
-    taught: list[Tree]
+    train: list[Tree]
     held_out: list[Tree]
 
 
-def split(trees: Iterable[Tree], *, share: float, seed: int) -> Split:
-    """About that `share` of the tasks held out, each drawn for itself: what one round trains on none measures on."""
-    out = Split([], [])
+def split_tasks(trees: Iterable[Tree], *, share: float, seed: int) -> TaskSplit:
+    """Hold out about `share` of the tasks. Each is drawn by itself, so no round trains on what another measures on."""
+    split = TaskSplit([], [])
     for tree in trees:
-        out[Random(f"{seed} {tree.task_id}").random() < share].append(tree)
-    return out
+        split[Random(f"{seed} {tree.task_id}").random() < share].append(tree)
+    return split
 
 
-class Answered(NamedTuple):
-    """Examples of the lessons that could be answered, how many could not, and the tokens that all answers took."""
+class CriticExamples(NamedTuple):
+    """Examples of the questions that were answered, the number of the others, and the tokens of all answers."""
 
     examples: list[Example]
     unanswered: int
     tokens_written: int
 
 
-def answered(found: Lessons, policy: Policy, *, draws: int, seed: int) -> Answered:
-    """The first right one of `draws` answers of the critic's model to each question, the first of them greedy.
+def answer_questions(found: CriticQuestions, policy: Policy, *, draws: int, seed: int) -> CriticExamples:
+    """Return an example of each question: the first right one of `draws` answers of the critic's model.
 
-    With `draws` 0 the right number alone.
+    The first draw is greedy. With `draws` 0 the answer is only the number of the right option.
     """
-    every = found.all
+    questions = found.all
     if not draws:
-        return Answered([_example(lesson, Reply(lesson.answer)) for lesson in every], 0, 0)
-    told = side_by_side([_answers(lesson, draws, seed) for lesson in every], policy)
+        return CriticExamples([_example(question, Reply(question.answer)) for question in questions], 0, 0)
+    answers = run_requests([_draw_answers(question, draws, seed) for question in questions], policy)
     examples = [
-        _example(lesson, right[0])
-        for lesson, replies in zip(every, told, strict=True)
-        if (right := [r for r in replies if parse_choice(r, lesson.options) == lesson.right])
+        _example(question, right[0])
+        for question, replies in zip(questions, answers, strict=True)
+        if (right := [r for r in replies if parse_choice(r, question.options) == question.right])
     ]
-    written = sum(len(r.tokens) for replies in told for r in replies)
-    return Answered(examples, len(every) - len(examples), written)
+    n_tokens = sum(len(r.tokens) for replies in answers for r in replies)
+    return CriticExamples(examples, len(questions) - len(examples), n_tokens)
 
 
-def _answers(lesson: Lesson, draws: int, seed: int) -> Talk[list[Reply]]:
+def _draw_answers(question: CriticQuestion, draws: int, seed: int) -> Requests[list[Reply]]:
     replies = yield [
-        Question(lesson.asked, Sampling(float(n > 0), draw_seed(seed, lesson.asked, "lesson", n)))
+        Request(question.prompt, Sampling(float(n > 0), draw_seed(seed, question.prompt, "lesson", n)))
         for n in range(draws)
     ]
     return [*replies]
 
 
-def _number(right: int, said: str) -> str:
-    """The number of an option, as a command where actions are composite, as `said` is."""
-    named = str(right + 1)
-    return format_action(ActionParts("", named, "")) if command(said) != said else named
+def _number(right: int, action: str) -> str:
+    """Return the number of an option, as a command if `action` is composite, as the critic then writes."""
+    number = str(right + 1)
+    return format_action(ActionParts("", number, "")) if command(action) != action else number
 
 
-def _example(lesson: Lesson, reply: Reply) -> Example:
-    t = len(lesson.asked)
-    after = lesson.asked.then(reply.action, "", reply.tokens, reply.logps)
+def _example(question: CriticQuestion, reply: Reply) -> Example:
+    t = len(question.prompt)
+    after = question.prompt.then(reply.action, "", reply.tokens, reply.logps)
     return Example(Trajectory(history=after, reward=0.0, n_expert=t, source="search"), t, t + 1)

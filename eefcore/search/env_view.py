@@ -1,7 +1,7 @@
-"""What a search may see of an environment: with its rewards, or without.
+"""Show a search its environment, with rewards or without.
 
-A search never holds an environment, only one of these two. `Blind` does not read rewards, and hides the last page,
-on which some shops print the score; so a tree grown by the critic alone can't know one, whatever is done with it.
+A search never holds an environment, only one of these two views. `WithoutReward` does not read rewards, and hides the
+last page, on which some shops print the score; so a tree grown by the critic alone can't contain a reward.
 """
 
 from __future__ import annotations
@@ -12,71 +12,73 @@ from typing import Protocol
 from eefcore.protocols import Environment
 from eefcore.rendering.critic_prompts import EPISODE_OVER
 from eefcore.rollout.rollout import restore
+from eefcore.search.cost import Tally
 from eefcore.search.guard import Guard, Irreversible
-from eefcore.search.mcts import Landing
+from eefcore.search.mcts import StepResult
 from eefcore.search.settings import Signal
-from eefcore.search.tally import Tally
 from eefcore.types import History
 
 
-class World(Protocol):
-    """An environment that is gone back to again and again, guarded."""
+class EnvView(Protocol):
+    """A guarded environment that a search restores again and again."""
 
     def go_to(self, history: History) -> None:
-        """Be where `history` was recorded; in O(1) where the environment has snapshots.
+        """Restore the state of `history`, in O(1) where the environment has snapshots.
 
         Raises:
-            ReplayMismatch: it does not show what the history saw.
+            ReplayMismatch: the environment shows another observation than the history recorded.
         """
 
-    def step(self, action: str) -> Landing:
-        """Act."""
+    def step(self, action: str) -> StepResult:
+        """Take an action and return what the search may see of its effect."""
+        raise NotImplementedError
 
-    def keep(self) -> None:
-        """This state will be gone back to."""
+    def snapshot(self) -> None:
+        """Keep the present state, because the search will come back to it."""
 
-    def took(self) -> Tally:
-        """Actions answered since the last call, and how many of them can't be undone outside."""
+    def pop_tally(self) -> Tally:
+        """Return the counts of actions since the last call, and of those that can't be undone outside."""
+        raise NotImplementedError
 
 
-class Sighted:
+class WithReward:
     """The environment with its rewards."""
 
     def __init__(self, env: Environment, irreversible: Irreversible) -> None:
         self._guard, self._steps = Guard(env, irreversible), 0
 
     def go_to(self, history: History) -> None:
-        """Restored, and checked."""
+        """Restore the state of `history`, and check the observation."""
         restore(self._guard, history)
 
-    def step(self, action: str) -> Landing:
-        """Act; a reward comes with the end."""
+    def step(self, action: str) -> StepResult:
+        """Take an action; the reward comes with the end of the episode."""
         self._steps += 1
         observation, reward, done = self._guard.step(action)
-        return Landing(observation, done, reward if done else None)
+        return StepResult(observation, done, reward if done else None)
 
-    def keep(self) -> None:
-        """Snapshot."""
+    def snapshot(self) -> None:
+        """Keep the present state."""
         self._guard.snapshot()
 
-    def took(self) -> Tally:
-        """And from now on anew."""
+    def pop_tally(self) -> Tally:
+        """Return the counts since the last call, and start counting again."""
         guard, steps = self._guard, self._steps
         tally = Tally(env_steps=steps, irreversible=guard.rehearsed, violations=guard.violations)
         self._steps = guard.rehearsed = guard.violations = 0
         return tally
 
 
-class Blind(Sighted):
+class WithoutReward(WithReward):
     """The environment without its rewards."""
 
-    def step(self, action: str) -> Landing:
-        """Act; that it is over can be seen, and nothing of how it ended."""
+    def step(self, action: str) -> StepResult:
+        """Take an action; the search sees that the episode is over, but not how it ended."""
         self._steps += 1
-        seen = self._guard.step(action)
-        return Landing(EPISODE_OVER, True) if seen.done else Landing(seen.observation)
+        transition = self._guard.step(action)
+        return StepResult(EPISODE_OVER, True) if transition.done else StepResult(transition.observation)
 
 
-def opened(signal: Signal, make_env: Callable[[], Environment], irreversible: Irreversible) -> World:
-    """What a tree of this signal may see."""
-    return (Sighted if signal is Signal.REWARD else Blind)(make_env(), irreversible)
+def open_view(signal: Signal, make_env: Callable[[], Environment], irreversible: Irreversible) -> EnvView:
+    """Make an environment, and return the view of it that a tree of this signal may have."""
+    return (WithReward if signal is Signal.REWARD else WithoutReward)(make_env(), irreversible)

@@ -1,14 +1,13 @@
-"""Many trees grown side by side, so that the model never waits for one of them (Agent Q §5.1).
+"""Grow many trees side by side, so that the model never waits for one of them (Agent Q §5.1).
 
     for each tree, until it has its simulations:
-        a wave: select leaves ── simulate each ── when all have landed: expand, back up, in the order selected
+        a wave: select leaves, simulate each; when all have ended: expand and back up, in the order selected
 
-The simulations of all trees are talks with one policy, which answers them as its places fall free. What a tree
-becomes depends on its settings and its seed, and on its neighbours only as far as the policy does (HFPolicy: by the
-last bits of a float).
+The simulations of all trees run on one policy, which answers them as its slots fall free (`scheduler`). A tree depends
+on its settings and its seed, and on its neighbours only as far as the policy does (HFPolicy: by the last bits of a float).
 
-Nothing in a simulation grows with its depth but the histories that are handed on: an environment goes back to a
-snapshot, and a policy that keeps what it read goes on from there (`talks`).
+Nothing in a simulation grows with its depth but the histories that are passed on: an environment restores a snapshot,
+and a policy that keeps what it read goes on from there.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from eefcore.errors import ParamsError, StoreError
 from eefcore.protocols import Benchmark, Environment, Policy
 from eefcore.rollout.rollout import restore
 from eefcore.search import mcts
+from eefcore.search.cost import Tally
 from eefcore.search.critic import Critic
-from eefcore.search.env_view import World, opened
-from eefcore.search.guard import Irreversible, nothing
-from eefcore.search.mcts import Landing, Proposal, Selected
-from eefcore.search.scheduler import Talks
-from eefcore.search.settings import Settings, Signal
-from eefcore.search.simulation import Effect, Ending, Leaf, Simulated, Simulator, effect
-from eefcore.search.tally import Tally
-from eefcore.search.tree import Node, Place, Simulation, Tree, copied, rooted
+from eefcore.search.env_view import EnvView, open_view
+from eefcore.search.guard import Irreversible, never_irreversible
+from eefcore.search.mcts import Proposal, Selection, StepResult
+from eefcore.search.scheduler import Scheduler
+from eefcore.search.settings import SearchSettings, Signal
+from eefcore.search.simulation import EffectKey, Ending, Leaf, SimulationResult, Simulator, effect_key
+from eefcore.search.tree import EdgeId, Node, Simulation, Tree, copy_tree, new_tree
 from eefcore.types import History, StopReason
 
 
-def planted(
-    benchmark: Benchmark, tasks: Sequence[str], settings: Settings, signal: Signal, *, source: str
+def new_trees(
+    benchmark: Benchmark, tasks: Sequence[str], settings: SearchSettings, signal: Signal, *, source: str
 ) -> list[Tree]:
-    """A tree at s_0 of each task; `source` is who will propose and roll out."""
+    """Return a tree at s_0 of each task; `source` is the name of the policy that will propose and roll out."""
     env = benchmark.make()
-    return [rooted(History(task, env.reset(task)), settings, signal, source) for task in tasks]
+    return [new_tree(History(task, env.reset(task)), settings, signal, source) for task in tasks]
 
 
 def grow(
@@ -47,173 +46,180 @@ def grow(
     critic: Critic | None = None,
     *,
     to: int,
-    lanes: int = 1,
+    sessions: int = 1,
     at_once: int = 64,
-    irreversible: Irreversible = nothing,
-    alike: Effect = effect,
-    landed: Callable[[int], None] = lambda n: None,
+    irreversible: Irreversible = never_irreversible,
+    effect_key: EffectKey = effect_key,
+    on_simulations: Callable[[int], None] = lambda n: None,
 ) -> list[Tree]:
-    """Each tree, grown to `to` simulations, in the same order; the given ones stay as they are.
+    """Return a copy of each tree, grown to `to` simulations, in the same order.
 
-    A tree that has some goes on as if it had never been put away, if it is grown with the same policy and critic.
+    A tree that has some simulations continues as if it had never stopped, if it is grown with the same policy and critic.
     Simulations that the infrastructure spoilt count in `to` and in `tally.failed`, and nowhere else.
 
     Args:
-        critic: None ranks nothing, which is Agent Q without AI feedback; α is then to be 1.
-        lanes: questions of one tree at a time; with 1 the policy reads least.
-        at_once: trees that grow at a time; `lanes · at_once` is best the number of the policy's slots.
-        irreversible: which actions can't be undone outside a snapshot.
-        alike: what makes two proposals at a node one.
-        landed: hears how many simulations have landed, wave by wave.
+        critic: None ranks nothing, which is Agent Q without AI feedback; α must then be 1.
+        sessions: requests of one tree at a time; with 1 the policy reads least.
+        at_once: trees that grow at a time; `sessions · at_once` is best the number of the policy's slots.
+        irreversible: returns whether an action can't be undone outside a snapshot.
+        effect_key: two proposals at a node with equal keys are one.
+        on_simulations: called after each wave with the number of simulations that it added.
 
     Raises:
         ParamsError: there is no critic where one is needed.
-        ReplayMismatch: an environment does not show what a tree saw.
+        ReplayMismatch: an environment shows another observation than a tree recorded.
         StoreError: a tree contradicts itself.
     """
-    grown = [_sound(copied(tree), critic) for tree in trees]
+    grown = [_checked(copy_tree(tree), critic) for tree in trees]
     env = make_env()
     for tree in grown:
         restore(env, tree.history(max(tree.starts, default=0)))
-    nursery = _Nursery(
+    scheduler = _TreeScheduler(
         grown,
-        [Simulator(tree.settings, critic, alike) for tree in grown],
-        Talks(policy, critic.policy if critic else None, lanes=lanes),
-        lambda signal: opened(signal, make_env, irreversible),
+        [Simulator(tree.settings, critic, effect_key) for tree in grown],
+        Scheduler(policy, critic.policy if critic else None, sessions=sessions),
+        lambda signal: open_view(signal, make_env, irreversible),
         to=to,
-        landed=landed,
+        on_simulations=on_simulations,
     )
-    nursery.grow(at_once)
+    scheduler.grow(at_once)
     return grown
 
 
-def wave_of(tree: Tree, to: int) -> list[Selected]:
-    """The leaves of the next wave; none when the tree has its simulations.
+def next_wave(tree: Tree, to: int) -> list[Selection]:
+    """Select the leaves of the next wave; none if the tree has its simulations.
 
-    A wave ends at a multiple of its size, or before it would come to a leaf that another of its simulations is
-    working on: what follows there is not known yet.
+    A wave ends at a multiple of its size, or before a leaf on which another of its simulations is at work: what follows
+    there is not known yet.
     """
     size = tree.settings.wave - tree.attempts % tree.settings.wave
-    flying: Counter[Place] = Counter()
-    wave: list[Selected] = []
+    in_flight: Counter[EdgeId] = Counter()
+    wave: list[Selection] = []
     for nth in range(tree.attempts, min(tree.attempts + size, to)):
-        selected = mcts.select(tree, flying, nth)
-        if any(other.node == selected.node and _known(tree, other) is None for other in wave):
+        selection = mcts.select(tree, in_flight, nth)
+        if any(other.node == selection.node and _result_at_end(tree, other) is None for other in wave):
             break
-        wave.append(selected)
-        flying.update(selected.path)
+        wave.append(selection)
+        in_flight.update(selection.path)
     return wave
 
 
-def land(tree: Tree, selected: Selected, simulated: Simulated) -> None:
-    """The tree with what a simulation brought: the leaf expanded, the return backed up."""
-    tree.tally += simulated.tally
-    (path, node, given), ending = selected, simulated.ending
-    if simulated.taken is not None:
-        mcts.expand(tree, node, simulated.proposals)
-        path = (*path, Place(node, simulated.taken))
+def add_result(tree: Tree, selection: Selection, result: SimulationResult) -> None:
+    """Add the result of a simulation to the tree: expand the leaf, and back up the return."""
+    tree.tally += result.tally
+    (path, node, given), ending = selection, result.ending
+    if result.followed is not None:
+        mcts.expand(tree, node, result.proposals)
+        path = (*path, EdgeId(node, result.followed))
         node = tree.edge(path[-1]).child
     if ending is None:
         return
-    if simulated.taken is None and mcts.expandable(tree, selected):
-        mcts.close(tree, node, ending.stop)
+    if result.followed is None and mcts.expandable(tree, selection):
+        mcts.mark_dead_end(tree, node, ending.stop)
     if tree.nodes[node].stop is not None:
-        mcts.settle(tree, node, ending.value)
-    # A limit ends an episode with no reward, as in a rollout; a search that may not see it has none to say.
-    limit = 0.0 if tree.signal is Signal.REWARD else None
-    reward = limit if ending.reward is None else ending.reward
+        mcts.set_value(tree, node, ending.value)
+    # A limit ends an episode with reward 0, as in a rollout; a search that may not see rewards records none.
+    at_limit = 0.0 if tree.signal is Signal.REWARD else None
+    reward = at_limit if ending.reward is None else ending.reward
     simulation = Simulation(node, ending.observation, ending.stop, ending.value, ending.steps, reward, given)
     mcts.backup(tree, path, simulation)
 
 
-class _Nursery:
-    """Trees at work: each one wave after the other, as many side by side as were admitted."""
+class _TreeScheduler:
+    """Grows trees, each one wave after the other, a fixed number of trees at a time."""
 
     def __init__(
         self,
         trees: Sequence[Tree],
         simulators: Sequence[Simulator],
-        talks: Talks,
-        open: Callable[[Signal], World],
+        scheduler: Scheduler,
+        open_env: Callable[[Signal], EnvView],
         *,
         to: int,
-        landed: Callable[[int], None],
+        on_simulations: Callable[[int], None],
     ) -> None:
-        self._trees, self._simulators, self._talks, self._open = trees, simulators, talks, open
-        self._to, self._landed = to, landed
+        self._trees, self._simulators, self._scheduler = trees, simulators, scheduler
+        self._open_env, self._to, self._on_simulations = open_env, to, on_simulations
         self._waiting = iter(range(len(trees)))
-        self._worlds: dict[Signal, list[World]] = {signal: [] for signal in Signal}
+        self._free_envs: dict[Signal, list[EnvView]] = {signal: [] for signal in Signal}
 
     def grow(self, at_once: int) -> None:
-        """All of them."""
+        """Grow all trees, `at_once` at a time."""
         for _ in range(at_once):
-            self._admit()
-        self._talks.run()
+            self._start_next_tree()
+        self._scheduler.run()
 
-    def _admit(self) -> None:
-        """The next tree that has something to ask; those before it that have not are done."""
+    def _start_next_tree(self) -> None:
+        """Start the next tree that has requests; those before it without any are complete."""
         for i in self._waiting:
-            if self._wave(i):
+            if self._start_wave(i):
                 return
 
-    def _wave(self, i: int) -> bool:
-        """Start the tree's next wave; False if it has its simulations."""
+    def _start_wave(self, i: int) -> bool:
+        """Start the tree's next wave; return False if it has its simulations."""
         tree = self._trees[i]
-        while leaves := wave_of(tree, self._to):
-            came = [_known(tree, selected) for selected in leaves]
-            if None in came:
-                for n in [n for n, simulated in enumerate(came) if simulated is None]:
-                    self._start(i, n, leaves, came)
+        while wave := next_wave(tree, self._to):
+            results = [_result_at_end(tree, selection) for selection in wave]
+            if None in results:
+                for n in [n for n, result in enumerate(results) if result is None]:
+                    self._start_simulation(i, n, wave, results)
                 return True
-            self._land(tree, leaves, came)
+            self._end_wave(tree, wave, results)
         return False
 
-    def _start(self, i: int, n: int, leaves: list[Selected], came: list[Simulated | None]) -> None:
-        tree, worlds = self._trees[i], self._worlds[self._trees[i].signal]
-        world = worlds.pop() if worlds else self._open(tree.signal)
+    def _start_simulation(
+        self, i: int, n: int, wave: list[Selection], results: list[SimulationResult | None]
+    ) -> None:
+        tree, free = self._trees[i], self._free_envs[self._trees[i].signal]
+        env = free.pop() if free else self._open_env(tree.signal)
 
-        def back(simulated: Simulated) -> None:
-            worlds.append(world)
-            came[n] = simulated
-            if None not in came:
-                self._land(tree, leaves, came)
-                if not self._wave(i):
-                    self._talks.leave(i)
-                    self._admit()
+        def on_result(result: SimulationResult) -> None:
+            free.append(env)
+            results[n] = result
+            if None not in results:
+                self._end_wave(tree, wave, results)
+                if not self._start_wave(i):
+                    self._scheduler.leave(i)
+                    self._start_next_tree()
 
-        self._talks.start(i, self._simulators[i].simulate(_leaf(tree, leaves[n]), world), back)
+        self._scheduler.start(i, self._simulators[i].simulate(_leaf(tree, wave[n]), env), on_result)
 
-    def _land(self, tree: Tree, leaves: Sequence[Selected], came: Sequence[Simulated | None]) -> None:
-        for selected, simulated in zip(leaves, came, strict=True):
-            if simulated is not None:
-                land(tree, selected, simulated)
-        self._landed(len(leaves))
+    def _end_wave(
+        self, tree: Tree, wave: Sequence[Selection], results: Sequence[SimulationResult | None]
+    ) -> None:
+        for selection, result in zip(wave, results, strict=True):
+            if result is not None:
+                add_result(tree, selection, result)
+        self._on_simulations(len(wave))
 
 
-def _known(tree: Tree, selected: Selected) -> Simulated | None:
-    """A simulation that needs nobody, as its leaf is an end whose worth is known."""
-    here = tree.nodes[selected.node]
+def _result_at_end(tree: Tree, selection: Selection) -> SimulationResult | None:
+    """Return the result of a simulation whose leaf is an end with a known value: nothing has to be asked for it."""
+    here = tree.nodes[selection.node]
     if here.stop is None or here.value is None:
         return None
-    return Simulated(Ending(here.observation, here.stop, here.value, (), here.reward), (), None, Tally())
+    ending = Ending(here.observation, here.stop, here.value, (), here.reward)
+    return SimulationResult(ending, (), None, Tally())
 
 
-def _leaf(tree: Tree, selected: Selected) -> Leaf:
-    node = tree.nodes[selected.node]
-    laid = [Proposal(e.reply, _landing(tree.nodes[e.child]), 0, e.q_hat) for e in node.edges]
-    return Leaf(tree.history(selected.node), mcts.expandable(tree, selected), node.rollouts, node.stop, laid)
+def _leaf(tree: Tree, selection: Selection) -> Leaf:
+    node = tree.nodes[selection.node]
+    by_expert = [Proposal(e.reply, _step_result(tree.nodes[e.child]), 0, e.q_hat) for e in node.edges]
+    history = tree.history(selection.node)
+    return Leaf(history, mcts.expandable(tree, selection), node.rollouts, node.stop, by_expert)
 
 
-def _landing(node: Node) -> Landing:
-    return Landing(node.observation, node.stop is StopReason.DONE, node.reward)
+def _step_result(node: Node) -> StepResult:
+    return StepResult(node.observation, node.stop is StopReason.DONE, node.reward)
 
 
-def _sound(tree: Tree, critic: Critic | None) -> Tree:
+def _checked(tree: Tree, critic: Critic | None) -> Tree:
+    """Return the tree if it is consistent and has the critic that it needs."""
     if critic is None and (tree.signal is Signal.CRITIC or tree.settings.alpha < 1.0):
         raise ParamsError(
             f"{tree.task_id}: signal {tree.signal.value} and alpha {tree.settings.alpha} need a critic; "
             "give one, or search by the reward with alpha 1"
         )
-    if fault := next(mcts.faults(tree), None):
+    if fault := next(mcts.contradictions(tree), None):
         raise StoreError(f"{tree.task_id}: a tree that contradicts itself: {fault}; grow it anew")
     return tree

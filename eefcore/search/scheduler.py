@@ -1,14 +1,14 @@
-"""Many conversations with a policy side by side: each goes on as soon as it is answered, none waits for another.
+"""Run many simulations side by side on one policy: each continues as soon as its own requests are answered.
 
-A talk is a generator that yields questions, gets their replies, and returns what it was held for. A simulation is
-one: it asks for K proposals, then the critic, then turn after turn of its rollout. Whatever reads well as a few
-lines of one simulation thereby runs with hundreds of others in one batch.
+A simulation is a generator of `Requests`: it yields requests to the policy, receives the replies, and returns its
+result. It asks for K proposals, then asks the critic, then asks turn after turn of its rollout. Written as the few lines
+of one simulation, it runs with hundreds of others in one batch.
 
-Talks belong to groups, here trees. A group speaks through `lanes` episodes of the policy, and a question takes
-the free lane that last read the most of what it is about. A policy that keeps an episode's keys and values reads
-then only what is new: the K proposals at a node read its page once, and a rollout goes on from the page its action
-was proposed on. One lane a group reads least and leaves the most places of a batch to other groups; more let
-few groups fill it.
+Generators belong to groups, here trees. A group asks through `sessions` episodes of the policy, and a request takes the
+free session that last read most of the same history. A policy that keeps an episode's keys and values then reads only
+what is new: the K proposals at a node read its page once, and a rollout continues from the page on which its action was
+proposed. One session a group reads least and leaves most places of a batch to other groups; more sessions let few groups
+fill a batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from eefcore.types import History
 R = TypeVar("R")
 
 
-class Question(NamedTuple):
+class Request(NamedTuple):
     """A history to answer, by π_θ or by the critic's model."""
 
     history: History
@@ -34,149 +34,158 @@ class Question(NamedTuple):
     to_critic: bool = False
 
 
-Talk = Generator[Sequence[Question], Sequence[Reply], R]
-"""Yields at least one question at a time; `yield from` makes one talk a part of another."""
+Requests = Generator[Sequence[Request], Sequence[Reply], R]
+"""Yields at least one request at a time; `yield from` makes one generator a part of another."""
 
 
-class Talks:
-    """Conversations with `policy`, and with `critic` where it is another one.
+class Scheduler:
+    """Runs generators of requests on `policy`, and on `critic` if it is another model.
 
-    A lane is closed when its group leaves, so a policy's places go to groups that still talk.
+    The sessions of a group are closed when the group leaves, so that the policy's slots go to groups still at work.
     """
 
-    def __init__(self, policy: Policy | None, critic: Policy | None = None, *, lanes: int = 1) -> None:
+    def __init__(self, policy: Policy | None, critic: Policy | None = None, *, sessions: int = 1) -> None:
         self._models: list[Policy] = []
         for model in (policy, critic):
             if model is not None and model not in self._models:
                 self._models.append(model)
-        self._lanes = lanes
-        self._groups: dict[Hashable, list[_Desk]] = {}
-        self._at: dict[Hashable, tuple[_Lane, _Open]] = {}
-        self._ready: deque[tuple[_Conversation, list[Reply] | None]] = deque()
-        self._names = 0
+        self._sessions = sessions
+        self._groups: dict[Hashable, list[_Queue]] = {}
+        self._open: dict[Hashable, tuple[_Session, _Pending]] = {}
+        self._ready: deque[tuple[_Job, list[Reply] | None]] = deque()
+        self._n_sessions = 0
 
-    def start(self, group: Hashable, talk: Talk[R], done: Callable[[R], None]) -> None:
-        """Hold `talk`; `done` hears what it was held for, and may start others."""
-        self._groups.setdefault(group, [_Desk() for _ in self._models])
-        self._ready.append((_Conversation(group, talk, done), None))
+    def start(self, group: Hashable, requests: Requests[R], on_result: Callable[[R], None]) -> None:
+        """Run `requests`; `on_result` is called with its result, and may start others."""
+        self._groups.setdefault(group, [_Queue() for _ in self._models])
+        self._ready.append((_Job(group, requests, on_result), None))
 
     def run(self) -> None:
-        """Until every talk has ended."""
+        """Work until every generator has ended."""
         while True:
             while self._ready:
-                self._go_on(*self._ready.popleft())
-            heard = [(key, reply) for model in self._models for key, reply in model.answers()]
-            if not heard:
+                self._advance(*self._ready.popleft())
+            answers = [(key, reply) for model in self._models for key, reply in model.answers()]
+            if not answers:
                 return
-            for key, reply in heard:
-                self._heard(key, reply)
+            for key, reply in answers:
+                self._receive(key, reply)
 
     def leave(self, group: Hashable) -> None:
-        """The group has no more to say: its lanes are closed."""
-        for model, desk in zip(self._models, self._groups.pop(group), strict=True):
-            for lane in desk.lanes:
-                model.close(lane.key)
+        """Close the sessions of a group that has no more requests."""
+        for model, queue in zip(self._models, self._groups.pop(group), strict=True):
+            for session in queue.sessions:
+                model.close(session.key)
 
-    def _go_on(self, conversation: _Conversation, replies: list[Reply] | None) -> None:
+    def _advance(self, job: _Job, replies: list[Reply] | None) -> None:
         try:
-            questions = conversation.talk.send(replies)  # None starts it
+            requests = next(job.requests) if replies is None else job.requests.send(replies)
         except StopIteration as end:
-            conversation.done(end.value)
+            job.on_result(end.value)
             return
-        conversation.replies = [None] * len(questions)
-        for i, question in enumerate(questions):
-            model = min(question.to_critic, len(self._models) - 1)
-            self._groups[conversation.group][model].queue.append(_Open(conversation, i, question))
+        job.replies = [None] * len(requests)
+        for i, request in enumerate(requests):
+            model = min(request.to_critic, len(self._models) - 1)
+            self._groups[job.group][model].waiting.append(_Pending(job, i, request))
         for model in range(len(self._models)):
-            self._ask(conversation.group, model)
+            self._ask(job.group, model)
 
-    def _heard(self, key: Hashable, reply: Reply) -> None:
-        lane, asked = self._at.pop(key)
-        lane.busy = False
-        conversation = asked.conversation
-        conversation.replies[asked.place] = reply.clean()
-        if None not in conversation.replies:
-            self._ready.append((conversation, conversation.replies))
-        self._ask(conversation.group, lane.model)
+    def _receive(self, key: Hashable, reply: Reply) -> None:
+        session, pending = self._open.pop(key)
+        session.busy = False
+        job = pending.job
+        job.replies[pending.index] = reply.clean()
+        if None not in job.replies:
+            self._ready.append((job, job.replies))
+        self._ask(job.group, session.model)
 
     def _ask(self, group: Hashable, model: int) -> None:
-        """Questions of the group that wait go to lanes that are free."""
-        desk = self._groups[group][model]
-        while desk.queue:
-            free = [lane for lane in desk.lanes if not lane.busy]
-            if not free and len(desk.lanes) < self._lanes:
-                self._names += 1
-                free = [_Lane(model, ("lane", self._names))]
-                desk.lanes += free
+        """Send waiting requests of the group to free sessions."""
+        queue = self._groups[group][model]
+        while queue.waiting:
+            free = [session for session in queue.sessions if not session.busy]
+            if not free and len(queue.sessions) < self._sessions:
+                self._n_sessions += 1
+                free = [_Session(model, ("session", self._n_sessions))]
+                queue.sessions += free
             if not free:
                 return
-            asked, lane = _nearest(desk.queue, free)
-            desk.queue.remove(asked)
-            lane.busy, lane.last = True, asked.question.history
-            self._at[lane.key] = lane, asked
-            self._models[model].ask(lane.key, asked.question.history, asked.question.sampling)
+            pending, session = _best_match(queue.waiting, free)
+            queue.waiting.remove(pending)
+            session.busy, session.last = True, pending.request.history
+            self._open[session.key] = session, pending
+            self._models[model].ask(session.key, pending.request.history, pending.request.sampling)
 
 
-def side_by_side(
-    talks: Sequence[Talk[R]], policy: Policy | None, critic: Policy | None = None, *, lanes: int = 1
+def run_requests(
+    generators: Sequence[Requests[R]],
+    policy: Policy | None,
+    critic: Policy | None = None,
+    *,
+    sessions: int = 1,
 ) -> list[R]:
-    """What each talk was held for, in the same order; each is a group of its own."""
-    room, out = Talks(policy, critic, lanes=lanes), {}
+    """Run all generators side by side, each a group of its own; return their results in the same order."""
+    scheduler = Scheduler(policy, critic, sessions=sessions)
+    results: dict[int, R] = {}
 
-    def ended(i: int, result: R) -> None:
-        out[i] = result
-        room.leave(i)
+    def finish(i: int, result: R) -> None:
+        results[i] = result
+        scheduler.leave(i)
 
-    for i, talk in enumerate(talks):
-        room.start(i, talk, lambda result, i=i: ended(i, result))
-    room.run()
-    return [out[i] for i in range(len(talks))]
+    for i, requests in enumerate(generators):
+        scheduler.start(i, requests, lambda result, i=i: finish(i, result))
+    scheduler.run()
+    return [results[i] for i in range(len(generators))]
 
 
 def draw_seed(seed: int, history: History, what: str, n: int) -> int:
-    """A seed of this question's own: equal in every run, whatever else is asked."""
+    """Return the seed of one request: the same in every run, whatever else is asked."""
     key = msgspec.json.encode([seed, history.task_id, history.actions, history.observation, what, n])
     return int.from_bytes(hashlib.sha256(key).digest()[:6])
 
 
-class _Conversation:
-    def __init__(self, group: Hashable, talk: Talk[Any], done: Callable[[Any], None]) -> None:
-        self.group, self.talk, self.done = group, talk, done
+class _Job:
+    """A generator at work, and the replies that have come to its present requests."""
+
+    def __init__(self, group: Hashable, requests: Requests[Any], on_result: Callable[[Any], None]) -> None:
+        self.group, self.requests, self.on_result = group, requests, on_result
         self.replies: list[Any] = []
 
 
-class _Open(NamedTuple):
-    conversation: _Conversation
-    place: int  # among the questions that were yielded together
-    question: Question
+class _Pending(NamedTuple):
+    """A request that was not answered yet."""
+
+    job: _Job
+    index: int  # among the requests that were yielded together
+    request: Request
 
 
-class _Lane:
-    """An episode of a policy that is asked about one history after the other."""
+class _Session:
+    """An episode of a policy through which one history after the other is asked about."""
 
     def __init__(self, model: int, key: Hashable) -> None:
         self.model, self.key, self.busy = model, key, False
         self.last: History | None = None
 
 
-class _Desk:
-    """What a group asks one model."""
+class _Queue:
+    """The requests of a group to one model that wait, and the group's sessions with that model."""
 
     def __init__(self) -> None:
-        self.queue: list[_Open] = []
-        self.lanes: list[_Lane] = []
+        self.waiting: list[_Pending] = []
+        self.sessions: list[_Session] = []
 
 
-def _nearest(queue: Sequence[_Open], free: Sequence[_Lane]) -> tuple[_Open, _Lane]:
-    """The question and the lane that have the most in common; of equals the first asked, then the first lane."""
-    if len(queue) == len(free) == 1:
-        return queue[0], free[0]
-    pairs = [(asked, lane) for asked in queue for lane in free]
-    return max(pairs, key=lambda pair: _common(pair[0].question.history, pair[1].last))
+def _best_match(waiting: Sequence[_Pending], free: Sequence[_Session]) -> tuple[_Pending, _Session]:
+    """Return the request and the session that share most steps; of equals the first request, then the first session."""
+    if len(waiting) == len(free) == 1:
+        return waiting[0], free[0]
+    pairs = [(pending, session) for pending in waiting for session in free]
+    return max(pairs, key=lambda pair: _shared_steps(pair[0].request.history, pair[1].last))
 
 
-def _common(history: History, last: History | None) -> int:
-    """Leading steps that two histories share."""
+def _shared_steps(history: History, last: History | None) -> int:
+    """Count the leading steps that two histories share; -1 for a session that has read nothing."""
     if last is None:
         return -1
     n = 0

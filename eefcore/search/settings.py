@@ -1,4 +1,4 @@
-"""How a tree is grown, and what its search may know."""
+"""Set how a tree is grown, and what its search may know."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from eefcore.errors import ParamsError
 
 
 class Signal(StrEnum):
-    """What a search may know of how an episode ended. Results of the two never share a column (DESIGN 4.5)."""
+    """What a search may know about how an episode ended. Results of the two signals never share a column (DESIGN 4.5)."""
 
     REWARD = "reward"  # the environment's R(τ)
     CRITIC = "critic"  # the critic's opinion of the last page; no reward enters the tree
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a tree is grown. The paper prints none of these numbers; the defaults are ours.
+class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of a tree search. The paper prints none of these numbers; the defaults are ours.
 
     Attributes:
-        max_turns: actions after which an episode is cut short, the root's among them; its return is then 0.
+        max_turns: actions after which an episode is cut short, counting the root's; its return is then 0.
         K: actions proposed at a node.
         c_exp: of eq. 6.
         alpha: of eq. 9, in selection as well; 1 is the outcome alone.
-        discount: of a return for each action between an edge and the end; the paper has none.
-        depth: actions below the root after which a node is not expanded any more but rolled out from again and
-            again; None is up to `max_turns`.
-        wave: simulations of one tree at a time; see `mcts.select`.
-        temperature: proposals are drawn at.
-        rollout_temperature: rollouts are.
-        by: `win`, R = 1 if the task is solved and 0 otherwise, as in the paper; or `reward`, the graded one.
-        seed: of all draws. A draw depends on it and on where in the tree it is made, never on when.
+        discount: factor on a return for each action between an edge and the end; the paper has none.
+        depth: actions below the root from which a node is not expanded any more, but only rolled out from; None
+            expands up to `max_turns`.
+        wave: simulations of one tree at a time (`mcts.select`); 1 is the paper's search.
+        temperature: of proposals.
+        rollout_temperature: of rollouts.
+        by: the return that is backed up: `win`, 1 if the task is solved and 0 otherwise, as in the paper; or `reward`, the
+            graded reward.
+        seed: of all draws. A draw depends on the seed and on where in the tree it is made, never on when.
     """
 
     max_turns: int

@@ -1,6 +1,7 @@
-"""One simulation, as a talk: from a leaf to the end of an episode, and what was learnt on the way (Agent Q §5.1.1, §5.1.2).
+"""Run one simulation as a generator of requests: expand a leaf, follow the best proposal, roll out to the end of the episode.
 
-It sees the leaf and not the tree, so what it brings depends on nothing but the leaf, the settings and the seed.
+This is Agent Q §5.1.1 and §5.1.2. A simulation sees the leaf and not the tree, so its result depends on nothing but the
+leaf, the settings and the seed.
 """
 
 from __future__ import annotations
@@ -12,42 +13,42 @@ from eefcore.actions import command, is_thought
 from eefcore.errors import SimulatorError
 from eefcore.protocols import Reply, Sampling
 from eefcore.search import mcts
+from eefcore.search.cost import Tally
 from eefcore.search.critic import Critic
-from eefcore.search.env_view import World
-from eefcore.search.mcts import Landing, Proposal
-from eefcore.search.scheduler import Question, Talk, draw_seed
-from eefcore.search.settings import Settings
-from eefcore.search.tally import Tally
+from eefcore.search.env_view import EnvView
+from eefcore.search.mcts import Proposal, StepResult
+from eefcore.search.scheduler import Request, Requests, draw_seed
+from eefcore.search.settings import SearchSettings
 from eefcore.search.tree import Edge
 from eefcore.types import History, Step, StopReason
 
-Effect = Callable[[str, Landing], Hashable]
-"""What two proposals at a node must have in common to be one."""
+EffectKey = Callable[[str, StepResult], Hashable]
+"""Returns a key of an action and its result; proposals at a node with equal keys are merged into one."""
 
 
-def effect(action: str, landing: Landing) -> Hashable:
-    """What was seen, whether it is over, and the reward.
+def effect_key(action: str, result: StepResult) -> Hashable:
+    """Return the observation, whether the episode is over, and the reward.
 
-    The words count as well where nothing of the effect can be seen: of a thought, which is always answered alike and
-    yet decides what π_θ does next; and of an end whose reward is hidden. Of a composite action only its command has an
-    effect: those that think otherwise and do the same are one.
+    The action's text is part of the key where its effect can't be seen: of a thought, which always gets the same answer
+    and yet decides what π_θ does next; and of an end whose reward is hidden. Of a composite action only the command has
+    an effect: two that think differently and do the same are merged.
     """
-    hidden = is_thought(action) or (landing.done and landing.reward is None)
-    return (landing, command(action) if hidden else "")
+    hidden = is_thought(action) or (result.done and result.reward is None)
+    return (result, command(action) if hidden else "")
 
 
 class Leaf(NamedTuple):
-    """Where a simulation leaves the tree."""
+    """The node at which a simulation leaves the tree."""
 
     history: History
-    expand: bool  # whether it is to get proposals
-    rollouts: int  # that have begun here before
+    expand: bool  # whether it gets proposals
+    rollouts: int  # rollouts that began here before
     stop: StopReason | None = None  # why the episode is over here, if it is
-    laid: Sequence[Proposal] = ()  # an expert's actions that are here already, proposed by nobody
+    expert_proposals: Sequence[Proposal] = ()  # actions of an expert that are edges here already
 
 
 class Ending(NamedTuple):
-    """How the episode went on from where the tree was left; `value` is the return to back up."""
+    """How the episode went on from the leaf of the tree; `value` is the return to back up."""
 
     observation: str
     stop: StopReason
@@ -56,123 +57,123 @@ class Ending(NamedTuple):
     reward: float | None = None
 
 
-class Simulated(NamedTuple):
-    """What a simulation brings back.
+class SimulationResult(NamedTuple):
+    """The result of a simulation.
 
     Attributes:
-        ending: None if the infrastructure spoilt it.
-        proposals: the leaf's edges, if it was to be expanded, those it had first; none of them an action means that it
-            ends there.
-        taken: which of the proposals was followed; None if there are none.
+        ending: None if the infrastructure spoilt the simulation.
+        proposals: the leaf's edges if it was expanded, those that it had first. If no proposal is an action there
+            are none, and the episode ends at the leaf.
+        followed: index of the proposal that was followed; None if there are none.
     """
 
     ending: Ending | None
     proposals: Sequence[Proposal]
-    taken: int | None
+    followed: int | None
     tally: Tally
 
 
 class Simulator(NamedTuple):
-    """All that simulations of one kind have in common."""
+    """The settings, the critic and the merging rule that simulations of a tree share."""
 
-    settings: Settings
+    settings: SearchSettings
     critic: Critic | None
-    effect: Effect
+    effect_key: EffectKey
 
-    def simulate(self, leaf: Leaf, world: World) -> Talk[Simulated]:
-        """Propose K, rank them, follow the best, and roll out with π_θ to the end."""
+    def simulate(self, leaf: Leaf, env: EnvView) -> Requests[SimulationResult]:
+        """Propose K actions, rank them, follow the best, and roll out with π_θ to the end."""
         proposals: Sequence[Proposal] = ()
-        taken, tally = None, Tally()
+        followed, tally = None, Tally()
         try:
-            history, landing = leaf.history, Landing(leaf.history.observation, leaf.stop is not None)
+            history, result = leaf.history, StepResult(leaf.history.observation, leaf.stop is not None)
             if leaf.expand:
-                replies = yield self._questions(history)
-                tally += _heard(replies)
+                replies = yield self._proposal_requests(history)
+                tally += _count_replies(replies)
                 if not (usable := [r for r in replies if r.stop is None]):
-                    nowhere = _dead_end(history, replies)
-                    return Simulated(nowhere, (), None, tally + Tally(failed=int(nowhere is None)))
-                proposals = self._landed(world, history, usable, leaf.laid)
-                proposals, took = yield from self._ranked(history, proposals)
-                tally += took + Tally(merged=len(usable) - sum(p.count > 0 for p in proposals))
-                taken = mcts.best([_edge(p) for p in proposals], self.settings)
-                reply, landing = proposals[taken].reply, proposals[taken].landing
-                history = history.then(reply.action, landing.observation, reply.tokens, reply.logps)
-            ending, took = yield from self._to_the_end(history, landing, world, leaf)
-            tally += took + Tally(failed=int(ending is None))
+                    ending = _dead_end(history, replies)
+                    return SimulationResult(ending, (), None, tally + Tally(failed=int(ending is None)))
+                proposals = self._try_replies(env, history, usable, leaf.expert_proposals)
+                proposals, ranking_tally = yield from self._rank(history, proposals)
+                tally += ranking_tally + Tally(merged=len(usable) - sum(p.count > 0 for p in proposals))
+                followed = mcts.best_edge([_edge(p) for p in proposals], self.settings)
+                reply, result = proposals[followed].reply, proposals[followed].result
+                history = history.then(reply.action, result.observation, reply.tokens, reply.logps)
+            ending, rollout_tally = yield from self._roll_out(history, result, env, leaf)
+            tally += rollout_tally + Tally(failed=int(ending is None))
         except SimulatorError:
-            # What was proposed goes with it: the tree stays as it was.
-            return Simulated(None, (), None, tally + world.took() + Tally(failed=1))
-        return Simulated(ending, proposals, taken, tally + world.took())
+            # The proposals are dropped as well: the tree stays as it was.
+            return SimulationResult(None, (), None, tally + env.pop_tally() + Tally(failed=1))
+        return SimulationResult(ending, proposals, followed, tally + env.pop_tally())
 
-    def _questions(self, history: History) -> list[Question]:
-        at = self.settings
+    def _proposal_requests(self, history: History) -> list[Request]:
+        s = self.settings
         return [
-            Question(history, Sampling(at.temperature, draw_seed(at.seed, history, "propose", i)))
-            for i in range(at.K)
+            Request(history, Sampling(s.temperature, draw_seed(s.seed, history, "propose", i)))
+            for i in range(s.K)
         ]
 
-    def _landed(
-        self, world: World, history: History, replies: Iterable[Reply], laid: Iterable[Proposal]
+    def _try_replies(
+        self, env: EnvView, history: History, replies: Iterable[Reply], expert_proposals: Iterable[Proposal]
     ) -> list[Proposal]:
-        """Each reply tried once, those of equal effect merged into the first, or into what an expert did here."""
-        found = {self.effect(p.reply.action, p.landing): p for p in laid}
-        tried: dict[str, Hashable] = {}
+        """Try each reply once; merge those of equal effect into the first, or into an expert's action at this node."""
+        by_effect = {self.effect_key(p.reply.action, p.result): p for p in expert_proposals}
+        effects: dict[str, Hashable] = {}
         for reply in replies:
-            if reply.action not in tried:
-                world.go_to(history)
-                landing = world.step(reply.action)
-                if not landing.done:
-                    world.keep()
-                tried[reply.action] = self.effect(reply.action, landing)
-                found.setdefault(tried[reply.action], Proposal(reply, landing, count=0))
-            same = found[tried[reply.action]]
-            found[tried[reply.action]] = same._replace(count=same.count + 1)
-        return list(found.values())
+            if reply.action not in effects:
+                env.go_to(history)
+                result = env.step(reply.action)
+                if not result.done:
+                    env.snapshot()
+                effects[reply.action] = self.effect_key(reply.action, result)
+                by_effect.setdefault(effects[reply.action], Proposal(reply, result, count=0))
+            same = by_effect[effects[reply.action]]
+            by_effect[effects[reply.action]] = same._replace(count=same.count + 1)
+        return list(by_effect.values())
 
-    def _ranked(
+    def _rank(
         self, history: History, proposals: Sequence[Proposal]
-    ) -> Talk[tuple[Sequence[Proposal], Tally]]:
+    ) -> Requests[tuple[Sequence[Proposal], Tally]]:
         if self.critic is None:
             return proposals, Tally()
         scores, tally = yield from self.critic.ranking(history, [p.reply.action for p in proposals])
         return [p._replace(q_hat=q) for p, q in zip(proposals, scores, strict=True)], tally
 
-    def _to_the_end(
-        self, history: History, landing: Landing, world: World, leaf: Leaf
-    ) -> Talk[tuple[Ending | None, Tally]]:
-        """π_θ's own actions from `history` on, and what they came to; no ending if the infrastructure spoilt it."""
-        at, first, tally = self.settings, len(history), Tally()
-        begun = leaf.rollouts if history is leaf.history else 0
-        sampling = Sampling(at.rollout_temperature, draw_seed(at.seed, history, "rollout", begun))
-        if not landing.done:
-            world.go_to(history)
-        while not landing.done:
-            if len(history) >= at.max_turns:
+    def _roll_out(
+        self, history: History, result: StepResult, env: EnvView, leaf: Leaf
+    ) -> Requests[tuple[Ending | None, Tally]]:
+        """Act with π_θ from `history` to the end; the ending is None if the infrastructure spoilt it."""
+        s, first, tally = self.settings, len(history), Tally()
+        nth = leaf.rollouts if history is leaf.history else 0
+        sampling = Sampling(s.rollout_temperature, draw_seed(s.seed, history, "rollout", nth))
+        if not result.done:
+            env.go_to(history)
+        while not result.done:
+            if len(history) >= s.max_turns:
                 return _lost(history, first, StopReason.TURN_LIMIT), tally
-            (reply,) = yield [Question(history, sampling)]
+            (reply,) = yield [Request(history, sampling)]
             tally += Tally(asked=1, tokens_written=len(reply.tokens))
             if reply.stop is not None:
                 infrastructure = reply.stop.infrastructure
                 return None if infrastructure else _lost(history, first, reply.stop), tally
-            landing = world.step(reply.action)
-            history = history.then(reply.action, landing.observation, reply.tokens, reply.logps)
-        if landing.reward is not None:
-            value = mcts.worth(landing.reward, at)
+            result = env.step(reply.action)
+            history = history.then(reply.action, result.observation, reply.tokens, reply.logps)
+        if result.reward is not None:
+            value = mcts.episode_return(result.reward, s)
         else:
-            value, took = yield from self._judged(history)
-            tally += took
+            value, verdict_tally = yield from self._verdict(history)
+            tally += verdict_tally
         steps = history.steps[first:]
-        return Ending(history.observation, StopReason.DONE, value, steps, landing.reward), tally
+        return Ending(history.observation, StopReason.DONE, value, steps, result.reward), tally
 
-    def _judged(self, history: History) -> Talk[tuple[float, Tally]]:
-        """What an ending is worth to a search that may not see its reward."""
-        assert self.critic is not None  # `growth.grow` refuses a blind search without one
+    def _verdict(self, history: History) -> Requests[tuple[float, Tally]]:
+        """Return the critic's value of an ending whose reward the search may not see."""
+        assert self.critic is not None  # `growth.grow` refuses a search without reward and without critic
         (value,), tally = yield from self.critic.verdict(history)
         return value, tally
 
 
-def _heard(replies: Sequence[Reply]) -> Tally:
-    """What K proposals took, and how many of them were none."""
+def _count_replies(replies: Sequence[Reply]) -> Tally:
+    """Count what K proposals took, and how many of them were no action."""
     stops = [r.stop for r in replies if r.stop is not None]
     lost = sum(stop.infrastructure for stop in stops)
     return Tally(
@@ -185,13 +186,13 @@ def _heard(replies: Sequence[Reply]) -> Tally:
 
 
 def _dead_end(history: History, replies: Sequence[Reply]) -> Ending | None:
-    """An episode in which nothing was said that is an action; None if the infrastructure had a part in it."""
+    """End an episode in which no reply is an action; return None if the infrastructure spoilt one of the replies."""
     stops = [r.stop for r in replies if r.stop is not None]
     return None if any(s.infrastructure for s in stops) else _lost(history, len(history), stops[0])
 
 
 def _lost(history: History, first: int, stop: StopReason) -> Ending:
-    """A limit ends an episode with no reward, whatever the environment might have said."""
+    """End an episode at a limit, without a reward, whatever the environment might have returned."""
     return Ending(history.observation, stop, 0.0, history.steps[first:])
 
 

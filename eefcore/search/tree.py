@@ -1,14 +1,13 @@
-"""A search tree as plain data: what was proposed where, what it led to, how often it was tried, what came of it.
+"""Store a search tree as plain data: the proposed actions, where they lead, how often they were tried, their returns.
 
     Tree
-      nodes        h_t, by the page it shows; node 0 is where the tree is rooted
-        edges      the actions proposed there: N(h, a), the sum of their returns, Q̂(h, a), the child
-      simulations  where each rollout began, what π_θ did from there, and how it ended
+      nodes        h_t, stored as its last observation; node 0 is the root
+      edges        the actions proposed at a node: N(h, a), the sum of returns, Q̂(h, a), the child
+      simulations  where each rollout began, the actions of π_θ from there, and how it ended
+      trunk        an expert's trajectory, if one was added before the tree grew
 
-      trunk        an expert's trajectory, where one was laid before the tree grew
-
-A node knows its parent and keeps only its own page, so a tree is one line of JSON whose size grows with what was
-seen and not with depth; `history` puts h_t together again. The functions of `mcts` change a tree, nothing else does.
+A node knows its parent and stores only its own observation, so a tree is one line of JSON whose size grows with what was
+observed and not with depth; `history` assembles h_t again. Only the functions of `mcts` change a tree.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ import msgspec
 
 from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
-from eefcore.search.settings import Settings, Signal
-from eefcore.search.tally import Tally
+from eefcore.search.cost import Tally
+from eefcore.search.settings import SearchSettings, Signal
 from eefcore.types import History, Step, StopReason, Trajectory
 
 
 class Edge(msgspec.Struct, omit_defaults=True):
-    """(h, a): an action proposed in h.
+    """An action a proposed in h, with its statistics.
 
     Attributes:
-        reply: a, with its tokens and log π of each; the first of the proposals that have this effect.
+        reply: a, with its tokens and the log π of each; the first of the proposals that have this effect.
         child: the node it leads to.
-        proposals: how many of the K had this effect; 0 is an expert's action that the policy did not propose.
-        N: simulations that passed through.
-        total: the sum of their returns: Q̃ = total / N, so that no rounding adds up as it would in eq. 7's mean.
-        q_hat: Q̂(h, a) of the critic, the best 1, the worst 0; 0.5 where nothing was ranked.
+        proposals: how many of the K proposals had this effect; 0 is an expert's action that the policy did not propose.
+        N: simulations that passed through it.
+        total: the sum of their returns. Q̃ = total / N, so that no rounding adds up as in eq. 7's running mean.
+        q_hat: the critic's Q̂(h, a), 1 for the best and 0 for the worst; 0.5 where nothing was ranked.
     """
 
     reply: Reply
@@ -45,17 +44,17 @@ class Edge(msgspec.Struct, omit_defaults=True):
 
 
 class Node(msgspec.Struct, omit_defaults=True):
-    """h_t: the page that is shown, and how one came there.
+    """A history h_t, stored as its last observation and the edge that leads to it.
 
     Attributes:
         observation: o_t.
-        parent: the node before, -1 for the root.
-        edge: which of its edges leads here.
-        edges: what was proposed here; none until the node is expanded.
-        stop: why nothing follows: the environment is done, a limit, no proposal held an action; None elsewhere.
+        parent: the node before; -1 for the root.
+        edge: index of the parent's edge that leads here.
+        edges: the actions proposed here; none until the node is expanded.
+        stop: why the episode ends here: the environment is done, a limit, no proposal held an action; None elsewhere.
         reward: R(τ) where the environment is done; None elsewhere, and wherever the search may not see it.
-        value: what a simulation that ends here is worth; None where none does, or the critic was not asked yet.
-        rollouts: simulations whose rollout began, or ended, here.
+        value: the return of a simulation that ends here; None where none does, or while the critic was not asked.
+        rollouts: simulations whose rollout began or ended here.
     """
 
     observation: str
@@ -69,18 +68,18 @@ class Node(msgspec.Struct, omit_defaults=True):
 
     @property
     def expanded(self) -> bool:
-        """Whether the policy was asked here; an expert's action alone is none of its proposals."""
+        """Return whether the policy made proposals here; an expert's action alone does not count."""
         return any(e.proposals for e in self.edges)
 
 
 class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One simulation: down the tree to `node`, then π_θ's own `steps`.
+    """One simulation: a path down the tree to `node`, then the `steps` that π_θ took.
 
     Attributes:
-        observation: the last thing seen.
+        observation: the last observation.
         value: the return that was backed up.
         reward: R(τ); None where the search may not see it.
-        given: actions below the root that an expert took; selection began after them.
+        given: number of actions below the root that an expert took; selection began after them.
     """
 
     node: int
@@ -92,25 +91,25 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
     given: int = 0
 
 
-class Place(NamedTuple):
-    """An edge of a tree."""
+class EdgeId(NamedTuple):
+    """The address of an edge: its node, and its index there."""
 
     node: int
     edge: int
 
 
 class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """All that a search knows of one task, from `root` on.
+    """The search tree of one task, from `root` on.
 
     Attributes:
-        at: the node selection starts from: the root, or where search at test time has acted itself to.
-        source: who proposed and rolled out.
+        at: the node where selection starts: the root, or the node that search at test time has reached by its actions.
+        source: name of the policy that proposed and rolled out.
         trunk: an expert's trajectory that is the main branch; it counts as a visit, and in no budget.
-        starts: where on the trunk simulations begin, in turn.
+        starts: the nodes of the trunk where simulations begin, in turn.
     """
 
     root: History
-    settings: Settings
+    settings: SearchSettings
     signal: Signal
     source: str = ""
     at: int = 0
@@ -122,59 +121,59 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def task_id(self) -> str:
-        """The task it is about."""
+        """Return the id of the task."""
         return self.root.task_id
 
     @property
     def attempts(self) -> int:
-        """Simulations made, those that the infrastructure spoilt among them: what a budget counts."""
+        """Count the simulations made, including those that the infrastructure spoilt: the number that a budget limits."""
         return len(self.simulations) + self.tally.failed
 
     @property
-    def passed(self) -> list[Simulation]:
-        """All that passed the edges: the simulations, and the trunk if there is one."""
+    def traversals(self) -> list[Simulation]:
+        """Return all simulations and, before them, the trunk if there is one: everything that visited edges."""
         return self.simulations if self.trunk is None else [self.trunk, *self.simulations]
 
-    def start(self, n: int) -> int:
-        """The node that selection of simulation n begins at."""
+    def start_node(self, n: int) -> int:
+        """Return the node where the selection of simulation n begins."""
         return self.starts[n % len(self.starts)] if self.starts else self.at
 
-    def path(self, node: int) -> tuple[Place, ...]:
-        """The edges from the root to `node`."""
+    def path(self, node: int) -> tuple[EdgeId, ...]:
+        """Return the edges from the root to `node`."""
         out = []
         while (here := self.nodes[node]).parent >= 0:
             node = here.parent
-            out.append(Place(node, here.edge))
+            out.append(EdgeId(node, here.edge))
         return tuple(reversed(out))
 
     def history(self, node: int) -> History:
-        """h_t of `node`, with the tokens that were sampled on the way."""
-        replies = [(self.nodes[p.node].observation, self.edge(p).reply) for p in self.path(node)]
-        steps = (Step(seen, r.action, r.tokens, r.logps) for seen, r in replies)
+        """Return h_t of `node`, with the tokens that were sampled on the way."""
+        replies = [(self.nodes[e.node].observation, self.edge(e).reply) for e in self.path(node)]
+        steps = (Step(observation, r.action, r.tokens, r.logps) for observation, r in replies)
         return History(self.task_id, self.nodes[node].observation, (*self.root.steps, *steps))
 
-    def edge(self, place: Place) -> Edge:
-        """The edge there."""
-        return self.nodes[place.node].edges[place.edge]
+    def edge(self, edge_id: EdgeId) -> Edge:
+        """Return the edge at this address."""
+        return self.nodes[edge_id.node].edges[edge_id.edge]
 
-    def ended(self, simulation: Simulation) -> History:
-        """The history that a simulation ended with."""
+    def final_history(self, simulation: Simulation) -> History:
+        """Return the history with which a simulation ended."""
         start = self.history(simulation.node)
         return History(self.task_id, simulation.observation, (*start.steps, *simulation.steps))
 
     def trajectory(self, simulation: Simulation) -> Trajectory:
-        """τ of a simulation; the root's own actions, if it has any, count as an expert's.
+        """Return τ of a simulation; actions of the root itself, if it has any, count as an expert's.
 
         Raises:
-            ParamsError: the search did not see the reward, so there is none to say.
+            ParamsError: the search did not see the reward, so the trajectory has none.
         """
         if simulation.reward is None:
             raise ParamsError(
-                f"{self.task_id}: this tree was grown by the {self.signal.value} alone and knows no reward; "
+                f"{self.task_id}: this tree was grown by the {self.signal.value} alone and has no reward; "
                 "grow trees to learn from with signal: reward"
             )
         return Trajectory(
-            history=self.ended(simulation),
+            history=self.final_history(simulation),
             reward=simulation.reward,
             n_expert=len(self.root) + simulation.given,
             source=self.source,
@@ -183,8 +182,8 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
         )
 
 
-def rooted(root: History, settings: Settings, signal: Signal, source: str = "") -> Tree:
-    """A tree of which nothing but the root is known."""
+def new_tree(root: History, settings: SearchSettings, signal: Signal, source: str = "") -> Tree:
+    """Return a tree that has only its root."""
     if len(root) >= settings.max_turns:
         raise ParamsError(
             f"{root.task_id}: a root after {len(root)} actions leaves nothing to search within "
@@ -193,8 +192,8 @@ def rooted(root: History, settings: Settings, signal: Signal, source: str = "") 
     return Tree(root=root, settings=settings, signal=signal, source=source, nodes=[Node(root.observation)])
 
 
-def copied(tree: Tree) -> Tree:
-    """The same tree, to be grown without changing the first; what never changes is shared."""
+def copy_tree(tree: Tree) -> Tree:
+    """Return a copy of the tree that can grow without changing the first; immutable parts are shared."""
     nodes = [
         msgspec.structs.replace(n, edges=[msgspec.structs.replace(e) for e in n.edges]) for n in tree.nodes
     ]

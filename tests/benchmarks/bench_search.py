@@ -30,7 +30,7 @@ from eefcore.policies import load_policy
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Benchmark, Environment, Reply, Sampling
 from eefcore.search import growth
-from eefcore.search.settings import Settings, Signal
+from eefcore.search.settings import SearchSettings, Signal
 from eefcore.search.tree import Tree
 from eefcore.types import History, State, Transition
 
@@ -100,20 +100,20 @@ class Grown(NamedTuple):
         return sum(t.attempts for t in self.trees) / self.seconds
 
 
-def searched(benchmark: Benchmark, planted: Sequence[Tree], to: int, *, plain: bool, slots: int) -> Grown:
-    """`planted`, grown in one of the two ways."""
+def searched(benchmark: Benchmark, trees: Sequence[Tree], to: int, *, plain: bool, slots: int) -> Grown:
+    """`new_trees`, grown in one of the two ways."""
     inner = load_policy("tiny", slots=slots)
     policy = Counted(inner, plain=plain)
     cpu, wall = time.process_time(), time.perf_counter()
     if plain:
-        trees = [
+        grown = [
             tree
-            for t in planted
+            for t in trees
             for tree in growth.grow([t], policy, lambda: Replaying(benchmark.make()), to=to)
         ]
     else:
-        trees = growth.grow(planted, policy, benchmark.make, to=to, at_once=slots)
-    return Grown(trees, time.process_time() - cpu, time.perf_counter() - wall, policy.read)
+        grown = growth.grow(trees, policy, benchmark.make, to=to, at_once=slots)
+    return Grown(grown, time.process_time() - cpu, time.perf_counter() - wall, policy.read)
 
 
 def numbers(tree: Tree) -> list[tuple[str, list[tuple[str, int, float]]]]:
@@ -133,7 +133,7 @@ def microseconds(env: Environment, history: History, times: int = 200) -> float:
 
 def deepest(trees: Sequence[Tree]) -> History:
     """The longest history any simulation made before its end."""
-    longest = max((t.ended(s) for t in trees for s in t.simulations), key=len)
+    longest = max((t.final_history(s) for t in trees for s in t.simulations), key=len)
     return longest.at(len(longest) - 1)
 
 
@@ -152,8 +152,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     benchmark = envs.load("webshop_mini", sizes=f"{args.trees}/8/8", seed=0)
-    settings = Settings(max_turns=benchmark.max_turns, K=args.proposals, alpha=1.0)
-    trees = growth.planted(benchmark, benchmark.tasks("train"), settings, Signal.REWARD, source="tiny")
+    settings = SearchSettings(max_turns=benchmark.max_turns, K=args.proposals, alpha=1.0)
+    trees = growth.new_trees(benchmark, benchmark.tasks("train"), settings, Signal.REWARD, source="tiny")
     searched(benchmark, trees[:4], 1, plain=False, slots=4)  # warm up
     ours = searched(benchmark, trees, args.simulations, plain=False, slots=args.trees)
     plain = searched(benchmark, trees[: args.plain_trees], args.simulations, plain=True, slots=1)

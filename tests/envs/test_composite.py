@@ -29,7 +29,7 @@ from eefcore.protocols import Reply
 from eefcore.rendering.critic_prompts import parse_choice
 from eefcore.rendering.formats import COMPOSITE, COMPOSITE_COMPACT, LastPageChatFormat, load_format
 from eefcore.rendering.renderer import Renderer
-from eefcore.search.guard import classed
+from eefcore.search.guard import irreversible_actions
 from eefcore.testing import BenchmarkContract, EnvironmentContract
 from eefcore.training import dpo, references, rows
 from eefcore.training.losses import sequence_logp
@@ -90,7 +90,7 @@ class TestShop(BenchmarkContract):
         assert envs.max_turns("webshop_mini+composite", data="", sizes="6/3/3", seed=1) == plain.max_turns
 
     def test_buying_is_irreversible_whatever_is_thought_of_it(self):
-        unsafe = classed(self.load())
+        unsafe = irreversible_actions(self.load())
         buys = 'click[{"button": "Buy Now"}]'
         assert unsafe(buys) and unsafe(format_action(ActionParts("It fits.", buys, "Bought.")))
         assert not unsafe(format_action(ActionParts(buys, 'click[{"button": "red"}]', "")))

@@ -14,7 +14,7 @@ from eefcore.figures import tree as tree_view
 from eefcore.protocols import Reply
 from eefcore.search import mcts
 from eefcore.search.calibration import Bin
-from eefcore.search.mcts import Landing, Proposal
+from eefcore.search.mcts import Proposal, StepResult
 from eefcore.search.tree import Simulation, Tree
 from eefcore.types import StopReason
 
@@ -59,7 +59,7 @@ def test_where_an_episode_ends_it_is_said_how():
         (StopReason.DONE, None, 0.75),
         (StopReason.TURN_LIMIT, None, 0.0),
     ]
-    mcts.expand(tree, 0, [Proposal(Reply(f"a{i}"), Landing("a page")) for i in range(len(ends) + 1)])
+    mcts.expand(tree, 0, [Proposal(Reply(f"a{i}"), StepResult("a page")) for i in range(len(ends) + 1)])
     for node, (stop, reward, value) in zip(tree.nodes[1:], ends, strict=False):
         node.stop, node.reward, node.value = stop, reward, value
     for child in range(1, len(tree.nodes)):
@@ -73,7 +73,7 @@ def test_the_chosen_path_is_bold_and_marked():
     (tree,) = grown(roots([HAT]), 40)
     view = tree_view.TreeView(tree)
     bold = [t for t in drawn(tree).findall(f"{NS}text") if t.get("font-weight") == "bold"]
-    path = mcts.principal(tree, "visits")
+    path = mcts.principal_path(tree, "visits")
     assert sorted(t.find(f"{NS}title").text for t in bold) == sorted(tree.edge(p).reply.action for p in path)
     starred = [
         line.strip(" *").split("  ")[0]
@@ -101,7 +101,10 @@ def test_five_thousand_nodes_are_quick(shape):
         mcts.expand(
             tree,
             k,
-            [Proposal(Reply(f"a{i}"), Landing("a page " * 30)) for i in range(10 if shape == "wide" else 4)],
+            [
+                Proposal(Reply(f"a{i}"), StepResult("a page " * 30))
+                for i in range(10 if shape == "wide" else 4)
+            ],
         )
         for child in range(first, len(tree.nodes)):
             mcts.backup(tree, tree.path(child), Simulation(child, "end", StopReason.DONE, 0.5))

@@ -8,11 +8,11 @@ from random import Random
 from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Policy, Reply, Sampling
 from eefcore.search import growth
+from eefcore.search.cost import Tally
 from eefcore.search.critic import Critic, Ranking, by_rank
-from eefcore.search.scheduler import side_by_side
-from eefcore.search.settings import Settings, Signal
-from eefcore.search.tally import Tally
-from eefcore.search.tree import Tree, rooted
+from eefcore.search.scheduler import run_requests
+from eefcore.search.settings import SearchSettings, Signal
+from eefcore.search.tree import Tree, new_tree
 from eefcore.types import History, StopReason, Transition
 from helpers.toy_shop import TASKS, ToyShop
 
@@ -58,13 +58,13 @@ class Dice(Scripted):
         self.closed.append(episode)
 
 
-def settings(**changes) -> Settings:
-    return Settings(**{"max_turns": 8, "K": 4} | changes)
+def settings(**changes) -> SearchSettings:
+    return SearchSettings(**{"max_turns": 8, "K": 4} | changes)
 
 
 def roots(tasks=TASKS[3:], signal: Signal = Signal.REWARD, **changes) -> list[Tree]:
     shop = ToyShop()
-    return [rooted(History(t, shop.reset(t)), settings(**changes), signal, "dice") for t in tasks]
+    return [new_tree(History(t, shop.reset(t)), settings(**changes), signal, "dice") for t in tasks]
 
 
 class ScriptedCritic:
@@ -89,7 +89,7 @@ class ScriptedCritic:
 
 def ranked(critic: Critic, questions: Sequence[tuple[History, Sequence[str]]]) -> list[Ranking]:
     """Return Q̂ of the actions at each history, all asked side by side."""
-    return side_by_side([critic.ranking(*question) for question in questions], critic.policy)
+    return run_requests([critic.ranking(*question) for question in questions], critic.policy)
 
 
 CRITIC = ScriptedCritic(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from eefcore.search import deciding
+from eefcore.search import test_time
 from eefcore.search.settings import Signal
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
@@ -158,7 +158,7 @@ class Suite:
         n, params, card, cost = len(self.test), {}, CARD, Cost(episodes=8, seconds=9.0)
         if spec.acts:
             params = dict(zip(("how", "signal", "simulations"), spec.acts, strict=True))
-            card = deciding.seen(CARD, Signal(params["signal"]))
+            card = test_time.search_card(CARD, Signal(params["signal"]))
             episodes = {"mcts": 1 + 5 * params["simulations"], "best_of": params["simulations"], "beam": 1}
             each = episodes[params["how"]]
             cost = Cost(

@@ -12,19 +12,19 @@ from eefcore.errors import ParamsError
 from eefcore.preferences import trees as pairs
 from eefcore.protocols import Reply
 from eefcore.search import mcts
-from eefcore.search.mcts import Landing, Proposal
+from eefcore.search.mcts import Proposal, StepResult
 from eefcore.search.settings import Signal
-from eefcore.search.tree import Simulation, Tree, rooted
+from eefcore.search.tree import Simulation, Tree, new_tree
 from eefcore.types import History, Step, StopReason
 
 
 def proposal(action, q_hat, logps=(-0.5, -0.25)):
-    return Proposal(Reply(action, (1,) * len(logps), logps), Landing(f"page {action}"), q_hat=q_hat)
+    return Proposal(Reply(action, (1,) * len(logps), logps), StepResult(f"page {action}"), q_hat=q_hat)
 
 
 def tree(task="t", *, signal=Signal.REWARD, alpha=0.5) -> Tree:
     """Three siblings a, b, c of Q̂ 1, ½, 0, and under a two more, d and e."""
-    t = rooted(History(task, "page"), settings(alpha=alpha), signal, "me")
+    t = new_tree(History(task, "page"), settings(alpha=alpha), signal, "me")
     mcts.expand(t, 0, [proposal("a", 1.0), proposal("b", 0.5), proposal("c", 0.0)])
     mcts.expand(t, 1, [proposal("d", 1.0), proposal("e", 0.0)])
     return t
@@ -45,7 +45,7 @@ def worked() -> Tree:
     went(t, 5, 0.25, "lose")
     went(t, 2, 0.5, "lose")
     went(t, 2, 0.0)
-    assert list(mcts.faults(t)) == []
+    assert list(mcts.contradictions(t)) == []
     return t
 
 
@@ -103,7 +103,7 @@ def test_equals_are_no_pair():
 
 
 def test_without_likelihoods_of_both_sides_there_are_none():
-    t = rooted(History("t", "page"), settings(), Signal.REWARD)
+    t = new_tree(History("t", "page"), settings(), Signal.REWARD)
     mcts.expand(t, 0, [proposal("a", 1.0), proposal("b", 0.0, ())])
     went(t, 1, 1.0)
     went(t, 2, 0.0)
@@ -161,7 +161,7 @@ def test_pairs_of_grown_trees(seed, theta, visits):
         there = {e.reply.action: e for e in t.nodes[node].edges}
         better, worse = (there[s.trajectory.actions[s.first]] for s in (pair.chosen, pair.rejected))
         assert min(better.N, worse.N) >= visits
-        assert mcts.mixed(better, 0.5) - mcts.mixed(worse, 0.5) == pair.margin
+        assert mcts.mixed_q(better, 0.5) - mcts.mixed_q(worse, 0.5) == pair.margin
         assert pair.chosen_logps == better.reply.logps
     for pair in outcomes(trees):
         assert pair.margin > 0.0

@@ -10,7 +10,7 @@ from eefcore.reports.document import blocks
 from eefcore.reports.document.cells import csv_rows
 from eefcore.reports.evidence import expert_evaluations, read_run, read_suite
 from eefcore.reports.report import BenchmarkFacts, build_report
-from eefcore.search import deciding
+from eefcore.search import test_time
 from eefcore.search.settings import Signal
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import write_records
@@ -159,7 +159,7 @@ def test_the_training_row_is_one_that_was_trained(run, examples, shown):
 
 def test_searches_at_test_time_show_their_costs_and_one_that_saw_the_reward_has_a_table_alone(run):
     made, search = run(), {"how": "mcts", "simulations": 1}
-    seen = deciding.seen(CARD, Signal.REWARD)
+    seen = test_time.search_card(CARD, Signal.REWARD)
     made.method("oracle", "abc", acts={**search, "signal": "reward"}, card=seen)
     made.method("base", "a")
     made.method("searched", "ab", acts={**search, "signal": "critic"})

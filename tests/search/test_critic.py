@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.critic_prompts import BEST_ACTION, critic_question, parse_choice
 from eefcore.search import mcts
+from eefcore.search.cost import Tally
 from eefcore.search.critic import RankingCritic, by_rank
-from eefcore.search.scheduler import side_by_side
-from eefcore.search.tally import Tally
+from eefcore.search.scheduler import run_requests
 from eefcore.types import History, Step
 
 H = History("t", "page 2", (Step("page 1", "next"),))
@@ -145,7 +145,7 @@ def test_many_histories_at_once_are_each_as_if_alone(actions, reverse):
 def test_a_verdict_is_a_choice_of_two():
     def judge(say):
         critic = RankingCritic(Dice(say))
-        (result,) = side_by_side([critic.verdict(H)], critic.policy)
+        (result,) = run_requests([critic.verdict(H)], critic.policy)
         return result.scores
 
     assert judge(lambda *_: Reply("1")) == [1.0]
@@ -161,8 +161,8 @@ def test_in_a_tree_the_critic_may_be_the_policy_itself_or_another():
 
     one, other = Dice(both), Dice(both)
     (same,) = grown(roots(("green hat",), alpha=0.5), 6, one, RankingCritic(one))
-    (apart,) = grown(roots(("green hat",), alpha=0.5), 6, Dice(both), RankingCritic(other), lanes=2)
-    assert same == apart and list(mcts.faults(same)) == []
+    (apart,) = grown(roots(("green hat",), alpha=0.5), 6, Dice(both), RankingCritic(other), sessions=2)
+    assert same == apart and list(mcts.contradictions(same)) == []
     assert same.tally.critic_asked == len(other.asked) > 0
     assert {e.q_hat for e in same.nodes[0].edges} == {0.0, 1.0}
     assert same.tally.tokens_written == 2 * same.tally.asked + same.tally.critic_asked

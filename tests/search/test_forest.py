@@ -17,8 +17,8 @@ from eefcore.preferences import replay_buffer
 from eefcore.preferences import trees as pairs
 from eefcore.rendering.formats import TurnFormat
 from eefcore.rendering.renderer import Renderer
-from eefcore.search import calibration, deciding, forest
-from eefcore.search.calibration import Point
+from eefcore.search import calibration, forest, test_time
+from eefcore.search.calibration import ExploredEdge
 from eefcore.search.settings import Signal
 from eefcore.storage.records import write_records
 from eefcore.training import references
@@ -29,44 +29,44 @@ def growing(to, some):
     return grown(list(some), to)
 
 
-# ------------------------------------------------------------------------------ where trees are rooted
+# ------------------------------------------------------------------------------ where trees are new_tree
 
 
 def test_a_failed_expert_is_the_main_branch_within_the_same_budget():
     lost = played(HAT, "next", "back", "next", "buy blue hat")
     won = played(TASKS[0], f"buy {TASKS[0]}")
     again = played(HAT, "back", "next", "buy red hat")
-    planted = forest.roots(TOYS, [HAT, TASKS[0]], [lost, won, again], settings(), M=2, source="dice")
-    assert [(t.task_id, t.starts) for t in planted] == [
+    new_trees = forest.plant_trees(TOYS, [HAT, TASKS[0]], [lost, won, again], settings(), M=2, source="dice")
+    assert [(t.task_id, t.starts) for t in new_trees] == [
         (HAT, (0, 1, 0, 2)),
         (HAT, (0, 1, 0, 2)),
         (TASKS[0], ()),
     ]
-    trees = forest.grown(planted, 10, growing)
+    trees = forest.grow_trees(new_trees, 10, growing)
     assert [t.attempts for t in trees] == [5, 5, 10]
     assert {s.n_expert for s in forest.trajectories(trees) if s.task_id == HAT} == {0, 1, 2}
-    alone = forest.roots(TOYS, [HAT], [lost], settings(), M=0, source="dice")
-    assert [t.attempts for t in forest.grown(alone, 10, growing)] == [10]
+    alone = forest.plant_trees(TOYS, [HAT], [lost], settings(), M=0, source="dice")
+    assert [t.attempts for t in forest.grow_trees(alone, 10, growing)] == [10]
 
 
 def test_what_trees_came_to():
     trees = grown(roots(TASKS[:3], K=4), 6)
-    told = forest.counted(trees, 0.5)
+    told = forest.count_trees(trees, 0.5)
     won = [[s.reward == 1.0 for s in t.simulations] for t in trees]
     assert (told.trees, told.simulations, told.agreement) == (3, 18, 0.5)
     assert told.solved == sum(map(any, won)) / 3 and told.first == sum(w[0] for w in won) / 3
     assert told.depth == sum(max(len(t.path(k)) for k in range(len(t.nodes))) for t in trees) / 3
-    curve = forest.solved_within(trees, range(1, 7))
+    curve = forest.pass_at(trees, range(1, 7))
     assert curve[1] == told.first and curve[6] == told.solved and sorted(curve.values()) == [*curve.values()]
     assert curve[4] == sum(any(w[:4]) for w in won) / 3
-    assert forest.telling(trees) in trees
+    assert forest.illustrative_tree(trees) in trees
 
 
 # ------------------------------------------------------------------------------ search on a panel
 
 
 def search(how="mcts", signal=Signal.CRITIC, n=12, **changes):
-    return deciding.Search(
+    return test_time.SearchMethod(
         how=how, signal=signal, simulations=n, by="visits", settings=settings(K=8, **changes), slots=8
     )
 
@@ -80,29 +80,29 @@ class Measured(Dice):
 @pytest.mark.parametrize("signal", Signal)
 def test_search_wins_more_than_dice(how, signal):
     heard = []
-    done = deciding.decided(
+    done = test_time.play_with_search(
         TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept=1, told=heard.append
     )
     assert sum(d.trajectory.win for d in done) >= 2 and heard == [3]
     assert [d.tree is not None for d in done] == [how == "mcts", False, False]
     assert all(d.cost.episodes >= 40 and d.cost.env_steps > 40 for d in done)
-    assert [msgspec.json.decode(msgspec.json.encode(d), type=deciding.Decided) for d in done] == done
+    assert [msgspec.json.decode(msgspec.json.encode(d), type=test_time.SearchedEpisode) for d in done] == done
 
 
 def test_numbers_that_saw_the_reward_are_under_another_card():
-    assert deciding.seen(CARD, Signal.CRITIC) == CARD
-    assert deciding.seen(CARD, Signal.REWARD).key != CARD.key
+    assert test_time.search_card(CARD, Signal.CRITIC) == CARD
+    assert test_time.search_card(CARD, Signal.REWARD).key != CARD.key
 
 
 @pytest.mark.parametrize("how, says", [("beams", "choose beam, best_of or mcts"), ("beam", "has none")])
 def test_what_can_not_be_searched_is_refused(how, says):
     with pytest.raises(ParamsError, match=says):
-        deciding.decided(TOYS, TASKS[:1], Measured(), CRITIC, search(how), kept=0)
+        test_time.play_with_search(TOYS, TASKS[:1], Measured(), CRITIC, search(how), kept=0)
 
 
 def test_best_of_by_the_critic_needs_one():
     with pytest.raises(ParamsError, match="needs one"):
-        deciding.decided(TOYS, TASKS[:1], Measured(), None, search("best_of"), kept=0)
+        test_time.play_with_search(TOYS, TASKS[:1], Measured(), None, search("best_of"), kept=0)
 
 
 # ------------------------------------------------------------------------------ pairs
@@ -204,7 +204,12 @@ def test_sampled_sides_keep_the_likelihoods_they_were_written_with_and_others_ar
 
 
 def test_rank_correlation_and_reliability_by_hand():
-    found = [Point(0.0, 0.1, 1), Point(0.5, 0.2, 1), Point(1.0, 0.9, 3), Point(1.0, 0.5, 1)]
+    found = [
+        ExploredEdge(0.0, 0.1, 1),
+        ExploredEdge(0.5, 0.2, 1),
+        ExploredEdge(1.0, 0.9, 3),
+        ExploredEdge(1.0, 0.5, 1),
+    ]
     assert calibration.agreement(found[:3]) == pytest.approx(1.0)
     assert math.isnan(calibration.agreement(found[:2])) and math.isnan(calibration.agreement(found[2:] * 2))
     assert calibration.reliability(found, bins=2) == [

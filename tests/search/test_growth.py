@@ -27,7 +27,7 @@ from eefcore.errors import ParamsError, ReplayMismatch, SimulatorError, StoreErr
 from eefcore.policies.scripted import Scripted
 from eefcore.protocols import Reply
 from eefcore.search import growth, mcts
-from eefcore.search.cost import cost
+from eefcore.search.forest import search_cost
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Edge, Node, Tree
 from eefcore.storage.journal import Journal
@@ -106,7 +106,7 @@ def test_proposals_of_one_effect_are_one_edge():
 @given(any_settings, any_signal, st.integers(1, 25))
 def test_counts_and_means(changes, signal, to):
     for tree in grown(roots(signal=signal, **changes), to):
-        assert list(mcts.faults(tree)) == []
+        assert list(mcts.contradictions(tree)) == []
         assert len(tree.simulations) == tree.attempts == to
         assert mcts.visits(tree.nodes[0]) + tree.nodes[0].rollouts == to
         # Where nothing is proposed at the root, simulations begin there and pass no edge.
@@ -121,7 +121,7 @@ def test_counts_and_means(changes, signal, to):
             assert len(tree.history(k)) <= tree.settings.max_turns
             for e in node.edges:
                 assert 0.0 <= mcts.mean_return(e) <= 1.0
-                assert 0.0 <= mcts.mixed(e, tree.settings.alpha) <= 1.0
+                assert 0.0 <= mcts.mixed_q(e, tree.settings.alpha) <= 1.0
 
 
 @few
@@ -143,19 +143,19 @@ def test_put_away_and_taken_up_again_it_ends_the_same(changes, signal, first, se
     st.booleans(),
     st.booleans(),
 )
-def test_side_by_side_is_as_one_at_a_time(changes, signal, lanes, at_once, reverse, single):
+def test_side_by_side_is_as_one_at_a_time(changes, signal, sessions, at_once, reverse, single):
     trees = roots(signal=signal, **changes)
     alone = [tree for t in trees for tree in grown([t], 12)]
     policy = Dice(reverse=reverse, single=single)
-    together = grown(trees, 12, policy, lanes=lanes, at_once=at_once)
+    together = grown(trees, 12, policy, sessions=sessions, at_once=at_once)
     assert line(together) == line(alone)
-    assert policy.most <= lanes * at_once
+    assert policy.most <= sessions * at_once
 
 
 def test_replayed_on_a_fresh_environment_every_page_is_what_the_tree_says():
     for tree in grown(roots(), 30):
         for simulation in tree.simulations:
-            shop, ended = ToyShop(), tree.ended(simulation)
+            shop, ended = ToyShop(), tree.final_history(simulation)
             seen = [shop.reset(tree.task_id)]
             for action in ended.actions:
                 seen.append(shop.step(action).observation)
@@ -164,18 +164,18 @@ def test_replayed_on_a_fresh_environment_every_page_is_what_the_tree_says():
 
 def test_a_wave_is_simulated_together_and_of_different_leaves():
     policy = Dice()
-    grown(roots((HAT,), wave=6, K=6), 18, policy, lanes=12)
+    grown(roots((HAT,), wave=6, K=6), 18, policy, sessions=12)
     one = Dice()
-    grown(roots((HAT,), wave=1, K=6), 18, one, lanes=12)
+    grown(roots((HAT,), wave=1, K=6), 18, one, sessions=12)
     assert one.most == 6 < policy.most
-    (tree,) = grown(roots((HAT,), wave=6, K=6), 1, lanes=12)
-    leaves = growth.wave_of(tree, 100)
+    (tree,) = grown(roots((HAT,), wave=6, K=6), 1, sessions=12)
+    leaves = growth.next_wave(tree, 100)
     assert len(leaves) > 1 and len({s.node for s in leaves}) == len(leaves)
-    assert len(growth.wave_of(tree, 3)) <= 2
+    assert len(growth.next_wave(tree, 3)) <= 2
 
 
 def test_the_model_never_waits_for_one_tree():
-    """Answered one at a time, the policy has a question of every tree that is not done, whenever it is asked."""
+    """CriticExamples one at a time, the policy has a question of every tree that is not done, whenever it is asked."""
     counts = []
 
     class Watched(Dice):
@@ -183,7 +183,7 @@ def test_the_model_never_waits_for_one_tree():
             counts.append(len(self._open))
             return super().answers()
 
-    grown(roots(TASKS), 6, Watched(single=True), lanes=1)
+    grown(roots(TASKS), 6, Watched(single=True), sessions=1)
     # A tree that has nothing to ask is done: the number of questions only ever falls, from all trees to none.
     assert counts == sorted(counts, reverse=True) and (counts[0], counts[-1]) == (len(TASKS), 0)
 
@@ -196,7 +196,7 @@ def test_each_lane_is_closed_once_and_goes_on_from_what_it_read():
 
 def test_progress_is_told_wave_by_wave():
     heard = []
-    grown(roots(), 7, landed=heard.append)
+    grown(roots(), 7, on_simulations=heard.append)
     assert sum(heard) == 21
 
 
@@ -244,7 +244,7 @@ def test_the_critics_verdict_stands_for_the_reward_and_is_asked_once_an_end():
     assert len(judged) == len(ends) + sum(bool(s.steps) for s in played) < len(played)
     assert {s.value for s in played} == {0.0, 1.0} and {s.reward for s in played} == {None}
     (tree, *_) = trees
-    with pytest.raises(ParamsError, match="grown by the critic alone and knows no reward"):
+    with pytest.raises(ParamsError, match="grown by the critic alone and has no reward"):
         tree.trajectory(tree.simulations[0])
 
 
@@ -271,7 +271,7 @@ def test_lost_proposals_are_left_out_and_counted():
     assert trees
     for tree in trees:
         took = tree.tally
-        assert list(mcts.faults(tree)) == [] and took.failed and took.lost and took.malformed
+        assert list(mcts.contradictions(tree)) == [] and took.failed and took.lost and took.malformed
         assert len(tree.simulations) + took.failed == tree.attempts == 30
         assert not any(s.stop.infrastructure for s in tree.simulations)
         edges = [e for n in tree.nodes for e in n.edges]
@@ -301,7 +301,7 @@ def test_a_simulator_that_breaks_spoils_one_simulation():
             return super().step(action)
 
     (tree,) = grown(roots((HAT,)), 40, make_env=Breaks)
-    assert list(mcts.faults(tree)) == []
+    assert list(mcts.contradictions(tree)) == []
     assert tree.tally.failed > 0 and len(tree.simulations) == 40 - tree.tally.failed
 
 
@@ -382,19 +382,19 @@ def test_a_page_is_read_once_for_all_simulations_that_pass_it():
     def length(history: History) -> int:
         return 10 * (len(history) + 1)  # ten tokens a page, none an action
 
-    spent = cost([tree], length)
+    spent = search_cost([tree], length)
     # The root, next, next and the end once in the tree; the first rollout reads two pages on, the second one.
     assert spent.tokens_read == 40 + 20 + 10
     assert (spent.episodes, spent.env_steps, spent.tokens_written) == (4, 6, 0)
     dice = grown(roots(), 10)
-    assert cost(dice, length).tokens_written == sum(2 * t.tally.asked for t in dice)
+    assert search_cost(dice, length).tokens_written == sum(2 * t.tally.asked for t in dice)
 
 
 def test_planted_at_the_start_of_each_task():
     class Shops:
         make = staticmethod(ToyShop)
 
-    trees = growth.planted(Shops(), TASKS[:2], roots()[0].settings, Signal.REWARD, source="me")
+    trees = growth.new_trees(Shops(), TASKS[:2], roots()[0].settings, Signal.REWARD, source="me")
     assert [(t.task_id, t.source, len(t.nodes)) for t in trees] == [
         ("red hat", "me", 1),
         ("red sock", "me", 1),

@@ -11,9 +11,9 @@ from helpers.search_toys import CRITIC, grown, roots, settings
 from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
 from eefcore.search import mcts
-from eefcore.search.mcts import Landing, Proposal
-from eefcore.search.settings import Settings, Signal
-from eefcore.search.tree import Edge, Place, Simulation, Tree, copied, rooted
+from eefcore.search.mcts import Proposal, StepResult
+from eefcore.search.settings import SearchSettings, Signal
+from eefcore.search.tree import Edge, EdgeId, Simulation, Tree, copy_tree, new_tree
 from eefcore.types import History, State, Step, StopReason
 
 
@@ -22,7 +22,7 @@ def proposals(**q_hat):
     return [
         Proposal(
             Reply(a, (i,), (-0.5,)),
-            Landing(f"page {a}", a.isupper(), 1.0 if a.isupper() else None),
+            StepResult(f"page {a}", a.isupper(), 1.0 if a.isupper() else None),
             q_hat=q,
         )
         for i, (a, q) in enumerate(q_hat.items())
@@ -30,7 +30,7 @@ def proposals(**q_hat):
 
 
 def tree(**changes):
-    return rooted(History("t", "page"), settings(**{"alpha": 0.5, "c_exp": 1.0} | changes), Signal.REWARD)
+    return new_tree(History("t", "page"), settings(**{"alpha": 0.5, "c_exp": 1.0} | changes), Signal.REWARD)
 
 
 def simulated(tree, value, *, steps=(), **q_hat):
@@ -39,7 +39,7 @@ def simulated(tree, value, *, steps=(), **q_hat):
     if q_hat:
         mcts.expand(tree, node, proposals(**q_hat))
         edges = tree.nodes[node].edges
-        path = (*path, Place(node, mcts.best(edges, tree.settings)))
+        path = (*path, EdgeId(node, mcts.best_edge(edges, tree.settings)))
         node = tree.edge(path[-1]).child
     mcts.backup(tree, path, Simulation(node, "end", StopReason.DONE, value, tuple(steps), value))
     return "".join(tree.edge(p).reply.action for p in path)
@@ -71,7 +71,7 @@ def test_four_simulations_by_hand():
     assert numbers(t, 0) == {"a": (3, 1.0), "b": (1, 1.0), "c": (0, 0.0)}
     assert numbers(t, 1) == {"d": (2, 1.0), "e": (0, 0.0)}
     assert [n.rollouts for n in t.nodes if n.rollouts] == [1, 1, 1, 1]
-    assert list(mcts.faults(t)) == []
+    assert list(mcts.contradictions(t)) == []
 
 
 def test_the_outcome_alone_follows_the_ranking_only_where_nothing_else_tells():
@@ -94,8 +94,8 @@ def test_the_running_mean_of_eq_7_is_the_sum_by_the_count():
 
 def test_eq_9_mixes_what_was_seen_with_what_the_critic_says():
     edge = Edge(reply=Reply("a"), child=1, N=4, total=3.0, q_hat=0.25)
-    assert mcts.mixed(edge, 0.8) == pytest.approx(0.8 * 0.75 + 0.2 * 0.25)
-    assert (mcts.mixed(edge, 1.0), mcts.mixed(edge, 0.0)) == (0.75, 0.25)
+    assert mcts.mixed_q(edge, 0.8) == pytest.approx(0.8 * 0.75 + 0.2 * 0.25)
+    assert (mcts.mixed_q(edge, 1.0), mcts.mixed_q(edge, 0.0)) == (0.75, 0.25)
     assert mcts.mean_return(Edge(reply=Reply("a"), child=1)) == 0.0
 
 
@@ -105,19 +105,19 @@ def test_a_discount_counts_the_actions_from_an_edge_to_the_end():
     simulated(t, 1.0, steps=(Step("o", "x"), Step("o", "y")), b=1.0)
     # a, b, x, y: three actions after a, two after b
     assert numbers(t, 0) == {"a": (2, 0.125)} and numbers(t, 1) == {"b": (1, 0.25)}
-    assert list(mcts.faults(t)) == []
+    assert list(mcts.contradictions(t)) == []
 
 
 def test_simulations_under_way_count_as_lost_visits():
     t = tree(alpha=1.0)
     simulated(t, 1.0, a=1.0, b=0.0)
     one = mcts.select(t)
-    assert one.path == (Place(0, 0),)
+    assert one.path == (EdgeId(0, 0),)
     # One more: a has ½ + √(log 2 / 3) = .981, b √log 2 = .833. Three more: ¼ + √(log 4 / 5) = .777, √log 4 = 1.177
-    flying = {Place(0, 0): 1}
+    in_flight = {EdgeId(0, 0): 1}
     assert mcts.ucb(t.nodes[0].edges[0], 2, t.settings, 1) == pytest.approx(0.5 + math.sqrt(math.log(2) / 3))
-    assert mcts.select(t, flying).path == (Place(0, 0),)
-    assert mcts.select(t, {Place(0, 0): 3}).path == (Place(0, 1),)
+    assert mcts.select(t, in_flight).path == (EdgeId(0, 0),)
+    assert mcts.select(t, {EdgeId(0, 0): 3}).path == (EdgeId(0, 1),)
     assert numbers(t, 0) == {"a": (1, 1.0), "b": (0, 0.0)}  # nothing of it stays
 
 
@@ -130,7 +130,7 @@ def test_a_leaf_is_what_was_never_expanded_or_ends_or_is_deep_enough():
     simulated(t, 1.0, A=1.0, b=0.0)
     ended = mcts.select(t)
     assert (t.nodes[ended.node].stop, mcts.expandable(t, ended)) == (StopReason.DONE, False)
-    deep = mcts.Selected((Place(0, 1),), 2)
+    deep = mcts.Selection((EdgeId(0, 1),), 2)
     assert t.nodes[2].stop is None and not mcts.expandable(t, deep)
 
 
@@ -150,7 +150,7 @@ def test_the_turn_limit_is_an_end_worth_nothing():
 
 @pytest.mark.parametrize("by, reward, value", [("win", 0.75, 0.0), ("reward", 0.75, 0.75), ("win", 1.0, 1.0)])
 def test_what_an_end_is_worth(by, reward, value):
-    assert mcts.worth(reward, settings(by=by)) == value
+    assert mcts.episode_return(reward, settings(by=by)) == value
 
 
 def test_histories_and_paths_are_put_together_with_their_tokens():
@@ -160,17 +160,17 @@ def test_histories_and_paths_are_put_together_with_their_tokens():
     history = t.history(3)
     assert history.state == State("t", ("b", "c"))
     assert history.steps == (Step("page", "b", (1,), (-0.5,)), Step("page b", "c", (0,), (-0.5,)))
-    assert history.observation == "page c" and t.path(3) == (Place(0, 1), Place(2, 0))
+    assert history.observation == "page c" and t.path(3) == (EdgeId(0, 1), EdgeId(2, 0))
 
 
 def test_a_root_may_be_in_the_middle_of_an_episode():
     root = History("t", "page").then("x", "later")
-    t = rooted(root, settings(max_turns=3), Signal.REWARD)
+    t = new_tree(root, settings(max_turns=3), Signal.REWARD)
     simulated(t, 1.0, A=1.0)
     assert t.trajectory(t.simulations[0]).n_expert == 1
     assert t.trajectory(t.simulations[0]).actions == ("x", "A")
     with pytest.raises(ParamsError, match="nothing to search within max_turns 1"):
-        rooted(root, settings(max_turns=1), Signal.REWARD)
+        new_tree(root, settings(max_turns=1), Signal.REWARD)
 
 
 def test_selection_starts_where_search_has_acted_itself_to_and_backs_up_to_the_root():
@@ -179,7 +179,7 @@ def test_selection_starts_where_search_has_acted_itself_to_and_backs_up_to_the_r
     t.at = 2  # b, which selection would not have chosen
     assert simulated(t, 0.0, c=1.0) == "bc"
     assert numbers(t, 0) == {"a": (1, 1.0), "b": (1, 0.0)}
-    assert list(mcts.faults(t)) == []
+    assert list(mcts.contradictions(t)) == []
 
 
 # What search takes ----------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_selection_starts_where_search_has_acted_itself_to_and_backs_up_to_the_r
 
 def edges(*rows):
     nodes = roots()[0]
-    mcts.expand(nodes, 0, [Proposal(Reply(a), Landing(a), q_hat=q) for a, _, _, q in rows])
+    mcts.expand(nodes, 0, [Proposal(Reply(a), StepResult(a), q_hat=q) for a, _, _, q in rows])
     for edge, (_, n, total, _) in zip(nodes.nodes[0].edges, rows, strict=True):
         edge.N, edge.total = n, total
     return nodes
@@ -195,21 +195,21 @@ def edges(*rows):
 
 def test_the_most_visited_or_the_best():
     t = edges(("a", 5, 1.0, 0.0), ("b", 2, 2.0, 0.5), ("c", 0, 0.0, 1.0))
-    assert (mcts.choose(t, "visits"), mcts.choose(t, "value")) == (0, 1)
-    assert mcts.choose(edges(("a", 2, 0.0, 0.0), ("b", 2, 1.0, 0.0)), "visits") == 1
+    assert (mcts.choose_action(t, "visits"), mcts.choose_action(t, "value")) == (0, 1)
+    assert mcts.choose_action(edges(("a", 2, 0.0, 0.0), ("b", 2, 1.0, 0.0)), "visits") == 1
     assert (
-        mcts.choose(edges(("a", 0, 0.0, 0.0), ("b", 0, 0.0, 1.0)), "visits") == 1
+        mcts.choose_action(edges(("a", 0, 0.0, 0.0), ("b", 0, 0.0, 1.0)), "visits") == 1
     )  # nothing but the ranking
-    assert mcts.choose(roots()[0], "visits") is None
+    assert mcts.choose_action(roots()[0], "visits") is None
     with pytest.raises(ParamsError, match="expected visits or value"):
-        mcts.choose(t, "luck")
+        mcts.choose_action(t, "luck")
 
 
 def test_the_principal_line_ends_where_nothing_was_visited():
     t = tree()
     for moves in ({"a": 1.0, "b": 0.5}, {"c": 1.0}):
         simulated(t, 1.0, **moves)
-    assert [t.edge(p).reply.action for p in mcts.principal(t, "visits")] == ["a", "c"]
+    assert [t.edge(p).reply.action for p in mcts.principal_path(t, "visits")] == ["a", "c"]
 
 
 # What can't be -------------------------------------------------------------------------------------------
@@ -229,14 +229,14 @@ def test_the_principal_line_ends_where_nothing_was_visited():
 )
 def test_settings_are_checked(change, told):
     with pytest.raises(ParamsError, match=told):
-        Settings(max_turns=5, **change)
+        SearchSettings(max_turns=5, **change)
 
 
 def test_a_tree_that_contradicts_itself_is_told_where():
     def broken(change):
         (t,) = grown(roots(("green hat",)), 6)
         change(t)
-        return " | ".join(mcts.faults(t))
+        return " | ".join(mcts.contradictions(t))
 
     def lost(t):
         t.simulations.pop()
@@ -275,6 +275,6 @@ def test_a_tree_is_a_line_of_json_that_does_not_repeat_its_histories():
 def test_a_copy_is_grown_without_the_original():
     (t,) = grown(roots(("green hat",)), 4)
     before = msgspec.json.encode(t)
-    again = copied(t)
+    again = copy_tree(t)
     simulated(again, 1.0)
     assert again != t and msgspec.json.encode(t) == before

@@ -14,10 +14,10 @@ from eefcore.figures.tree import TreeView
 from eefcore.preferences import trees
 from eefcore.protocols import Reply
 from eefcore.search import mcts
-from eefcore.search.cost import cost
+from eefcore.search.forest import search_cost
 from eefcore.search.settings import Signal
-from eefcore.search.tree import Place, Tree
-from eefcore.search.trunk import laid
+from eefcore.search.tree import EdgeId, Tree
+from eefcore.search.trunk import add_trunk
 from eefcore.types import StopReason
 
 LOST = played(HAT, "next", "back", "next", "buy blue hat")
@@ -26,7 +26,7 @@ TURNED_BACK = played(HAT, "next", "next", "back", "buy blue hat")  # the hat was
 
 def trunk(states=(1, 2), expert=LOST, **changes) -> Tree:
     (tree,) = roots([HAT], **changes)
-    return laid(tree, expert, states)
+    return add_trunk(tree, expert, states)
 
 
 def only(action: str):
@@ -39,11 +39,11 @@ def test_it_is_one_visit_with_the_return_of_the_expert():
     assert [(e.reply.action, e.N, e.total, e.proposals) for e in edges] == [
         (action, 1, 0.0, 0) for action in LOST.actions
     ]
-    assert not [*mcts.faults(tree)] and tree.attempts == 0 and tree.simulations == []
+    assert not [*mcts.contradictions(tree)] and tree.attempts == 0 and tree.simulations == []
     own = tree.trunk
-    assert (tree.ended(own), own.given, own.reward) == (LOST.history, len(LOST), LOST.reward)
+    assert (tree.final_history(own), own.given, own.reward) == (LOST.history, len(LOST), LOST.reward)
     assert tree.nodes[-1].stop is StopReason.DONE and tree.nodes[-1].value == 0.0
-    assert cost([tree], len).tokens_read == cost(roots([HAT]), len).tokens_read
+    assert search_cost([tree], len).tokens_read == search_cost(roots([HAT]), len).tokens_read
 
 
 @pytest.mark.parametrize("wave", [1, 3])
@@ -51,7 +51,7 @@ def test_it_is_one_visit_with_the_return_of_the_expert():
 def test_simulations_begin_at_its_states_in_turn(n, seed, wave):
     (tree,) = grown([trunk(seed=seed, wave=wave)], n)
     assert [s.given for s in tree.simulations] == [(0, 1, 0, 2)[i % 4] for i in range(n)]
-    assert not [*mcts.faults(tree)] and tree.attempts == n
+    assert not [*mcts.contradictions(tree)] and tree.attempts == n
     for s in tree.simulations:
         τ = tree.trajectory(s)
         assert τ.n_expert == s.given and τ.actions[: s.given] == LOST.actions[: s.given]
@@ -92,12 +92,14 @@ def test_what_it_led_to_is_backed_up_through_it():
 
 def test_where_no_proposal_is_an_action_the_episode_ends_there():
     (tree,) = grown([trunk([2])], 4, Dice(lambda h, s: Reply("", (1,), (-0.1,), StopReason.MALFORMED)))
-    assert [s.stop for s in tree.simulations] == [StopReason.MALFORMED] * 4 and not [*mcts.faults(tree)]
+    assert [s.stop for s in tree.simulations] == [StopReason.MALFORMED] * 4 and not [
+        *mcts.contradictions(tree)
+    ]
 
 
 def test_the_way_search_would_take_leaves_out_what_was_not_proposed():
     (tree,) = grown([trunk()], 9, only(f"buy {HAT}"))
-    assert mcts.principal(tree, "visits")[0] == Place(0, 1)
+    assert mcts.principal_path(tree, "visits")[0] == EdgeId(0, 1)
     view = TreeView(tree)
     assert "the expert's · N" in view.text and "the expert's · N" in view.svg
 
@@ -106,14 +108,14 @@ def test_an_expert_beyond_the_limit_of_actions():
     tree = trunk([1, 2, 3], max_turns=3)
     assert tree.starts == (0, 1, 0, 2)
     (tree,) = grown([tree], 9)
-    assert not [*mcts.faults(tree)] and all(len(tree.trajectory(s)) <= 3 for s in tree.simulations)
+    assert not [*mcts.contradictions(tree)] and all(len(tree.trajectory(s)) <= 3 for s in tree.simulations)
 
 
 def test_what_can_not_have_one_is_refused():
     (grew,), (blind,), (other,) = grown(roots([HAT]), 2), roots([HAT], Signal.CRITIC), roots(["red hat"])
     for tree in (grew, blind, other):
-        with pytest.raises(ParamsError, match="a trunk is laid at s_0"):
-            laid(tree, LOST, [1])
+        with pytest.raises(ParamsError, match="a trunk needs a tree at s_0"):
+            add_trunk(tree, LOST, [1])
 
 
 def test_an_expert_of_another_world_is_noticed():
@@ -122,4 +124,4 @@ def test_an_expert_of_another_world_is_noticed():
     history = msgspec.structs.replace(LOST.history, steps=(*steps[:2], lie, steps[3]))
     (tree,) = roots([HAT])
     with pytest.raises(ReplayMismatch):
-        grown([laid(tree, msgspec.structs.replace(LOST, history=history), [2])], 3, critic=CRITIC)
+        grown([add_trunk(tree, msgspec.structs.replace(LOST, history=history), [2])], 3, critic=CRITIC)

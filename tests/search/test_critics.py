@@ -18,7 +18,7 @@ from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.open_stage import planned
 from eefcore.search import critics
-from eefcore.search.scheduler import side_by_side
+from eefcore.search.scheduler import run_requests
 from eefcore.types import History
 
 READS = {"format": "compact", "slots": 4, "max_new_tokens": 16, "context": 1024, "seed": 3}
@@ -90,12 +90,12 @@ def named(server: ThreadingHTTPServer) -> str:
     ],
 )
 def test_an_endpoint_ranks_and_judges(server, format, path):
-    critic = critics.critic(named(server), Dice(), **READS | {"format": format})
+    critic = critics.load_critic(named(server), Dice(), **READS | {"format": format})
     history = History(HAT, ToyShop().reset(HAT))
     (ranking,) = ranked(critic, [(history, ["next", f"buy {HAT}", "back"])])
     assert ranking.scores == [0.5, 1.0, 0.0]
     assert (ranking.tally.critic_asked, ranking.tally.unparseable) == (2, 0)
-    (verdict,) = side_by_side([critic.verdict(history.then(f"buy {HAT}", "bought"))], critic.policy)
+    (verdict,) = run_requests([critic.verdict(history.then(f"buy {HAT}", "bought"))], critic.policy)
     assert verdict.scores == [1.0]
     assert {p for p, _ in server.seen} == {f"/v1/{path}"}
     assert {body["max_tokens"] for _, body in server.seen} == {16}
@@ -104,7 +104,7 @@ def test_an_endpoint_ranks_and_judges(server, format, path):
 
 def test_trees_grow_with_an_endpoint_as_the_critic(server):
     """As 11_search and 13_decide grow them: nothing fails, and the ranking is what guides."""
-    critic = critics.critic(named(server), Dice(), **READS)
+    critic = critics.load_critic(named(server), Dice(), **READS)
     (tree,) = grown(roots([HAT], K=4), 6, critic=critic)
     assert len(tree.simulations) == 6
     assert tree.tally.critic_asked > 0 and not tree.tally.unparseable
@@ -116,14 +116,14 @@ def test_trees_grow_with_an_endpoint_as_the_critic(server):
 
 def test_a_critic_that_was_tuned_or_measured_is_asked_by_the_same_function(server):
     """14_tune measures with `judges.model`, whatever it trains."""
-    critic = critics.model(named(server), **READS)
+    critic = critics.critic_from_model(named(server), **READS)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
     assert ranking.scores == [0.0, 1.0]
 
 
 def test_nobody_there_leaves_the_ranking_neutral_and_is_counted(monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
-    critic = critics.critic("openai:http://127.0.0.1:9/v1#judge", Dice(), **READS)
+    critic = critics.load_critic("openai:http://127.0.0.1:9/v1#judge", Dice(), **READS)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
     assert ranking.scores == [0.5, 0.5] and ranking.tally.unparseable == 3
     assert critic.policy.failures == 3
@@ -160,9 +160,9 @@ def test_a_critic_that_no_stage_could_ask_is_refused_before_anything_starts(demo
 @pytest.mark.parametrize(("critic", "says"), REFUSED)
 def test_the_loader_and_the_plan_refuse_the_same(critic, says):
     with pytest.raises(PolicyError, match=says):
-        critics.check(critic, format="compact")
+        critics.check_critic(critic, format="compact")
     with pytest.raises(PolicyError, match=says):
-        critics.critic(critic, Dice(), **READS)
+        critics.load_critic(critic, Dice(), **READS)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_critic_without_weights_here_is_not_tuned(demo, critic):
     with pytest.raises(ParamsError, match="has no weights of its own to tune"):
         planned(demo)
     with pytest.raises(ParamsError, match="can't be tuned"):
-        critics.weights(critic)
+        critics.critic_weights(critic)
 
 
 @pytest.mark.parametrize("base", ["openai:http://localhost:8000/v1#m", "vllm:some/model"])
@@ -208,7 +208,7 @@ def test_a_base_that_is_only_asked_is_not_trained(demo, base):
 @pytest.mark.parametrize("format", ["agentgym", "composite_chat", "yaml"])
 def test_an_endpoint_writes_with_no_template_of_ours(format):
     with pytest.raises(PolicyError, match="format '"):
-        critics.check("openai:http://localhost:8000/v1#m", format=format)
+        critics.check_critic("openai:http://localhost:8000/v1#m", format=format)
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed here")

@@ -11,8 +11,8 @@ from helpers.toy_shop import TASKS, ToyShop
 from eefcore.errors import ReplayMismatch
 from eefcore.policies.scripted import Scripted
 from eefcore.search.guard import REFUSED, Guard
-from eefcore.search.play import play
 from eefcore.search.settings import Signal
+from eefcore.search.test_time import play_trees
 from eefcore.types import State, StopReason
 
 
@@ -22,7 +22,7 @@ def buying(action):
 
 def played(tasks=(HAT,), signal=Signal.REWARD, *, n=30, live=ToyShop, by="visits", policy=None, **changes):
     make_env = SealedShop if signal is Signal.CRITIC else ToyShop
-    return play(
+    return play_trees(
         roots(tasks, signal, **changes),
         lambda trees, to: grown(trees, to, policy, make_env=make_env, irreversible=buying),
         live,
@@ -36,7 +36,7 @@ def played(tasks=(HAT,), signal=Signal.REWARD, *, n=30, live=ToyShop, by="visits
 def test_search_wins_where_the_policy_throws_dice(signal, by):
     out = played(TASKS[2:5], signal, by=by, K=8)
     assert all(p.trajectory.win for p in out)
-    alone = play(roots(TASKS[2:5], K=1, alpha=1.0), partial(grown, critic=None), ToyShop, simulations=1)
+    alone = play_trees(roots(TASKS[2:5], K=1, alpha=1.0), partial(grown, critic=None), ToyShop, simulations=1)
     assert sum(p.trajectory.win for p in alone) <= 1
 
 
@@ -50,7 +50,7 @@ def test_the_tree_goes_along_and_what_was_searched_below_is_kept():
 
 def test_the_trees_that_were_given_stay_as_they_are():
     trees = roots()
-    play(trees, lambda some, to: grown(some, to), ToyShop, simulations=3)
+    play_trees(trees, lambda some, to: grown(some, to), ToyShop, simulations=3)
     assert all(t.at == 0 and not t.simulations for t in trees)
 
 

@@ -1,0 +1,266 @@
+"""Search at test time: choose the actions of a panel by search (Agent Q §4, §5.3).
+
+    beam      the likeliest tokens of one action, by beam search with `simulations` beams; nothing is rehearsed
+    best_of   `simulations` whole episodes, rehearsed in a simulator; the best of them is played
+    mcts      before each action the tree grows by `simulations`; then the action that it advises is taken for good
+
+`signal` is what judges them: the critic's opinion alone, or the environment's reward, which no agent has that acts for
+good. Results of the two never share a table (DESIGN 4.5): `search_card` marks the cards of the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from eefcore.errors import ParamsError, ReplayMismatch
+from eefcore.protocols import Benchmark, Environment, Policy, Sampling
+from eefcore.rendering.critic_prompts import EPISODE_OVER
+from eefcore.rollout.rollout import Start, restore, rollout
+from eefcore.search import mcts
+from eefcore.search.cost import Tally
+from eefcore.search.critic import Critic
+from eefcore.search.forest import search_cost
+from eefcore.search.growth import grow, new_trees
+from eefcore.search.guard import REFUSED, irreversible_actions
+from eefcore.search.scheduler import draw_seed, run_requests
+from eefcore.search.settings import SearchSettings, Signal
+from eefcore.search.tree import Tree, copy_tree
+from eefcore.storage.cost import Cost, rollout_cost
+from eefcore.types import Card, History, StopReason, Trajectory
+
+
+class SearchedEpisode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An episode played with search, the cost and the counts of its search, and the tree where one is kept to look at."""
+
+    trajectory: Trajectory
+    cost: Cost
+    tally: Tally = Tally()
+    tree: Tree | None = None
+
+
+class SearchMethod(msgspec.Struct, frozen=True, kw_only=True):
+    """How search chooses an action.
+
+    Attributes:
+        how: `beam`, `best_of` or `mcts`.
+        signal: what the search may know of an ending; beams know nothing.
+        simulations: before each action; episodes of `best_of`, beams of `beam`.
+        by: which action a tree advises (`mcts.choose_action`).
+        settings: of the trees, or the temperature and the seed of the episodes.
+        slots: trees or episodes that the policy plays at a time.
+    """
+
+    how: str
+    signal: Signal
+    simulations: int
+    by: str
+    settings: SearchSettings
+    slots: int
+
+    def __post_init__(self) -> None:
+        if self.how not in ("beam", "best_of", "mcts"):
+            raise ParamsError(f"13_decide: how {self.how!r}; choose beam, best_of or mcts")
+
+
+def play_with_search(
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    policy: Policy,
+    critic: Critic | None,
+    method: SearchMethod,
+    *,
+    kept_trees: int,
+    on_episodes: Callable[[int], None] = lambda n: None,
+) -> list[SearchedEpisode]:
+    """Play an episode of each task with search; return them in the same order, the first `kept_trees` with their trees.
+
+    `on_episodes` is called with the number of episodes played.
+
+    Raises:
+        ParamsError: a search by the critic has no critic; beams are asked of a policy that has no model here.
+    """
+    play = {"beam": _play_beams, "best_of": _play_best_of, "mcts": _play_mcts}[method.how]
+    episodes = play(benchmark, tasks, policy, critic, method)
+    on_episodes(len(tasks))
+    return [e if i < kept_trees else msgspec.structs.replace(e, tree=None) for i, e in enumerate(episodes)]
+
+
+def search_card(card: Card, signal: Signal) -> Card:
+    """Return the card of results measured with such a search: another one if the search saw the reward."""
+    if signal is Signal.CRITIC:
+        return card
+    return msgspec.structs.replace(card, facts={**card.facts, "search saw": "the reward"})
+
+
+# ---------------------------------------------------------------- beams
+
+
+def _play_beams(
+    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
+) -> list[SearchedEpisode]:
+    from eefcore.policies.beam import BeamPolicy  # torch takes seconds to load, like transformers
+    from eefcore.policies.hf_engine.policy import HFPolicy
+
+    del critic
+    if not isinstance(policy, HFPolicy):
+        raise ParamsError(
+            f"13_decide: beams need a model in this process, and {policy.name} has none; "
+            "choose best_of or mcts, or load the policy here"
+        )
+    env = benchmark.make()
+    beams = BeamPolicy(policy, beams=method.simulations)
+    starts = [Start(History(task, env.reset(task))) for task in tasks]
+    played = rollout(beams, benchmark.make, starts, max_turns=method.settings.max_turns)
+    return [SearchedEpisode(t, rollout_cost([t], policy.length)) for t in played]
+
+
+# ---------------------------------------------------------------- best of N
+
+
+def _play_best_of(
+    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
+) -> list[SearchedEpisode]:
+    """Play N episodes a task and return the first of the best judged ones. By the reward this is pass@N."""
+    settings, env = method.settings, benchmark.make()
+    histories = [History(task, env.reset(task)) for task in tasks]
+    starts = [
+        Start(h, Sampling(settings.rollout_temperature, draw_seed(settings.seed, h, "best of", n)), n)
+        for h in histories
+        for n in range(method.simulations)
+    ]
+    played = rollout(policy, benchmark.make, starts, max_turns=settings.max_turns)
+    scores, tallies = [t.reward for t in played], [Tally()] * len(played)
+    if method.signal is Signal.CRITIC:
+        if critic is None:
+            raise ParamsError("13_decide: best_of by the critic needs one; name a critic")
+        blind = [msgspec.structs.replace(t.history, observation=EPISODE_OVER) for t in played]
+        verdicts = run_requests([critic.verdict(h) for h in blind], critic.policy)
+        tallies = [v.tally for v in verdicts]
+        # A limit ends an episode with return 0, as in a tree, whatever the critic would say of it.
+        scores = [v.scores[0] * (t.stop is StopReason.DONE) for v, t in zip(verdicts, played, strict=True)]
+    episodes = []
+    for i in range(len(tasks)):
+        of_task = range(i * method.simulations, (i + 1) * method.simulations)
+        tally = sum((tallies[k] for k in of_task), Tally())
+        cost = rollout_cost([played[k] for k in of_task], policy.length)
+        cost += Cost(tokens_written=tally.tokens_written, tokens_read=tally.critic_read)
+        episodes.append(SearchedEpisode(played[max(of_task, key=lambda k: scores[k])], cost, tally))
+    return episodes
+
+
+# ---------------------------------------------------------------- MCTS
+
+
+def _play_mcts(
+    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
+) -> list[SearchedEpisode]:
+    trees = new_trees(benchmark, tasks, method.settings, method.signal, source=policy.name)
+    irreversible = irreversible_actions(benchmark)
+    played = play_trees(
+        trees,
+        lambda some, to: grow(
+            some, policy, benchmark.make, critic, to=to, at_once=method.slots, irreversible=irreversible
+        ),
+        benchmark.make,
+        simulations=method.simulations,
+        by=method.by,
+    )
+    return [
+        SearchedEpisode(
+            p.trajectory,
+            search_cost([p.tree], policy.length) + Cost(episodes=1, env_steps=len(p.trajectory)),
+            p.tree.tally,
+            p.tree,
+        )
+        for p in played
+    ]
+
+
+class TreeEpisode(NamedTuple):
+    """An episode played by tree search, and the tree at its end."""
+
+    trajectory: Trajectory
+    tree: Tree
+
+
+def play_trees(
+    trees: Sequence[Tree],
+    grow_to: Callable[[list[Tree], int], list[Tree]],
+    make_live: Callable[[], Environment],
+    *,
+    simulations: int,
+    by: str = "visits",
+) -> list[TreeEpisode]:
+    """Play an episode from the root of each tree, all side by side (Agent Q §5.3).
+
+    Until every episode is over, each tree grows by `simulations` from its present node, then one action is taken for
+    good. What was searched below that action is kept. Which signal the search used is the trees' own (`Signal`); the
+    returned rewards are those of the live environment, which a search by the critic never saw.
+
+    Args:
+        grow_to: grows trees to so many simulations each (`growth.grow`).
+        make_live: makes an environment to act in for good; a `guard.Guard` with a human where that can't be undone.
+        simulations: before each action.
+        by: which action is taken (`mcts.choose_action`).
+
+    Raises:
+        ReplayMismatch: the live environment does not answer as the searched one did.
+    """
+    episodes = [_LiveEpisode(tree, make_live()) for tree in trees]
+    turns = 0
+    while unfinished := [e for e in episodes if e.stop is None]:
+        turns += 1
+        grown = grow_to([e.tree for e in unfinished], turns * simulations)
+        for episode, tree in zip(unfinished, grown, strict=True):
+            episode.act(tree, by)
+    return [TreeEpisode(e.trajectory, e.tree) for e in episodes]
+
+
+class _LiveEpisode:
+    """A live environment, and the tree that advises which action to take in it."""
+
+    def __init__(self, tree: Tree, live: Environment) -> None:
+        self.tree, self.stop, self._reward = copy_tree(tree), tree.nodes[tree.at].stop, 0.0
+        self._history, self._live = tree.history(tree.at), live
+        restore(live, self._history)
+
+    def act(self, tree: Tree, by: str) -> None:
+        """Take the action that `tree` advises; the episode ends if there is none, or the user does not agree."""
+        self.tree = tree
+        here = tree.nodes[tree.at]
+        i = mcts.choose_action(tree, by)
+        if i is None:
+            self.stop = (
+                here.stop or StopReason.MODEL_FAILURE
+            )  # without an end all proposals were lost on the way
+            return
+        edge = here.edges[i]
+        expected, reply = tree.nodes[edge.child], edge.reply
+        observation, reward, done = self._live.step(reply.action)
+        self._history = self._history.then(reply.action, observation, reply.tokens, reply.logps)
+        if observation == REFUSED:
+            self.stop = StopReason.DONE
+            return
+        over = expected.stop is StopReason.DONE
+        if done != over or (not over and observation != expected.observation):
+            raise ReplayMismatch(
+                f"{tree.task_id}: after {len(self._history)} actions the live environment shows {observation!r}, "
+                f"the search {expected.observation!r}; is it the environment that was searched?"
+            )
+        tree.at, self.stop, self._reward = edge.child, expected.stop, reward
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Return the actions taken for good."""
+        assert self.stop is not None  # asked for when all episodes are over
+        return Trajectory(
+            history=self._history,
+            reward=self._reward,
+            n_expert=len(self.tree.root),
+            source=f"{self.tree.source}+search",
+            stop=self.stop,
+            temperature=self.tree.settings.temperature,
+        )
