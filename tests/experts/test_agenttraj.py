@@ -79,7 +79,7 @@ def world():
 class TestRead:
     pytestmark = simulated
 
-    def test_what_is_spelt_as_today_wins_as_written(self, world, tmp_path):
+    def test_an_episode_in_todays_spelling_wins_as_written(self, world, tmp_path):
         gold = green()
         found = agenttraj.read_agenttraj(written(tmp_path, record(gold, actions=won(gold))), world)
         (t,) = found.trajectories
@@ -89,7 +89,7 @@ class TestRead:
         assert (found.won_as_written, found.diverged, found.refused) == (1, 0, 0)
         assert not found.repaired and not found.after_end
 
-    def test_the_old_spelling_is_repaired_where_it_is_not_taken(self, world, tmp_path):
+    def test_old_spelling_is_repaired_where_the_simulator_refuses_it(self, world, tmp_path):
         gold = green()
         path = written(tmp_path, record(gold, old=True, actions=won(gold)))
         found = agenttraj.read_agenttraj(path, world)
@@ -103,14 +103,14 @@ class TestRead:
         assert (as_it_is.refused, as_it_is.diverged, sum(as_it_is.repaired.values())) == (1, 1, 0)
         assert check_replays(world, as_it_is.trajectories).refused == []
 
-    def test_what_comes_after_the_end_is_left_out_and_counted(self, world, tmp_path):
+    def test_actions_after_the_end_are_left_out_and_counted(self, world, tmp_path):
         gold = green()
         found = agenttraj.read_agenttraj(
             written(tmp_path, record(gold, actions=[*won(gold), "wait1", "look around"])), world
         )
         assert found.trajectories[0].win and found.after_end == 2
 
-    def test_what_shows_something_else_today_is_counted(self, world, tmp_path):
+    def test_an_episode_that_shows_something_else_today_is_counted(self, world, tmp_path):
         gold = green()
         other = gold._replace(observations=["A different room.", *gold.observations[1:]])
         found = agenttraj.read_agenttraj(written(tmp_path, record(other, actions=won(gold))), world)
@@ -123,7 +123,7 @@ class TestRead:
         assert found.trajectories == [] and found.other_tasks == 2
 
     @pytest.mark.parametrize("acts", [["look around"], ["look around", "go to hallway"]])
-    def test_a_number_of_a_task_that_it_does_not_ask_for_is_refused_and_counted(self, world, tmp_path, acts):
+    def test_a_record_that_asks_for_another_task_than_its_number_is_counted(self, world, tmp_path, acts):
         """As where a file counts the kinds otherwise; a record that wins is of its task, whatever its words."""
         gold = green()
         asked, _, page = gold.first.partition("\n")
@@ -146,7 +146,7 @@ class TestRead:
         )
         assert (as_it_is.trajectories, as_it_is.misnumbered) == ([], 1)
 
-    def test_the_table_says_it_in_words(self, world, tmp_path):
+    def test_the_table_has_the_counts_in_words(self, world, tmp_path):
         gold = green()
         table = agenttraj.read_agenttraj(
             written(tmp_path, record(gold, old=True, actions=won(gold))), world

@@ -1,4 +1,4 @@
-"""Expert data: who shows what, what it cost, and what it amounts to (Tables 1 and 4)."""
+"""Expert data: demonstrations, their cost, and the table of experts (EEF Tables 1 and 4)."""
 
 import json
 
@@ -13,7 +13,7 @@ from eefcore.storage.records import write_records
 from eefcore.types import Card, Trajectory
 
 
-def test_each_expert_shows_each_task_of_the_split(mini):
+def test_each_expert_demonstrates_each_task_of_the_split(mini):
     shown = collect.demonstrations(mini, ["strong", "weak"], "dev", seed=1)
     assert [(t.source, t.task_id) for t in shown] == [
         (name, task) for name in ("strong", "weak") for task in mini.tasks("dev")
@@ -42,7 +42,7 @@ def test_an_unknown_expert_is_refused(mini):
         collect.demonstrations(mini, ["GPT-4"], "dev", seed=0)
 
 
-def test_a_benchmark_without_scripted_experts_is_told():
+def test_a_benchmark_without_scripted_experts_is_refused():
     class Elsewhere:
         card = Card("elsewhere", {})
 
@@ -65,18 +65,18 @@ TRIED = [
 ]
 
 
-def test_sources_in_the_order_they_appear():
+def test_experts_are_named_in_order_of_appearance():
     assert collect.expert_names(TRIED) == ["dear", "cheap"]
     assert collect.by_expert(TRIED, "dear") == [TRIED[0], TRIED[1], TRIED[3]]
     assert collect.by_expert(TRIED, "nobody") == []
 
 
-def test_what_it_cost():
+def test_the_cost_of_demonstrations_is_their_money():
     assert collect.expert_cost(TRIED) == Cost(money=1.01)
     assert collect.expert_cost([]) == Cost()
 
 
-def test_a_row_an_expert():
+def test_the_table_has_a_row_for_each_expert():
     dear, cheap = collect.expert_table(TRIED, SKILLS)
     lengths = [len(TRIED[0]), len(TRIED[1]), len(TRIED[3])]
     assert dear == {
@@ -157,14 +157,14 @@ def test_a_foreign_record_of_no_task_keeps_its_own_id(mini, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "nothing of the kind\n", '{"some": "json"}\n'])
-def test_what_is_neither_is_refused(mini, tmp_path, content):
+def test_a_file_in_no_known_format_is_refused(mini, tmp_path, content):
     file = tmp_path / "odd.jsonl"
     file.write_text(content)
     with pytest.raises(DataError):
         collect.read_demonstrations(str(file), mini)
 
 
-def test_a_missing_file_is_told(mini, tmp_path):
+def test_a_missing_file_is_refused(mini, tmp_path):
     with pytest.raises(DataError):
         collect.read_demonstrations(str(tmp_path / "nowhere.jsonl"), mini)
 
@@ -172,7 +172,7 @@ def test_a_missing_file_is_told(mini, tmp_path):
 # Dev and test tasks stay out ----------------------------------------------------------------------------
 
 
-def test_only_what_is_about_no_dev_or_test_task_is_for_training(mini):
+def test_trajectories_of_dev_and_test_tasks_are_left_out(mini):
     tasks = [i for split in ("test", "train", "dev") for i in mini.tasks(split)]
     shown = [episode(task, (), 0.0) for task in (*tasks, "a foreign one")]
     assert [t.task_id for t in collect.without_held_out(shown, mini)] == [

@@ -1,4 +1,4 @@
-"""Who is paid to show what: by hand with prices of one and ten dollars, and on a real shop."""
+"""A budget between experts: worked by hand with prices of one and ten dollars, and on a real shop."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from eefcore.types import History, Step, Trajectory
 TASKS = "pqrs"
 
 
-def offer(name, price, wins=TASKS, dearest=None):
-    """An expert that costs `price`, of at most `dearest`, and wins `wins`."""
+def expert(name, price, wins=TASKS, highest_cost=None):
+    """An expert that costs `price`, of at most `highest_cost`, and wins `wins`."""
 
-    def show(task):
+    def demonstrate(task):
         history = History(task, "end", (Step("o", f"{name} acts"),))
         return Trajectory(history=history, reward=float(task in wins), n_expert=1, source=name, money=price)
 
-    return Demonstrator(name, price if dearest is None else dearest, show)
+    return Demonstrator(name, price if highest_cost is None else highest_cost, demonstrate)
 
 
-CHEAP, DEAR = offer("cheap", 1.0, wins="q"), offer("dear", 10.0)
+CHEAP, DEAR = expert("cheap", 1.0, wins="q"), expert("dear", 10.0)
 
 
-def told(shown):
+def text_of(shown):
     return " ".join(f"{t.source[0]}{t.task_id}" for t in shown)
 
 
@@ -48,32 +48,34 @@ def told(shown):
         ("dear_first", 2.0, "cp cq"),
     ],
 )
-def test_what_is_bought(allocation, budget, shown):
-    assert told(demonstrate_within([DEAR, CHEAP], TASKS, budget=budget, allocation=allocation)) == shown
+def test_demonstrations_that_a_budget_pays_for(allocation, budget, shown):
+    assert text_of(demonstrate_within([DEAR, CHEAP], TASKS, budget=budget, allocation=allocation)) == shown
 
 
-def test_by_price_and_not_by_the_order_they_are_named():
+def test_experts_are_allocated_by_price_and_not_by_the_order_of_names():
     for allocation in ("cheap_first", "dear_first"):
-        assert told(demonstrate_within([CHEAP, DEAR], TASKS, budget=24.0, allocation=allocation)) == told(
-            demonstrate_within([DEAR, CHEAP], TASKS, budget=24.0, allocation=allocation)
-        )
+        assert text_of(
+            demonstrate_within([CHEAP, DEAR], TASKS, budget=24.0, allocation=allocation)
+        ) == text_of(demonstrate_within([DEAR, CHEAP], TASKS, budget=24.0, allocation=allocation))
 
 
-def test_three_experts_are_asked_until_one_wins():
-    middle = offer("middle", 3.0, wins="qr")
+def test_cheap_first_goes_on_to_the_next_dearer_expert_where_all_lost():
+    middle = expert("middle", 3.0, wins="qr")
     assert (
-        told(demonstrate_within([DEAR, middle, CHEAP], TASKS, allocation="cheap_first"))
+        text_of(demonstrate_within([DEAR, middle, CHEAP], TASKS, allocation="cheap_first"))
         == "cp cq cr cs mp mr ms dp ds"
     )
 
 
-def test_a_lone_expert_is_paid_as_long_as_the_money_lasts():
-    assert told(demonstrate_within([DEAR], TASKS, budget=25.0)) == "dp dq"
+def test_one_expert_demonstrates_as_long_as_the_budget_lasts():
+    assert text_of(demonstrate_within([DEAR], TASKS, budget=25.0)) == "dp dq"
 
 
-def test_what_may_become_too_dear_is_not_begun():
+def test_a_demonstration_that_may_exceed_the_budget_is_not_started():
     """It costs four and might cost ten: with nine left nobody knows that it would have done."""
-    assert told(demonstrate_within([offer("dear", 4.0, dearest=10.0)], TASKS, budget=17.0)) == "dp dq"
+    assert (
+        text_of(demonstrate_within([expert("dear", 4.0, highest_cost=10.0)], TASKS, budget=17.0)) == "dp dq"
+    )
 
 
 @given(
@@ -85,11 +87,11 @@ def test_what_may_become_too_dear_is_not_begun():
         max_size=3,
     ),
 )
-def test_no_budget_is_overdrawn_and_nothing_is_bought_twice(allocation, budget, drawn):
-    offers = [offer(f"{i}", most * part, wins, most) for i, (most, part, wins) in enumerate(drawn)]
-    cheapest = min(o.highest_cost for o in offers)
+def test_no_budget_is_overdrawn_and_no_demonstration_repeats(allocation, budget, drawn):
+    experts = [expert(f"{i}", most * part, wins, most) for i, (most, part, wins) in enumerate(drawn)]
+    cheapest = min(o.highest_cost for o in experts)
     assume(cheapest <= budget)
-    shown = demonstrate_within(offers, TASKS, budget=budget, allocation=allocation)
+    shown = demonstrate_within(experts, TASKS, budget=budget, allocation=allocation)
     assert 0 < sum(t.money for t in shown) <= budget + 1e-9
     assert len({(t.source, t.task_id) for t in shown}) == len(shown)
     if allocation != "each" and cheapest * len(TASKS) <= budget:
@@ -107,7 +109,7 @@ def test_no_budget_is_overdrawn_and_nothing_is_bought_twice(allocation, budget, 
         ({"budget": -1.0}, "pays for no demonstration"),
     ],
 )
-def test_what_does_not_do_is_refused(rest, message):
+def test_an_unknown_allocation_and_a_budget_for_nothing_are_refused(rest, message):
     with pytest.raises(ParamsError, match=message):
         demonstrate_within([DEAR, CHEAP], TASKS, **rest)
 
@@ -142,13 +144,13 @@ def test_a_shops_experts_are_paid_by_the_action(mini):
         assert 0.0 <= left < longest
 
 
-def test_the_dear_one_is_asked_where_the_cheap_one_lost(mini):
+def test_cheap_first_asks_the_dear_expert_where_the_cheap_one_lost(mini):
     shown = collect.demonstrations(mini, ["weak", "strong"], "train", seed=0, allocation="cheap_first")
     lost = {t.task_id for t in collect.by_expert(shown, "weak") if not t.win}
     assert {t.task_id for t in collect.by_expert(shown, "strong")} == lost
 
 
-def test_money_can_only_be_spent_on_what_is_not_there_yet(mini, tmp_path):
+def test_a_budget_beside_a_file_is_refused(mini, tmp_path):
     with pytest.raises(
         ParamsError, match="trajectories of `file` are there already; leave the budget of 3 out"
     ):
@@ -157,12 +159,12 @@ def test_money_can_only_be_spent_on_what_is_not_there_yet(mini, tmp_path):
         )
 
 
-def test_without_a_file_the_experts_are_asked(mini):
+def test_without_a_file_scripted_experts_demonstrate(mini):
     given = collect.expert_data(mini, ["weak"], "", seed=0, budget=None, allocation="each")
     assert given == collect.demonstrations(mini, ["weak"], "train", seed=0)
 
 
-def test_of_trajectories_from_elsewhere_only_known_training_tasks_are_explored(mini):
+def test_only_training_tasks_of_the_benchmark_count_as_attempted(mini):
     first, second, *_ = mini.tasks("train")
     shown = [
         CHEAP.demonstrate(task) for task in (second, "a foreign one", mini.tasks("test")[0], first, second)

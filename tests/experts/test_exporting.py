@@ -68,7 +68,7 @@ def test_weights_count_the_trained_actions(actions, data):
     assert weights == [0] * first + [1] * (len(actions) - first)
 
 
-def test_a_dataset_holds_what_the_trainer_sees():
+def test_a_dataset_holds_the_tokens_and_labels_of_the_trainer():
     given = [example("a", "b", first=1, task="x"), example("c", task="y")]
     table = to_dataset(given, RENDERER)
     assert table.column_names == [
@@ -92,6 +92,6 @@ def test_dataset_round_trip(tmp_path):
     assert [(r["input_ids"], r["labels"]) for r in back] == [tuple(row(e, RENDERER)) for e in given]
 
 
-def test_a_dataset_refuses_what_the_mask_refuses():
+def test_a_dataset_refuses_an_example_that_the_mask_refuses():
     with pytest.raises(MaskError, match="use format: chat"):
         to_dataset([example("two\nlines")], RENDERER)

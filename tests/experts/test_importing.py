@@ -197,7 +197,7 @@ def test_loss_flags_are_not_dropped(tmp_path, losses, first):
 
 
 @pytest.mark.parametrize("losses", [(True, False), (False, False)])
-def test_loss_flags_no_example_can_say(tmp_path, losses):
+def test_loss_flags_with_a_gap_are_refused(tmp_path, losses):
     path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
     with pytest.raises(DataError, match=r"trains \[.*\], expected False … True …"):
         first_trained_actions(path)
@@ -316,7 +316,7 @@ def turns(*speakers):
         ("x.json", "[1, 2]", "x.json, record 0: Expected `object`, got `int`"),
     ],
 )  # fmt: skip
-def test_what_is_refused_says_where_and_why(tmp_path, name, content, says):
+def test_a_refused_file_is_named_with_its_place_and_reason(tmp_path, name, content, says):
     with pytest.raises(DataError, match=says):
         read_foreign(written(tmp_path, name, content), rewards=None if name != "t.txt" else lambda _: 1.0)
 
@@ -359,7 +359,7 @@ class OneClick:
         raise NotImplementedError
 
 
-def test_what_can_be_explored_from_and_why_not(tmp_path):
+def test_trajectories_that_replay_can_be_explored_from(tmp_path):
     """Other pages, another score, an unknown task, a shop that closes early: accepted, and not explored."""
     steps = react()["steps"]
     records = [

@@ -1,4 +1,4 @@
-"""What ScienceWorld's tiny base is shown: the words of the house, and no strategy."""
+"""Base skills of ScienceWorld teach a tiny base the words of the house, and no strategy."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_every_skill_is_really_played_and_trains_something(world, shown):
         assert trained(s.example) and told.n_expert == s.example.first
 
 
-def test_what_was_played_is_shown_in_other_names_too(shown):
+def test_each_episode_is_shown_with_other_names_too(shown):
     for i in range(0, N, NAMINGS):
         played, *rename_things = shown[i : i + NAMINGS]
         for s in rename_things:
@@ -86,7 +86,7 @@ def test_what_was_played_is_shown_in_other_names_too(shown):
     assert len({s.example.trajectory.history for s in shown}) > N / 2
 
 
-def test_what_is_no_strategy_is_trained(world, shown):
+def test_no_trained_action_teaches_strategy(world, shown):
     """No navigation skill is used in what is trained, but where `stated` does what was announced.
 
     One that must be: after a focus that was nonsense, or asked for a number, the one that takes.
@@ -112,7 +112,7 @@ def test_an_errand_walks_the_plan_s_way(world, shown):
     assert walked > 5
 
 
-def test_doors_are_never_those_that_were_come_by(shown):
+def test_a_door_skill_never_goes_back(shown):
     for example in of(shown, "door"):
         history = example.trajectory.history
         rooms = [read_scene(history.at(i)).room for i in range(len(history) + 1)]
@@ -124,7 +124,7 @@ def test_doors_are_never_those_that_were_come_by(shown):
                 )
 
 
-def test_ways_lead_where_it_was_said_and_are_the_shortest(shown):
+def test_a_way_skill_takes_the_shortest_route_to_the_named_room(shown):
     walked = 0
     for example in of(shown, "way"):
         history, first = example.trajectory.history, example.first
@@ -139,7 +139,7 @@ def test_ways_lead_where_it_was_said_and_are_the_shortest(shown):
     assert walked > 5
 
 
-def test_what_is_said_to_be_here_is_listed(shown):
+def test_a_find_skill_says_what_the_room_lists(shown):
     said = Counter()
     for example in of(shown, "find"):
         history = example.trajectory.history
@@ -150,7 +150,7 @@ def test_what_is_said_to_be_here_is_listed(shown):
     assert said["a"] == said["no"] > 0
 
 
-def test_what_was_announced_is_done(shown):
+def test_a_stated_skill_does_what_was_announced(shown):
     for example in of(shown, "stated"):
         announced = re.search(r"I will (.+) next\.", example.trajectory.actions[example.first - 1])
         assert trained(example) == [announced[1]]
@@ -161,7 +161,7 @@ def test_a_question_is_answered_with_a_number(shown):
     assert asked and all(trained(example) == ["0"] for example in asked)
 
 
-def test_after_nonsense_it_goes_on(shown):
+def test_a_refused_skill_goes_on_after_nonsense(shown):
     for example in of(shown, "refused"):
         assert read_scene(example.trajectory.history.at(example.first)).refused
 

@@ -82,7 +82,7 @@ def test_an_animal_whose_life_span_is_asked_for_keeps_its_name(seed):
     assert "baby ant" in seen and "turtle egg" in seen
 
 
-def test_the_rest_of_a_trajectory_stays():
+def test_renaming_keeps_the_rest_of_a_trajectory():
     before = told(FIND, ACTION)
     after = rename_things(before, Random(1))
     assert (after.task_id, len(after), after.source) == (before.task_id, len(before), before.source)

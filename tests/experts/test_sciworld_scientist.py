@@ -101,7 +101,7 @@ def test_an_answer_is_read(told, answer, expected):
     assert {name: getattr(now, name) for name in expected} == expected
 
 
-def test_what_was_picked_up_is_not_listed_any_more_and_back_when_put_down():
+def test_a_carried_thing_is_not_listed_until_it_is_put_down():
     picked = next_scene(first_scene(KITCHEN), "pick up soap", "You move the soap to the inventory.")
     assert picked.carried == ("soap",) and "soap" not in picked.things
     put = next_scene(picked, "move soap to fridge", "You move the soap to the fridge.")
@@ -118,7 +118,7 @@ def test_a_thermometer_is_read(answer, degrees):
     assert thermometer_reading(answer) == degrees
 
 
-def test_ways_lead_through_doors_and_are_the_shortest():
+def test_a_route_leads_through_doors_and_is_the_shortest():
     assert route("bedroom", "foundry") in (
         ("hallway", "kitchen", "outside", "foundry"),
         ("hallway", "greenhouse", "outside", "foundry"),
@@ -168,7 +168,7 @@ def test_a_scene_is_where_the_simulator_says(kind):
             assert history.observation == f"You move to the {now.room}."
 
 
-def test_thoughts_say_what_for():
+def test_thoughts_say_their_purpose():
     there = PLANS["find-plant"]
     said = [thought(there, i, told, now) for i, (told, now) in enumerate(zip(there.actions, there.scenes, strict=False))]  # fmt: skip
     assert any(s.startswith("I look for a plant") for s in said)
@@ -179,7 +179,7 @@ def test_thoughts_say_what_for():
     )
 
 
-def test_after_what_somebody_else_did_it_goes_on_from_there():
+def test_it_goes_on_from_the_plan_step_of_another_agent():
     told = PLANS["find-plant"].actions
     first, *_ = histories("find-plant")
     elsewhere = first.then("examine air", "a substance called air")
@@ -191,12 +191,12 @@ def test_after_what_somebody_else_did_it_goes_on_from_there():
         assert simulator_command(scientist().act(thought_by_another)) == told[len(history)]
 
 
-def test_who_opens_nothing_skips_what_is_to_be_opened():
+def test_an_expert_that_opens_nothing_skips_commands_to_open():
     opened = [a for a in PLANS["find-plant"].actions if a.startswith("open ")]
     assert opened and simulator_command(scientist(NAIVE_HABITS).act(histories("find-plant")[0])) not in opened
 
 
-def test_who_notices_a_wrong_room_goes_back():
+def test_an_expert_that_notices_a_wrong_room_goes_back():
     _, second, *_ = histories("find-plant")
     right = PLANS["find-plant"].scenes[2].room
     wrong = next(room for room in HOUSE[read_scene(second).room] if room != right)
@@ -208,7 +208,7 @@ def test_who_notices_a_wrong_room_goes_back():
 
 
 @pytest.mark.parametrize("slip", ["drop", "replace", "insert"])
-def test_a_slip_is_marked_where_it_is_made(slip):
+def test_a_mistake_is_marked_where_it_is_made(slip):
     first = histories("use-thermometer")[0]
     who = scientist(**{slip: 1.0})
     assert simulator_command(who.act(first)) != PLANS["use-thermometer"].actions[0]
@@ -227,7 +227,7 @@ def test_it_is_a_function_of_the_history_and_its_seed(kind, seed, data):
     assert one.mistakes(history) == other.mistakes(history)
 
 
-def test_another_seed_slips_elsewhere():
+def test_another_seed_makes_mistakes_elsewhere():
     acts = {scientist(EXPERT_HABITS, seed, replace=0.3).act(histories("boil")[0]) for seed in range(12)}
     assert 1 < len(acts) < 12
 
@@ -262,7 +262,7 @@ class TestExperts:
         assert [world.goal(t.task_id).kind for t in played] == [*MINI]
         assert all(t.win and not t.marks for t in played)
 
-    def test_what_is_done_to_a_thing_was_seen_before(self, world):
+    def test_a_thing_is_seen_before_it_is_used(self, world):
         """Rooms are looked at before anything in them is used."""
         for t in shown(world, "perfect"):
             for i, action in enumerate(t.actions):
@@ -271,7 +271,7 @@ class TestExperts:
                     seen = "\n".join(t.history.at(j).observation for j in range(i + 1))
                     assert all(word in seen for word in thing.split()), (told, i)
 
-    def test_golds_are_worked_out_once(self, world, monkeypatch):
+    def test_gold_paths_are_worked_out_once(self, world, monkeypatch):
         first = gold.GoldPaths(world)
         worked_out = {task: first[task] for task in world.tasks("train")}
         again = gold.GoldPaths(world)
@@ -292,7 +292,7 @@ class TestExperts:
         wins = [sum(t.win for t in played) / len(played) for played in (strong, weak)]
         assert wins == pytest.approx([0.7, 0.5], abs=0.2)
 
-    def test_failures_can_be_explored_from_those_that_give_up_too(self, world, strong):
+    def test_every_failure_can_be_explored_from_also_where_the_expert_gave_up(self, world, strong):
         """What an episode came to when its player left is 0, there and when it is played again."""
         assert StopReason.TURN_LIMIT in {t.stop for t in strong if not t.win}
         assert all(t.reward == 0 for t in strong if t.stop is StopReason.TURN_LIMIT)
@@ -313,7 +313,7 @@ class TestExperts:
             lab.make_scientist(world, "mighty")
 
 
-def test_a_command_to_walk_is_told_from_others():
+def test_only_commands_to_walk_have_a_destination():
     assert [destination(told) for told in ("go to kitchen", "open door to hallway", "open fridge")] == [
         "kitchen",
         "hallway",

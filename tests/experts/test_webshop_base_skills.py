@@ -1,4 +1,4 @@
-"""What the tiny base is shown: the words of the shop, and no strategy."""
+"""Base skills of shopping teach a tiny base the words of the shop, and no strategy."""
 
 import re
 from collections import Counter
@@ -85,7 +85,7 @@ def test_a_whole_task_is_trained_from_its_start(skills):
     assert {e.first for e in of(skills, "shop")} == {0}
 
 
-def test_what_leads_to_a_skill_is_only_read(skills):
+def test_actions_that_lead_to_a_skill_are_only_read(skills):
     for example in of(skills, "page"):
         turned = clicks(read_only(example))
         assert 1 <= len(turned) <= 3 and set(turned) == {"Next >"}
@@ -95,14 +95,14 @@ def test_what_leads_to_a_skill_is_only_read(skills):
         assert read_view(example.trajectory.history.at(example.first)).page.kind == "start"
 
 
-def test_what_is_trained_begins_on_a_later_page(skills):
+def test_a_page_skill_trains_from_a_later_page_on(skills):
     for example in of(skills, "page"):
         at = read_view(example.trajectory.history.at(example.first))
         assert at.page.kind == "results" and at.next_clicks == len(clicks(read_only(example)))
         assert read_call(trained(example)[0])[0] == "Think"
 
 
-def test_what_was_seen_is_not_opened_twice(skills):
+def test_an_again_skill_opens_no_product_twice(skills):
     for example in of(skills, "again"):
         opened = read_view(example.trajectory.history.at(len(example.trajectory) - 1)).opened
         assert len(opened) == 2 and len(set(opened)) == 2
@@ -142,7 +142,7 @@ def test_refused_begins_at_a_refusal_and_goes_on_sensibly(skills):
     assert places == {"start", "results", "item"}
 
 
-def test_options_says_what_is_offered_and_what_is_not(skills):
+def test_an_options_skill_says_which_options_are_offered(skills):
     told = Counter()
     for example in of(skills, "options"):
         (thought,) = thoughts(trained(example))

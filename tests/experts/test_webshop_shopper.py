@@ -70,7 +70,7 @@ def test_calls_are_written_and_read(name, argument, action):
 
 
 @pytest.mark.parametrize("text", ["", "click[Buy Now", 'click["button": "X"]', "click[{}]", "hello"])
-def test_what_is_no_call_is_none(text):
+def test_text_that_is_no_call_has_no_name_and_argument(text):
     assert read_call(text) == ("", "")
 
 
@@ -87,7 +87,7 @@ def task(mini):
     return mini.tasks("train")[0]
 
 
-def test_the_start_is_seen(mini, task):
+def test_the_start_page_is_read_back(mini, task):
     v = read_view(visit(mini, task))
     assert (v.page, v.turn, v.after_thought, v.opened) == (Page("start"), 0, False, ())
 
@@ -113,7 +113,7 @@ def test_an_item_page_is_read_back(mini):
         assert (v.asin, v.opened, v.chosen, v.turn) == (asin, (asin,), (), 2)
 
 
-def test_what_was_done_is_remembered(mini, task):
+def test_a_view_holds_the_chosen_options_and_opened_products(mini, task):
     first = read_view(visit(mini, task, query(mini, task))).page.listings[0].asin
     opened = (query(mini, task), write_call("Think", "hm"), write_call("click", first))
     value = read_view(visit(mini, task, *opened)).page.options[0]
@@ -306,7 +306,7 @@ def test_marks_lie_on_thoughts_and_on_what_they_led_to(shown):
         assert list(t.marks) == sorted(t.marks, key=lambda m: m.step)
 
 
-def test_who_loses_has_slipped(shown):
+def test_an_expert_that_loses_has_made_a_mistake(shown):
     """An expert knows enough to win: nothing but a mistake, or the turn limit, can cost it a task."""
     for t in shown:
         if t.source in ("strong", "weak") and t.stop is StopReason.DONE and not t.win:
@@ -316,13 +316,13 @@ def test_who_loses_has_slipped(shown):
 @pytest.mark.parametrize(
     "kind", ["pick_wrong", "misread_price", "overlook", "give_up", "forget_option", "buy_anyway"]
 )
-def test_each_slip_is_marked_as_what_it_is(mini, kind):
+def test_each_mistake_is_marked_by_its_name(mini, kind):
     clumsy = imperfect(mini, MistakeRates(**{kind: 1.0}))
     marks = [m for t in demonstrate_tasks(mini, clumsy, mini.goals) for m in t.marks]
     assert marks and {m.kind for m in marks} == {kind}
 
 
-def test_what_is_forgotten_is_not_chosen(mini):
+def test_a_forgotten_option_is_not_chosen(mini):
     forgets = imperfect(mini, MistakeRates(forget_option=1.0))
     for t in demonstrate_tasks(mini, forgets, mini.goals):
         values = mini.goal(t.task_id).options
@@ -373,7 +373,7 @@ IDS = ("B0AAAAAAAA", "B0BBBBBBBB", "B0CCCCCCCC")
         ),
     ],
 )
-def test_what_it_thinks_of_a_page(reasons, habits, thought, button):
+def test_its_thought_about_a_results_page(reasons, habits, thought, button):
     expert = shopper_of(dict(zip(IDS, reasons, strict=True)), habits=habits)
     h = results(*IDS)
     said = write_call("Think", f"{thought} I should click {button}.")
@@ -381,7 +381,7 @@ def test_what_it_thinks_of_a_page(reasons, habits, thought, button):
     assert expert.act(h.then(said, "OK")) == write_call("click", button)
 
 
-def test_an_empty_page_sends_it_back():
+def test_it_goes_back_from_an_empty_page():
     expert = shopper_of({})
     assert expert.act(results()) == write_call("Think", "Nothing is listed. I should click Back to Search.")
 
@@ -403,7 +403,7 @@ ITEM = "WEB PAGE: {\n[Back to Search] \n[< Prev] \ncolor [blue][red]\nA hat \nPr
         ("too small", ("red",), "It is too small. I should click Back to Search.", ("Back to Search",)),
     ],
 )
-def test_what_it_thinks_of_a_product(reason, wanted, thought, buttons):
+def test_its_thought_about_a_product(reason, wanted, thought, buttons):
     expert = shopper_of({IDS[0]: reason}, wanted)
     h = results(IDS[0]).then(write_call("click", IDS[0]), ITEM)
     assert expert.act(h) == write_call("Think", thought)
@@ -427,7 +427,7 @@ def test_unknown_strengths_are_refused(mini):
         shop.make_shopper(mini, "mighty")
 
 
-def test_kinds_are_told_apart_in_generated_shops_alone(mini, tmp_path):
+def test_only_generated_shops_have_kinds_of_tasks(mini, tmp_path):
     assert set(shop.task_kinds(mini)) == set(mini.goals)
     elsewhere = type(mini)(tmp_path, mini.shop, mini.interface, list(mini.goals.values()), {}, {})
     assert shop.task_kinds(elsewhere) == dict.fromkeys(mini.goals, "any")
@@ -453,7 +453,7 @@ def test_the_page_of_a_solution_is_counted_since_the_last_search(buttons, page):
     assert shop.solution_page(Trajectory(history=history, reward=1.0)) == page
 
 
-def test_a_demonstration_is_all_the_experts(shown):
+def test_every_action_of_a_demonstration_is_the_experts(shown):
     for t in shown:
         assert t.n_expert == len(t)
         assert t.money == pytest.approx(0.5 * len(t))

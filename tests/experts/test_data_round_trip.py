@@ -122,7 +122,9 @@ def facts(t: Trajectory) -> tuple:
 
 
 @EVERY
-def test_out_and_back_the_tasks_are_known_and_can_be_explored_from(mini, tmp_path, shown, write: Writer):
+def test_exported_trajectories_come_back_with_their_tasks_and_can_be_explored_from(
+    mini, tmp_path, shown, write: Writer
+):
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     said = eef("data", "import", raw, out, *write(raw, shown))
     assert f"{len(shown)} trajectories" in said
@@ -141,7 +143,7 @@ def test_out_and_back_the_tasks_are_known_and_can_be_explored_from(mini, tmp_pat
 
 
 @EVERY
-def test_imported_first_or_read_by_02_expert_it_is_the_same(mini, tmp_path, shown, write: Writer):
+def test_a_file_imported_first_equals_one_that_02_expert_reads(mini, tmp_path, shown, write: Writer):
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     options = write(raw, shown)
     eef("data", "import", raw, out, *options)
@@ -157,7 +159,7 @@ def test_imported_first_or_read_by_02_expert_it_is_the_same(mini, tmp_path, show
     assert collect.read_demonstrations(str(again), mini) == back, "what a stage wrote is not renamed"
 
 
-def test_a_log_of_agentlite_comes_back_as_well(mini, tmp_path):
+def test_an_agentlite_log_comes_back_with_its_tasks(mini, tmp_path):
     shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
     raw, out = tmp_path / "raw.txt", tmp_path / "ours.jsonl"
     eef("data", "import", raw, out, *agentlite(raw, shown))
@@ -171,7 +173,7 @@ def test_several_files_of_both_kinds_are_read_together(mini, tmp_path, shown):
     assert collect.read_demonstrations(f"{raw} + {out}", mini) == [*one, *one]
 
 
-def test_what_was_played_in_another_environment_is_known_by_content(mini, tmp_path, shown):
+def test_a_trajectory_of_another_environment_gets_its_task_by_content(mini, tmp_path, shown):
     """A composite shop's, or another program's: a card of another name says nothing about ids."""
     other = [
         msgspec.structs.replace(t, history=msgspec.structs.replace(t.history, task_id="x")) for t in shown
@@ -181,7 +183,7 @@ def test_what_was_played_in_another_environment_is_known_by_content(mini, tmp_pa
     assert [*map(facts, collect.read_demonstrations(str(file), mini))] == [*map(facts, shown)]
 
 
-def test_columns_of_a_dataset_say_who_and_how_well(tmp_path, shown):
+def test_a_dataset_has_columns_of_source_and_reward(tmp_path, shown):
     raw = tmp_path / "raw.jsonl"
     dataset(raw, shown)
     back = read_foreign(raw)
