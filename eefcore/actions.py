@@ -1,12 +1,12 @@
-"""Composite actions, as Agent Q's agent writes them (Appendix A): of their parts only the command reaches the environment.
+"""Read and write composite actions (Agent Q, Appendix A), of which only the command reaches the environment.
 
     PLAN: search, judge, open, choose, buy.             a^plan, at the first step
     THOUGHT: The second is a cotton towel.              a^tht
     COMMAND: click[{"button": "B000000002"}]            a^env
     EXPLANATION: Opened.                                a^expl
 
-An action is the whole text: it is what is sampled, scored (eq. 10), kept in the history and trained. A text without
-a command, as any other policy writes, is a command itself.
+An action is the whole text: the policy samples it, eq. 10 scores it, the history keeps it, and training learns it. A text
+without a label, as other policies write, is a command itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _THOUGHT = re.compile(rf"^{THOUGHT.strip()}[ \t]*(.*)$", re.MULTILINE)
 
 
 class ActionParts(NamedTuple):
-    """What a composite action is made of; `plan` is empty after the first step."""
+    """The parts of a composite action; `plan` is empty after the first step."""
 
     thought: str
     command: str
@@ -34,25 +34,25 @@ class ActionParts(NamedTuple):
 
 
 def format_action(parts: ActionParts) -> str:
-    """The action, a line a part; a part that says nothing has none."""
-    said = zip(LABELS, (parts.plan, parts.thought, parts.command, parts.explanation), strict=True)
-    return "\n".join(label + text for label, text in said if text)
+    """Return the action with one line for each part that is not empty."""
+    lines = zip(LABELS, (parts.plan, parts.thought, parts.command, parts.explanation), strict=True)
+    return "\n".join(label + text for label, text in lines if text)
 
 
 def command(action: str) -> str:
-    """What the environment is to read of an action: its first command, or all of it where it has none."""
-    found = _COMMAND.search(action)
-    return found[1].strip() if found else action
+    """Return what the environment reads of an action: its first command, or the whole text if it has none."""
+    match = _COMMAND.search(action)
+    return match[1].strip() if match else action
 
 
 def thought(action: str) -> str:
-    """What an action says of the page, or nothing."""
-    found = _THOUGHT.search(action)
-    return found[1].strip() if found else ""
+    """Return the thought of an action, or an empty text."""
+    match = _THOUGHT.search(action)
+    return match[1].strip() if match else ""
 
 
 def commands_only(history: History) -> History:
-    """The same history as the environment knows it."""
+    """Return the history with each action cut to its command, as the environment reads it."""
     steps = tuple(msgspec.structs.replace(s, action=command(s.action)) for s in history.steps)
     return msgspec.structs.replace(history, steps=steps)
 
@@ -61,5 +61,5 @@ _THINKING = re.compile(r"\s*think\b", re.IGNORECASE)  # `Think[…]` of AgentLit
 
 
 def is_thought(action: str) -> bool:
-    """Whether an action is only words to oneself, and changes nothing in the environment."""
+    """Return whether an action is only a thought, which changes nothing in the environment."""
     return _THINKING.match(action) is not None

@@ -1,11 +1,11 @@
-"""What can go wrong, named by the boundary it crossed.
+"""Define the errors that the library raises on purpose, each named by the boundary where it arises.
 
-Every message says where, what was expected against what was got, and what to do next.
+Every message says where, what was expected and what was got, and what to do next.
 """
 
 
 class EefError(Exception):
-    """Any error this package raises on purpose."""
+    """Any error that this package raises on purpose."""
 
 
 class EpisodeOver(EefError, RuntimeError):
@@ -17,21 +17,21 @@ class ReplayMismatch(EefError, RuntimeError):
 
 
 class UnknownTask(EefError, KeyError):
-    """A task id the benchmark does not hold."""
+    """The benchmark has no task of this id."""
 
     __str__ = Exception.__str__
 
 
 class DataError(EefError, ValueError):
-    """A file from outside (catalogue, goals, foreign trajectories) is not what it should be."""
+    """A file from outside (catalogue, goals, foreign trajectories) does not have the expected content."""
 
 
 class StoreError(EefError, RuntimeError):
-    """A record of ours can't be read or written: torn, of another schema, no space, no permission."""
+    """A file of eefcore can't be read or written: it is torn, of another format, or there is no space or permission."""
 
 
 class StageBusy(StoreError):
-    """Another process works on the stage."""
+    """Another process works on the same stage."""
 
 
 class SimulatorError(EefError, RuntimeError):
@@ -39,7 +39,7 @@ class SimulatorError(EefError, RuntimeError):
 
 
 class CardMismatch(EefError, ValueError):
-    """Records of different environment cards were about to be mixed."""
+    """Records of different environments would be mixed; their cards differ."""
 
 
 class LeakageError(EefError, ValueError):
@@ -51,11 +51,11 @@ class MaskError(EefError, ValueError):
 
 
 class DriftError(EefError, ValueError):
-    """Log-likelihoods stored with the data are not those that the trainer computes."""
+    """Log-likelihoods that are stored with the data differ from those that the trainer computes."""
 
 
 class ParamsError(EefError, ValueError):
-    """A params file does not fit the notebooks it is for."""
+    """A params file does not fit the notebooks that it is for."""
 
 
 class StageFailed(EefError, RuntimeError):
@@ -67,8 +67,8 @@ class PolicyError(EefError, RuntimeError):
 
 
 class FormatError(PolicyError):
-    """One dialogue can't be written in a format: an action or a page of it is rewritten by the chat template."""
+    """A dialogue can't be written in a format: the chat template rewrites an action or a page of it."""
 
 
 class TrackingError(EefError, RuntimeError):
-    """W&B can't be asked for something: no key. The local record is complete without it."""
+    """W&B can't be reached or has no key; the local record is complete without it."""

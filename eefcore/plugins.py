@@ -1,4 +1,4 @@
-"""What a params file names that is not this package's: a function of your own, as `my_package.my_module:function`."""
+"""Load a function of your own that a params file names, as `my_package.my_module:function`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from eefcore.errors import ParamsError
 
 
 def load_plugin(spec: str, what: str, *, takes: tuple[str, ...]) -> Callable[..., Any]:
-    """The function that `spec` names. It is loaded wherever a stage runs, so its module must be on Python's path there.
+    """Return the function that `spec` names. Its module must be on Python's path wherever a stage runs.
 
     Args:
-        what: it is for, as an error names it.
-        takes: the keywords that it will be called with.
+        what: the purpose of the function, as an error names it.
+        takes: the keywords that the function is called with.
 
     Raises:
-        ParamsError: no such module or function, one that can't be imported, or one that takes something else.
+        ParamsError: there is no such module or function, it can't be imported, or it takes other keywords.
     """
     name, _, function = spec.partition(":")
     where = f"{what} {spec!r}"
@@ -35,14 +35,16 @@ def load_plugin(spec: str, what: str, *, takes: tuple[str, ...]) -> Callable[...
         ) from error
     except (ImportError, SyntaxError, ValueError) as error:
         raise ParamsError(f"{where}: {name} can't be imported: {error}") from error
-    found = vars(module).get(function)
-    if not callable(found):
-        known = sorted(n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == name)
+    loaded = vars(module).get(function)
+    if not callable(loaded):
+        functions = sorted(
+            n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == name
+        )
         raise ParamsError(
-            f"{where}: {name} has no function {function!r}; it has {', '.join(known) or 'none'}"
+            f"{where}: {name} has no function {function!r}; it has {', '.join(functions) or 'none'}"
         )
     try:
-        inspect.signature(found).bind(**dict.fromkeys(takes))
+        inspect.signature(loaded).bind(**dict.fromkeys(takes))
     except TypeError as error:
         raise ParamsError(f"{where}: {error}; it is called with {', '.join(takes)}, each by name") from error
-    return found
+    return loaded

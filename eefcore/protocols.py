@@ -1,4 +1,4 @@
-"""What the core asks of the outside world. Anything with these methods will do."""
+"""Define what environments, benchmarks, policies and skills have to offer: any object with these methods is one."""
 
 from __future__ import annotations
 
@@ -9,64 +9,67 @@ from eefcore.types import Card, History, State, StopReason, Transition
 from eefcore.unicode import well_formed
 
 Skill = Callable[[History], Sequence[int]]
-"""A navigation skill: of a history those i whose action a_i uses it, in order. It may look at what was seen, too."""
+"""A navigation skill: returns the indices i of a history whose actions a_i use it, in order; it may read observations."""
 
 
 class Environment(Protocol):
     """A deterministic text environment that can go back to where it has been.
 
-    `tests/env_contract.py` is the other half of this definition.
+    `eefcore.testing.EnvironmentContract` tests all that this protocol asks for.
     """
 
     def reset(self, task_id: str) -> str:
         """Start the task; return o_0."""
 
     def step(self, action: str) -> Transition:
-        """Act; return o_{t+1}. Raises EpisodeOver after `done`. Any text is answered, none crashes."""
+        """Act and return o_{t+1}, whatever the text is; raise EpisodeOver after `done`."""
 
     def snapshot(self) -> State:
-        """s_t, where we are now; `restore` to it is quick from here on, in this process."""
+        """Return s_t, the present state; from now on `restore` to it is quick in this process."""
 
     def restore(self, state: State) -> str:
-        """Be there again, from anywhere; return the observation seen there."""
+        """Go to `state` from anywhere; return the observation that is seen there."""
 
 
 class Benchmark(Protocol):
-    """A set of tasks, their splits, and the environments that play them: a world as a stage sees it."""
+    """A set of tasks, their splits, and the environments in which they are played.
+
+    `eefcore.testing.BenchmarkContract` tests all that this protocol asks for.
+    """
 
     skills: Mapping[str, Skill]
     """Navigation skills to count, by name: in a shop `Next` and `Back`; `eefcore.evaluation.navigation.skill_from_pattern` makes simple ones."""
 
     max_turns: int
-    """Actions after which an episode is cut short, thoughts included."""
+    """The number of actions, thoughts included, after which an episode is cut short."""
 
     @property
     def card(self) -> Card:
-        """What must be equal for two numbers to be compared."""
+        """Return what must be equal for two numbers to be compared."""
 
     def make(self) -> Environment:
-        """An environment for one episode at a time; cheap, what is large is shared."""
+        """Return an environment for one episode at a time; it is cheap, as environments share what is large."""
 
     def tasks(self, split: str) -> tuple[str, ...]:
-        """Task ids of `train`, `dev` or `test`, in a fixed order. Ids are hashes of their content."""
+        """Return the task ids of `train`, `dev` or `test`, in a fixed order; an id is a hash of its task."""
 
     def instruction(self, task_id: str) -> str:
-        """What the user asks for, in words."""
+        """Return what the user asks for, in words."""
 
 
 @runtime_checkable
 class Irreversible(Protocol):
-    """A benchmark some of whose actions can't be undone outside a simulation, as a purchase or a booking."""
+    """A benchmark with actions that can't be undone outside a simulation, as a purchase or a booking."""
 
     def irreversible(self, action: str) -> bool:
-        """Whether `action` is one of them."""
+        """Return whether `action` can't be undone."""
 
 
 class Sampling(NamedTuple):
     """How to draw one action. Equal seeds draw equal actions from equal histories."""
 
     temperature: float = 0.0  # 0 is greedy
-    seed: int = 0  # of this episode; never shared between episodes
+    seed: int = 0  # the seed of this episode alone
 
 
 class Reply(NamedTuple):
@@ -74,7 +77,7 @@ class Reply(NamedTuple):
 
     `action` is what the environment reads. `tokens` and `logps` are the sampled ids, end mark
     included, and log π of each at temperature 1; empty for policies without tokens. `stop` is set
-    when no action came: the context was full, the text held none, the model failed.
+    if there is no action: the context was full, the text held none, or the model failed.
     """
 
     action: str
@@ -83,27 +86,28 @@ class Reply(NamedTuple):
     stop: StopReason | None = None
 
     def clean(self) -> Reply:
-        """Return this reply as all that play read it: its text well formed, and malformed if it holds no action."""
+        """Return this reply with well-formed text, and with stop MALFORMED if the text holds no action."""
         action = well_formed(self.action)
         stop = self.stop if self.stop is not None or action.strip() else StopReason.MALFORMED
         return self._replace(action=action, stop=stop)
 
 
 class Policy(Protocol):
-    """π(a | h), asked for many episodes at once.
+    """π(a | h), asked for the next actions of many episodes at once.
 
-    A rollout asks for every episode it wants played and steps each as its answer comes, so that a
-    policy with a key-value cache can keep an episode's cache between its turns and fill a place
-    that falls free with an episode that waits.
+    A rollout asks for all its episodes and steps each one as its answer comes. So a policy with a key-value cache can
+    keep an episode's cache between turns, and give a free slot to an episode that waits.
+    `eefcore.testing.PolicyContract` tests all that this protocol asks for. Policies of this machine also have a
+    `renderer` and a `context`, their maximum number of tokens (`eefcore.policies.hf_engine`, `eefcore.policies.vllm`).
     """
 
     name: str
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
-        """Queue the question h_t of `episode`; at most one is open per episode."""
+        """Queue h_t of `episode` for an answer; an episode has at most one open question."""
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """Work until at least one question is answered; empty only when none is open."""
+        """Work until at least one question is answered, and return the answers; empty only if no question is open."""
 
     def close(self, episode: Hashable) -> None:
         """Forget what was kept for `episode`, which is over."""

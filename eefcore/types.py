@@ -1,4 +1,4 @@
-"""The nouns of both papers. Immutable; this module imports nothing from the package.
+"""Define the nouns of both papers, as immutable records; this module imports nothing from the package.
 
 Transition   what an environment answers to an action
 Step         (o_t, a_t)
@@ -7,7 +7,7 @@ History      h_t, what a policy sees when it must act
 Trajectory   τ and R(τ)
 Example      τ and the actions of it to train on
 Preference   two examples from one state, the one to be preferred first
-Card         which environment a number was measured in
+Card         the environment that a number was measured in
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
+
+Value = int | float | str | bool | None
+"""The value of a parameter or of a fact."""
 
 
 class StopReason(StrEnum):
@@ -32,12 +35,12 @@ class StopReason(StrEnum):
 
     @property
     def infrastructure(self) -> bool:
-        """Nobody's fault who is being measured: left out of every denominator, and counted."""
+        """Return whether a failure ended it that is not the agent's: it leaves every denominator, and is counted."""
         return self in (StopReason.ENVIRONMENT_FAILURE, StopReason.MODEL_FAILURE)
 
 
 class Transition(NamedTuple):
-    """What an environment answers to an action. `reward` is R(τ) in [0, 1], and 0 until done."""
+    """The answer of an environment to an action. `reward` is R(τ) in [0, 1], and 0 until done."""
 
     observation: str
     reward: float = 0.0
@@ -45,12 +48,12 @@ class Transition(NamedTuple):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """(o_t, a_t): what was seen and what was done about it.
+    """(o_t, a_t): an observation and the action that answered it.
 
     Attributes:
         observation: o_t.
         action: a_t as the environment reads it, thoughts included.
-        tokens: the ids the policy sampled for a_t, its end mark included; empty if a_t was not sampled.
+        tokens: the ids that the policy sampled for a_t, its end mark included; empty if a_t was not sampled.
         logps: log π(token) of each, at temperature 1.
     """
 
@@ -63,8 +66,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 class State(msgspec.Struct, frozen=True):
     """s_t: a task and the actions taken since s_0.
 
-    Environments here are deterministic, so the pair fixes what is hidden as well as what is
-    seen. It is hashable and is its own key: in a repository, in a tree, on disk.
+    Environments are deterministic, so the pair fixes what is hidden as well as what is seen. It is hashable and
+    serves as a key in a repository, in a tree and on disk.
     """
 
     task_id: str
@@ -95,37 +98,37 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     def then(
         self, action: str, observation: str, tokens: tuple[int, ...] = (), logps: tuple[float, ...] = ()
     ) -> History:
-        """h_{t+1}, having answered h_t with `action` and seen `observation`."""
+        """Return h_{t+1}: h_t, the action that answers it, and the observation that follows."""
         step = Step(self.observation, action, tokens, logps)
         return History(self.task_id, observation, (*self.steps, step))
 
     def at(self, i: int) -> History:
-        """h_i, as it was before a_i."""
+        """Return h_i, the history before a_i."""
         if not 0 <= i <= len(self):
             raise IndexError(f"{self.task_id}: no h_{i} in a history of {len(self)} actions")
         return self if i == len(self) else History(self.task_id, self.steps[i].observation, self.steps[:i])
 
 
 class Mistake(msgspec.Struct, frozen=True):
-    """A mistake an imperfect expert made on purpose. For analysis; no method may see it."""
+    """A mistake that an imperfect expert made on purpose, for analysis; no method may see it."""
 
     step: int
     kind: str
 
 
 class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """τ: a finished episode and who acted in it.
+    """τ: a finished episode, its reward, and the agents that acted in it.
 
     Attributes:
-        history: all of it; `history.observation` is the last thing seen.
+        history: the whole episode; `history.observation` is the last observation.
         reward: R(τ) in [0, 1], the final one; 1 is a win.
         n_expert: a_0 … a_{n_expert-1} are an expert's, the rest the policy's.
-        source: who acted last, an expert's name or a policy's.
-        stop: why it ended.
-        sample: which of several samples from the same state this is.
-        temperature: what the policy's actions were sampled at.
-        money: what the expert's part cost, in dollars.
-        marks: an imperfect expert's mistakes, for analysis only.
+        source: the name of the agent that acted last, an expert or a policy.
+        stop: why the episode ended.
+        sample: the number of this sample among several from the same state.
+        temperature: the temperature at which the policy's actions were sampled.
+        money: the cost of the expert's part, in dollars.
+        marks: the mistakes of an imperfect expert, for analysis only.
     """
 
     history: History
@@ -163,31 +166,31 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def win(self) -> bool:
-        """R(τ) = 1, and the environment said so."""
+        """Return whether R(τ) = 1 and the environment ended the episode."""
         return self.reward == 1.0 and self.stop is StopReason.DONE
 
     @property
     def outcome(self) -> str:
-        """`win`, `loss`, or why the episode was cut short."""
+        """Return `win`, `loss`, or the reason why the episode was cut short."""
         return ("win" if self.win else "loss") if self.stop is StopReason.DONE else self.stop.value
 
     def state(self, i: int) -> State:
-        """s_i, the state before a_i."""
+        """Return s_i, the state before a_i."""
         return self.history.at(i).state
 
     def contains(self, state: State) -> bool:
-        """Whether τ passes through `state`."""
+        """Return whether τ passes through `state`."""
         return state.task_id == self.task_id and state.actions == self.actions[: len(state.actions)]
 
 
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Train on a_first, a_{first+1}, … of the trajectory, and on nothing before.
+    """A trajectory and its actions to train on: a_first, a_{first+1}, …, and nothing before.
 
-    Both are needed to say what is learnt: `trajectory` solves the important state s_first.
+    `trajectory` solves the important state s_first.
 
     Attributes:
-        until: train on a_first … a_{until-1} only, and read nothing after; None is to the end.
-        phrase: words that the prompt says of this dialogue (NAT); written by `formats.dialogue`.
+        until: train on a_first … a_{until-1} only, and read nothing after; None trains to the end.
+        phrase: words that the prompt says of this dialogue (NAT); `formats.dialogue` writes them.
     """
 
     trajectory: Trajectory
@@ -207,19 +210,19 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def trained_indices(self) -> range:
-        """The i of the trained a_i."""
+        """Return the indices i of the actions a_i that are trained."""
         return range(self.first, len(self.trajectory) if self.until is None else self.until)
 
 
 class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """In s_first, `chosen` is to become more likely than `rejected`: (h, a^w, a^l) of Agent Q eq. 4, τ^w, τ^l of eq. 5.
+    """Two examples from one state, `chosen` to become more likely: (h, a^w, a^l) of Agent Q eq. 4, τ^w, τ^l of eq. 5.
 
     Attributes:
-        margin: by how much the chosen one is better (a difference of rewards, or of Q), above 0.
-        reason: why it is, in a few words, to read.
+        margin: how much better the chosen one is (a difference of rewards, or of Q), above 0.
+        reason: why it is better, in a few words for a reader.
         chosen_logps: log π_ref of each trained token of `chosen`, at temperature 1; empty until computed.
-        rejected_logps: the same of `rejected`.
-        age: rounds since π_ref was the model that learns; 0, it is what learning starts from.
+        rejected_logps: the same for `rejected`.
+        age: rounds since π_ref was the model that learns; 0 if learning starts from π_ref.
     """
 
     chosen: Example
@@ -246,7 +249,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if bool(self.chosen_logps) != bool(self.rejected_logps):
             raise ValueError(f"{where}: log-likelihoods are needed of both sides or of none")
         for example, logps in ((self.chosen, self.chosen_logps), (self.rejected, self.rejected_logps)):
-            # An action is a token at least; a likelihood above 1, or none, is nobody's.
+            # An action has at least one token, and no likelihood is 0 or above 1.
             if logps and (
                 len(logps) < len(example.trained_indices) or not all(-math.inf < x <= 0.0 for x in logps)
             ):
@@ -264,7 +267,7 @@ class Card(msgspec.Struct, frozen=True):
     """An environment card: what must be equal for two numbers to be compared.
 
     Attributes:
-        name: the benchmark.
+        name: the name of the benchmark.
         facts: catalogue size and hash, goal hash, price seed, tagger, interface, package versions …
     """
 
@@ -273,9 +276,6 @@ class Card(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Eight hex digits of the card's content; rows with different keys never share a table."""
+        """Return eight hex digits of the hash of the card; rows with different keys never share a table."""
         content = msgspec.json.encode([self.name, sorted(self.facts.items())])
         return hashlib.sha256(content).hexdigest()[:8]
-
-
-Value = int | float | str | bool | None

@@ -1,4 +1,4 @@
-"""Make text well formed: half of a surrogate pair is no character, and no file, tokenizer or socket takes it."""
+"""Make text well formed: a lone half of a surrogate pair is no character, and no file, tokenizer or socket takes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def all_well_formed(value: Any) -> Any:
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, dict):
-        return {well_formed(key): all_well_formed(held) for key, held in value.items()}
+        return {well_formed(key): all_well_formed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [all_well_formed(held) for held in value]
+        return [all_well_formed(item) for item in value]
     return value

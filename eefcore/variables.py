@@ -1,4 +1,4 @@
-"""Environment variables that a text value of a params file names as `${NAME}`."""
+"""Expand environment variables that a params file names as `${NAME}`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import re
 
 from eefcore.types import Value
 
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+
 
 def expand_variables(value: Value) -> Value:
-    """`value` with each `${NAME}` replaced by that environment variable."""
+    """Return `value` with each `${NAME}` in a text replaced by that environment variable."""
     return VARIABLE.sub(lambda m: os.environ[m[1]], value) if isinstance(value, str) else value
-
-
-VARIABLE = re.compile(r"\$\{(\w+)\}")
