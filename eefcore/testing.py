@@ -10,7 +10,7 @@
     class TestMyPolicy(PolicyContract):
         ...  # give `make` and `histories`
 
-They are the other half of `eefcore.protocols`; pytest has to be installed.
+They test what `eefcore.protocols` asks for; pytest has to be installed. `docs/howto/environment.md` shows a whole test file.
 """
 
 from __future__ import annotations
@@ -41,18 +41,22 @@ NONSENSE = (
     "click[",
     "Action:",
 )
-"""Texts that a policy may write and no environment may break on."""
+"""Texts that a policy may write, and that every environment has to answer."""
 
 
 class EnvironmentContract:
-    """The rules. A subclass is one environment and one task of it."""
+    """Test an environment against `eefcore.protocols.Environment`; a subclass gives one task and a script that ends it.
+
+    Attributes:
+        task: the id of a task.
+        script: actions of which the last one ends the episode, and none before.
+    """
 
     task: str
     script: tuple[str, ...]
-    """Actions that end the episode with the last, and not before."""
 
     def make(self) -> Environment:
-        """A fresh environment. Those made by one test share what their class shares."""
+        """Return a new environment; or set `make` to its class."""
         raise NotImplementedError
 
     def test_the_same_actions_give_the_same_observations(self):
@@ -63,17 +67,18 @@ class EnvironmentContract:
         assert self.play(env) == self.play(env)
 
     def test_observations_are_text_and_transitions_are_typed(self):
-        (first,), *rest = self.play(self.make())
+        first, rest = self.play(self.make())
         assert isinstance(first, str)
         assert all(isinstance(t, Transition) and isinstance(t.observation, str) for t in rest)
         assert all(isinstance(t.reward, float) and isinstance(t.done, bool) for t in rest)
 
     def test_restore_continues_as_if_never_left(self):
-        full = self.play(self.make())
+        first, answers = self.play(self.make())
+        observations = [first, *(t.observation for t in answers)]
         for i in range(len(self.script)):
             other = self.make()
-            assert other.restore(State(self.task, self.script[:i])) == full[i][0]
-            assert [other.step(a) for a in self.script[i:]] == full[i + 1 :]
+            assert other.restore(State(self.task, self.script[:i])) == observations[i]
+            assert [other.step(a) for a in self.script[i:]] == answers[i:]
 
     def test_restore_to_a_snapshot_shows_what_was_seen_there(self):
         env = self.make()
@@ -87,15 +92,15 @@ class EnvironmentContract:
             assert self.make().restore(state) == observation
 
     def test_two_episodes_do_not_touch_each_other(self):
-        alone = self.play(self.make())
+        _, alone = self.play(self.make())
         one, other = self.make(), self.make()
         one.reset(self.task)
         other.reset(self.task)
-        for action, expected in zip(self.script, alone[1:], strict=True):
+        for action, expected in zip(self.script, alone, strict=True):
             assert one.step(action) == expected
             assert other.step(action) == expected
 
-    def test_snapshot_names_where_we_are(self):
+    def test_a_snapshot_is_the_task_and_the_actions(self):
         env = self.make()
         env.reset(self.task)
         assert env.snapshot() == State(self.task)
@@ -104,7 +109,7 @@ class EnvironmentContract:
             assert env.snapshot() == State(self.task, self.script[:1])
 
     def test_reward_is_zero_until_done_and_in_the_unit_interval(self):
-        *before, last = self.play(self.make())[1:]
+        *before, last = self.play(self.make())[1]
         assert last.done and 0 <= last.reward <= 1
         assert all(t.reward == 0 and not t.done for t in before)
 
@@ -131,22 +136,22 @@ class EnvironmentContract:
             answer = env.step(action)
             assert isinstance(answer.observation, str) and not answer.done and answer.reward == 0
 
-    def play(self, env: Environment) -> list[tuple]:
-        """(o_0,), and what each action of the script was answered."""
-        return [(env.reset(self.task),), *(env.step(action) for action in self.script)]
+    def play(self, env: Environment) -> tuple[str, list[Transition]]:
+        """Return o_0 and the answer to each action of the script."""
+        return env.reset(self.task), [env.step(action) for action in self.script]
 
 
 class BenchmarkContract:
-    """The rules of what is around an environment, of `eefcore.protocols.Benchmark`. A subclass loads one."""
+    """Test a benchmark against `eefcore.protocols.Benchmark`; a subclass loads it in `load`."""
 
     def load(self) -> Benchmark:
-        """A benchmark with tasks in every split, the same each time."""
+        """Return a benchmark with tasks in every split, the same one each time; or set `load` to its class."""
         raise NotImplementedError
 
     def test_a_task_is_in_one_split_and_once(self):
-        told = self.load()
-        ids = [task for split in SPLITS for task in told.tasks(split)]
-        assert all(told.tasks(split) for split in SPLITS) and len(set(ids)) == len(ids)
+        benchmark = self.load()
+        ids = [task for split in SPLITS for task in benchmark.tasks(split)]
+        assert all(benchmark.tasks(split) for split in SPLITS) and len(set(ids)) == len(ids)
 
     def test_loaded_again_it_is_the_same(self):
         one, other = self.load(), self.load()
@@ -157,22 +162,22 @@ class BenchmarkContract:
         assert one.make().reset(task) == other.make().reset(task)
 
     def test_every_task_can_be_started_and_says_what_it_asks_for(self):
-        told = self.load()
-        env = told.make()
-        for task in (task for split in SPLITS for task in told.tasks(split)):
-            assert env.reset(task) and told.instruction(task)
+        benchmark = self.load()
+        env = benchmark.make()
+        for task in (task for split in SPLITS for task in benchmark.tasks(split)):
+            assert env.reset(task) and benchmark.instruction(task)
             assert env.snapshot() == State(task)
 
     def test_an_episode_is_limited(self):
         assert isinstance(self.load().max_turns, int) and self.load().max_turns > 0
 
     def test_skills_name_actions_of_the_history_each_once_and_in_order(self):
-        told = self.load()
-        env, task = told.make(), told.tasks("train")[0]
+        benchmark = self.load()
+        env, task = benchmark.make(), benchmark.tasks("train")[0]
         history = History(task, env.reset(task))
-        for action in NONSENSE[: told.max_turns]:
+        for action in NONSENSE[: benchmark.max_turns]:
             history = history.then(action, env.step(action).observation)
-        for name, skill in told.skills.items():
+        for name, skill in benchmark.skills.items():
             assert name and not [*skill(history.at(0))]
             found = [*skill(history)]
             assert found == sorted({*found} & {*range(len(history))})
@@ -181,12 +186,12 @@ class BenchmarkContract:
 def answer_all(
     policy: Policy, questions: Mapping[Hashable, tuple[History, Sampling]]
 ) -> dict[Hashable, Reply]:
-    """Every answer to `questions`, asked together; each episode is closed once it has answered."""
+    """Ask all `questions` together and return the answers; each episode is closed once it is answered."""
     for episode, (history, sampling) in questions.items():
         policy.ask(episode, history, sampling)
     replies: dict[Hashable, Reply] = {}
-    while came := policy.answers():
-        for episode, reply in came:
+    while answers := policy.answers():
+        for episode, reply in answers:
             assert episode not in replies, f"{episode!r} was answered twice"
             replies[episode] = reply
             policy.close(episode)
@@ -196,15 +201,17 @@ def answer_all(
 def play_turns(
     policy: Policy, starts: Sequence[History], samplings: Sequence[Sampling], turns: int
 ) -> dict[int, History]:
-    """Each start after `turns` more actions, or fewer if one was none; all are played together."""
+    """Play all starts together for `turns` more actions, or fewer where an answer held none; return the histories by index."""
     histories = dict(enumerate(starts))
     for i, history in histories.items():
         policy.ask(i, history, samplings[i])
-    while came := policy.answers():
-        for i, reply in came:
+    while answers := policy.answers():
+        for episode, reply in answers:
+            assert isinstance(episode, int), f"{episode!r} is no episode that was asked"
+            i = episode
             if reply.stop is None:
-                seen = f"you said: {reply.action[:12]}"
-                histories[i] = histories[i].then(reply.action, seen, reply.tokens, reply.logps)
+                observation = f"you said: {reply.action[:12]}"
+                histories[i] = histories[i].then(reply.action, observation, reply.tokens, reply.logps)
             if reply.stop is not None or len(histories[i]) - len(starts[i]) == turns:
                 policy.close(i)
             else:
@@ -213,15 +220,21 @@ def play_turns(
 
 
 class PolicyContract:
-    """Give `make`, a policy, and `histories`, some that it can answer, all of them different."""
+    """Test a policy against `eefcore.protocols.Policy`; a subclass gives the policy and histories that it can answer.
+
+    Attributes:
+        turns: the number of actions that each episode is played for.
+    """
 
     turns = 3
 
     def make(self) -> Policy:
+        """Return a new policy, the same one each time."""
         raise NotImplementedError
 
     @property
     def histories(self) -> Sequence[History]:
+        """Return histories that the policy can answer, all of them different."""
         raise NotImplementedError
 
     def samplings(self, n: int, temperature: float = 1.0) -> list[Sampling]:
@@ -234,7 +247,7 @@ class PolicyContract:
     def test_it_has_a_name(self):
         assert self.make().name
 
-    def test_nothing_asked_nothing_answered(self):
+    def test_without_questions_there_are_no_answers(self):
         assert list(self.make().answers()) == []
 
     def test_every_question_is_answered_once_and_none_is_invented(self):
@@ -252,7 +265,7 @@ class PolicyContract:
         first, again = (answer_all(self.make(), self.questions()) for _ in range(2))
         assert sampled_actions(first) == sampled_actions(again)
 
-    def test_the_rest_of_the_batch_does_not_matter(self):
+    def test_an_answer_does_not_depend_on_the_rest_of_the_batch(self):
         together = answer_all(self.make(), self.questions())
         alone = self.make()
         for episode, question in reversed(self.questions().items()):
@@ -268,7 +281,7 @@ class PolicyContract:
             alone = play_turns(self.make(), [start], [samplings[i]], self.turns)
             assert alone[0].actions == together[i].actions
 
-    def test_what_is_kept_between_turns_changes_nothing(self):
+    def test_a_cache_between_turns_changes_no_answer(self):
         starts, samplings = self.histories, self.samplings(len(self.histories))
         for i, history in play_turns(self.make(), starts, samplings, self.turns).items():
             for t in range(len(starts[i]), len(history)):
@@ -301,5 +314,5 @@ class PolicyContract:
 def sampled_actions(
     replies: Mapping[Hashable, Reply],
 ) -> dict[Hashable, tuple[str, tuple[int, ...], str | None]]:
-    """What was said, without the last bits of floats."""
+    """Return what was sampled, without log-likelihoods, whose last bits may differ."""
     return {e: (r.action, r.tokens, r.stop) for e, r in replies.items()}

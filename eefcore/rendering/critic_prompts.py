@@ -1,7 +1,7 @@
-"""What a critic is asked about a history, and what its answer names (Agent Q §5.1.1).
+"""Write the questions to a critic, and read its answers (Agent Q §5.1.1).
 
-The question is the last observation's continuation, and the answer an action like any other; of a composite one the
-command is read, so that a critic may think before it names.
+The question follows the last observation, and the answer is an action like any other. Of a composite answer the command
+is read, so that a critic may think before it answers.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ TASK_SOLVED = (
 VERDICTS = ("The user's task is done, and every requirement is met.", "It is not.")
 
 EPISODE_OVER = "The episode is over."
-"""What is seen of an end whose last page may tell the score."""
+"""The text that stands for the last page of an episode, which may show the score."""
 
 _DIGITS = 18  # Python refuses to read numbers of thousands
 _NUMBER = re.compile(r"(?<![\w.$])\d+(?!\w|\.\d)")
 
 
 def critic_question(history: History, options: Sequence[str], prompt: str) -> History:
-    """h_t, the last page followed by what the critic is asked about it."""
+    """Return h_t with the question to the critic after its last page."""
     numbered = "\n".join(f"{i}. {' '.join(option.split())}" for i, option in enumerate(options, start=1))
-    asked = f"{history.observation}\n{prompt.format(options=numbered)}"
-    return msgspec.structs.replace(history, observation=asked)
+    observation = f"{history.observation}\n{prompt.format(options=numbered)}"
+    return msgspec.structs.replace(history, observation=observation)
 
 
 def parse_choice(reply: Reply, options: Sequence[str]) -> int | None:
-    """Which of `options` an answer names: it begins with its number, or quotes it, or holds no other number."""
-    said = " ".join(command(reply.action).split())
-    if reply.stop is not None or not said:
+    """Return the index of the option that an answer names: by its number first, by a quote, or by its only number."""
+    answer = " ".join(command(reply.action).split())
+    if reply.stop is not None or not answer:
         return None
-    if first := re.match(r"\W*(\d+)(?!\w|\.\d)", said):
+    if first := re.match(r"\W*(\d+)(?!\w|\.\d)", answer):
         number = _number(first[1])
         return number - 1 if 1 <= number <= len(options) else None
-    quoted = [i for i, option in enumerate(options) if " ".join(option.split()).lower() in said.lower()]
+    quoted = [i for i, option in enumerate(options) if " ".join(option.split()).lower() in answer.lower()]
     if len(quoted) == 1:
         return quoted[0]
-    numbers = {_number(n) for n in _NUMBER.findall(said)}
+    numbers = {_number(n) for n in _NUMBER.findall(answer)}
     named = [n - 1 for n in numbers if 1 <= n <= len(options)]
     return named[0] if len(numbers) == len(named) == 1 else None
 
 
 def _number(digits: str) -> int:
-    """The number that `digits` spell; one with more of them than any list has options is 0, which names none."""
+    """Return the number that `digits` spell; 0, which names no option, if there are more digits than any list needs."""
     return int(digits) if len(digits) <= _DIGITS else 0

@@ -1,4 +1,4 @@
-"""How a history is written for a language model: h_t as pieces of text, a_t marked.
+"""Write a history for a language model: h_t as pieces of text, each action a piece of its own.
 
     agentlite   one growing prompt, `Action:…` / `Observation: …`, as both papers ran their experts in a shop
     chat        the same turns and prompt through a tokenizer's own chat template, for instruct models
@@ -8,8 +8,8 @@
                 composite_chat, through a chat template, and as composite_compact, with no prompt text
 
 One renderer serves rollout, training and evaluation (`eefcore.rendering.renderer.Renderer`). Of those above composite the pieces
-of h_t are a prefix of the pieces of h_{t+1} (`Format.grows`), so nothing that was read is ever read anew. Composite
-ones drop earlier pages, and are read anew from the last action on.
+of h_t are a prefix of the pieces of h_{t+1} (`Format.grows`), so nothing is read twice. Composite formats drop earlier
+pages, and are read again from the last action on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from eefcore.types import Example, History, Step
 
 
 class Piece(NamedTuple):
-    """A stretch of the dialogue; `action` is i when it is a_i, and None when the policy only reads it."""
+    """A part of the dialogue; `action` is i if the part is a_i, and None if the policy only reads it."""
 
     text: str
     action: int | None = None
@@ -37,24 +37,24 @@ class Format(Protocol):
 
     name: str
     end: str
-    """What closes an action. The policy writes it, and training teaches it."""
+    """The mark that ends an action. The policy writes it, and training teaches it."""
     grows: bool
     """Whether h_t is a prefix of h_{t+1}, so that one training row holds all actions of a trajectory."""
 
     def pieces(self, history: History) -> list[Piece]:
-        """h_t, ending where the policy must write a_t. Action pieces come without `end`.
+        """Return h_t up to where the policy must write a_t. Action pieces come without `end`.
 
         Raises:
             FormatError: an action or a page can't be written so that h_t stays a prefix of h_{t+1}.
         """
 
     def action_text(self, action: str) -> str:
-        """An action as this format writes it where it was not sampled: as it is, unless a template trims it."""
+        """Return an action as this format writes it if it was not sampled: unchanged, unless a template trims it."""
         return action
 
 
 def can_show(format: Format, history: History, action: str) -> bool:
-    """Tell whether `format` can show `action` again, in the turns that come after it."""
+    """Return whether `format` can show `action` again in later turns."""
     try:
         format.pieces(history.then(action, "o"))
     except FormatError:
@@ -63,7 +63,7 @@ def can_show(format: Format, history: History, action: str) -> bool:
 
 
 def add_phrase(history: History, phrase: str) -> History:
-    """h_t as if o_0 ended with a line that says `phrase`; an empty phrase says nothing (NAT).
+    """Return h_t with `phrase` as the last line of o_0; unchanged if the phrase is empty (NAT).
 
     NAT tells good trajectories from bad ones by a phrase in the prompt. It goes after the task, so that every
     format and chat template has a place for it.
@@ -73,12 +73,12 @@ def add_phrase(history: History, phrase: str) -> History:
     if not history.steps:
         return msgspec.structs.replace(history, observation=f"{history.observation}\n{phrase}")
     first, *rest = history.steps
-    said: Step = msgspec.structs.replace(first, observation=f"{first.observation}\n{phrase}")
-    return msgspec.structs.replace(history, steps=(said, *rest))
+    start: Step = msgspec.structs.replace(first, observation=f"{first.observation}\n{phrase}")
+    return msgspec.structs.replace(history, steps=(start, *rest))
 
 
 def dialogue(example: Example) -> History:
-    """What is written of an example: all up to its last trained action, as its phrase conditions it."""
+    """Return the history that an example is written from: up to its last trained action, with its phrase."""
     return add_phrase(example.trajectory.history.at(example.trained_indices.stop), example.phrase)
 
 
@@ -92,7 +92,7 @@ class TurnFormat(Format):
         self._first, self._then = prompt + first, then
 
     def pieces(self, history: History) -> list[Piece]:
-        """h_t as it would be printed."""
+        """Return h_t between the fixed words of this format."""
         observations = [*(s.observation for s in history.steps), history.observation]
         out = [Piece(self._first.format(observations[0]))]
         for i, step in enumerate(history.steps):
@@ -111,7 +111,7 @@ class ChatFormat(Format):
     grows = True
 
     def __init__(self, tokenizer: Any, *, prompt: str, agreed: str = "", name: str = "chat") -> None:
-        """What says `prompt` before o_0: in the same turn, or in one of its own that is answered by `agreed`."""
+        """Say `prompt` before o_0: in the same turn, or, with `agreed` as its answer, in a turn of its own."""
         self.name, self._tokenizer = name, tokenizer
         self._before = [("user", prompt), ("assistant", agreed)] if agreed else []
         self._prompt = "" if agreed else prompt
@@ -130,11 +130,11 @@ class ChatFormat(Format):
         self.end = self._suffix.rstrip("\n") or "\n"
 
     def action_text(self, action: str) -> str:
-        """An action as the template writes it: many cut blanks off its ends."""
+        """Return an action as the template writes it; many templates cut blanks off its ends."""
         return self._trim(action)
 
     def pieces(self, history: History) -> list[Piece]:
-        """h_t, each piece what the template adds for one turn."""
+        """Return h_t; each piece is what the template adds for one turn."""
         try:
             return self._pieces(history)
         except (_Rewritten, TemplateError) as error:
@@ -148,7 +148,7 @@ class ChatFormat(Format):
             raise kind(f"{reason}; use format: agentlite") from error
 
     def _shows_plain(self, turns: int) -> bool:
-        """Whether so many turns of plain words can be shown: then what can't is the fault of its own text."""
+        """Return whether as many turns of plain words can be shown; then the fault lies in the text of the history."""
         try:
             self._pieces(History("", "o", (Step("o", "a"),) * turns))
         except (_Rewritten, TemplateError):
@@ -164,10 +164,10 @@ class ChatFormat(Format):
             turns += [("assistant", step.action), ("user", observations[i + 1])]
             longer = self._render(turns, generate=True)
             action = self.action_text(step.action)
-            read = text + action + self.end
-            if not longer.startswith(read):
+            shown = text + action + self.end
+            if not longer.startswith(shown):
                 raise _Rewritten(f"rewrites turn {i} once turn {i + 1} is there")
-            out += [Piece(action, i), Piece(longer[len(read) :])]
+            out += [Piece(action, i), Piece(longer[len(shown) :])]
             text = longer
         return out
 
@@ -177,18 +177,18 @@ class ChatFormat(Format):
 
 
 class _Rewritten(Exception):
-    """A turn is not shown as it was read."""
+    """The template shows a turn in another way than before."""
 
 
 _PADDED = " \n a \n "
 _TRIMS = (str, str.strip, str.rstrip, str.lstrip, lambda text: text.strip("\n"))
-"""What templates do to the ends of an action."""
+"""The ways in which templates trim an action."""
 
 
 class LastPageFormat(Format):
     """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
 
-    o_0 is the task, so it stays; h_0 is o_0 alone. `page` opens o_t and closes with what the policy goes on from.
+    o_0 is the task, so it stays; h_0 is o_0 alone. `page` writes o_t, and `ask` is the text before the policy's action.
     """
 
     grows = False
@@ -198,7 +198,7 @@ class LastPageFormat(Format):
         self._task, self._page, self._ask = prompt + task, page, ask
 
     def pieces(self, history: History) -> list[Piece]:
-        """h_t, its actions as they were written."""
+        """Return h_t with its actions as they were written."""
         if not history.steps:
             return [Piece(self._task.format(history.observation) + self._ask)]
         return [
@@ -209,7 +209,7 @@ class LastPageFormat(Format):
 
 
 class LastPageChatFormat(Format):
-    """`LastPageFormat` as the only user's turn of a chat template; the assistant's is a_t."""
+    """`LastPageFormat` as the only user turn of a chat template; the assistant's turn is a_t."""
 
     name = "composite_chat"
     grows = False
@@ -228,7 +228,7 @@ class LastPageChatFormat(Format):
         )
 
     def pieces(self, history: History) -> list[Piece]:
-        """h_t, its actions as they were written, each with the mark that closed it."""
+        """Return h_t with its actions as they were written, each with the mark that ended it."""
         return self._words.pieces(history)
 
 
@@ -248,27 +248,27 @@ COMPOSITE_COMPACT = LastPageFormat(
 
 
 def load_format(name: str, tokenizer: Any = None) -> Format:
-    """The format of that name; `chat` needs the tokenizer whose template it speaks.
+    """Return the format called `name`; chat formats use the template of `tokenizer`.
 
-    `my_package.my_module:format` is what that function makes of the tokenizer: an environment of your own has
-    its own prompt, as in `TurnFormat("mine", prompt=…)` or `ChatFormat(tokenizer, prompt=…)`.
+    `my_package.my_module:format` calls that function with the tokenizer: an environment of your own has its own prompt,
+    as in `TurnFormat("mine", prompt=…)` or `ChatFormat(tokenizer, prompt=…)`.
 
     Raises:
-        PolicyError: no such format.
-        ParamsError: no such function.
+        PolicyError: there is no such format.
+        ParamsError: there is no such function.
     """
     if ":" in name:
         return load_plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
-    known = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
+    formats = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
     if name == LastPageChatFormat.name:
         return LastPageChatFormat(tokenizer, prompt=prompts.COMPOSITE_SHOP)
     if name == "chat":
         return ChatFormat(tokenizer, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:")
     if name == "agentgym":
         return ChatFormat(tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name)
-    if name not in known:
+    if name not in formats:
         raise PolicyError(
-            f"no format {name!r}; choose one of {', '.join((*known, 'chat', 'agentgym', LastPageChatFormat.name))}, or "
+            f"no format {name!r}; choose one of {', '.join((*formats, 'chat', 'agentgym', LastPageChatFormat.name))}, or "
             "my_package.my_module:format"
         )
-    return known[name]
+    return formats[name]

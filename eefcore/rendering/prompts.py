@@ -1,6 +1,6 @@
-"""What an environment's agent is told before its task: its role, its actions, one example.
+"""Prompts that agents read before their task: their role, their actions, one example.
 
-Those of a shop are for `str.format`, so braces are doubled.
+Those of a shop go through `str.format`, so their braces are doubled.
 """
 
 from __future__ import annotations

@@ -13,14 +13,14 @@ from eefcore.unicode import well_formed
 
 
 class Encoded(NamedTuple):
-    """h_t in ids; `spans[i]` is where a_i lies, its end mark included."""
+    """h_t as token ids; `spans[i]` is the span of a_i, its end mark included."""
 
     tokens: list[int]
     spans: list[tuple[int, int]]
 
 
 class Renderer:
-    """Histories to ids, by one format and one tokenizer.
+    """Render histories as token ids, by one format and one tokenizer.
 
     Only what the format writes itself can become a special token (`eefcore.rendering.special_tokens`).
     """
@@ -36,11 +36,11 @@ class Renderer:
 
     @cached_property
     def special_tokens(self) -> SpecialTokens:
-        """The control marks of the tokenizer, which no page and no action may bring in."""
+        """Return the special tokens of the tokenizer, which no page and no action may bring in."""
         return SpecialTokens(self.tokenizer, self.format)
 
     def encode(self, history: History) -> Encoded:
-        """h_t: what a policy has read, and written, when it must write a_t.
+        """Return the ids of h_t: all that a policy has read and written when it must write a_t.
 
         Raises:
             FormatError: the format can't show an action or a page of it again.
@@ -58,17 +58,17 @@ class Renderer:
         return Encoded(tokens, spans)
 
     def action_ids(self, step: Step) -> tuple[int, ...]:
-        """The ids of a_t, its end mark included: as they were sampled, if they were."""
+        """Return the ids of a_t with its end mark: those that were sampled, if any were."""
         return step.tokens or self.ids(self.special_tokens.quote(self.action_text(step)) + self.format.end)
 
     def action_text(self, step: Step) -> str:
-        """a_t as its ids say it: as it was sampled, or else as the format writes it (some templates trim)."""
+        """Return the text of a_t: as it was sampled, or else as the format writes it (some templates trim it)."""
         return step.action if step.tokens else self._format_action(step.action)
 
     def length(self, history: History) -> int:
-        """Tokens read and written on the way to h_t: all of it where h_t grows.
+        """Return the number of tokens that are read and written on the way to h_t: its own length if h_t grows.
 
-        Where it does not, a policy that keeps what it read reads each page once, and each action once more.
+        If h_t does not grow, a policy with a cache reads each page once, and each action once more.
         """
         if self.format.grows:
             return len(self.encode(history).tokens)
@@ -80,9 +80,9 @@ class Renderer:
         return read
 
     def decode_action(self, tokens: Sequence[int]) -> str:
-        """The action that sampled `tokens` say, its end mark, or the model's own end of text, cut off."""
-        said = self.tokenizer.decode(tokens, skip_special_tokens=False)
-        return said.split(self.format.end, 1)[0].removesuffix(self._eos)
+        """Return the action that sampled `tokens` spell, without its end mark or the model's own end of text."""
+        text = self.tokenizer.decode(tokens, skip_special_tokens=False)
+        return text.split(self.format.end, 1)[0].removesuffix(self._eos)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         text = well_formed(text)
@@ -92,5 +92,5 @@ class Renderer:
 
 
 def make_renderer(tokenizer: Any, format: str) -> Renderer:
-    """The renderer of a tokenizer and the format of that name."""
+    """Return the renderer of a tokenizer and the format of that name."""
     return Renderer(tokenizer, load_format(format, tokenizer))

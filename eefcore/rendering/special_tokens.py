@@ -25,7 +25,7 @@ _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # spells a byte for text, and is no c
 
 
 class SpecialTokens:
-    """The control marks of one tokenizer under one format."""
+    """The special tokens (control marks) of one tokenizer under one format, and text without them."""
 
     def __init__(self, tokenizer: Any, format: Format) -> None:
         self._tokenizer = tokenizer
@@ -49,7 +49,7 @@ class SpecialTokens:
         return History(history.task_id, observation, steps)
 
     def has_stand_ins(self, text: str) -> bool:
-        """Tell whether a written text holds stand-ins, so that `encode` must read it."""
+        """Return whether a written text holds stand-ins, so that `encode` must encode it."""
         return _STAND_IN.search(text) is not None
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -80,7 +80,7 @@ class SpecialTokens:
         return self._quoted_words[int(stand_in[1])]
 
     def _renamed(self, nonce: int) -> tuple[Tokenizer, dict[int, int]]:
-        """A copy of the tokenizer whose marks are spelled otherwise, and the tokenizer's ids of its marks."""
+        """Return a copy of the tokenizer whose marks have other spellings, and the tokenizer's ids of its marks."""
         spec = json.loads(self._tokenizer.backend_tokenizer.to_str())
         names = {mark: _spelling(nonce, self._number[mark]) for mark in self.ids}
         for token in spec["added_tokens"]:
@@ -94,10 +94,11 @@ class SpecialTokens:
             model["unk_token"] = names[model["unk_token"]]
         spec |= {"post_processor": None, "truncation": None, "padding": None}
         copy = Tokenizer.from_str(json.dumps(spec))
-        return copy, {copy.token_to_id(name): self.ids[mark] for mark, name in names.items()}
+        ids = {copy.token_to_id(name): self.ids[mark] for mark, name in names.items()}
+        return copy, {i: mark for i, mark in ids.items() if i is not None}
 
     def _in_parts(self, text: str) -> tuple[int, ...]:
-        """The same for a tokenizer written in Python, which can be asked to spell its special tokens."""
+        """Encode with a tokenizer that is written in Python, which can encode special tokens as words."""
         ids: list[int] = []
         at = 0
         for found in [*self._split.finditer(text), None]:
@@ -121,7 +122,7 @@ def _spelling(nonce: int, number: int) -> str:
 
 
 def _control(tokenizer: Any, format: Format) -> dict[str, int]:
-    """The marks: special tokens, and other added ones that the chat template itself writes around a turn.
+    """Return the ids of the marks: special tokens, and added tokens that the chat template writes around a turn.
 
     A mark that the tokenizer does not turn into its id (one that was loaded with `split_special_tokens`) is none.
     """
