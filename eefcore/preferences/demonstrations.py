@@ -1,10 +1,11 @@
-"""Pairs of which π_θ is to prefer one side: what an expert and the policy did, compared by how it ended.
+"""Make preference pairs from demonstrations: what the expert did against what the policy did, compared by how it ended.
 
-    trajectory_pairs    a task's whole trajectories, the expert's against the policy's own   (ETO; Agent Q eq. 5)
-    beneficial_pairs    in a state from which the policy lost: the expert's action that      (EEF Fig. 1's green
-                        led to where it won, against what it did itself                       arrows; Agent Q eq. 4)
+    trajectory_pairs    whole trajectories of a task, the expert's against the policy's own    (ETO; Agent Q eq. 5)
+    beneficial_pairs    in a state from which the policy lost: the expert's action that led    (EEF Fig. 1, green
+                        to a state from which it won, against the policy's own action          arrows; Agent Q eq. 4)
 
-Pure functions over trajectories. Only rewards and wins are compared; the experts' marks are for `counts` alone.
+These are pure functions over trajectories. They compare only rewards and wins; only `count_pairs` reads the experts'
+marked mistakes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from eefcore.selection.algorithm import outcomes
 from eefcore.types import Example, Preference, State, Trajectory
 
 
-def pairs(
+def demonstration_pairs(
     experts: Sequence[Trajectory],
     simulations: Sequence[Trajectory],
     *,
@@ -28,16 +29,16 @@ def pairs(
     demonstrations: str,
     by: str,
 ) -> list[Preference]:
-    """The pairs of `kind`, `trajectory` or `beneficial`.
+    """Return the pairs of `kind`: `trajectory` or `beneficial`.
 
     Args:
-        demonstrations: what whole trajectories are compared with: `positive`, the expert's wins, as the paper
-            runs ETO (Table 2, Use Neg); or `all`, so that the policy may be preferred to a failed expert. Beneficial
-            actions are looked for in all, wherever they are.
+        demonstrations: the expert trajectories that whole trajectories are compared with: `positive`, the wins, as
+            the paper runs ETO (Table 2, Use Neg); or `all`, so that the policy may be preferred to a failed expert.
+            Beneficial actions are looked for in all of them.
         by: how whole trajectories are compared.
 
     Raises:
-        ParamsError: one of the three is none of what there is.
+        ParamsError: one of the three has an unknown value.
     """
     if kind not in ("trajectory", "beneficial"):
         raise ParamsError(f"08_preferences: pairs {kind!r}; choose trajectory or beneficial")
@@ -51,11 +52,11 @@ def pairs(
 def trajectory_pairs(
     experts: Sequence[Trajectory], simulations: Iterable[Trajectory], by: str
 ) -> list[Preference]:
-    """τ^w, τ^l: on each task the better of the expert's trajectory and the policy's own from s_0; no pair if they tie.
+    """Return (τ^w, τ^l) of each task: the better and the worse of the expert's trajectory and the policy's own from s_0.
 
-    ETO has one of each. Of several experts' trajectories the best is compared, the first of equals; of several of
-    the policy's own each, equal ones once. Simulations from expert states are not the policy's own, and those the
-    infrastructure spoilt have no outcome.
+    Ties give no pair. ETO has one trajectory of each. Of several experts' trajectories the best is compared, the first
+    of equals; of the policy's own all are, equal ones once. Simulations from expert states are not the policy's own,
+    and those that the infrastructure spoilt have no outcome.
 
     Args:
         by: `reward`, the final one; or `win`, so that two losses tie whatever their rewards.
@@ -73,7 +74,7 @@ def trajectory_pairs(
     for e in experts:
         if len(e) and (e.task_id not in best or score(e) > score(best[e.task_id])):
             best[e.task_id] = e
-    own = {t.state(len(t)): t for t in simulations if _judged(t) and not t.n_expert}
+    own = {t.state(len(t)): t for t in simulations if _has_outcome(t) and not t.n_expert}
     return [
         Preference(
             chosen=Example(better),
@@ -83,7 +84,7 @@ def trajectory_pairs(
             f"{worse.source}: {worse.outcome} {worse.reward:.2f}",
         )
         for mine in own.values()
-        # Equal actions end equally, but for a limit that one of the two was under.
+        # Equal actions end equally, unless a limit cut one of the two.
         if (expert := best.get(mine.task_id))
         and score(expert) != score(mine)
         and expert.actions != mine.actions
@@ -92,19 +93,19 @@ def trajectory_pairs(
 
 
 def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajectory]) -> list[Preference]:
-    """a^w, a^l in a state of an expert trajectory: what the expert did there and helped, what the policy did and failed.
+    """Return (a^w, a^l) in states of expert trajectories: the expert's action that helped, and the policy's that failed.
 
-    Of two explored states that follow each other, s_i and s_j, the policy lost from the first and won from the
-    second: something helped among a_i … a_{j-1}. The pair is at the first action in which the expert differs from a
-    simulation that failed from s_i, while they are still in one state. It is that action alone, or, if it is a
-    thought, all up to the deed it leads to; nothing after it is trained, since nobody knows whether it helped.
+    If the policy lost from an explored state s_i and won from the next explored state s_j, something among
+    a_i … a_{j-1} helped. The pair is at the first action in which the expert differs from a simulation that failed from
+    s_i, while both are still in one state. Only that action is trained or, if it is a thought, all actions up to the
+    first that is no thought; nothing after it, because nobody knows whether it helped.
 
-    Ours, and so are its limits: who thinks in other words and then does the same is no pair, since the states are
-    not the same any more when the deeds part. The helpful action need not be the first different one.
+    This is ours, and so are its limits: two that think in different words and then act alike give no pair, because
+    their states differ by the time their acts do. And the helpful action need not be the first different one.
     """
     known = outcomes(simulations)
     failed, won = _by_start(simulations, win=False), _by_start(simulations, win=True)
-    found: dict[tuple[State, ...], Preference] = {}  # each difference once, whoever showed it
+    found: dict[tuple[State, ...], Preference] = {}  # each difference once, whichever simulation showed it
     for expert in experts:
         explored = [i for i in range(len(expert)) if expert.state(i) in known]
         for i, j in pairwise(explored):
@@ -118,8 +119,8 @@ def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajec
     return list(found.values())
 
 
-class Counts(NamedTuple):
-    """What the pairs amount to; the names are those of the logged keys."""
+class PairCounts(NamedTuple):
+    """The number and quality of pairs; the names are those of the logged keys."""
 
     n: int  # pairs
     tasks: int  # tasks they are of
@@ -130,12 +131,12 @@ class Counts(NamedTuple):
     mistakes: float  # share of the chosen actions that are an expert's marked mistakes
 
 
-def counts(preferences: Sequence[Preference]) -> Counts:
-    """Of pairs already made; the marks are read here alone."""
+def count_pairs(preferences: Sequence[Preference]) -> PairCounts:
+    """Count pairs already made, and the chosen actions that are marked mistakes; only this function reads the marks."""
     chosen = [p.chosen for p in preferences]
     actions = sum(len(e.trained_indices) for e in chosen)
     wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in chosen)
-    return Counts(
+    return PairCounts(
         n=len(chosen),
         tasks=len({e.trajectory.task_id for e in chosen}),
         from_expert=_share(sum(e.first < e.trajectory.n_expert for e in chosen), len(chosen)),
@@ -146,8 +147,8 @@ def counts(preferences: Sequence[Preference]) -> Counts:
     )
 
 
-def side_by_side(preference: Preference) -> str:
-    """One pair to read: where it is, and what either side does there."""
+def show_pair(preference: Preference) -> str:
+    """Return one pair as text to read: its state, and the actions of either side."""
     start = preference.chosen.trajectory.history.at(preference.chosen.first)
     sides = (("chosen", preference.chosen), ("rejected", preference.rejected))
     return "\n".join(
@@ -155,12 +156,12 @@ def side_by_side(preference: Preference) -> str:
             f"task {start.task_id}: {start.at(0).observation}",
             f"after {len(start)} actions: {start.observation}",
             f"({preference.reason})",
-            *(line for name, example in sides for line in _told(name, example)),
+            *(line for name, example in sides for line in _side_lines(name, example)),
         ]
     )
 
 
-def _told(name: str, example: Example) -> Iterator[str]:
+def _side_lines(name: str, example: Example) -> Iterator[str]:
     yield ""
     yield f"{name} ({example.trajectory.outcome}, reward {example.trajectory.reward:.2f})"
     for i in example.trained_indices:
@@ -168,14 +169,14 @@ def _told(name: str, example: Example) -> Iterator[str]:
 
 
 def _first_difference(winner: Trajectory, failure: Trajectory, i: int, j: int) -> Preference | None:
-    """The pair at the first k of i … j-1 where the two, alike so far, do differently; None if there is none."""
+    """Return the pair at the first k of i … j-1 at which the two trajectories differ; None if there is none."""
     steps = range(i, min(j, len(failure)))
     k = next((k for k in steps if winner.actions[k] != failure.actions[k]), None)
     if k is None:
         return None
-    until, failed_until = _deed(winner.actions, k, j), _deed(failure.actions, k, len(failure))
-    deeds = winner.actions[until - 1], failure.actions[failed_until - 1]
-    if deeds[0] == deeds[1]:
+    until, failed_until = _end_of_act(winner.actions, k, j), _end_of_act(failure.actions, k, len(failure))
+    acts = winner.actions[until - 1], failure.actions[failed_until - 1]
+    if acts[0] == acts[1]:
         return None
     return Preference(
         chosen=Example(winner, k, until),
@@ -185,22 +186,22 @@ def _first_difference(winner: Trajectory, failure: Trajectory, i: int, j: int) -
     )
 
 
-def _deed(actions: Sequence[str], k: int, end: int) -> int:
-    """One past the first action from a_k on that is no thought, or `end` if it comes before."""
+def _end_of_act(actions: Sequence[str], k: int, end: int) -> int:
+    """Return one past the first action from a_k on that is no thought, or `end` if it comes before."""
     return next((n + 1 for n in range(k, end) if not is_thought(actions[n])), end)
 
 
 def _by_start(simulations: Iterable[Trajectory], *, win: bool) -> Mapping[State, list[Trajectory]]:
-    """The simulations that were won, or lost, by where they started."""
+    """Return the simulations that were won (or lost), by the state they started from."""
     out: dict[State, list[Trajectory]] = defaultdict(list)
     for t in simulations:
-        if _judged(t) and t.win is win:
+        if _has_outcome(t) and t.win is win:
             out[t.state(t.n_expert)].append(t)
     return out
 
 
-def _judged(t: Trajectory) -> bool:
-    """Whether there is an outcome, and an action that led to it."""
+def _has_outcome(t: Trajectory) -> bool:
+    """Return whether there is an outcome, and an action that led to it."""
     return len(t) > 0 and not t.stop.infrastructure
 
 

@@ -1,4 +1,4 @@
-"""The replay buffer of Agent Q (§5.2): pairs from what rounds tried, each side as likely as when it was written."""
+"""Replay preference pairs of earlier rounds (Agent Q §5.2); each side keeps the likelihoods it had when it was sampled."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from random import Random
 import msgspec
 
 from eefcore.errors import ParamsError
-from eefcore.preferences import trees as pairs
+from eefcore.preferences.trees import node_pairs, outcome_pairs
 from eefcore.search.tree import Tree
 from eefcore.storage.records import read_records
 from eefcore.types import Card, Preference, State, Trajectory
 
 
-def drawn(
+def replay_pairs(
     folders: Sequence[Path],
     card: Card | None,
     *,
@@ -27,33 +27,33 @@ def drawn(
     most: int,
     seed: int,
 ) -> list[Preference]:
-    """The pairs of `kind` that the stages of `folders` left, of each stage `most` of a task at most (0: all).
+    """Return the pairs of `kind` from the stages in `folders`, from each stage at most `most` a task (0 is no limit).
 
-    The first folder is of the round that is to be learnt from, each one after it of the round before: `age` says so.
-    Where two rounds compare the same two in one state, the later one is believed, whichever they prefer.
+    The first folder is of the newest round, each later one of the round before it; `age` counts them. If two rounds
+    compare the same two actions in one state, the newer one counts, whichever they prefer.
 
-    `node` reads its trees (`pairs.node_pairs`), and of those of a task too many keeps the ones of the widest margins;
-    `trajectory` its simulations, of a search or of an exploration (`pairs.outcome_pairs`).
+    `node` pairs come from trees (`trees.node_pairs`); of more than `most` a task those of the widest margins are kept.
+    `trajectory` pairs come from the simulations of a search or of an exploration (`trees.outcome_pairs`).
 
     Raises:
         ParamsError: there is no such kind.
-        StoreError: a stage grew no trees.
+        StoreError: a stage has no trees.
     """
-    found: list[Preference] = []
+    pairs: list[Preference] = []
     for age, folder in enumerate(folders):
-        known = {_compared(p) for p in found}
-        of_round = _of(folder, card, kind, theta, min_visits, alpha, most, seed)
-        found += [msgspec.structs.replace(p, age=age) for p in of_round if _compared(p) not in known]
-    return found
+        compared = {_compared(p) for p in pairs}
+        of_round = _pairs_of_stage(folder, card, kind, theta, min_visits, alpha, most, seed)
+        pairs += [msgspec.structs.replace(p, age=age) for p in of_round if _compared(p) not in compared]
+    return pairs
 
 
 def _compared(preference: Preference) -> frozenset[State]:
-    """Where its two sides lead, whichever is preferred."""
+    """Return the states to which the two sides lead, whichever is preferred."""
     sides = (preference.chosen, preference.rejected)
     return frozenset(side.trajectory.state(side.trained_indices.stop) for side in sides)
 
 
-def _of(
+def _pairs_of_stage(
     folder: Path,
     card: Card | None,
     kind: str,
@@ -63,24 +63,24 @@ def _of(
     most: int,
     seed: int,
 ) -> list[Preference]:
-    """The pairs of one stage."""
+    """Return the pairs of one stage."""
     if kind == "trajectory":
         simulations = read_records(folder / "simulations.jsonl", Trajectory, card=card).list
-        return pairs.outcome_pairs(simulations, most=most or len(simulations) ** 2, seed=seed)
+        return outcome_pairs(simulations, most=most or len(simulations) ** 2, seed=seed)
     if kind != "node":
         raise ParamsError(f"12_pairs: kind {kind!r}; choose node or trajectory")
     trees = read_records(folder / "trees.jsonl", Tree, card=card).list
-    found = pairs.node_pairs(trees, theta=theta, min_visits=min_visits, alpha=alpha)
-    return widest(found, most, seed=seed) if most else found
+    found = node_pairs(trees, theta=theta, min_visits=min_visits, alpha=alpha)
+    return widest_margins(found, most, seed=seed) if most else found
 
 
-def widest(found: list[Preference], most: int, *, seed: int) -> list[Preference]:
-    """At most so many pairs of a task, those of the widest margins, ties drawn, in their own order."""
+def widest_margins(pairs: list[Preference], most: int, *, seed: int) -> list[Preference]:
+    """Return, in their own order, at most `most` pairs of a task: those of the widest margins; ties are drawn."""
     of_task: dict[str, list[int]] = defaultdict(list)
-    for i, p in enumerate(found):
+    for i, p in enumerate(pairs):
         of_task[p.chosen.trajectory.task_id].append(i)
-    kept = set()
-    for task, places in of_task.items():
+    kept: set[int] = set()
+    for task, indices in of_task.items():
         rng = Random(f"{seed} {task}")
-        kept.update(sorted(places, key=lambda i: (-found[i].margin, rng.random()))[:most])
-    return [p for i, p in enumerate(found) if i in kept]
+        kept.update(sorted(indices, key=lambda i: (-pairs[i].margin, rng.random()))[:most])
+    return [p for i, p in enumerate(pairs) if i in kept]

@@ -1,11 +1,11 @@
-"""Make preference pairs from what a search found: at nodes (Agent Q §5.2, eq. 4) and of trajectories (eq. 5).
+"""Make preference pairs from search: of actions at the nodes of trees (Agent Q §5.2, eq. 4) and of trajectories (eq. 5).
 
     node_pairs      explored siblings of a tree whose Q (eq. 9) differ by at least θ
     outcome_pairs   a task's winning trajectories against its losing ones
 
-Pairs carry log π of every trained token as it was when the token was sampled, under the policy that grew the tree:
-the paper's off-policy replay buffer, for which no reference model is loaded. Trees that were grown without rewards
-are refused (`Tree.trajectory`).
+Pairs carry log π of every trained token from when it was sampled, under the policy that grew the tree: the paper's
+off-policy replay buffer, which loads no reference model. Trees that were grown without rewards are refused
+(`Tree.trajectory`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from eefcore.types import Example, Preference, Trajectory
 def node_pairs(
     trees: Iterable[Tree], *, theta: float, min_visits: int = 1, alpha: float | None = None
 ) -> list[Preference]:
-    """(h, a^w, a^l): of every two siblings that were explored the one of higher Q, if by θ at least.
+    """Return (h, a^w, a^l) of every two explored siblings whose Q (eq. 9) differs by at least θ; a^w has the higher Q.
 
-    The margin is their difference. Only the action is trained; the trajectory it stands in is a simulation that
-    passed through it, of the chosen one the best, of the rejected one the worst, to be read. What an expert did is
-    explored where the policy proposed it as well and selection took it: it is no pair that the expert failed.
+    The margin is the difference. Only the action is trained; it stands in a simulation that passed through it, for
+    reading: the best simulation for the chosen action, the worst for the rejected one. An expert's action counts as
+    explored where the policy proposed it as well and selection took it: that the expert failed makes no pair.
 
     Args:
-        theta: θ_threshold; two that tie are no pair whatever it is.
-        min_visits: of both, to count as explored.
+        theta: θ_threshold; two that tie are never a pair.
+        min_visits: least visits of an action that counts as explored.
         alpha: of eq. 9; None takes each tree's own.
     """
     found = []
@@ -51,7 +51,7 @@ def node_pairs(
                             _at_node(tree, k, chosen),
                             _at_node(tree, k, rejected),
                             margin,
-                            f"{_told(better, mix)} against {_told(worse, mix)}",
+                            f"{_q_text(better, mix)} against {_q_text(worse, mix)}",
                         )
                     )
     return found
@@ -75,16 +75,16 @@ def outcome_pairs(trajectories: Iterable[Trajectory], *, most: int = 8, seed: in
 
 
 def _passing(tree: Tree) -> dict[EdgeId, list[Simulation]]:
-    """The simulations that selected each edge."""
+    """Return the simulations that selected each edge."""
     out: dict[EdgeId, list[Simulation]] = defaultdict(list)
     for simulation in tree.simulations:
-        for place in tree.path(simulation.node)[simulation.given :]:
-            out[place].append(simulation)
+        for edge_id in tree.path(simulation.node)[simulation.given :]:
+            out[edge_id].append(simulation)
     return out
 
 
 def _by_root(trajectories: Iterable[Trajectory], *, win: bool) -> dict[str, list[Trajectory]]:
-    """Won, or lost, trajectories that hold an action of the policy's, by the state it began in; equal ones once."""
+    """Return won (or lost) trajectories with an action of the policy, by the state it began in; equal ones once."""
     out: dict[str, dict[tuple[str, ...], Trajectory]] = defaultdict(dict)
     for t in trajectories:
         if t.win is win and len(t) > t.n_expert and not t.stop.infrastructure:
@@ -111,12 +111,12 @@ def _preference(chosen: Example, rejected: Example, margin: float, reason: str) 
 
 
 def _logps(example: Example) -> tuple[float, ...]:
-    """log π of each trained token as it was sampled; none if some of the actions were not."""
+    """Return log π of each trained token as it was sampled; empty if some of the actions were not sampled."""
     steps = [example.trajectory.history.steps[i] for i in example.trained_indices]
     return tuple(p for s in steps for p in s.logps) if all(s.logps for s in steps) else ()
 
 
-def _told(edge: Edge, alpha: float) -> str:
+def _q_text(edge: Edge, alpha: float) -> str:
     return (
         f"Q {mcts.mixed_q(edge, alpha):.2f} (Q̃ {mcts.mean_return(edge):.2f} of {edge.N}, Q̂ {edge.q_hat:.2f})"
     )

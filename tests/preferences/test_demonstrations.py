@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from eefcore.actions import is_thought
 from eefcore.errors import ParamsError
-from eefcore.preferences.demonstrations import beneficial_pairs, counts, pairs, side_by_side, trajectory_pairs
+from eefcore.preferences.demonstrations import (
+    beneficial_pairs,
+    count_pairs,
+    demonstration_pairs,
+    show_pair,
+    trajectory_pairs,
+)
 from eefcore.selection.algorithm import outcomes
 from eefcore.types import Example, History, Mistake, Step, StopReason, Trajectory
 
@@ -96,7 +102,9 @@ def test_eto_compares_with_what_the_expert_won():
 
     def made(**choice):
         return told(
-            pairs(experts, own, **{"kind": "trajectory", "demonstrations": "all", "by": "reward", **choice})
+            demonstration_pairs(
+                experts, own, **{"kind": "trajectory", "demonstrations": "all", "by": "reward", **choice}
+            )
         )
 
     assert made(demonstrations="positive") == [(0, "ac", "z")]
@@ -115,7 +123,7 @@ def test_eto_compares_with_what_the_expert_won():
 )
 def test_what_else_could_be_compared(choice, says):
     with pytest.raises(ParamsError, match=says):
-        pairs([], [], **{"kind": "trajectory", "demonstrations": "all", "by": "win", **choice})
+        demonstration_pairs([], [], **{"kind": "trajectory", "demonstrations": "all", "by": "win", **choice})
 
 
 # Beneficial actions -------------------------------------------------------------------------------------
@@ -253,7 +261,7 @@ def test_counts():
         runs[1], marks=(Mistake(1, "give_up"), Mistake(1, "misread"), Mistake(2, "give_up"))
     )
     own = trajectory_pairs([expert("ab", 0.25, task="u")], [episode("xyz", 1.0, task="u")], "reward")
-    found = counts([*beneficial_pairs([e], runs), *own])
+    found = count_pairs([*beneficial_pairs([e], runs), *own])
     assert found._asdict() == {
         "n": 2,
         "tasks": 2,
@@ -263,14 +271,14 @@ def test_counts():
         "rejected_actions": 2 + 2,
         "mistakes": 1 / 5,
     }
-    assert set(counts([])) == {0}
+    assert set(count_pairs([])) == {0}
 
 
 def test_side_by_side():
     (pair,) = trajectory_pairs(
         [by_next("a", source="gpt-4", n_expert=8)], [naive("a", source="π"), spoilt("a")], "win"
     )
-    text = side_by_side(pair)
+    text = show_pair(pair)
     assert text.splitlines()[0] == "task a: i am looking for resilient memory foam loveseat sofa"
     assert "(gpt-4: win 1.00, π: loss 0.66)" in text
     chosen, rejected = text.split("\n\n")[1:]

@@ -143,7 +143,7 @@ def test_trees_without_rewards_are_refused():
     t = tree(signal=Signal.CRITIC)
     mcts.backup(t, t.path(1), Simulation(1, "end", StopReason.DONE, 1.0))
     mcts.backup(t, t.path(2), Simulation(2, "end", StopReason.DONE, 0.0))
-    with pytest.raises(ParamsError, match="knows no reward"):
+    with pytest.raises(ParamsError, match="has no reward"):
         pairs.node_pairs([t], theta=0.1)
 
 

@@ -81,7 +81,7 @@ class Measured(Dice):
 def test_search_wins_more_than_dice(how, signal):
     heard = []
     done = test_time.play_with_search(
-        TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept=1, told=heard.append
+        TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept_trees=1, told=heard.append
     )
     assert sum(d.trajectory.win for d in done) >= 2 and heard == [3]
     assert [d.tree is not None for d in done] == [how == "mcts", False, False]
@@ -97,12 +97,12 @@ def test_numbers_that_saw_the_reward_are_under_another_card():
 @pytest.mark.parametrize("how, says", [("beams", "choose beam, best_of or mcts"), ("beam", "has none")])
 def test_what_can_not_be_searched_is_refused(how, says):
     with pytest.raises(ParamsError, match=says):
-        test_time.play_with_search(TOYS, TASKS[:1], Measured(), CRITIC, search(how), kept=0)
+        test_time.play_with_search(TOYS, TASKS[:1], Measured(), CRITIC, search(how), kept_trees=0)
 
 
 def test_best_of_by_the_critic_needs_one():
     with pytest.raises(ParamsError, match="needs one"):
-        test_time.play_with_search(TOYS, TASKS[:1], Measured(), None, search("best_of"), kept=0)
+        test_time.play_with_search(TOYS, TASKS[:1], Measured(), None, search("best_of"), kept_trees=0)
 
 
 # ------------------------------------------------------------------------------ pairs
@@ -123,7 +123,7 @@ def left(tmp_path):
 
 
 def drawn(folder, kind, most, *earlier):
-    return replay_buffer.drawn(
+    return replay_buffer.replay_pairs(
         [folder, *earlier], CARD, kind=kind, theta=0.0, min_visits=1, alpha=None, most=most, seed=0
     )
 
