@@ -18,7 +18,7 @@ from eefcore.experts import collect, registry
 from eefcore.protocols import Benchmark
 from eefcore.reports.report import benchmark_facts
 from eefcore.runs import runner
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
 from eefcore.testing import BenchmarkContract, EnvironmentContract
 from eefcore.types import History
@@ -129,7 +129,7 @@ def test_sft_and_eef_run_by_params_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(TESTS), str(ROOT))))
-    nodes = planned(write_params(tmp_path, PARAMS, "house"))
+    nodes = plan_run(write_params(tmp_path, PARAMS, "house"))
     runner.run(nodes, resume="", jobs=1)
     records = {n.label: stages.read_record(n.folder) for n in nodes}
     keys = {key for r in records.values() for key in r.metrics}

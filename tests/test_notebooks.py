@@ -12,8 +12,8 @@ import pytest
 from helpers.paths import ROOT
 
 from eefcore.runs.notebook import read_notebook
-from eefcore.runs.open_stage import planned, planned_suite
 from eefcore.runs.params import RESERVED, STAGES
+from eefcore.runs.planning import plan_run, plan_suite_file
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMS = sorted((ROOT / "params").glob("*.yaml"))
@@ -97,13 +97,13 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda p: p.stem)
 def test_params_fit_the_notebooks(path, variables):
-    nodes = planned(path)
+    nodes = plan_run(path)
     assert nodes[-1].label == "report" and {n.run for n in nodes} == {path.stem}
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda p: p.stem)
 def test_suites_fit_the_notebooks(path, variables):
-    *stages, report = planned_suite(path)
+    *stages, report = plan_suite_file(path)
     assert report.run == path.stem and all(node.run.startswith(f"{path.stem}/seed") for node in stages)
 
 

@@ -57,9 +57,9 @@ def run(
 
     Stop it whenever you like: the same command goes on where it stopped.
     """
-    from eefcore.runs.open_stage import planned
+    from eefcore.runs.planning import plan_run
 
-    _run(planned(params), jobs, dry_run, f"eef run {params}")
+    _run(plan_run(params), jobs, dry_run, f"eef run {params}")
 
 
 @app.command()
@@ -79,7 +79,7 @@ def suite(
     ] = "",
 ) -> None:
     """Run params files times seeds, seed by seed; continues like `run`. `eef report` shows it half done."""
-    from eefcore.runs.open_stage import planned_suite
+    from eefcore.runs.planning import plan_suite_file
 
     try:
         chosen = [int(seed) for seed in seeds.split(",")] if seeds else []
@@ -90,7 +90,7 @@ def suite(
     only = [stem.strip() for stem in runs.split(",") if stem.strip()]
     options = {"--fast": fast, f"--seeds {seeds}": seeds, f"--runs {runs}": runs}
     command = " ".join(["eef suite", str(suite), *(option for option, given in options.items() if given)])
-    _run(planned_suite(suite, fast=fast, seeds=chosen, only=only), jobs, dry_run, command)
+    _run(plan_suite_file(suite, fast=fast, seeds=chosen, only=only), jobs, dry_run, command)
 
 
 @app.command()
@@ -115,10 +115,10 @@ def report(
 ) -> None:
     """Build the HTML reports of finished runs once more, from their records; of a suite, over what is finished."""
     from eefcore.reports.document import publication, wandb_report
-    from eefcore.runs.open_stage import reported
+    from eefcore.runs.planning import plan_report
     from eefcore.runs.runner import run_again
 
-    for found in [reported(run) for run in runs]:
+    for found in [plan_report(run) for run in runs]:
         run_again(found.report)
         for part, methods in groupby(found.missing, key=lambda name: name.rpartition("/")[0]):
             left = {name.rpartition("/")[2]: found.missing[name] for name in methods}

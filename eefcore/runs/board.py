@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from eefcore.runs.plan import Node, methods, told
+from eefcore.runs.plan import Node, list_methods, methods_by_stage
 from eefcore.storage import stages
 
 
@@ -51,7 +51,7 @@ class Board:
     """The stages of `nodes` and how each stands. `set` what changes; `refresh` now and then."""
 
     def __init__(self, nodes: Sequence[Node], jobs: int, console: Console | None = None) -> None:
-        self._nodes, self._jobs, self._serves = nodes, jobs, methods(n.inputs for n in nodes)
+        self._nodes, self._jobs, self._serves = nodes, jobs, methods_by_stage(n.inputs for n in nodes)
         self._is: dict[Node, Is] = dict.fromkeys(nodes, Is.WAITING)
         self._began: dict[Node, float] = {}
         self._seconds: dict[Node, float] = {}
@@ -149,7 +149,7 @@ class Board:
             table.add_column(heading, justify=side, no_wrap=True)
         for node in nodes:
             state = self._is[node]
-            name, serves = Text(self._name(node), STYLES[state]), told(self._serves[node])
+            name, serves = Text(self._name(node), STYLES[state]), list_methods(self._serves[node])
             table.add_row(name, serves, Text(state.value, STYLES[state]), *self._cells(node))
         return table
 

@@ -19,15 +19,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
+from eefcore import policies
+from eefcore.errors import ParamsError, PolicyError
 from eefcore.runs.notebook import Notebook
-from eefcore.runs.outline import Outline, outline
-from eefcore.runs.params import SWAPS, Method, Params
+from eefcore.runs.params import SWAPS, Method, Params, Values
+from eefcore.search.critics import check_critic, is_tunable
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.tracking.identity import identity
 from eefcore.types import Value
+from eefcore.variables import expand_variables
 
 K = TypeVar("K")
 Inputs = Mapping[str, "Node"]
@@ -72,6 +75,70 @@ class Node:
         return stages.is_finished(self.folder)
 
 
+class Schedule(NamedTuple):
+    """What decides which stages a method has, and what each of them reads; all else is in the parameters.
+
+    Attributes:
+        iterations: I.
+        replay: number of earlier rounds whose trees, or simulations, also give pairs.
+        tunes_critic: the critic learns from each search, and later stages ask the newest critic.
+        searches_at_test: the test panel is played with search.
+    """
+
+    iterations: int
+    replay: int
+    tunes_critic: bool
+    searches_at_test: bool
+
+
+def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Method) -> Schedule:
+    """Return the schedule of `method`; parameters of stages that it does not have are ignored.
+
+    Raises:
+        ParamsError: `replay` is below 0, there is no critic to tune, or no stage could load a model.
+    """
+    where = f"{params.path}: methods.{method.name}"
+    values = {stage: params.values(notebooks[stage], method) for stage in method.stages}
+    replay = int(values.get("pairs", {}).get("replay", 0))
+    if replay < 0:
+        raise ParamsError(f"{where}.pairs.replay: must be a number of rounds from 0 on, got {replay}")
+    if "tune" in values:
+        if "search" not in values or method.iterations == 1:
+            raise ParamsError(
+                f"{where}.tune: a critic learns from searches; name search as well, with 2 iterations or more"
+            )
+        named = {
+            stage: values[stage].get("critic") for stage in ("search", "tune", "decide") if stage in values
+        }
+        for stage, critic in named.items():
+            if not is_tunable(str(expand_variables(critic))):
+                raise ParamsError(
+                    f"{where}.tune: critic {critic!r} of {stage} has no weights of its own to tune; name a model"
+                )
+        if len({*named.values()}) > 1:
+            raise ParamsError(f"{where}.tune: one critic is tuned, got {named}; name it once, in shared")
+    _check_models(where, values, params.values(notebooks["train"], method))
+    return Schedule(method.iterations, replay, "tune" in values, "decide" in values)
+
+
+def _check_models(where: str, values: Mapping[str, Values], train: Values) -> None:
+    """Refuse models that their stages could not load: such a stage may come hours after the first."""
+    base = str(expand_variables(train.get("base", "")))
+    if not policies.trainable(base):
+        raise ParamsError(
+            f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
+        )
+    for stage, own in values.items():
+        if "critic" in own:
+            try:
+                check_critic(
+                    str(expand_variables(own["critic"])),
+                    format=str(expand_variables(own.get("format", "compact"))),
+                )
+            except PolicyError as error:
+                raise ParamsError(f"{where}.{stage}: critic: {error}") from error
+
+
 class Stage(Protocol):
     """Adds one stage of a method to the plan, or finds it there; `params.SWAPS` says which are in another's place."""
 
@@ -82,8 +149,8 @@ class Stage(Protocol):
 class _Critics:
     """The critics of a method that tunes: each is the one before, and what the last search found out."""
 
-    def __init__(self, asked: Outline, stage: Stage, experts: Node) -> None:
-        self._asked, self._stage, self._experts = asked, stage, experts
+    def __init__(self, schedule: Schedule, stage: Stage, experts: Node) -> None:
+        self._schedule, self._stage, self._experts = schedule, stage, experts
         self.made: dict[str, Node] = {}
 
     @property
@@ -94,16 +161,16 @@ class _Critics:
     @property
     def at_test_time(self) -> dict[str, Node]:
         """The same of the test panel's stage, if it searches."""
-        return self.latest if self._asked.decides else {}
+        return self.latest if self._schedule.searches_at_test else {}
 
     def learn(self, which: str, search: Node) -> None:
         """From `search`, if the method wants it."""
-        if self._asked.tunes:
+        if self._schedule.tunes_critic:
             reads = {"experts": self._experts, "search": search, **self.latest}
             self.made[numbered("critic", int(which))] = self._stage("tune", which, reads)
 
 
-def algorithm_1(asked: Outline, stage: Stage) -> dict[str, Node]:
+def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     """EEF §3.2, Algorithm 1, and what a method leaves behind: its stages under the names a report reads.
 
     What differs between methods is in the parameters: M = 0 is RFT, one iteration behaviour cloning.
@@ -113,15 +180,15 @@ def algorithm_1(asked: Outline, stage: Stage) -> dict[str, Node]:
     models: dict[str, Node] = {}
     panels: dict[str, Node] = {}
     made = {"experts": experts}
-    critics = _Critics(asked, stage, experts)
-    for i in range(1, asked.iterations + 1):
+    tuned = _Critics(schedule, stage, experts)
+    for i in range(1, schedule.iterations + 1):
         before = models.get(numbered("model", i - 1))  # none before behaviour cloning: the base
         if before:
-            reads = {"model": before, "experts": experts, **critics.latest}
+            reads = {"model": before, "experts": experts, **tuned.latest}
             simulations[numbered("simulations", i - 1)] = explored = stage(
                 "explore", f"{i - 1}", reads
             )  # lines 3–9
-            critics.learn(f"{i - 1}", explored)
+            tuned.learn(f"{i - 1}", explored)
         explorer = {"model": before} if before else {}  # whose simulations these are
         examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
         trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
@@ -129,11 +196,11 @@ def algorithm_1(asked: Outline, stage: Stage) -> dict[str, Node]:
         panels[numbered("dev", i)] = stage("evaluate", f"{i}", {"model": model}, split="dev")
         made[numbered("select", i)] = examples
     # "we select the best model from all iterations": on the dev panel, and only then is the test panel seen
-    made["test"] = stage("evaluate", "test", {**models, **panels, **critics.at_test_time}, split="test")
-    return {**made, **critics.made, **simulations, **models, **panels}
+    made["test"] = stage("evaluate", "test", {**models, **panels, **tuned.at_test_time}, split="test")
+    return {**made, **tuned.made, **simulations, **models, **panels}
 
 
-def preference_rounds(asked: Outline, stage: Stage) -> dict[str, Node]:
+def preference_rounds(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     """ETO: behaviour cloning, then rounds of exploration and DPO; left behind as by `algorithm_1`, and the pairs.
 
     A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
@@ -147,21 +214,21 @@ def preference_rounds(asked: Outline, stage: Stage) -> dict[str, Node]:
     model = stage("train", "1", {"examples": examples})
     models = {numbered("model", 1): model}
     panels = {numbered("dev", 1): stage("evaluate", "1", {"model": model}, split="dev")}
-    critics = _Critics(asked, stage, experts)
+    tuned = _Critics(schedule, stage, experts)
     rounds: list[Node] = []  # the newest first
-    for i in range(2, asked.iterations + 1):
+    for i in range(2, schedule.iterations + 1):
         before = model
         reads = {"model": before, "experts": experts}
-        explored = stage("explore", f"{i - 1}", {**reads, **critics.latest})
-        critics.learn(f"{i - 1}", explored)
-        replayed = {numbered("earlier", n): r for n, r in enumerate(rounds[: asked.replay], start=1)}
+        explored = stage("explore", f"{i - 1}", {**reads, **tuned.latest})
+        tuned.learn(f"{i - 1}", explored)
+        replayed = {numbered("earlier", n): r for n, r in enumerate(rounds[: schedule.replay], start=1)}
         pairs = stage("preferences", f"{i}", {**reads, "simulations": explored, **replayed})
         rounds.insert(0, explored)
         models[numbered("model", i)] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
         panels[numbered("dev", i)] = stage("evaluate", f"{i}", {"model": model}, split="dev")
         made.update({numbered("simulations", i - 1): explored, numbered("preferences", i): pairs})
-    made["test"] = stage("evaluate", "test", {**models, **panels, **critics.at_test_time}, split="test")
-    return {**made, **critics.made, **models, **panels}
+    made["test"] = stage("evaluate", "test", {**models, **panels, **tuned.at_test_time}, split="test")
+    return {**made, **tuned.made, **models, **panels}
 
 
 LATER = frozenset({"choose"})
@@ -197,7 +264,7 @@ def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str
     found: dict[str, Node] = {}
     for method in params.methods:
         learn = ALGORITHMS[method.learn]
-        made = learn(outline(params, notebooks, method), partial(stage, method))
+        made = learn(schedule_of(params, notebooks, method), partial(stage, method))
         found.update(StageInputs(made).under(method.name))
     return found
 
@@ -230,15 +297,15 @@ def upstream(nodes: Iterable[Node]) -> list[Node]:
     return list(found)
 
 
-def told(methods: Iterable[str], most: int = 4) -> str:
-    """The names of `methods` without the seed and the run of a suite before them, `most` of them."""
+def list_methods(methods: Iterable[str], most: int = 4) -> str:
+    """Return the names of `methods` as text, at most `most` of them, without a suite's seed and run before them."""
     names = list(dict.fromkeys(method.rpartition("/")[2] for method in methods))
     rest = len(names) - most
     return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
 
 
-def methods(inputs: Iterable[StageInputs[K]]) -> dict[K, list[str]]:
-    """Return the methods that each stage serves, as the inputs of a report tell."""
+def methods_by_stage(inputs: Iterable[StageInputs[K]]) -> dict[K, list[str]]:
+    """Return the methods that each stage serves, by the inputs of reports."""
     serves: dict[K, dict[str, None]] = defaultdict(dict)
     for reads in inputs:
         for method, own in reads.by_folder().items():

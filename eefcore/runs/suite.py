@@ -120,14 +120,14 @@ def plan_suite(suite: Suite, notebooks: Mapping[str, Notebook]) -> list[Node]:
     return list(nodes.values())
 
 
-class Partial(NamedTuple):
-    """A report over what is there, and how many stages each method that is not there still needs."""
+class ReportPlan(NamedTuple):
+    """A report over the finished methods, and the number of stages that each other method still needs."""
 
     report: Node
     missing: dict[str, int]
 
 
-def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> Partial:
+def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> ReportPlan:
     """The report of `suite` over the methods of each seed that are finished; others as `seed1/mini_methods/EEF`.
 
     Raises:
@@ -145,7 +145,7 @@ def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> Partial:
         raise StoreError(
             f"{stages.run_folder(suite.name)}: no method is finished; go on with `eef suite {os.path.relpath(suite.path)}`"
         )
-    return Partial(_report(suite, notebooks, finished, {}), missing)
+    return ReportPlan(_report(suite, notebooks, finished, {}), missing)
 
 
 def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nodes: dict[str, Node]) -> Node:

@@ -13,7 +13,7 @@ from eefcore.errors import StoreError
 from eefcore.evaluation.formatting import compact
 from eefcore.runs import estimate
 from eefcore.runs.changes import reasons
-from eefcore.runs.plan import Node, methods, told
+from eefcore.runs.plan import Node, list_methods, methods_by_stage
 from eefcore.storage import stages as store
 from eefcore.storage.metrics_log import Metric
 from eefcore.storage.stage_inputs import StageInputs
@@ -28,7 +28,7 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
     Of the runs of a suite, which are alike, the first; of the others how much there is to do.
     """
     console = console or _console()
-    serves, shown, again = methods(n.inputs for n in nodes), set(), reasons(nodes)
+    serves, shown, again = methods_by_stage(n.inputs for n in nodes), set(), reasons(nodes)
     for run, group in groupby(nodes, key=lambda n: n.run):
         stages = list(group)
         alike = tuple(n.label for n in stages)
@@ -42,7 +42,7 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
             table.add_row(
                 node.folder.name,
                 "finished" if node.finished else "to do again" if node in again else "to do",
-                told(serves[node]) or "all",
+                list_methods(serves[node]) or "all",
                 ", ".join(n.label for n in node.inputs.values()) if serves[node] else "",
                 ", ".join(_changes(node)),
             )
@@ -134,7 +134,7 @@ def show_run(run: str, console: Console | None = None) -> None:
         raise StoreError(
             f"{store.run_folder(run)}: no finished stage; runs are named as in their params files"
         )
-    serves = methods(StageInputs(r.inputs) for r in records)
+    serves = methods_by_stage(StageInputs(r.inputs) for r in records)
     table = _table(
         f"results/{run}/", "stage", "for", "seconds", "attempts", "env steps", "tokens trained", "$"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from helpers.workspaces import KNOBS, OPEN, write_notebook, write_params
 
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
 from eefcore.storage.records import read_records, write_records
 from eefcore.types import Example, History, Step, Trajectory
@@ -82,10 +82,10 @@ def test_the_command_line_loads_nothing_heavy():
 def test_a_dry_run_prints_the_plan_and_starts_nothing(demo):
     done = eef("run", demo, "--dry-run")
     assert done.returncode == 0, done.stderr
-    for node in planned(demo):
+    for node in plan_run(demo):
         (line,) = [line for line in done.stdout.splitlines() if node.folder.name in line]
         assert "to do" in line
-    explored = next(n for n in planned(demo) if n.params.get("M") == 5)
+    explored = next(n for n in plan_run(demo) if n.params.get("M") == 5)
     (line,) = [line for line in done.stdout.splitlines() if explored.folder.name in line]
     assert "EEF" in line and "train.1, expert" in line and "M=5" in line and "seed=3" in line
     assert "20 stages, 20 to do. Nothing was started." in done.stdout

@@ -22,7 +22,7 @@ from eefcore.rendering.formats import AGENTLITE
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.exploration import check_replays, expert_starts
 from eefcore.runs import runner
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.selection.leakage import instruction_key
 from eefcore.storage import stages
 from eefcore.storage.records import read_records, write_records
@@ -237,10 +237,10 @@ def test_the_stage_itself_reads_it_or_stops_at_once(generated, tmp_path, monkeyp
     monkeypatch.setenv("EEF_TEST_FILE", str(out))
     text = "run: r\nshared: {{sizes: 24/8/8, world_seed: {}}}\nstages: {{expert: {{file: '${{EEF_TEST_FILE}}'}}}}\n"
     text += "methods: {{A: {{iterations: 1}}}}"
-    first, *_ = planned(write_params(tmp_path, text.format(0)))
+    first, *_ = plan_run(write_params(tmp_path, text.format(0)))
     runner.run([first], resume="", jobs=1)
     logged = stages.read_record(first.folder).metrics
     assert (logged["expert/n"], logged["expert/tasks"], logged["expert/refused"]) == (24, 24, 0)
-    first, *_ = planned(write_params(tmp_path, text.format(5)))
+    first, *_ = plan_run(write_params(tmp_path, text.format(5)))
     with pytest.raises(StageFailed, match=r"DataError: 02_expert: file .*none of its 24 trajectories is of"):
         runner.run([first], resume="", jobs=1)

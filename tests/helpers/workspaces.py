@@ -34,7 +34,7 @@ trouble: str = ""  # how to fail
 """
 
 OPEN = """
-from eefcore.runs.open_stage import open_stage
+from eefcore.runs import open_stage
 stage, p = open_stage("{name}", globals())
 """
 

@@ -14,8 +14,8 @@ from eefcore.figures import plots, preferences
 from eefcore.rendering.renderer import make_renderer
 from eefcore.reports.evidence import Method
 from eefcore.runs import runner
-from eefcore.runs.open_stage import planned
-from eefcore.runs.plan import methods
+from eefcore.runs.plan import methods_by_stage
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages as store
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
@@ -38,7 +38,7 @@ def test_rounds_of_preference_learning(demo):
     write_params(
         demo.parents[1], "run: a\nmethods: {ETO: {iterations: 3, learn: dpo, explore: {samples: 1, M: 0}}}"
     )
-    *stages, report = planned(demo)
+    *stages, report = plan_run(demo)
     reads = {n.label: {name: read.label for name, read in n.inputs.items()} for n in stages}
     assert reads == {
         "expert": {},
@@ -76,8 +76,8 @@ def test_its_beginning_is_behaviour_clonings(demo):
       EEF: {iterations: 2}
       EEF-DPO: {iterations: 2, learn: dpo, preferences: {pairs: beneficial}}
     """
-    nodes = planned(write_params(demo.parents[1], text))
-    serves = methods(n.inputs for n in nodes)
+    nodes = plan_run(write_params(demo.parents[1], text))
+    serves = methods_by_stage(n.inputs for n in nodes)
     assert [n.label for n in nodes if len(serves[n]) == 3] == ["expert", "select.1", "train.1", "evaluate.1"]
     assert [n.label for n in nodes if serves[n] == ["EEF", "EEF-DPO"]] == ["explore.1"]
     (pairs,) = [n for n in nodes if n.label == "preferences.2"]
@@ -97,7 +97,7 @@ def test_its_beginning_is_behaviour_clonings(demo):
 )
 def test_what_a_params_file_may_not_say(demo, method, says):
     with pytest.raises(ParamsError, match=says):
-        planned(write_params(demo.parents[1], f"run: a\nmethods: {{x: {method}}}"))
+        plan_run(write_params(demo.parents[1], f"run: a\nmethods: {{x: {method}}}"))
 
 
 # ---------------------------------------------------------------------------------- what is told of it
@@ -159,7 +159,7 @@ def test_two_rounds_through_the_notebooks(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    *stages, _ = planned(write_params(tmp_path, ETO, "eto"))
+    *stages, _ = plan_run(write_params(tmp_path, ETO, "eto"))
     runner.run(stages, resume="", jobs=1)
     records = {n.label: store.read_record(n.folder) for n in stages}
     assert undocumented(key for r in records.values() for key in r.metrics) == set()

@@ -11,8 +11,8 @@ from helpers.workspaces import write_params
 
 from eefcore.errors import ParamsError
 from eefcore.runs import estimate, runner
-from eefcore.runs.open_stage import planned
-from eefcore.runs.plan import methods
+from eefcore.runs.plan import methods_by_stage
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages as store
 from eefcore.storage.records import read_records
 from eefcore.tracking import identity
@@ -20,7 +20,7 @@ from eefcore.types import Preference
 
 
 def reads(path: Path) -> dict[str, dict[str, str]]:
-    *stages, _ = planned(path)
+    *stages, _ = plan_run(path)
     return {n.label: {name: read.label for name, read in n.inputs.items()} for n in stages}
 
 
@@ -47,7 +47,7 @@ def test_algorithm_1_of_agent_q(demo):
             **{f"dev{i}": f"evaluate.{i}" for i in (1, 2, 3)},
         },
     }
-    *stages, report = planned(demo)
+    *stages, report = plan_run(demo)
     assert {n.label: n.params["split"] for n in stages if "split" in n.params} == {
         **{f"evaluate.{i}": "dev" for i in (1, 2, 3)},
         "decide.test": "test",
@@ -97,7 +97,7 @@ def test_a_tuned_critic_is_asked_by_the_next_search_and_at_test_time(demo):
     assert told["tune.2"] == {"experts": "expert", "search": "search.2", "critic": "tune.1"}
     assert told["pairs.3"] == {"model": "dpo.2", "experts": "expert", "simulations": "search.2"}
     assert told["decide.test"]["critic"] == "tune.2"
-    *_, report = planned(demo)
+    *_, report = plan_run(demo)
     assert report.inputs["Agent Q/critic2"].label == "tune.2"
     write_params(demo.parents[1], TUNED.format(""))
     assert "critic" not in reads(demo)["evaluate.test"]
@@ -121,8 +121,8 @@ def test_methods_that_differ_at_test_time_alone_share_all_before(demo):
         demo.parents[1],
         "run: a\nmethods: {zero-shot: {iterations: 2, search: {}}, MCTS: {iterations: 2, search: {}, decide: {}}}",
     )
-    *_, report = planned(demo)
-    serves = methods([report.inputs])
+    *_, report = plan_run(demo)
+    serves = methods_by_stage([report.inputs])
     alone = [n.label for n, served in serves.items() if len(served) == 1]
     assert sorted(alone) == ["decide.test", "evaluate.test"]
 
@@ -153,7 +153,7 @@ def test_what_no_method_names_is_in_no_plan(demo):
 def test_what_can_not_be_is_said_before_anything_starts(demo, entry, says):
     write_params(demo.parents[1], f"run: a\nmethods: {{A: {entry}}}")
     with pytest.raises(ParamsError, match=says):
-        planned(demo)
+        plan_run(demo)
 
 
 def test_a_critic_is_known_by_what_its_folder_holds(tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_what_agent_q_asks_for_is_estimated(monkeypatch):
     """By arithmetic: 120 tasks × 8 simulations; a tree of 4 simulations before each of 5 actions; 8 pairs a task."""
     monkeypatch.chdir(ROOT)
     nodes = {
-        (n.notebook.stage, n.label): n for n in planned(ROOT / "params" / "agentq_webshop_mini_methods.yaml")
+        (n.notebook.stage, n.label): n for n in plan_run(ROOT / "params" / "agentq_webshop_mini_methods.yaml")
     }
     found = {label: estimate.work(n) for (_, label), n in nodes.items()}
     assert found["search.1"].simulations == 120 * 8
@@ -187,7 +187,7 @@ def test_what_agent_q_asks_for_is_estimated(monkeypatch):
 def test_a_buffer_of_two_rounds_and_lessons_are_estimated(monkeypatch):
     """8 pairs a task of each round; a lesson of each simulation's node and one of its end."""
     monkeypatch.chdir(ROOT)
-    nodes = planned(ROOT / "params" / "agentq_webshop_mini_critic.yaml")
+    nodes = plan_run(ROOT / "params" / "agentq_webshop_mini_critic.yaml")
     buffers = {estimate.work(n).rows for n in nodes if n.label == "dpo.3"}
     assert buffers == {2 * 120 * 8, 2 * 2 * 120 * 8}
     assert {estimate.work(n).rows for n in nodes if n.label == "tune.1"} == {2 * 120 * 8}
@@ -212,7 +212,7 @@ def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    *stages, _ = planned(write_params(tmp_path, ROUNDS, "rounds"))
+    *stages, _ = plan_run(write_params(tmp_path, ROUNDS, "rounds"))
     runner.run(stages, resume="", jobs=1)
     folders = {n.label: n.folder for n in stages}
     logged = {label: store.read_record(folder).metrics for label, folder in folders.items()}

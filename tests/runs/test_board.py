@@ -11,7 +11,7 @@ from rich.console import Console
 
 from eefcore.runs import board
 from eefcore.runs.board import Board, Is, clock
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages as store
 
 
@@ -40,7 +40,7 @@ def test_clock(seconds, said):
 
 
 def test_a_terminal_shows_bars_and_time_left(demo, now):
-    expert, select, *_ = nodes = planned(
+    expert, select, *_ = nodes = plan_run(
         write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 1}}")
     )
     console = screen(40)
@@ -63,7 +63,7 @@ def test_a_terminal_shows_bars_and_time_left(demo, now):
 
 
 def test_the_time_to_the_end_is_guessed_once_every_kind_of_stage_was_seen(demo, now):
-    nodes = planned(
+    nodes = plan_run(
         write_params(demo.parents[1], "run: a\nmethods: {x: {iterations: 1}, y: {iterations: 2}}")
     )
     console = screen(60)
@@ -81,7 +81,7 @@ def test_the_time_to_the_end_is_guessed_once_every_kind_of_stage_was_seen(demo, 
 
 
 def test_earlier_runs_and_the_report_do_not_hold_the_guess_back(demo, now, monkeypatch):
-    *stages, report = nodes = planned(write_params(demo.parents[1], "run: a\nmethods: {x: {iterations: 1}}"))
+    *stages, report = nodes = plan_run(write_params(demo.parents[1], "run: a\nmethods: {x: {iterations: 1}}"))
     monkeypatch.setattr(board.Node, "finished", property(lambda node: node is not report))
     monkeypatch.setattr(store, "read_record", lambda folder: Mock(seconds=30.0))
     console = screen(60)
@@ -93,7 +93,7 @@ def test_earlier_runs_and_the_report_do_not_hold_the_guess_back(demo, now, monke
 
 
 def test_a_low_terminal_shows_what_is_at_work(demo, now):
-    nodes = planned(demo)
+    nodes = plan_run(demo)
     console = screen(12)
     with Board(nodes, 2, console) as shown:
         for node in nodes[:10]:
@@ -110,7 +110,7 @@ def test_a_low_terminal_shows_what_is_at_work(demo, now):
 
 
 def test_without_a_terminal_a_change_is_a_line(demo, now):
-    expert, select, *_ = nodes = planned(demo)
+    expert, select, *_ = nodes = plan_run(demo)
     console = Console(file=io.StringIO(), width=40, highlight=False)
     with Board(nodes, 2, console) as shown:
         shown.set(expert, Is.THERE)

@@ -7,8 +7,8 @@ from helpers.paths import ROOT
 
 from eefcore.runs import estimate
 from eefcore.runs.estimate import EpisodeSize, Memory, Shape, Use, Work
-from eefcore.runs.open_stage import planned
 from eefcore.runs.plan import Node
+from eefcore.runs.planning import plan_run
 from eefcore.runs.shapes import shape
 
 TINY = Shape(parameters=1000, adapter=10, hidden=8, layers=2, key_values=4, intermediate=16, vocabulary=100)
@@ -23,7 +23,7 @@ def nodes(tmp_path, monkeypatch):
         path = tmp_path / "a.yaml"
         shared = "{sizes: 40/10/20, context: 500, max_new_tokens: 30, slots: 7}"
         path.write_text(f"run: a\nshared: {shared}\nstages: {stages}\nmethods: {methods}", encoding="utf-8")
-        return planned(path)
+        return plan_run(path)
 
     return plan
 

@@ -19,7 +19,7 @@ from helpers.workspaces import FINISH, KNOBS, OPEN, PLAY, WORK, write_notebook, 
 from eefcore.runs import kernels, runner
 from eefcore.runs.kernels import Forked, Kernels
 from eefcore.runs.notebook import modules, read_notebook
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
 from eefcore.tracking import wandb_run
 from eefcore.tracking.stage import sync
@@ -130,7 +130,7 @@ def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monke
 
     def records(results: str) -> dict[str, object]:
         monkeypatch.setenv("EEF_RESULTS", results)
-        nodes = planned(path)
+        nodes = plan_run(path)
         runner.run(nodes, resume="", jobs=1)
         return {n.folder.name: (stages.read_record(n.folder).identity, told(n.folder)) for n in nodes}
 
@@ -204,7 +204,7 @@ def offline(demo: Path, monkeypatch: pytest.MonkeyPatch, *before: str) -> Path:
 
 
 def test_every_stage_of_a_run_ends_in_a_complete_segment(demo, monkeypatch, capsys):
-    nodes = planned(offline(demo, monkeypatch))
+    nodes = plan_run(offline(demo, monkeypatch))
     runner.run(nodes, resume="", jobs=2)
     assert "W&B" not in capsys.readouterr().out
     report = sync(["ten"], dry_run=True)
@@ -214,7 +214,7 @@ def test_every_stage_of_a_run_ends_in_a_complete_segment(demo, monkeypatch, caps
 
 
 def test_a_lost_segment_is_said_at_the_end_of_the_run(demo, monkeypatch, capsys):
-    nodes = planned(offline(demo, monkeypatch, BREAK))
+    nodes = plan_run(offline(demo, monkeypatch, BREAK))
     runner.run(nodes, resume="", jobs=2)
     *_, last = capsys.readouterr().out.splitlines()
     lost = [n.folder.name for n in nodes if n.notebook.name == "04_train"]
@@ -298,7 +298,7 @@ def test_what_our_notebooks_import_can_be_shared_by_kernels(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     books = [read_notebook(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*_*.ipynb"))]
     names = runner.imports([Mock(notebook=book) for book in books])
-    assert {"wandb", "pandas", "eefcore.runs.open_stage"} <= set(names)
+    assert {"wandb", "pandas", "eefcore.runs.opening"} <= set(names)
     process = subprocess.run(
         [sys.executable, "-c", IMPORT, "ipykernel.kernelapp", *names],
         capture_output=True,

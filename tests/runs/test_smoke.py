@@ -13,8 +13,8 @@ import pytest
 from helpers.paths import GOLDEN, ROOT
 
 from eefcore.runs import runner
-from eefcore.runs.open_stage import planned
-from eefcore.runs.plan import methods
+from eefcore.runs.plan import methods_by_stage
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
 
 GOLDEN_FILE = GOLDEN / "smoke_metrics.json"
@@ -25,9 +25,9 @@ Metrics = dict[str, dict[str, object]]
 
 def smoke_metrics() -> Metrics:
     """Run params/smoke.yaml, and return what each stage measured, but for its seconds."""
-    nodes = planned(ROOT / "params" / "smoke.yaml")
+    nodes = plan_run(ROOT / "params" / "smoke.yaml")
     runner.run(nodes, resume="")
-    serves = methods(node.inputs for node in nodes)
+    serves = methods_by_stage(node.inputs for node in nodes)
     records = {" ".join((n.label, *serves[n])): stages.read_record(n.folder) for n in nodes}
     return {
         name: {key: value for key, value in record.metrics.items() if key != "cost/seconds"}

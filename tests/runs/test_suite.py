@@ -17,8 +17,8 @@ from eefcore.errors import ParamsError, StageFailed, StoreError
 from eefcore.runs import runner
 from eefcore.runs.board import Board, Is
 from eefcore.runs.notebook import read_notebooks
-from eefcore.runs.open_stage import planned_suite, reported
-from eefcore.runs.plan import Node, methods
+from eefcore.runs.plan import Node, methods_by_stage
+from eefcore.runs.planning import plan_report, plan_suite_file
 from eefcore.runs.suite import read_suite
 from eefcore.storage import stages as store
 
@@ -61,10 +61,10 @@ def labels(nodes: list[Node], run: str) -> list[str]:
 
 
 def test_a_seed_is_one_folder_and_what_two_files_share_is_there_once(path):
-    *stages, report = planned_suite(path)
+    *stages, report = plan_suite_file(path)
     assert [n.run for n in stages] == ["s/seed0"] * (len(stages) // 2) + ["s/seed7"] * (len(stages) // 2)
     assert labels(stages, "s/seed0") == labels(stages, "s/seed7")
-    serves = methods([report.inputs])
+    serves = methods_by_stage([report.inputs])
     (cloned,) = [n for n in stages if n.label == "train.1" and n.run == "s/seed0" and len(serves[n]) > 1]
     assert serves[cloned] == ["seed0/first/SFT POS", "seed0/first/EEF", "seed0/second/EEF"]
     assert labels(stages, "s/seed0").count("explore.1") == 2
@@ -73,7 +73,7 @@ def test_a_seed_is_one_folder_and_what_two_files_share_is_there_once(path):
 
 
 def test_the_report_reads_every_stage_by_seed_run_method_and_place(path):
-    *_, report = planned_suite(path)
+    *_, report = plan_suite_file(path)
     assert (report.run, report.label, report.notebook.name) == ("s", "suite", "10_suite")
     assert report.inputs["seed7/second/EEF/simulations1"].label == "explore.1"
     assert {name.rpartition("/")[0] for name in report.inputs} == {
@@ -90,16 +90,16 @@ def test_the_report_reads_every_stage_by_seed_run_method_and_place(path):
 
 
 def test_the_reports_own_parameters_win(path):
-    *_, report = planned_suite(write_suite(path.parents[2], f"{SUITE}report: {{benchmark: big}}"))
+    *_, report = plan_suite_file(write_suite(path.parents[2], f"{SUITE}report: {{benchmark: big}}"))
     assert report.params["benchmark"] == "big"
 
 
 def test_fast_and_chosen_seeds_are_parts_of_the_same_folders(path):
-    whole = {n.folder for n in planned_suite(path)[:-1]}
-    *fast, report = planned_suite(path, fast=True)
+    whole = {n.folder for n in plan_suite_file(path)[:-1]}
+    *fast, report = plan_suite_file(path, fast=True)
     assert {n.run for n in fast} == {"s/seed7"} and {n.folder for n in fast} < whole
     assert json.loads(report.params["sections"]) == {"second": "budget"}
-    *chosen, _ = planned_suite(path, seeds=[0])
+    *chosen, _ = plan_suite_file(path, seeds=[0])
     assert {n.run for n in chosen} == {"s/seed0"} and {n.folder for n in chosen} < whole
 
 
@@ -137,7 +137,7 @@ def test_a_suite_that_does_not_fit_is_refused(path, text, says):
     knobs = 'benchmark: str = "mini"  # which'
     write_notebook(folder, "02_expert", OPEN.format(name="02_expert"), parameters=knobs)
     with pytest.raises(ParamsError) as error:
-        planned_suite(write_suite(folder, text))
+        plan_suite_file(write_suite(folder, text))
     assert says in str(error.value) and "yaml" in str(error.value)
 
 
@@ -154,7 +154,7 @@ def test_a_suite_that_does_not_fit_is_refused(path, text, says):
 def test_a_reduced_suite_that_does_not_fit_is_refused(path, fast, says):
     text = SUITE[: SUITE.index("fast")] + fast
     with pytest.raises(ParamsError) as error:
-        planned_suite(write_suite(path.parents[2], text), fast=True)
+        plan_suite_file(write_suite(path.parents[2], text), fast=True)
     assert says in str(error.value)
 
 
@@ -165,14 +165,14 @@ def test_a_seed_that_is_not_in_the_suite_is_refused(path):
 
 
 def test_of_its_runs_those_that_are_asked_for_and_the_report_is_over_them(path):
-    *_, report = planned_suite(path, seeds=[7], only=["second"])
+    *_, report = plan_suite_file(path, seeds=[7], only=["second"])
     assert {tuple(name.split("/")[:2]) for name in report.inputs} == {("seed7", "second")}
     assert json.loads(report.params["sections"]) == {"second": "budget"}
 
 
 def test_a_run_that_is_not_in_the_suite_is_refused(path):
     with pytest.raises(ParamsError, match="runs: --runs 'secund' is unknown; did you mean 'second'"):
-        planned_suite(path, only=["secund"])
+        plan_suite_file(path, only=["secund"])
 
 
 # ---------------------------------------------------------------------------------- running it
@@ -183,7 +183,7 @@ def run(nodes: list[Node], jobs: int = 2) -> None:
 
 
 def test_seed_by_seed_and_a_second_time_nothing(path, capsys):
-    nodes = planned_suite(path)
+    nodes = plan_suite_file(path)
     run(nodes, jobs=1)  # with more, a seed that waits for its expert lets the next one begin
     seeds = [
         [store.read_record(n.folder).started for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)
@@ -194,12 +194,12 @@ def test_seed_by_seed_and_a_second_time_nothing(path, capsys):
     assert said[:3] == ["s", '{"first": "methods", "second": "budget"}', "mini"]
     assert said[3:] == sorted(nodes[-1].inputs)
     capsys.readouterr()
-    run(planned_suite(path))
+    run(plan_suite_file(path))
     assert capsys.readouterr().out.strip() == f"{len(nodes)} stages · {len(nodes)} there"
 
 
 def test_the_board_of_a_suite_counts_by_seed_and_file(path):
-    nodes = planned_suite(path)
+    nodes = plan_suite_file(path)
     n = (len(nodes) - 1) // 2
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
     with Board(nodes, 2, console) as shown:
@@ -218,7 +218,7 @@ def test_the_board_of_a_suite_counts_by_seed_and_file(path):
 
 
 def test_without_a_terminal_a_finished_stage_says_how_many_there_are(path):
-    nodes = planned_suite(path)
+    nodes = plan_suite_file(path)
     console = Console(file=io.StringIO(), width=40, highlight=False)
     with Board(nodes, 2, console) as shown:
         shown.set(nodes[0], Is.RUNNING)
@@ -234,14 +234,14 @@ def test_a_failing_method_stops_what_reads_it_and_the_rest_can_be_reported(path)
     with pytest.raises(
         StoreError, match=r"no method is finished; go on with `eef suite params.suites.s.yaml"
     ):
-        reported("s")
-    nodes = planned_suite(path, seeds=[0])
+        plan_report("s")
+    nodes = plan_suite_file(path, seeds=[0])
     with pytest.raises(StageFailed, match=r"s/seed0: train.1 \(04_train\)") as error:
         run(nodes)
     assert "(3 more wait for it)" in str(error.value)
     assert [n.label for n in nodes if not n.finished] == ["train.1", "evaluate.1", "evaluate.test", "suite"]
 
-    found = reported("s")
+    found = plan_report("s")
     assert found.missing["seed0/second/bad"] == 3 and "seed7/first/EEF" in found.missing
     assert {name.rpartition("/")[0] for name in found.report.inputs} == {
         "seed0/first/SFT POS",
@@ -263,7 +263,7 @@ def test_a_small_suite_of_the_real_notebooks(tmp_path, monkeypatch):
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
     path = tmp_path / "tiny.yaml"
     path.write_text("suite: tiny\nseeds: [0]\nruns: {smoke: methods}\n")
-    run(planned_suite(path))
+    run(plan_suite_file(path))
     text = (store.run_folder("tiny") / "report.html").read_text()
     assert all(method in text for method in ("SFT POS", "ETO", "EEF"))
     assert list((tmp_path / "results" / "tiny" / "seed0").glob("evaluate.test-*/panel.jsonl"))
@@ -282,7 +282,7 @@ def eef(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_dry_run_shows_one_seed_and_counts_the_others(path):
     done = eef("suite", path, "--dry-run", "--seeds", "0,7")
     assert done.returncode == 0, done.stderr
-    n = len(planned_suite(path))
+    n = len(plan_suite_file(path))
     assert "results/s/seed0/" in done.stdout
     assert f"results/s/seed7/: the same {n // 2} stages, {n // 2} to do" in done.stdout
     assert f"{n} stages, {n} to do" in done.stdout

@@ -16,7 +16,7 @@ from helpers.workspaces import write_params
 
 from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.search import critics
 from eefcore.search.scheduler import run_requests
 from eefcore.types import History
@@ -154,7 +154,7 @@ def test_a_critic_that_no_stage_could_ask_is_refused_before_anything_starts(demo
     entries = {"search": "{}", "decide": "{}", stage: f"{{critic: '{critic}'}}"}
     write_params(demo.parents[1], AGENT_Q.format(entries["search"], entries["decide"], ""))
     with pytest.raises(ParamsError, match=f"methods.A.{stage}: critic: .*{says}"):
-        planned(demo)
+        plan_run(demo)
 
 
 @pytest.mark.parametrize(("critic", "says"), REFUSED)
@@ -172,16 +172,16 @@ def test_the_loader_and_the_plan_refuse_the_same(critic, says):
 def test_a_critic_that_can_be_asked_is_planned(demo, critic):
     entry = f"{{critic: '{critic}'}}"
     write_params(demo.parents[1], AGENT_Q.format(entry, entry, ""))
-    assert {n.params["critic"] for n in planned(demo) if "critic" in n.params} == {critic}
+    assert {n.params["critic"] for n in plan_run(demo) if "critic" in n.params} == {critic}
 
 
 def test_a_variable_may_name_the_endpoint(demo, monkeypatch):
     monkeypatch.setenv("EEF_TEST_JUDGE", "openai:http://127.0.0.1:8/v1#m")
     write_params(demo.parents[1], AGENT_Q.format("{critic: '${EEF_TEST_JUDGE}'}", "{}", ""))
-    assert planned(demo)
+    assert plan_run(demo)
     monkeypatch.setenv("EEF_TEST_JUDGE", "openai:nothing")
     with pytest.raises(ParamsError, match=r"A.search: critic: .*should be openai"):
-        planned(demo)
+        plan_run(demo)
 
 
 @pytest.mark.parametrize("critic", ["openai:http://localhost:8000/v1#m", "vllm:some/model", "self", "none"])
@@ -189,7 +189,7 @@ def test_a_critic_without_weights_here_is_not_tuned(demo, critic):
     entry = f"{{critic: '{critic}'}}"
     write_params(demo.parents[1], AGENT_Q.format(entry, entry, f", tune: {entry}"))
     with pytest.raises(ParamsError, match="has no weights of its own to tune"):
-        planned(demo)
+        plan_run(demo)
     with pytest.raises(ParamsError, match="can't be tuned"):
         critics.critic_weights(critic)
 
@@ -202,7 +202,7 @@ def test_a_base_that_is_only_asked_is_not_trained(demo, base):
     write_notebook(demo.parents[1], "04_train", parameters=knobs)
     write_params(demo.parents[1], f"run: a\nmethods: {{A: {{iterations: 1, train: {{base: '{base}'}}}}}}")
     with pytest.raises(ParamsError, match=r"A.train: base .* is only asked"):
-        planned(demo)
+        plan_run(demo)
 
 
 @pytest.mark.parametrize("format", ["agentgym", "composite_chat", "yaml"])
@@ -215,7 +215,7 @@ def test_an_endpoint_writes_with_no_template_of_ours(format):
 def test_without_vllm_the_plan_says_how_to_get_it(demo):
     write_params(demo.parents[1], AGENT_Q.format("{critic: 'vllm:some/model'}", "{}", ""))
     with pytest.raises(ParamsError, match=r"A.search: critic: vLLM is not installed here"):
-        planned(demo)
+        plan_run(demo)
 
 
 def test_a_saved_model_is_found_from_wherever_the_notebook_stands(demo, monkeypatch):

@@ -10,7 +10,7 @@ from eefcore.tracking.code import code_of
 
 CELLS = """
 from eefcore.selection.algorithm import training_set
-from eefcore.runs.open_stage import open_stage
+from eefcore.runs.opening import open_stage
 from eefcore.figures.plots import Plot
 """
 

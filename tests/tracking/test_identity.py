@@ -9,7 +9,7 @@ from helpers.workspaces import KNOBS, PLAY, write_notebook, write_params
 
 from eefcore import policies
 from eefcore.errors import PolicyError
-from eefcore.runs.open_stage import planned
+from eefcore.runs.planning import plan_run
 from eefcore.storage import hashing, stages
 from eefcore.storage.hashing import hash_file, hash_folder
 from eefcore.tracking.identity import identity
@@ -35,12 +35,12 @@ def base(demo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def of_plan(demo: Path) -> dict[str, str]:
-    return {n.label: n.identity for n in planned(demo)}
+    return {n.label: n.identity for n in plan_run(demo)}
 
 
 def of_stage(demo: Path) -> str:
     """The identity that the first training takes when it is opened."""
-    (node,) = [n for n in planned(demo) if n.label == "train.1"]
+    (node,) = [n for n in plan_run(demo) if n.label == "train.1"]
     folders = {name: read.folder for name, read in node.inputs.items()}
     stage = Stage.open(
         run=node.run, label=node.label, notebook=node.notebook.name, params=node.params, inputs=folders
@@ -60,7 +60,7 @@ def test_a_base_made_anew_makes_what_stands_on_it_anew(demo, base):
 
 def test_the_plan_and_the_stage_agree(demo, base, monkeypatch):
     monkeypatch.setattr(
-        stages, "input_identity", lambda folder: {n.folder: n.identity for n in planned(demo)}[folder]
+        stages, "input_identity", lambda folder: {n.folder: n.identity for n in plan_run(demo)}[folder]
     )
     first = of_stage(demo)
     assert first == of_plan(demo)["train.1"]
@@ -74,7 +74,7 @@ def test_a_base_that_was_not_made_is_missed_before_anything_starts(demo, base, m
     monkeypatch.setitem(policies.BASES, "tiny", gone)
     if left == "an empty folder":
         gone.mkdir()
-    for ask in (lambda: planned(demo), lambda: policies.load_policy("tiny")):
+    for ask in (lambda: plan_run(demo), lambda: policies.load_policy("tiny")):
         with pytest.raises(PolicyError, match=f"^tiny: expected its weights in {gone}.*`make base`"):
             ask()
 
@@ -105,7 +105,7 @@ def test_a_base_that_cannot_be_read_is_told(demo, base, monkeypatch):
 
     monkeypatch.setattr("eefcore.tracking.identity.hash_folder", refuse)
     with pytest.raises(stages.StoreError, match=r"package.base: can't read: Permission denied"):
-        planned(demo)
+        plan_run(demo)
 
 
 # ---------------------------------------------------------------------------------- contents

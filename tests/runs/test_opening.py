@@ -22,8 +22,9 @@ from helpers.workspaces import write_notebook, write_params
 
 from eefcore.errors import ParamsError, StageBusy, StageFailed, StoreError
 from eefcore.runs import runner
-from eefcore.runs.open_stage import make_smoke_inputs, open_stage, planned
-from eefcore.runs.plan import Node, methods, upstream
+from eefcore.runs.opening import make_smoke_inputs, open_stage
+from eefcore.runs.plan import Node, methods_by_stage, upstream
+from eefcore.runs.planning import plan_run
 from eefcore.storage import stages as store
 
 EEF = Path(sys.executable).with_name("eef")
@@ -46,7 +47,7 @@ def reads(nodes: list[Node]) -> list[tuple[str, str]]:
 
 def test_a_method_is_algorithm_1(demo):
     write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 3}}")
-    *stages, report = planned(demo)
+    *stages, report = plan_run(demo)
     assert reads(stages) == [
         ("expert", ""),
         ("select.1", "experts=expert"),
@@ -85,8 +86,8 @@ def test_a_method_is_algorithm_1(demo):
 
 
 def test_methods_share_what_they_begin_with(demo):
-    nodes = planned(demo)
-    serves = methods(n.inputs for n in nodes)
+    nodes = plan_run(demo)
+    serves = methods_by_stage(n.inputs for n in nodes)
     shared = [n.label for n in nodes if serves[n] == ["SFT POS", "RFT×6", "EEF"]]
     assert shared == ["expert", "select.1", "train.1", "evaluate.1"]
     labels = [n.label for n in nodes]
@@ -111,7 +112,7 @@ def test_what_cloning_does_not_read_keeps_no_methods_apart(demo):
         "third: {iterations: 2, select: {cloning: z}}",
     )
     write_params(demo.parents[1], "run: a\nmethods:\n" + "".join(f"  {line}\n" for line in lines))
-    selects = [n for n in planned(demo) if n.notebook.stage == "select"]
+    selects = [n for n in plan_run(demo) if n.notebook.stage == "select"]
     assert [(n.label, n.params["choose"], n.params["cloning"]) for n in selects] == [
         ("select.1", "a", "b"),
         ("select.2", "a", "b"),
@@ -123,8 +124,8 @@ def test_what_cloning_does_not_read_keeps_no_methods_apart(demo):
 
 def test_a_change_reaches_what_is_below_it_and_nothing_else(demo):
     def identities() -> dict[tuple[str, ...], str]:
-        nodes = planned(demo)
-        serves = methods(n.inputs for n in nodes)
+        nodes = plan_run(demo)
+        serves = methods_by_stage(n.inputs for n in nodes)
         return {(n.label, *serves[n]): n.identity for n in nodes}
 
     before = identities()
@@ -143,23 +144,23 @@ def edit(path: Path, before: str, after: str) -> None:
 
 
 def test_what_a_notebook_computes_is_part_of_its_identity(demo):
-    before = {n.label: n.identity for n in planned(demo)}
+    before = {n.label: n.identity for n in plan_run(demo)}
     edit(demo.parents[1] / "notebooks" / "07_report.ipynb", "time.sleep(pause)", "time.sleep(2 * pause)")
-    after = {n.label: n.identity for n in planned(demo)}
+    after = {n.label: n.identity for n in plan_run(demo)}
     assert {label for label in after if after[label] != before[label]} == {"report"}
 
 
 def test_a_comment_in_a_notebook_changes_nothing(demo):
-    before = {n.label: n.identity for n in planned(demo)}
+    before = {n.label: n.identity for n in plan_run(demo)}
     edit(
         demo.parents[1] / "notebooks" / "07_report.ipynb", "time.sleep(pause)", "time.sleep(pause)  # a while"
     )
-    assert {n.label: n.identity for n in planned(demo)} == before
+    assert {n.label: n.identity for n in plan_run(demo)} == before
 
 
 def test_upstream_is_what_a_stage_stands_on_in_order(demo):
     write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 2}}")
-    (explore,) = [n for n in planned(demo) if n.label == "explore.1"]
+    (explore,) = [n for n in plan_run(demo) if n.label == "explore.1"]
     assert [n.label for n in upstream([explore])] == ["expert", "select.1", "train.1", "explore.1"]
 
 
@@ -167,7 +168,7 @@ def test_upstream_is_what_a_stage_stands_on_in_order(demo):
 
 
 def run(params: Path) -> list[Node]:
-    nodes = planned(params)
+    nodes = plan_run(params)
     runner.run(nodes, resume="eef run it", jobs=2)
     return nodes
 
@@ -228,8 +229,8 @@ def test_a_failure_says_where_and_what_to_do_and_stops_only_what_reads_it(demo):
     params = write_params(demo.parents[1], text)
     with pytest.raises(StageFailed) as error:
         run(params)
-    nodes = planned(params)
-    serves = methods(n.inputs for n in nodes)
+    nodes = plan_run(params)
+    serves = methods_by_stage(n.inputs for n in nodes)
     assert {(n.label, *serves[n]) for n in nodes if not n.finished} == {
         ("train.1", "bad"),
         ("evaluate.1", "bad"),
@@ -277,7 +278,7 @@ def test_no_thread_moves_the_others_to_another_folder(demo, monkeypatch):
 
 def test_stages_that_do_not_read_each_other_run_side_by_side(demo):
     text = "run: a\nstages: {train: {pause: 1.0}}\nmethods:\n  x: {iterations: 1}\n  y: {iterations: 1, train: {epochs: 2}}"
-    nodes = planned(write_params(demo.parents[1], text))
+    nodes = plan_run(write_params(demo.parents[1], text))
     trained = [n for n in nodes if n.label == "train.1"]
     runner.run(upstream(trained), resume="", jobs=2)
     first, second = (store.read_record(n.folder) for n in trained)
@@ -376,7 +377,7 @@ def executed(node: Node) -> dict[str, object]:
 
 def test_two_runs_of_the_same_stages_at_once_share_the_work_and_spoil_nothing(demo):
     params = plain(demo, pause=1.5, steps=10)
-    nodes = planned(params)
+    nodes = plan_run(params)
     first = started(params)
     until(lambda: list(nodes[0].folder.parent.glob(".expert-*.partial/progress.json")))
     second = started(params)
@@ -405,7 +406,7 @@ sys.stdin.read()
 
 def test_a_stage_that_another_run_gave_up_is_taken_over(demo, capsys):
     params = plain(demo)
-    expert, *_ = planned(params)
+    expert, *_ = plan_run(params)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, expert.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
@@ -518,7 +519,7 @@ def test_killed_it_leaves_no_kernel_and_continues(demo, monkeypatch):
     params = plain(demo, pause=0.2, steps=10)
     assert not killed_at(2.5, params)
     assert killed_at(60.0, params)
-    interrupted = facts(planned(params))
+    interrupted = facts(plan_run(params))
     monkeypatch.setenv("EEF_RESULTS", "other")
     assert facts(run(params)) == interrupted
 
@@ -534,7 +535,7 @@ def test_killed_again_and_again_it_ends_in_the_same_records(demo, seed, monkeypa
     while not killed_at(rng.uniform(0.5, 6.0) if kills < 8 else 120.0, params):
         kills += 1
     assert kills >= 5
-    interrupted = facts(planned(params))
+    interrupted = facts(plan_run(params))
     assert not list((demo.parents[1] / "results" / "killed").glob(".*.partial"))
     monkeypatch.setenv("EEF_RESULTS", "other")
     assert facts(run(params)) == interrupted

@@ -14,7 +14,8 @@ from helpers.workspaces import write_notebook
 from eefcore.errors import EefError, ParamsError, StoreError
 from eefcore.reports.document.publication import publish
 from eefcore.runs.notebook import own_notebook, read_notebook
-from eefcore.runs.open_stage import input_folder, open_stage, recorded_report
+from eefcore.runs.opening import input_folder, open_stage
+from eefcore.runs.planning import recorded_report
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
 from eefcore.storage.stages import StageRecord

@@ -1,0 +1,145 @@
+"""Open the stage that a notebook is: check its parameters, find its inputs, claim its folder.
+
+A stage notebook declares, among its parameters, three that `eef run` fills and that are part of no identity:
+
+    run: str = "lab"        results/<run>/ is written
+    label: str = ""         the stage's place in the plan: `explore.2`
+    inputs: str = ""        JSON: a name -> a folder under the results root
+
+and, if it wants them, two that the plan knows: `iteration: int` (i of Algorithm 1; 0 where there is none)
+and `split: str` (`dev` or `test`, for evaluate). Its first calls are
+
+    from eefcore.runs import make_smoke_inputs, open_stage
+
+    inputs = inputs or make_smoke_inputs("05_explore")   # used when you open the notebook by hand
+    stage, p = open_stage("05_explore", globals())       # the stage at work, and its parameters: p.seed, p.samples
+
+The identity of a stage is the hash of the notebook's name, of every parameter but run, label and inputs, of its inputs'
+identities, and of the code that it runs (`eefcore.tracking.identity`). Names of inputs (`storage.stage_inputs`):
+
+    select     experts, simulations1, simulations2, …, and the model that explored last
+    train      examples, and model from the second iteration on
+    explore    model, experts
+    preferences  experts, simulations, and the model that explored them
+    dpo        preferences, model
+    evaluate   model; for the test panel model1, dev1, model2, dev2, …
+    search, pairs, decide   as explore, preferences and evaluate; the tuned critic, if there is one; earlier1, …
+    tune       search, experts, and the tuned critic that the search asked, if there is one
+    report     per method: <method>/experts, /select1, /model1, /dev1, /simulations1, /critic1, …, /test
+    suite      the same per seed and run: seed0/mini_methods/EEF/experts, …
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import msgspec
+
+from eefcore.errors import ParamsError
+from eefcore.runs import suite
+from eefcore.runs.notebook import Notebook, own_notebook
+from eefcore.runs.params import RESERVED, checked
+from eefcore.runs.plan import Node, upstream
+from eefcore.runs.planning import notebooks_folder, plan_run
+from eefcore.storage import stages
+from eefcore.storage.stage_inputs import StageInputs
+from eefcore.tracking.stage import Stage
+from eefcore.types import Value
+from eefcore.variables import expand_variables
+
+SMOKE = "smoke.yaml"  # the params file whose stages feed a notebook that is opened by hand
+
+
+class NotebookStage(NamedTuple):
+    """A stage at work, and the parameters of its notebook as attributes: `p.seed`, with `${NAME}` expanded in texts."""
+
+    stage: Stage
+    parameters: SimpleNamespace
+
+
+def open_stage(name: str, scope: Mapping[str, Any]) -> NotebookStage:
+    """Open the stage of the notebook `name` with the parameters that its cells set: `open_stage("…", globals())`.
+
+    Nothing is written into `scope`. The record keeps `${NAME}` where a parameter names an environment variable.
+
+    Raises:
+        ParamsError: a declared parameter is missing from `scope`, or is of another type.
+        StoreError: another process works on the stage, or an input is not there.
+    """
+    notebook = own_notebook(notebooks_folder(), name)
+    values = {p: _value(notebook, p, scope) for p in notebook.parameters}
+    inputs = str(values["inputs"])
+    stage = Stage.open(
+        run=str(values["run"]),
+        label=str(values["label"] or notebook.stage),
+        notebook=name,
+        params={k: v for k, v in values.items() if k not in RESERVED},
+        inputs=_inputs(notebook, inputs) if inputs else {},
+    )
+    return NotebookStage(stage, SimpleNamespace(**{k: expand_variables(v) for k, v in values.items()}))
+
+
+def make_smoke_inputs(name: str) -> str:
+    """Make the stages that the notebook `name` reads when it is opened by hand, and return the value of its `inputs`.
+
+    They are the inputs of the last stage of this kind in params/smoke.yaml. Finished stages are reused; the others
+    are run here, and a table shows their progress.
+
+    Raises:
+        StageFailed: a stage that has to be made first failed.
+    """
+    notebook = own_notebook(notebooks_folder(), name)
+    nodes = plan_run(stages.workspace() / "params" / SMOKE)
+    example = next((n for n in reversed(nodes) if n.notebook.name == notebook.name), None)
+    inputs = example.inputs if example else StageInputs[Node]()
+    if notebook.stage == suite.NOTEBOOK:  # the suite of this one run
+        *_, report = nodes
+        inputs = report.inputs.under(StageInputs.seed_folder(0), Path(SMOKE).stem)
+    missing = [node for node in upstream(inputs.values()) if not node.finished]
+    if missing:
+        from eefcore.runs.runner import run  # papermill takes a second to load
+
+        print(f"{notebook.name} reads what {len(missing)} stages of params/{SMOKE} make; they come first:")
+        run(missing, resume="run this cell again")
+    root = stages.results_root()
+    folders = {name: node.folder.relative_to(root).as_posix() for name, node in inputs.items()}
+    return json.dumps(folders, ensure_ascii=False)
+
+
+def _inputs(notebook: Notebook, text: str) -> dict[str, Path]:
+    """Return the folders that the parameter `inputs` names, all of them under the results root."""
+    try:
+        named = msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise ParamsError(
+            f"{notebook.name}: parameter inputs: expected a JSON object of names and folders, got {text!r} ({error})"
+        ) from error
+    return {name: input_folder(folder) for name, folder in named.items()}
+
+
+def input_folder(name: str) -> Path:
+    """Return the folder of an input by its path `name` from the results root.
+
+    Raises:
+        ParamsError: `name` is absolute, or leads out of the results root.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or "\0" in name:
+        raise ParamsError(
+            f"input {name!r} is no folder under {stages.results_root()}: expected a path from there without `..`, such as "
+            "quickstart/expert-0123abcd"
+        )
+    return stages.results_root().joinpath(*parts)
+
+
+def _value(notebook: Notebook, name: str, scope: Mapping[str, Any]) -> Value:
+    where = f"{notebook.name}: parameter {name}"
+    if name not in scope:
+        raise ParamsError(
+            f"{where} is not set; run the parameters cell, and save the notebook if you changed it"
+        )
+    return checked(where, notebook.parameters[name], scope[name])
