@@ -1,6 +1,6 @@
-"""Tune LLM agents on an expert's trajectories, failed ones included, and by tree search.
+"""Train LLM agents on expert trajectories, failed ones included (EEF), and by tree search (Agent Q).
 
-`import eefcore` loads no heavy package; each module names what it needs. Start with `eefcore.types`.
+Each subpackage exports its public names, and `import eefcore` loads no heavy package. Start with `eefcore.types`.
 """
 
 __version__ = "0.1.0"

@@ -96,10 +96,10 @@ class Journal(Generic[R]):
 
     def _check(self, line: bytes, fingerprint: str) -> None:
         header = LineCodec[JournalHeader](JournalHeader).decode(line, f"{self.path}:1")
-        ours = JournalHeader(fingerprint=fingerprint)
-        if header != ours:
+        expected = JournalHeader(fingerprint=fingerprint)
+        if header != expected:
             raise StoreError(
-                f"{self.path}:1: the journal of other work: expected {ours}, got {header}; the items, the chunk "
+                f"{self.path}:1: the journal of other work: expected {expected}, got {header}; the items, the chunk "
                 "or the parameters changed since. Move it away to do the work anew, or go back to what it was"
             )
 
