@@ -101,7 +101,7 @@ class Grown(NamedTuple):
 
 
 def searched(benchmark: Benchmark, trees: Sequence[Tree], to: int, *, plain: bool, slots: int) -> Grown:
-    """`new_trees`, grown in one of the two ways."""
+    """Return `trees`, grown in one of the two ways."""
     inner = load_policy("tiny", slots=slots)
     policy = Counted(inner, plain=plain)
     cpu, wall = time.process_time(), time.perf_counter()

@@ -81,7 +81,7 @@ class Measured(Dice):
 def test_search_wins_more_than_dice(how, signal):
     heard = []
     done = test_time.play_with_search(
-        TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept_trees=1, told=heard.append
+        TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept_trees=1, on_episodes=heard.append
     )
     assert sum(d.trajectory.win for d in done) >= 2 and heard == [3]
     assert [d.tree is not None for d in done] == [how == "mcts", False, False]
