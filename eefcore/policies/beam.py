@@ -109,7 +109,7 @@ class _Ended(StoppingCriteria):
     """Which rows hold the end of an action after the first `start` tokens."""
 
     def __init__(self, policy: HFPolicy, start: int) -> None:
-        self._may_end = torch.from_numpy(policy.may_end)
+        self._may_end = torch.from_numpy(policy.ending_tokens)
         self._renderer, self._start = policy.renderer, start
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **how: object) -> torch.Tensor:

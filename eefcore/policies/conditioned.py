@@ -1,4 +1,4 @@
-"""π_θ asked as NAT trains it: with the phrase in the prompt that told good trajectories from bad ones."""
+"""A policy asked with a phrase in its prompt: NAT (EEF §4.1) trains with one phrase for wins and another for losses."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from eefcore.rendering.formats import add_phrase
 from eefcore.types import History
 
 
-class Conditioned:
-    """π(· | h_t, phrase): `inner`, which reads `phrase` after the task; what is recorded of an episode is without it."""
+class ConditionedPolicy:
+    """π(· | h_t, phrase): `inner` reads `phrase` after the task; histories are recorded without the phrase."""
 
     def __init__(self, inner: Policy, phrase: str) -> None:
         self.name, self._inner, self._phrase = inner.name, inner, phrase
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
-        """Queue the question, the phrase in it."""
+        """Queue the question h_t of `episode`, with the phrase in it."""
         self._inner.ask(episode, add_phrase(history, self._phrase), sampling)
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """The inner policy's."""
+        """Return the inner policy's answers."""
         return self._inner.answers()
 
     def close(self, episode: Hashable) -> None:
-        """Forget the episode."""
+        """Forget what was kept for `episode`, which is over."""
         self._inner.close(episode)
 
     def length(self, history: History) -> int:
-        """Tokens of h_t with the phrase."""
+        """Return the number of tokens of h_t with the phrase."""
         return self._inner.length(add_phrase(history, self._phrase))

@@ -1,6 +1,6 @@
-"""Policies without a model: a function of the history, or what was recorded before.
+"""A policy without a model: a function of the history.
 
-For tests, for replays, and for scripted experts that are to be rolled out like any other policy.
+For tests, and for scripted experts that are rolled out like any other policy.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from eefcore.protocols import Reply, Sampling
 from eefcore.types import History, StopReason
 
 
-class Scripted:
-    """π that says `act(h_t)`, whatever the sampling; a blank action is malformed."""
+class ScriptedPolicy:
+    """A policy whose action is `act(h_t)`, whatever the sampling; a blank action is malformed."""
 
     def __init__(self, act: Callable[[History], str], name: str = "scripted") -> None:
         self.name = name
@@ -21,14 +21,14 @@ class Scripted:
         self._asked: dict[Hashable, History] = {}
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
-        """Queue the question."""
+        """Queue the question h_t of `episode`."""
         del sampling
         if episode in self._asked:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         self._asked[episode] = history
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """Every open question's answer, in the order they were asked."""
+        """Answer every open question, in the order they were asked."""
         asked, self._asked = self._asked, {}
         return [(episode, self._reply(history)) for episode, history in asked.items()]
 

@@ -1,16 +1,16 @@
-"""The tiny models: about a million parameters and a BPE tokenizer of their own, made from nothing.
+"""Make tiny models: about a million parameters and a BPE tokenizer of their own, without any download.
 
     tiny         a Llama; stands where Llama-3-8B-Instruct stands in the paper
     tiny-qwen    a Qwen3; stands where Mistral-7B-v0.3 stands, a second architecture
 
-They need no download and no GPU, and walk the same path as any Hugging Face model. `notebooks/01_base`
-makes the committed ones (`policies.BASES`).
+They need no GPU, and are loaded, trained and played by the same code as any Hugging Face model. `notebooks/01_base`
+trains the committed ones (`policies.BASES`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
@@ -25,23 +25,23 @@ from transformers import (
 )
 
 from eefcore.errors import ParamsError
-from eefcore.policies import model_path
+from eefcore.policies.loading import model_path
 from eefcore.rendering.formats import load_format
 from eefcore.training.models import load_model
 from eefcore.types import History
 
 ARCHITECTURES = {"llama": LlamaConfig, "qwen3": Qwen3Config}
-"""What a tiny model can be made as."""
+"""The architectures of tiny models, by name."""
 
 PAD = "<pad>"
 
 _WORDS = Regex(r"B0(?=[A-Z0-9]{8})|[A-Z]{4}| ?[A-Za-z]+|\.\d{1,2}| ?\d{1,3}| ?[^\s\w]|\s+|\w")
 
 
-def texts(histories: Iterable[History], format: str = "compact") -> Iterator[str]:
-    """Every piece of the dialogues as the tiny model will see it, for `make_tokenizer`.
+def dialogue_texts(histories: Iterable[History], format: str = "compact") -> Iterator[str]:
+    """Yield every piece of the dialogues as the tiny model will read it, for `make_tokenizer`.
 
-    Where h_t does not grow, what is seen before the last action, and that action.
+    Where h_t does not grow, that is what is read before the last action, and that action.
     """
     written = load_format(format)
     for history in histories:
@@ -53,7 +53,7 @@ def texts(histories: Iterable[History], format: str = "compact") -> Iterator[str
 
 
 class Shape(NamedTuple):
-    """How large a tiny model is, and of what architecture."""
+    """The size and architecture of a tiny model."""
 
     architecture: str = "llama"  # one of `ARCHITECTURES`
     vocabulary: int = 4096  # tokens at most
@@ -63,50 +63,59 @@ class Shape(NamedTuple):
     context: int = 2048
 
 
-class Made(NamedTuple):
-    """An untrained model and its tokenizer."""
+class TinyModel(NamedTuple):
+    """A tiny model and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
 
 
-def begun(start: str, texts: Iterable[str], shape: Shape, *, phrases: Sequence[str], seed: int) -> Made:
-    """What a base begins as: the model that `start` names, with a token for each of `phrases`; without one, `make`'s."""
-    if start:
-        return extended(*load_model(model_path(start)), phrases)
-    return make(texts, shape, phrases=phrases, seed=seed)
+def start_base(
+    start: str | None, texts: Iterable[str], shape: Shape, *, phrases: Sequence[str], seed: int
+) -> TinyModel:
+    """Return the model that the training of a base starts from, with a token for each of `phrases`.
+
+    That is the model that `start` names, with tokens added; or if it is None, a new one of `shape` (`make_base`).
+    """
+    if start is not None:
+        return add_phrase_tokens(*load_model(model_path(start)), phrases)
+    return make_base(texts, shape, phrases=phrases, seed=seed)
 
 
-def make(texts: Iterable[str], shape: Shape, *, phrases: Sequence[str] = (), seed: int) -> Made:
-    """A tokenizer learnt from `texts`, and an untrained model for it."""
+def make_base(texts: Iterable[str], shape: Shape, *, phrases: Sequence[str] = (), seed: int) -> TinyModel:
+    """Learn a tokenizer from `texts`, and make an untrained model for it."""
     tokenizer = make_tokenizer(texts, vocabulary=shape.vocabulary, phrases=phrases)
-    return Made(make_model(tokenizer, shape, seed=seed), tokenizer)
+    return TinyModel(make_model(tokenizer, shape, seed=seed), tokenizer)
 
 
-def extended(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, phrases: Sequence[str]) -> Made:
-    """The same two with a token for each of `phrases` that took several; it begins as the mean of those.
+def add_phrase_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, phrases: Sequence[str]
+) -> TinyModel:
+    """Add a token for each of `phrases` that took several tokens; its embedding starts as the mean of theirs.
 
-    So a model that can read goes on in a format of its own, in which it would write every word letter by letter.
+    So a model that can read is trained further in another format, whose words it would otherwise write letter by letter.
     """
     new = [p for p in dict.fromkeys(phrases) if len(tokenizer.encode(p)) > 1]
-    before = [tokenizer.encode(p) for p in new]
+    parts = [tokenizer.encode(p) for p in new]
     tokenizer.add_tokens([AddedToken(p, normalized=False) for p in new])
     model.resize_token_embeddings(-(-len(tokenizer) // 64) * 64, mean_resizing=False)
     with torch.no_grad():
-        rows = model.get_input_embeddings().weight
-        for phrase, several in zip(new, before, strict=True):
-            rows[tokenizer.convert_tokens_to_ids(phrase)] = rows[several].mean(0)
-    return Made(model, tokenizer)
+        embeddings = cast(torch.nn.Embedding, model.get_input_embeddings()).weight
+        for phrase, tokens in zip(new, parts, strict=True):
+            embeddings[tokenizer.convert_tokens_to_ids(phrase)] = embeddings[tokens].mean(0)
+    return TinyModel(model, tokenizer)
 
 
 def make_tokenizer(
     texts: Iterable[str], *, vocabulary: int = 4096, phrases: Sequence[str] = ()
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer learnt from `texts`; it reads any text, and ids of ten letters as three words.
+    """Learn a byte-level BPE tokenizer from `texts`; it reads any text, and product ids of ten letters as three words.
 
     Args:
+        texts: what it learns from.
+        vocabulary: tokens, at most.
         phrases: what every observation repeats (`experts.ScriptedExperts`); one token each keeps a dialogue short.
-            Text without them is read all the same.
+            Text without them can be read too.
     """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -131,7 +140,7 @@ def make_tokenizer(
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, *, seed: int = 0) -> PreTrainedModel:
-    """An untrained model of that shape for `tokenizer`, with its embedding tied to its output.
+    """Make an untrained model of `shape` for `tokenizer`, with its embedding tied to its output.
 
     Few key heads make rollouts quick: at this size they are bound by reading cached keys and values.
 

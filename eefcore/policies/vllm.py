@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from eefcore.errors import FormatError, PolicyError
-from eefcore.policies import NO_VLLM
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show, load_format
@@ -24,6 +23,8 @@ from eefcore.rendering.renderer import Renderer
 from eefcore.training.model_files import ADAPTER_WEIGHTS, check_weights, is_adapter
 from eefcore.training.model_sources import find_files
 from eefcore.types import History, StopReason
+
+NO_VLLM = 'vLLM is not installed here: pip install "eefcore[vllm]", or use hf:…'
 
 _ADAPTERS = count(1)
 

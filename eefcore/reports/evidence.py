@@ -143,7 +143,7 @@ class Method:
         examples = [p.chosen for p in pairs] or read_records(selected, Example, card=self.card).list
         example = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
         tokenizer = load_tokenizer(max(self.numbered("model").items())[1] / "model")
-        row = rows.rows(example, make_renderer(tokenizer, format))[0]
+        row = rows.make_rows(example, make_renderer(tokenizer, format))[0]
         return spans(row.tokens, row.labels, tokenizer.decode)
 
     def example_tree(self) -> Tree | None:

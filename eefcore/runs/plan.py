@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
+from eefcore.policies.loading import is_trainable
 from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import SWAPS, Method, Params, Values
 from eefcore.search.critics import check_critic, is_tunable
@@ -124,7 +124,7 @@ def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Metho
 def _check_models(where: str, values: Mapping[str, Values], train: Values) -> None:
     """Refuse models that their stages could not load: such a stage may come hours after the first."""
     base = str(expand_variables(train.get("base", "")))
-    if not policies.trainable(base):
+    if not is_trainable(base):
         raise ParamsError(
             f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
         )

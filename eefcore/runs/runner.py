@@ -27,8 +27,11 @@ from eefcore.tracking import wandb_run
 
 TICK_SECONDS = 0.5
 
-LATER = {"eefcore.policies": ("eefcore.policies.hf_engine.policy",)}
-"""What a module that a notebook imports imports only when it is used, and nearly every stage does."""
+LATER = {
+    "eefcore.policies": ("eefcore.policies.loading", "eefcore.policies.hf_engine.policy"),
+    "eefcore.training": ("eefcore.training.sft", "eefcore.training.dpo", "eefcore.training.models"),
+}
+"""What a package that a notebook imports loads only when it is used, and nearly every stage uses."""
 
 
 def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:

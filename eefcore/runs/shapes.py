@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from eefcore.errors import PolicyError
-from eefcore.policies import model_path
+from eefcore.policies.loading import model_path
 from eefcore.runs.estimate import Shape
 from eefcore.training.models import load_config
 from eefcore.variables import expand_variables

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eefcore.errors import ParamsError
-from eefcore.policies import check_policy, load_policy, model_path, trainable
+from eefcore.policies.loading import check_policy, is_trainable, load_policy, model_path
 from eefcore.protocols import Policy
 from eefcore.search.critic import RankingCritic
 
@@ -64,7 +64,7 @@ def critic_weights(spec: str) -> str | Path:
 
 def is_tunable(spec: str) -> bool:
     """Return whether a critic has weights of its own here, to train on."""
-    return spec not in (SELF, NONE) and trainable(spec)
+    return spec not in (SELF, NONE) and is_trainable(spec)
 
 
 def check_critic(spec: str, *, format: str) -> None:

@@ -148,7 +148,7 @@ def score_successes(
     from eefcore.training.logprobs import token_logps  # loads torch
 
     by_state = {t.history.state: t for t in successes}
-    rows_of = {state: rows.rows(Example(t), renderer) for state, t in by_state.items()}
+    rows_of = {state: rows.make_rows(Example(t), renderer) for state, t in by_state.items()}
     rows_of = {state: some for state, some in rows_of.items() if all(len(r.tokens) <= context for r in some)}
     every = [row for some in rows_of.values() for row in some]
     row_logps = iter(token_logps(model, every, pad_id=0, batch_tokens=_BATCH_TOKENS))

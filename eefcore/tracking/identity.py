@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from eefcore import policies
+from eefcore.policies.loading import model_path
 from eefcore.storage import stages
 from eefcore.storage.disk import explain_os_errors
 from eefcore.storage.hashing import hash_folder
@@ -33,7 +33,7 @@ def identity(notebook: str, params: Mapping[str, Value], inputs: Mapping[str, st
     """
     followed = {**inputs, **{f"code of {name}": code for name, code in code_of(notebook, params).items()}}
     for name in MODELS:
-        path = Path(policies.model_path(str(expand_variables(params.get(name) or ""))))
+        path = Path(model_path(str(expand_variables(params.get(name) or ""))))
         if params.get(name) and path.is_dir():
             with explain_os_errors("read", path):
                 followed[f"{name} model"] = hash_folder(path)

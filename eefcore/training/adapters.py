@@ -16,7 +16,7 @@ from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dic
 
 from eefcore.errors import PolicyError
 from eefcore.training.model_files import ADAPTER, ADAPTER_WEIGHTS, check_weights, explain_load_errors
-from eefcore.training.model_sources import BaseRecord, Source, describe, find_source
+from eefcore.training.model_sources import BaseRecord, Source, describe_base, find_source
 
 _SOURCE, _RECORD = "eefcore_source", "eefcore_base"  # attributes of a base and of a model with an adapter
 
@@ -51,7 +51,7 @@ def load_adapter(model: Any, folder: Path, base: Source, *, trainable: bool) -> 
         if names:
             raise PolicyError(
                 f"{folder}: the adapter does not fit {base.name}: expected exactly the weights that {ADAPTER} "
-                f"asks for there, got a file that {kind} {some(sorted(names))}; was it trained on another base?"
+                f"asks for there, got a file that {kind} {name_first(sorted(names))}; was it trained on another base?"
             )
     if trainable:
         remember_base(adapted)
@@ -80,7 +80,7 @@ def merge_adapter(model: PeftModel) -> Any:
         return model.merge_and_unload()
 
 
-def known_as(model: Any, source: Source) -> Any:
+def set_source(model: Any, source: Source) -> Any:
     """Return `model` with the name that an adapter's config shall give it, and the folder it came from."""
     model.name_or_path = source.name
     setattr(model, _SOURCE, source)
@@ -95,7 +95,7 @@ def remember_base(model: PeftModel) -> None:
 def base_record(model: PeftModel) -> BaseRecord | None:
     """Return what the adapter's base is, as it was when the adapter was put on it; None if it has no place."""
     source = base_source(model)
-    return getattr(model, _RECORD, None) or (describe(source) if source else None)
+    return getattr(model, _RECORD, None) or (describe_base(source) if source else None)
 
 
 def base_source(model: PeftModel) -> Source | None:
@@ -115,6 +115,6 @@ def base_name(model: PeftModel) -> str:
     return model.get_base_model().name_or_path or ""
 
 
-def some(names: Sequence[str]) -> str:
+def name_first(names: Sequence[str]) -> str:
     """Name the first three of `names` and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

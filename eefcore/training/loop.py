@@ -1,8 +1,8 @@
-"""The training loop that SFT and DPO share: transformers.Trainer, with what a result depends on made ours.
+"""The training loop that SFT and DPO share: transformers.Trainer, with our own losses, batches and checkpoints.
 
-Ours is the loss of a *global* batch (a sum over its micro-batches and devices, divided once), the order of the
-rows, and checkpoints of which a torn one is never resumed from. The loop, the optimiser, the schedule and
-several devices are transformers'.
+The loop, the optimiser, the schedule and several devices are transformers'. Written here is what a result depends on: the
+loss of a *global* batch (a sum over its micro-batches and devices, divided once), the order of the rows, and that
+training never resumes from a checkpoint that was only half written.
 """
 
 from __future__ import annotations
@@ -12,91 +12,129 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from eefcore.errors import ParamsError
 from eefcore.storage.disk import write_atomically
-from eefcore.training.batches import Batches
+from eefcore.training.batches import BatchSampler
 from eefcore.training.logprobs import Batch, trained_logps
 
 I = TypeVar("I")
 
-WHOLE = "whole.json"
-"""Written last into a checkpoint: one without it was torn, and is not resumed from."""
+COMPLETE = "whole.json"
+"""The file written last into a checkpoint; a checkpoint without it is incomplete, and training does not resume from it."""
 
 SAVE_STEPS = 500
-"""From one checkpoint to the next, unless an epoch is shorter: minutes, for the models that need so many."""
+"""Optimiser steps between two checkpoints, unless an epoch is shorter; for large models that is minutes."""
 
 OnStep = Callable[[int, int, float], None]
-"""Hears (optimiser steps done, steps in all, loss of the step)."""
+"""A function that is told (optimiser steps done, steps in all, loss of this step)."""
 
 Forward = Callable[[Batch], Tensor]
-"""log π of the trained tokens of a batch, row after row, [N]: `scoring.trained_logps` of the model in training."""
+"""Return log π of the trained tokens of a batch, row after row, [N]: `logprobs.trained_logps` of the model in training."""
 
 
-class Summed(NamedTuple):
-    """What a micro-batch adds to its global batch: sums, which the trainer divides by the whole weight."""
+def ignore_step(done: int, total: int, loss: float) -> None:
+    """An `OnStep` that does nothing."""
+
+
+class LossSums(NamedTuple):
+    """What a micro-batch adds to the loss of its global batch and to the values logged beside it.
+
+    These are sums; the trainer divides them by the weight of the global batch.
+    """
 
     loss: Tensor
     logged: Mapping[str, Tensor]
 
 
 class Objective(NamedTuple, Generic[I]):
-    """What is minimised: Σ loss / Σ weight over each global batch of items.
+    """A loss to minimise over a list of items: Σ loss / Σ weight over each global batch.
 
     Attributes:
-        collate: items of one forward pass as tensors.
-        length: an item's tokens; items of like length share a forward pass.
-        weight: what a forward pass counts for: its trained tokens, its pairs.
-        loss: its part of the sum, and of what is logged beside it.
+        collate: makes tensors of the items of one forward pass.
+        length: the number of tokens of an item; items of similar length share a forward pass.
+        weight: what a forward pass counts for: its trained tokens, or its pairs.
+        loss: the loss and the logged values of one forward pass, summed.
     """
 
     collate: Callable[[Sequence[I]], dict[str, Tensor]]
     length: Callable[[I], int]
     weight: Callable[[Batch], Tensor]
-    loss: Callable[[Forward, Batch], Summed]
+    loss: Callable[[Forward, Batch], LossSums]
 
 
-class Settings(NamedTuple):
-    """How it is minimised; `training.train_sft` says what each means."""
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a training run, for SFT and DPO alike. An item is a row (SFT) or a pair (DPO).
+
+    Attributes:
+        epochs: passes over the items.
+        batch_size: items of a global batch, over all devices. An epoch's last batch may be smaller.
+        learning_rate: the peak of the schedule.
+        seed: of the order of the items. Equal seeds give equal results on one machine.
+        out: the folder of the checkpoints; nothing is written elsewhere.
+        micro_batch: items of one forward pass on one device, for a batch that does not fit in memory at once;
+            None takes all of a device's share.
+        schedule: a `transformers.SchedulerType`: cosine, linear, constant_with_warmup, …
+        warmup: the share of the steps, in [0, 1), over which the learning rate rises.
+        weight_decay: AdamW's.
+        max_grad_norm: gradients are clipped to this norm.
+        bf16: compute matrix products in bfloat16, parameters and loss in float32. On a CPU with AVX-512 bf16 it
+            gains nothing at hidden size 128, and 40 % more tokens a second at 256.
+        gradient_checkpointing: compute activations again in the backward pass, which saves memory.
+        pool_batches: how many batches are dealt out of one pool sorted by length. 1 deals every batch at random; 50
+            saves most of the padding where batches are small and rows many, as in pretraining.
+        resumable: write a checkpoint after each epoch, or every `SAVE_STEPS` steps, and resume from the last complete
+            one in `out`.
+    """
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int
     out: Path
-    micro_batch: int | None
-    schedule: str
-    warmup: float
-    weight_decay: float
-    max_grad_norm: float
-    bf16: bool
-    gradient_checkpointing: bool
-    grouped: int
-    resumable: bool
+    micro_batch: int | None = None
+    schedule: str = "cosine"
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    pool_batches: int = 1
+    resumable: bool = False
+
+    def steps(self, n_items: int) -> int:
+        """Return the number of optimiser steps of a training run on `n_items`."""
+        return self.epochs * self.steps_per_epoch(n_items)
+
+    def steps_per_epoch(self, n_items: int) -> int:
+        """Return the number of optimiser steps of one pass; the last batch of a pass may be smaller."""
+        return -(-n_items // self.batch_size)
 
 
-class Ran(NamedTuple):
-    """What each optimiser step logged, `loss` among it, and the wall time; those before a resume included."""
+class TrainingLog(NamedTuple):
+    """What each optimiser step logged, `loss` among it, and the wall time, those before a resume included."""
 
-    steps: list[Mapping[str, float]]
+    steps: list[dict[str, float]]
     seconds: float
 
 
-def minimise(
-    objective: Objective[I], model: Any, items: Sequence[I], settings: Settings, on_step: OnStep
-) -> Ran:
-    """`settings.epochs` passes over `items`; `model` is trained in place, and in evaluation mode afterwards.
+def run_training(
+    objective: Objective[I], model: Any, items: Sequence[I], settings: TrainSettings, on_step: OnStep
+) -> TrainingLog:
+    """Train `model` in place on `items`, and leave it in evaluation mode.
 
     Raises:
-        ParamsError: the batch can't be cut into micro-batches as asked, or the warmup is no share.
+        ParamsError: the batch can't be cut into micro-batches of that size, or the warmup is not a share.
     """
     if not 0.0 <= settings.warmup < 1.0:
-        raise ParamsError(f"warmup is a share of the steps in [0, 1), got {settings.warmup}")
+        raise ParamsError(f"warmup: expected a share of the steps in [0, 1), got {settings.warmup}")
     args = TrainingArguments(
         output_dir=str(settings.out),
         num_train_epochs=settings.epochs,
@@ -109,7 +147,7 @@ def minimise(
         gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=settings.seed,
         save_strategy="steps" if settings.resumable else "no",
-        save_steps=min(SAVE_STEPS, steps(len(items), 1, settings.batch_size)),
+        save_steps=min(SAVE_STEPS, settings.steps_per_epoch(len(items))),
         save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,
@@ -118,25 +156,24 @@ def minimise(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    # Several visible GPUs in one process would mean DataParallel, which splits a batch behind our back.
+    # Several visible GPUs in one process would mean DataParallel, which splits a batch without being asked.
     args._n_gpu = min(args.n_gpu, 1)
-    args.per_device_train_batch_size, args.gradient_accumulation_steps = _passes(
-        settings.batch_size, settings.micro_batch, args.world_size
-    )
+    args.per_device_train_batch_size, args.gradient_accumulation_steps = _cut_batch(settings, args.world_size)
     clock = _Clock()
-    use_cache = getattr(model.config, "use_cache", None)  # a config with a language part below has none
+    use_cache = getattr(model.config, "use_cache", None)  # a config with a language part below it has none
     trainer = _Trainer(
         model=model,
         args=args,
-        train_dataset=list(items),
+        # The Trainer asks a dataset for its length and its items alone, which a list has.
+        train_dataset=cast(Dataset, list(items)),
         data_collator=objective.collate,
         callbacks=[clock, _Progress(on_step)],
     )
-    trainer.follow(objective, settings)
+    trainer.set_objective(objective, settings)
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(settings.out) if settings.resumable else None
     if checkpoint is not None:
-        clock.before = json.loads((checkpoint / WHOLE).read_text())["seconds"]
+        clock.seconds_before = json.loads((checkpoint / COMPLETE).read_text())["seconds"]
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_disable()
@@ -145,57 +182,55 @@ def minimise(
     elif hasattr(model.config, "use_cache"):
         del model.config.use_cache
     model.eval()
-    return Ran([entry for entry in trainer.state.log_history if "loss" in entry], clock.seconds)
-
-
-def steps(rows: int, epochs: int, batch_size: int) -> int:
-    """Optimiser steps of a training run; an epoch's last batch may be smaller."""
-    return epochs * -(-rows // batch_size)
+    return TrainingLog([entry for entry in trainer.state.log_history if "loss" in entry], clock.seconds)
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint in `out`; torn ones, of a process that was killed, don't count."""
-    whole = [p.parent for p in out.glob(f"checkpoint-*/{WHOLE}")]
-    return max(whole, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+    """Return the newest complete checkpoint in `out`; those that a killed process left incomplete do not count."""
+    complete = [p.parent for p in out.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(complete, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
 
 
 class _Trainer(Trainer):
-    """A Trainer that minimises an Objective over our batches, and logs what it logs."""
+    """A Trainer that minimises an `Objective` over our batches, and logs what the objective logs."""
 
-    def follow(self, objective: Objective, settings: Settings) -> None:
+    def set_objective(self, objective: Objective[Any], settings: TrainSettings) -> None:
         self._objective, self._settings = objective, settings
-        self._logged: dict[str, Tensor] = {}  # of the optimiser step at work
+        self._logged: dict[str, Tensor] = {}  # of the optimiser step in progress
         self.loss_is_scaled_for_ga = True  # a sum over the global batch, divided once, below
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Batches:
-        lengths = [self._objective.length(item) for item in self.train_dataset]
-        return Batches(lengths, self._settings.batch_size, self.args.seed, self._settings.grouped)
+    def _get_train_sampler(self, train_dataset: Any = None) -> BatchSampler:
+        items = self.train_dataset if train_dataset is None else train_dataset
+        lengths = [self._objective.length(item) for item in cast(Sequence[Any], items)]
+        settings = self._settings
+        return BatchSampler(lengths, settings.batch_size, self.args.seed, settings.pool_batches)
 
     def get_batch_samples(
-        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """A global batch's micro-batches on this device, and the weight of all of it, on all devices."""
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], Tensor]:
+        """Return a global batch's micro-batches on this device, and the weight of all of it, on all devices."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        weight = sum(self._objective.weight(b) for b in batches).to(device)
+        weight = torch.stack([self._objective.weight(b) for b in batches]).sum().to(device)
         return batches, self.accelerator.reduce(weight, "sum")
 
     def compute_loss(
         self,
-        model: Any,
-        inputs: dict[str, Tensor],
+        model: nn.Module,
+        inputs: dict[str, Tensor | Any],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """This micro-batch's part of the loss; times the devices, since their gradients are averaged."""
-        head = self.model.get_output_embeddings()
+        """Return this micro-batch's part of the loss, times the devices, since their gradients are averaged."""
+        weight = cast(Tensor, num_items_in_batch)  # from `get_batch_samples`
+        head = cast(Any, self.model).get_output_embeddings()
         forward = partial(trained_logps, model, head=head, bf16=self._settings.bf16)
-        part = self._objective.loss(forward, inputs)
-        for name, value in part.logged.items():
-            self._logged[name] = self._logged.get(name, 0.0) + value.detach() / num_items_in_batch
-        return part.loss / num_items_in_batch * self.accelerator.num_processes
+        sums = self._objective.loss(forward, inputs)
+        for name, value in sums.logged.items():
+            self._logged[name] = self._logged.get(name, 0.0) + value.detach() / weight
+        return sums.loss / weight * self.accelerator.num_processes
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Beside the loss of an optimiser step, what its objective logs of it."""
+        """Log what the objective logs of an optimiser step beside its loss."""
         if "loss" in logs:
             reduced = {k: self.accelerator.reduce(v, "sum").item() for k, v in self._logged.items()}
             logs.update(reduced)
@@ -203,41 +238,41 @@ class _Trainer(Trainer):
         super().log(logs, start_time)
 
 
-def _passes(batch_size: int, micro_batch: int | None, devices: int) -> tuple[int, int]:
-    """Rows of one forward pass on one device, and passes a batch."""
-    rows = micro_batch or batch_size // devices
-    if rows < 1 or batch_size % (rows * devices):
+def _cut_batch(settings: TrainSettings, devices: int) -> tuple[int, int]:
+    """Return the items of one forward pass on one device, and the forward passes of a batch."""
+    batch_size = settings.batch_size
+    items = settings.micro_batch if settings.micro_batch is not None else batch_size // devices
+    if items < 1 or batch_size % (items * devices):
         raise ParamsError(
-            f"a batch of {batch_size} rows can't be cut into passes of {rows} rows on {devices} device(s); "
+            f"a batch of {batch_size} rows can't be cut into passes of {items} rows on {devices} device(s); "
             "choose a micro_batch that divides the batch's share of a device"
         )
-    return rows, batch_size // (rows * devices)
+    return items, batch_size // (items * devices)
 
 
 class _Clock(TrainerCallback):
-    """Wall time of training, carried over a resume by the mark that says a checkpoint is whole."""
+    """Measures the wall time of training, and keeps it over a resume in the file that marks a checkpoint as complete."""
 
     def __init__(self) -> None:
-        self.before, self._start = 0.0, time.monotonic()
+        self.seconds_before, self._start = 0.0, time.monotonic()
 
     @property
     def seconds(self) -> float:
-        return self.before + time.monotonic() - self._start
+        return self.seconds_before + time.monotonic() - self._start
 
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            whole = Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE
-            write_atomically(whole, json.dumps({"seconds": self.seconds}).encode())
+            folder = Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}"
+            write_atomically(folder / COMPLETE, json.dumps({"seconds": self.seconds}).encode())
 
 
 class _Progress(TrainerCallback):
-    """Passes on what the Trainer logs of each step, from one process of several."""
+    """Tells an `OnStep` what the Trainer logs of each step, from one process of several."""
 
     def __init__(self, on_step: OnStep) -> None:
         self._on_step = on_step
 
-    def on_log(
-        self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        logs = kwargs["logs"]
         if "loss" in logs and state.is_world_process_zero:
             self._on_step(state.global_step, state.max_steps, logs["loss"])

@@ -1,9 +1,9 @@
-"""log π of what was written, and the loss of preferences made of it: L_DPO (Agent Q eq. 4, 5).
+"""The losses that train: L_SFT (EEF §3.2) and L_DPO (Agent Q eq. 4, 5), and the shift from labels to predictions.
 
     tokens        t_0    t_1    t_2    t_3
     labels        –      –      t_2    t_3       – is IGNORE: read, not trained
     logits        z_0    z_1    z_2    z_3       z_l scores t_{l+1}
-    predicted     –      t_2    t_3    –         labels moved one to the left
+    targets       –      t_2    t_3    –         labels moved one to the left
 
 so that log π(t_2 | t_0 t_1) is read off z_1. The shift happens here and nowhere else.
 """
@@ -19,27 +19,30 @@ from torch import Tensor
 from eefcore.training.rows import IGNORE
 
 
-def predicted(labels: Tensor) -> Tensor:
-    """What the logits of each position are to say, [B, L]: the label of the next one, IGNORE at the end."""
+def shift_labels(labels: Tensor) -> Tensor:
+    """Return the target of each position's logits, [B, L]: the label of the next position, IGNORE at the end."""
     return torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORE)], dim=1)
 
 
 def token_logp(logits: Tensor, targets: Tensor) -> Tensor:
-    """log π of each target under the logits of its own position; 0 where it is IGNORE.
+    """Return log π of each target under the logits of its own position; 0 where the target is IGNORE.
 
     Shapes [N, V] and [N] to [N]. Computed in float32 whatever the logits are in.
     """
     return -F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="none")
 
 
-def sequence_logp(logits: Tensor, labels: Tensor) -> Tensor:
-    """Σ_l m_l log π(t_l | t_<l) of each row, shape [B]; logits [B, L, V], labels [B, L] not shifted."""
-    each = token_logp(logits.flatten(0, 1), predicted(labels).flatten())
-    return each.view_as(labels).sum(dim=1)
+def sft_loss(logps: Tensor) -> Tensor:
+    """Return L_SFT = −Σ_l m_l log π(t_l | t_<l) (EEF §3.2), summed over the rows of a batch.
+
+    `logps` [N] holds log π of the trained tokens alone, those with m_l = 1 (`logprobs.trained_logps`). The sum is not
+    averaged here: `sft.train_sft` divides it by the trained tokens of the global batch.
+    """
+    return -logps.sum()
 
 
-class DPO(NamedTuple):
-    """What direct preference optimisation makes of B pairs; each has shape [B].
+class DPOLoss(NamedTuple):
+    """The loss of B pairs, before they are averaged; each has shape [B].
 
     Attributes:
         loss: −log σ(margin).
@@ -52,19 +55,20 @@ class DPO(NamedTuple):
 
 def dpo_loss(
     chosen: Tensor, rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, *, beta: float
-) -> DPO:
-    """−log σ(β log π(a^w|h)/π_ref(a^w|h) − β log π(a^l|h)/π_ref(a^l|h)) of each pair (Agent Q eq. 4).
+) -> DPOLoss:
+    """Return L_DPO = −log σ(β log π(a^w|h)/π_ref(a^w|h) − β log π(a^l|h)/π_ref(a^l|h)) of each pair (Agent Q eq. 4).
 
     Given whole trajectories, whose log π is the sum over their actions' tokens and over no observation's,
     it is the trajectory DPO of Agent Q eq. 5 and of ETO: the environment's part of the likelihood is the
-    same under π and π_ref, and drops out.
+    same under π and π_ref, and drops out. The pairs are not averaged here: `dpo.train_dpo` divides their sum by the
+    number of pairs in the global batch.
 
     Args:
-        chosen: log π of the trained tokens of each chosen side, summed (`sequence_logp`), [B].
+        chosen: log π of the trained tokens of each chosen side, summed, [B].
         rejected: the same of the rejected sides.
         reference_chosen: the same under π_ref, from the data and not from a model.
         reference_rejected: the same of the rejected sides.
         beta: how strongly to stay near π_ref.
     """
     margin = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
-    return DPO(-F.logsigmoid(margin), margin)
+    return DPOLoss(-F.logsigmoid(margin), margin)

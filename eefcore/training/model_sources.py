@@ -138,7 +138,7 @@ def recorded_base(adapter: Path, *, local_files_only: bool = False) -> Source:
         ) from error
 
 
-def describe(source: Source) -> BaseRecord:
+def describe_base(source: Source) -> BaseRecord:
     """Return the name of a model with hashes of its config and, if it is a folder of its own, of its weights."""
     config = source.folder / (ADAPTER if is_adapter(source.folder) else CONFIG)
     settings = {k: v for k, v in read_json(config).items() if k not in _UNSTABLE}
@@ -185,7 +185,7 @@ def _check_base(adapter: Path, base: Source, *, given: bool) -> None:
     record = read_record(adapter)
     if record is None and given:
         try:
-            record = describe(recorded_base(adapter, local_files_only=True))
+            record = describe_base(recorded_base(adapter, local_files_only=True))
         except PolicyError:
             name = read_json(adapter / ADAPTER).get("base_model_name_or_path")
             if base.from_hub and name and name != base.name:
@@ -198,7 +198,7 @@ def _check_base(adapter: Path, base: Source, *, given: bool) -> None:
                         stacklevel=2,
                     )
                 return
-    if record is not None and not record.matches(actual := describe(base)):
+    if record is not None and not record.matches(actual := describe_base(base)):
         raise PolicyError(
             f"{adapter}: expected the base that the adapter was trained on, {record}, got another model, "
             f"{actual}; give its own base, or train the adapter again on this one"

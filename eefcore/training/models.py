@@ -30,12 +30,12 @@ from eefcore.training.adapters import (
     base_name,
     base_record,
     base_source,
-    known_as,
     load_adapter,
     merge_adapter,
     must_save_embeddings,
+    name_first,
     remember_base,
-    some,
+    set_source,
 )
 from eefcore.training.model_files import (
     ADAPTER,
@@ -52,7 +52,7 @@ SAFE = {"trust_remote_code": False, "local_files_only": True}
 """What every load asks for: no code of the model's own is run, and only the folder that was found is read."""
 
 
-def with_adapter(
+def add_adapter(
     model: Any,
     *,
     r: int,
@@ -154,7 +154,7 @@ def load_model(
     if files.adapter is not None:
         model = load_adapter(model, files.adapter, files.base, trainable=trainable)
         if merge:
-            model = known_as(merge_adapter(model), Source(str(files.adapter), files.adapter))
+            model = set_source(merge_adapter(model), Source(str(files.adapter), files.adapter))
     tokenizer = _load_tokenizer(files)
     check_fit(model, tokenizer)
     return Loaded(model.eval(), tokenizer)
@@ -217,9 +217,9 @@ def _load_base(source: Source, dtype: str | torch.dtype) -> Any:
     if missing := sorted(info["missing_keys"]):
         raise PolicyError(
             f"{source.name}: expected weights for every part of {type(model).__name__}, got none for "
-            f"{some(missing)}; the files and {CONFIG} are of two models: copy the model again"
+            f"{name_first(missing)}; the files and {CONFIG} are of two models: copy the model again"
         )
-    return known_as(model, source)
+    return set_source(model, source)
 
 
 def _load_tokenizer(files: ModelFiles) -> Any:

@@ -1,10 +1,12 @@
-"""Preference pairs in ids, with log π_ref of what they train: stored with the data, so that no second model is loaded.
+"""Reference likelihoods log π_ref of preference pairs: computed once, stored with the data, and checked before training.
 
-referenced    preferences, and what the reference thinks of each trained token      (Agent Q §5.2)
-completed     the same of those that were not sampled; the others know it already     (the off-policy replay buffer)
-pairs         the same as a trainer reads them
-replayed      those of earlier rounds that the model has not left too far behind
-gate          that the trainer computes what was stored, before it learns from it
+add_reference_logps     score preferences under π_ref                                  (Agent Q §5.2)
+fill_reference_logps    score only those that were not sampled by a policy             (the off-policy replay buffer)
+drop_stale_preferences  leave out pairs of earlier rounds that the model has moved too far away from
+encode_pairs            make training rows of the preferences and their likelihoods
+check_reference_logps   check that the trainer computes what was stored, before it learns from it
+
+So no second model is loaded when a policy is trained.
 """
 
 from __future__ import annotations
@@ -17,18 +19,18 @@ import msgspec
 
 from eefcore.errors import MaskError
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.logprobs import Drift, drift, refuse_drift, token_logps
-from eefcore.training.rows import Row, rows, show_mask
+from eefcore.training.logprobs import Drift, OnRows, check_drift, ignore_rows, measure_drift, token_logps
+from eefcore.training.rows import Row, make_rows, show_mask
 from eefcore.types import Preference
 
-_SAMPLE = 64  # pairs that the gate looks at, at least, where there are as many
-_GATE_TOKENS = 4096  # of one of its forward passes
+_CHECKED_PAIRS = 64  # pairs that are checked, at least, where there are as many
+_CHECK_BATCH_TOKENS = 4096  # of one forward pass of the check
 
 
 class Pair(NamedTuple):
-    """A preference in ids, and log π_ref of each trained token of both sides.
+    """A preference as training rows, with log π_ref of each trained token of both sides.
 
-    A side has one row, or one an action where h_t does not grow (`masking.rows`); its log π is the sum over them.
+    A side has one row, or one row per action where h_t does not grow (`rows.make_rows`); its log π is the sum over them.
     `age` is the preference's: 0 where π_ref is the model that learns.
     """
 
@@ -38,15 +40,20 @@ class Pair(NamedTuple):
     rejected_logps: tuple[float, ...]
     age: int = 0
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of both sides, the chosen first."""
+        return (*self.chosen, *self.rejected)
 
-class Referenced(NamedTuple):
+
+class ScoredPreferences(NamedTuple):
     """Preferences with their reference log-likelihoods, and how many were refused because a side is too long."""
 
     preferences: list[Preference]
     refused: int
 
 
-def referenced(
+def add_reference_logps(
     preferences: Sequence[Preference],
     model: Any,
     renderer: Renderer,
@@ -54,27 +61,30 @@ def referenced(
     context: int,
     batch_tokens: int,
     bf16: bool,
-    on_rows: Callable[[int], None] = lambda n: None,
-) -> Referenced:
-    """The preferences with log π_ref of every trained token, `model` being π_ref.
+    on_rows: OnRows = ignore_rows,
+) -> ScoredPreferences:
+    """Return the preferences with log π_ref of every trained token, where `model` is π_ref.
 
     Args:
-        context: pairs of which a side is longer are refused and counted, never cut.
-        batch_tokens: tokens of one forward pass (`scoring.token_logps`).
+        preferences: what is scored; likelihoods that they have already are replaced.
+        model: a Hugging Face causal LM, or a peft model around one.
+        renderer: writes histories as token ids.
+        context: pairs with a side longer than this are refused and counted, never cut.
+        batch_tokens: tokens of one forward pass (`logprobs.token_logps`).
         bf16: as the trainer that will read them computes.
-        on_rows: hears how many rows are done; two a pair, or one an action where h_t does not grow.
+        on_rows: is told how many rows are done; two per pair, or one per action where h_t does not grow.
     """
-    fitting = _fitting(preferences, renderer, context)
+    fitting = _within_context(preferences, renderer, context)
     sides = [side for _, both in fitting for side in both]
-    logps = _logps(model, sides, _pad(renderer), batch_tokens, bf16, on_rows)
+    logps = _side_logps(model, sides, _pad_id(renderer), batch_tokens, bf16, on_rows)
     scored = [
         msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected, age=0)
         for (p, _), chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
     ]
-    return Referenced(scored, len(preferences) - len(scored))
+    return ScoredPreferences(scored, len(preferences) - len(scored))
 
 
-def completed(
+def fill_reference_logps(
     preferences: Sequence[Preference],
     model: Any,
     renderer: Renderer,
@@ -82,31 +92,38 @@ def completed(
     context: int,
     batch_tokens: int,
     bf16: bool,
-    on_rows: Callable[[int], None] = lambda n: None,
-) -> Referenced:
-    """The preferences with the likelihoods they were sampled with, the others with `model`'s, as `referenced`.
+    on_rows: OnRows = ignore_rows,
+) -> ScoredPreferences:
+    """Return the preferences with the likelihoods they were sampled with, and score the others with `model`.
 
     What a policy wrote carries log π of each token from when it was written: Agent Q's off-policy replay buffer, which
-    knows the reference density of each tuple whoever generated it. Only what nobody sampled, as an expert's action, is
-    scored.
+    knows the reference density of each tuple whichever model generated it. Only text that no policy sampled, such as an
+    expert's action, is scored, as by `add_reference_logps`.
     """
-    unknown = [p for p in preferences if not p.chosen_logps]
-    scored = referenced(
-        unknown, model, renderer, context=context, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
+    unscored = [p for p in preferences if not p.chosen_logps]
+    scored = add_reference_logps(
+        unscored, model, renderer, context=context, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
     )
-    kept = [p for p, _ in _fitting([p for p in preferences if p.chosen_logps], renderer, context)]
-    return Referenced([*kept, *scored.preferences], len(preferences) - len(kept) - len(scored.preferences))
+    sampled = [p for p, _ in _within_context([p for p in preferences if p.chosen_logps], renderer, context)]
+    filled = [*sampled, *scored.preferences]
+    return ScoredPreferences(filled, len(preferences) - len(filled))
 
 
-class Replayed(NamedTuple):
-    """What is left of a replay buffer, how many were left out as stale, and the mean shift of those of earlier rounds."""
+class FreshPreferences(NamedTuple):
+    """The preferences of a replay buffer that are still close enough to the model.
+
+    Attributes:
+        preferences: those that stay.
+        stale: how many were left out.
+        shift: the mean |log π − log π_ref| per token of all pairs of earlier rounds; NaN if there are none.
+    """
 
     preferences: list[Preference]
     stale: int
-    shift: float  # |log π - log π_ref| a token, over all of them; NaN if there are none
+    shift: float
 
 
-def replayed(
+def drop_stale_preferences(
     preferences: Sequence[Preference],
     model: Any,
     renderer: Renderer,
@@ -114,105 +131,108 @@ def replayed(
     at_most: float,
     batch_tokens: int,
     bf16: bool,
-    on_rows: Callable[[int], None] = lambda n: None,
-) -> Replayed:
-    """The preferences without those of earlier rounds whose likelihoods `model` has left by more than `at_most` a token.
+    on_rows: OnRows = ignore_rows,
+) -> FreshPreferences:
+    """Leave out preferences of earlier rounds whose likelihoods `model` has moved by more than `at_most` per token.
 
-    Learning has moved π_θ on since they were sampled, so their shift is no error, as it would be in the model's own
-    round (`gate`; theirs was passed then). How far a reference may lie behind is a question of its own, which the paper
-    does not answer; the bound is ours.
+    Learning has moved π_θ since they were sampled, so their shift is not an error, as it would be in the model's own
+    round (`check_reference_logps`, which they passed then). How far a reference may lag behind is a separate question
+    that the paper does not answer; the bound is ours.
     """
     old = [p for p in preferences if p.age]
-    kept = pairs(old, renderer)
-    stored = [(*p.chosen_logps, *p.rejected_logps) for p in kept]
-    again = _logps(
-        model, [(*p.chosen, *p.rejected) for p in kept], _pad(renderer), batch_tokens, bf16, on_rows
-    )
-    shifts = [drift([was], [now]).mean for was, now in zip(stored, again, strict=True)]
-    near = iter([shift <= at_most for shift in shifts])
-    left = [p for p in preferences if not p.age or next(near)]
-    return Replayed(left, len(preferences) - len(left), drift(stored, again).mean if old else math.nan)
+    pairs = encode_pairs(old, renderer)
+    stored = [(*p.chosen_logps, *p.rejected_logps) for p in pairs]
+    recomputed = _side_logps(model, [p.rows for p in pairs], _pad_id(renderer), batch_tokens, bf16, on_rows)
+    shifts = [measure_drift([then], [now]).mean for then, now in zip(stored, recomputed, strict=True)]
+    close = iter([shift <= at_most for shift in shifts])
+    fresh = [p for p in preferences if not p.age or next(close)]
+    shift = measure_drift(stored, recomputed).mean if old else math.nan
+    return FreshPreferences(fresh, len(preferences) - len(fresh), shift)
 
 
-def _fitting(
-    preferences: Iterable[Preference], renderer: Renderer, context: int
-) -> list[tuple[Preference, tuple[list[Row], list[Row]]]]:
-    """Those of which no row of either side is longer than `context`, and the rows of both sides."""
-    read = ((p, (rows(p.chosen, renderer), rows(p.rejected, renderer))) for p in preferences)
-    return [(p, both) for p, both in read if all(len(r.tokens) <= context for side in both for r in side)]
-
-
-def pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
-    """The preferences as the trainer reads them.
+def encode_pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[Pair]:
+    """Return the preferences as pairs of training rows.
 
     Raises:
         MaskError: a preference has no reference log-likelihoods, or those of another number of tokens.
     """
-    out = []
+    pairs = []
     for p in preferences:
-        sides = tuple(rows(p.chosen, renderer)), tuple(rows(p.rejected, renderer))
-        pair = Pair(*sides, p.chosen_logps, p.rejected_logps, p.age)
-        expected = (n_trained(pair.chosen), n_trained(pair.rejected))
-        got = (len(pair.chosen_logps), len(pair.rejected_logps))
-        if got != expected:
+        pair = Pair(
+            tuple(make_rows(p.chosen, renderer)),
+            tuple(make_rows(p.rejected, renderer)),
+            p.chosen_logps,
+            p.rejected_logps,
+            p.age,
+        )
+        trained = tuple(sum(row.n_trained for row in side) for side in (pair.chosen, pair.rejected))
+        stored = (len(pair.chosen_logps), len(pair.rejected_logps))
+        if stored != trained:
             raise MaskError(
-                f"{p.chosen.trajectory.task_id}: preference at s_{p.chosen.first}: {expected} tokens are trained, "
-                f"{got} reference log-likelihoods are stored; compute them with this tokenizer and format "
+                f"{p.chosen.trajectory.task_id}: preference at s_{p.chosen.first}: {trained} tokens are trained, "
+                f"{stored} reference log-likelihoods are stored; compute them with this tokenizer and format "
                 "(notebook 08_preferences)"
             )
-        out.append(pair)
-    return out
+        pairs.append(pair)
+    return pairs
 
 
-def gate(model: Any, pairs: Sequence[Pair], *, pad_id: int, bf16: bool, at_most: float) -> Drift:
-    """By how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
+def check_reference_logps(
+    model: Any, pairs: Sequence[Pair], *, pad_id: int, bf16: bool, at_most: float
+) -> Drift:
+    """Measure how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
 
-    Before a model learns from pairs that it made itself the two are one, and a drift is an error of precision,
-    tokens or files. Of a replayed pair it could be what was learnt since; it passed the gate of its own round, and
-    `replayed` says how far behind it may lie.
+    Before a model learns from pairs that it made itself the two are equal, and a drift is an error of precision,
+    tokens or files. For a pair of an earlier round it could be what the model has learnt since; that pair passed the
+    check of its own round, and `drop_stale_preferences` bounds how far behind it may be.
 
     Raises:
-        DriftError: by more than `at_most` a token, on average.
+        DriftError: they differ by more than `at_most` per token, on average.
     """
     own = [p for p in pairs if not p.age]
-    some = own[:: max(1, len(own) // _SAMPLE)]
-    stored = [logps for p in some for logps in (p.chosen_logps, p.rejected_logps)]
-    sides = [side for p in some for side in (p.chosen, p.rejected)]
-    again = _logps(model, sides, pad_id, _GATE_TOKENS, bf16)
-    return refuse_drift(stored, again, at_most=at_most)
+    sample = own[:: max(1, len(own) // _CHECKED_PAIRS)]
+    stored = [logps for p in sample for logps in (p.chosen_logps, p.rejected_logps)]
+    sides = [side for p in sample for side in (p.chosen, p.rejected)]
+    recomputed = _side_logps(model, sides, pad_id, _CHECK_BATCH_TOKENS, bf16)
+    return check_drift(stored, recomputed, at_most=at_most)
 
 
-def shown(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> str:
-    """The shortest pair with what is trained of it in «guillemets», to read before it is trained."""
+def show_pair(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> str:
+    """Return the shortest pair as text, what is trained of it in «guillemets», to be read before it is trained."""
     if not pairs:
         return "no pair: the policy learns nothing in this round"
-    pair = min(pairs, key=lambda p: sum(len(r.tokens) for side in (p.chosen, p.rejected) for r in side))
+    pair = min(pairs, key=lambda p: sum(len(row.tokens) for row in p.rows))
     chosen, rejected = (
-        "\n\nand then\n\n".join(show_mask(*r, decode) for r in side) for side in (pair.chosen, pair.rejected)
+        "\n\nand then\n\n".join(show_mask(*row, decode) for row in side)
+        for side in (pair.chosen, pair.rejected)
     )
     return f"{chosen}\n\nrather than\n\n{rejected}"
 
 
-def n_trained(side: Sequence[Row]) -> int:
-    """Trained tokens of one side of a pair."""
-    return sum(r.n_trained for r in side)
+def _within_context(
+    preferences: Iterable[Preference], renderer: Renderer, context: int
+) -> list[tuple[Preference, tuple[list[Row], list[Row]]]]:
+    """Return the preferences of which no row of either side is longer than `context`, with the rows of both sides."""
+    encoded = ((p, (make_rows(p.chosen, renderer), make_rows(p.rejected, renderer))) for p in preferences)
+    return [(p, both) for p, both in encoded if all(len(r.tokens) <= context for side in both for r in side)]
 
 
-def _logps(
+def _side_logps(
     model: Any,
     sides: Sequence[Sequence[Row]],
     pad_id: int,
     batch_tokens: int,
     bf16: bool,
-    on_rows: Callable[[int], None] = lambda n: None,
+    on_rows: OnRows = ignore_rows,
 ) -> list[tuple[float, ...]]:
-    """log π of each trained token of each side, its rows one after the other."""
-    every = [r for side in sides for r in side]
-    each = iter(
-        token_logps(model, every, pad_id=pad_id, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows)
+    """Return log π of each trained token of each side, its rows one after the other."""
+    rows = [row for side in sides for row in side]
+    logps = iter(
+        token_logps(model, rows, pad_id=pad_id, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows)
     )
-    return [tuple(p for _ in side for p in next(each)) for side in sides]
+    return [tuple(p for _ in side for p in next(logps)) for side in sides]
 
 
-def _pad(renderer: Renderer) -> int:
+def _pad_id(renderer: Renderer) -> int:
+    """Return the id that fills up rows: any will do, since no loss reads what it fills."""
     return renderer.tokenizer.pad_token_id or 0

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 import torch
 from helpers.byte_tokenizer import CHATML, byte_tokenizer
+from helpers.definitions import sequence_logp
 from helpers.sft_runs import tiny
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from eefcore.rendering.renderer import Renderer
 from eefcore.search.guard import irreversible_actions
 from eefcore.testing import BenchmarkContract, EnvironmentContract
 from eefcore.training import dpo, references, rows
-from eefcore.training.losses import sequence_logp
+from eefcore.training.loop import TrainSettings
 from eefcore.training.rows import IGNORE
 from eefcore.types import Example, History, Preference, Step, Trajectory
 
@@ -125,31 +126,31 @@ def example(first=0, until=None) -> Example:
 
 
 def test_a_row_an_action_after_its_own_history_and_nothing_else_is_trained():
-    one, other = rows.rows(example(), Renderer(BYTES, COMPOSITE_COMPACT))
+    one, other = rows.make_rows(example(), Renderer(BYTES, COMPOSITE_COMPACT))
     assert rows.show_mask(*one, BYTES.decode) == f"a hat\n\n> «{FIRST}\n\n»"
     assert rows.show_mask(*other, BYTES.decode) == f"a hat\n\n{FIRST}\n\npage 2\n> «COMMAND: buy hat\n\n»"
-    assert rows.rows(example(1), Renderer(BYTES, COMPOSITE_COMPACT)) == [other]
-    assert rows.rows(example(0, 1), Renderer(BYTES, COMPOSITE_COMPACT)) == [one]
+    assert rows.make_rows(example(1), Renderer(BYTES, COMPOSITE_COMPACT)) == [other]
+    assert rows.make_rows(example(0, 1), Renderer(BYTES, COMPOSITE_COMPACT)) == [one]
     with pytest.raises(MaskError, match="ask for `rows`"):
-        rows.row(example(), Renderer(BYTES, COMPOSITE_COMPACT))
+        rows.make_row(example(), Renderer(BYTES, COMPOSITE_COMPACT))
 
 
 def test_too_long_rows_are_refused_one_by_one():
     renderer = Renderer(BYTES, COMPOSITE_COMPACT)
-    one, other = rows.rows(example(), renderer)
-    assert rows.fitted([example()], renderer, context=len(one.tokens)) == ([one], 1)
-    assert rows.fitted([example()], renderer, context=len(other.tokens)) == ([one, other], 0)
+    one, other = rows.make_rows(example(), renderer)
+    assert rows.make_fitting_rows([example()], renderer, context=len(one.tokens)) == ([one], 1)
+    assert rows.make_fitting_rows([example()], renderer, context=len(other.tokens)) == ([one, other], 0)
 
 
 def test_sampled_ids_are_kept_and_checked():
     ids = tuple(BYTES("COMMAND: buy hat\n\n")["input_ids"])
     h = History("t", "bye", (Step("a hat", "COMMAND: buy hat", ids, (-0.5,) * len(ids)),))
     renderer = Renderer(BYTES, COMPOSITE_COMPACT)
-    (row,) = rows.rows(Example(Trajectory(history=h, reward=1.0)), renderer)
+    (row,) = rows.make_rows(Example(Trajectory(history=h, reward=1.0)), renderer)
     assert tuple(t for t in row.labels if t != IGNORE) == ids
     wrong = History("t", "bye", (Step("a hat", "COMMAND: buy cap", ids, (-0.5,) * len(ids)),))
     with pytest.raises(MaskError, match="its tokens say 'COMMAND: buy hat'"):
-        rows.rows(Example(Trajectory(history=wrong, reward=1.0)), renderer)
+        rows.make_rows(Example(Trajectory(history=wrong, reward=1.0)), renderer)
 
 
 def test_what_is_read_and_written_on_the_way_counts_actions_twice_and_pages_once():
@@ -162,7 +163,7 @@ def test_what_is_read_and_written_on_the_way_counts_actions_twice_and_pages_once
 def test_eq_10_the_likelihood_of_an_action_is_that_of_all_its_parts():
     """log π(a_1|h_1) = log π(plan|h) + log π(thought|h, plan) + log π(command|…) + log π(explanation|…)."""
     model = tiny()
-    (row,) = rows.rows(example(0, 1), PLAIN)
+    (row,) = rows.make_rows(example(0, 1), PLAIN)
     with torch.no_grad():
         logits = model(torch.tensor([row.tokens])).logits
     whole = sequence_logp(logits, torch.tensor([row.labels])).item()
@@ -192,7 +193,7 @@ def test_eq_5_over_rows_by_hand(tmp_path):
         chosen_logps=(-5.5,) * n_chosen,
         rejected_logps=(-5.25,) * n_rejected,
     )
-    (ids,) = references.pairs([pair], PLAIN)
+    (ids,) = references.encode_pairs([pair], PLAIN)
     assert (len(ids.chosen), len(ids.rejected)) == (2, 1)
 
     def logp(side):
@@ -204,9 +205,8 @@ def test_eq_5_over_rows_by_hand(tmp_path):
 
     chosen = 0.1 * (logp(ids.chosen) + 5.5 * n_chosen)
     rejected = 0.1 * (logp(ids.rejected) + 5.25 * n_rejected)
-    trained = dpo.train_dpo(
-        model, [ids], pad_id=0, beta=0.1, epochs=1, batch_size=1, learning_rate=0.0, seed=0, out=tmp_path
-    )
+    settings = TrainSettings(epochs=1, batch_size=1, learning_rate=0.0, seed=0, out=tmp_path)
+    trained = dpo.train_dpo(model, [ids], settings, pad_id=0, beta=0.1)
     assert trained.curves.loss == [pytest.approx(math.log1p(math.exp(rejected - chosen)), rel=1e-3)]
     assert trained.curves.chosen == [pytest.approx(chosen, rel=1e-3, abs=1e-4)]
     assert trained.curves.rejected == [pytest.approx(rejected, rel=1e-3, abs=1e-4)]

@@ -12,7 +12,7 @@ from eefcore.experts.foreign.exporting import chat_messages, export_openai, to_d
 from eefcore.experts.foreign.importing import first_trained_actions, read_foreign
 from eefcore.rendering.formats import COMPACT
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.rows import IGNORE, row
+from eefcore.training.rows import IGNORE, make_row
 from eefcore.types import Example, History, Step, Trajectory
 
 RENDERER = Renderer(byte_tokenizer(), COMPACT)
@@ -76,7 +76,7 @@ def test_a_dataset_holds_the_tokens_and_labels_of_the_trainer():
     ]  # fmt: skip
     for e, line in zip(given, table, strict=True):
         assert line["task_id"] == e.trajectory.task_id and line["first"] == e.first
-        assert (line["input_ids"], line["labels"]) == tuple(row(e, RENDERER))
+        assert (line["input_ids"], line["labels"]) == tuple(make_row(e, RENDERER))
     trained = [t for t in table[0]["labels"] if t != IGNORE]
     assert RENDERER.tokenizer.decode(trained) == "b\n"
     assert table[1]["messages"] == [{"role": "user", "content": "o0"}, {"role": "assistant", "content": "c"}]
@@ -89,7 +89,7 @@ def test_dataset_round_trip(tmp_path):
     given = [example("a", "bb", first=1), example("ccc")]
     to_dataset(given, RENDERER).save_to_disk(tmp_path / "d")
     back = Dataset.load_from_disk(tmp_path / "d")
-    assert [(r["input_ids"], r["labels"]) for r in back] == [tuple(row(e, RENDERER)) for e in given]
+    assert [(r["input_ids"], r["labels"]) for r in back] == [tuple(make_row(e, RENDERER)) for e in given]
 
 
 def test_a_dataset_refuses_an_example_that_the_mask_refuses():

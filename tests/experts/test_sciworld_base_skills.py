@@ -167,7 +167,7 @@ def test_a_refused_skill_goes_on_after_nonsense(shown):
 
 
 def test_phrases_make_dialogues_short(shown):
-    texts = [*tiny.texts(s.example.trajectory.history for s in shown)]
+    texts = [*tiny.dialogue_texts(s.example.trajectory.history for s in shown)]
     short, long = (tiny.make_tokenizer(texts, vocabulary=2048, phrases=p) for p in (lab.PHRASES, ()))
     count = [sum(len(t.encode(text)) for text in texts) for t in (short, long)]
     assert count[0] < 0.5 * count[1]

@@ -6,8 +6,9 @@ import torch
 
 from eefcore.training.dpo import train_dpo
 from eefcore.training.logprobs import token_logps
-from eefcore.training.losses import sequence_logp
+from eefcore.training.loop import TrainSettings
 from eefcore.training.references import Pair
+from helpers.definitions import sequence_logp
 from helpers.sft_runs import some_rows, tiny
 
 
@@ -19,16 +20,12 @@ def some_pairs(n, reference=None, seed=0):
 
 
 def run(model, pairs, out, **changes):
-    settings = {
-        "pad_id": 0,
-        "beta": 0.5,
-        "epochs": 1,
-        "batch_size": 4,
-        "learning_rate": 1e-3,
-        "seed": 0,
-        "out": out,
-    }
-    return train_dpo(model, pairs, **{**settings, **changes})
+    """Train on `pairs`; `changes` are of the settings, or `beta`, `sft_weight` and `on_step`."""
+    loss = {k: changes.pop(k) for k in ("beta", "sft_weight", "on_step") if k in changes}
+    defaults = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "seed": 0, "out": out}
+    return train_dpo(
+        model, pairs, TrainSettings(**{**defaults, **changes}), pad_id=0, **{"beta": 0.5, **loss}
+    )
 
 
 def logp(model, row):

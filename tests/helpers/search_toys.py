@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from random import Random
 
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Policy, Reply, Sampling
 from eefcore.search import growth
 from eefcore.search.cost import Tally
@@ -27,7 +27,7 @@ def thrown(history: History, sampling: Sampling) -> Reply:
     return Reply(action, (len(action), dice.randrange(9)), (-dice.random(), -dice.random()))
 
 
-class Dice(Scripted):
+class Dice(ScriptedPolicy):
     """π that says what `say` makes of history and sampling; answers all, the last asked first, or one a call."""
 
     def __init__(

@@ -25,15 +25,15 @@ from transformers import (
 
 from eefcore.errors import PolicyError
 from eefcore.policies import load_policy
-from eefcore.policies.hf_engine.kv_cache import BLOCK, Slots, block_cost
+from eefcore.policies.hf_engine.kv_cache import BLOCK, KVCache, block_cost
 from eefcore.policies.hf_engine.policy import HFPolicy
-from eefcore.policies.hf_engine.sampling import draw
+from eefcore.policies.hf_engine.sampling import sample_tokens
 from eefcore.protocols import Sampling
 from eefcore.rendering.formats import COMPACT, ChatFormat, TurnFormat
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.testing import PolicyContract, answer_all, play_turns
-from eefcore.training.rows import IGNORE, row
+from eefcore.training.rows import IGNORE, make_row
 from eefcore.types import Example, History, StopReason
 
 # A random model closes an action as seldom as it says anything else, so many tokens close one here.
@@ -182,7 +182,7 @@ def test_a_rolled_out_trajectory_trains_on_the_tokens_that_were_sampled():
     acted = [tau for tau in rollout(tested, ToyShop, starts, max_turns=3) if len(tau)]
     assert acted
     for tau in acted:
-        trained = [t for t in row(Example(tau), tested.renderer).labels if t != IGNORE]
+        trained = [t for t in make_row(Example(tau), tested.renderer).labels if t != IGNORE]
         assert trained == [t for step in tau.history.steps for t in step.tokens]
 
 
@@ -248,13 +248,13 @@ def test_closing_with_a_question_open_frees_the_slot():
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(6)), st.lists(st.integers(0, 20), min_size=6, max_size=6))
 def test_permuted_slots_hold_what_they_held(order, lengths):
-    slots = Slots(6, 32)
-    slots.reserve(32)
-    key, value = slots.store(0, torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
+    cache = KVCache(6, 32)
+    cache.reserve(32)
+    key, value = cache.layer(0, torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
     key.copy_(torch.randn_like(key))
     value.copy_(torch.randn_like(value))
     before = key.clone(), value.clone()
-    slots.permute(np.array(order), np.array(lengths))
+    cache.permute(np.array(order), np.array(lengths))
     for i, old in enumerate(order):
         assert torch.equal(key[i, :, : lengths[old]], before[0][old, :, : lengths[old]])
         assert torch.equal(value[i, :, : lengths[old]], before[1][old, :, : lengths[old]])
@@ -283,7 +283,7 @@ def test_draws_follow_the_softmax():
     n = 20_000
     for temperature in (1.0, 0.5, 2.0):
         u = (np.arange(n) + 0.5) / n  # every quantile once
-        drawn = draw(logits.expand(n, -1), np.full(n, temperature, np.float32), u)
+        drawn = sample_tokens(logits.expand(n, -1), np.full(n, temperature, np.float32), u)
         share = np.bincount(drawn.tokens, minlength=12) / n
         assert share == pytest.approx((logits[0] / temperature).softmax(-1).numpy(), abs=2 / n)
         assert drawn.logps == pytest.approx(logits[0].log_softmax(-1)[drawn.tokens].numpy(), abs=1e-5)
@@ -295,7 +295,7 @@ def test_a_token_without_probability_is_never_drawn(u, temperature, seed):
     logits = torch.randn(2, 9, generator=generator)
     logits[:, [0, 4, 8]] = -torch.inf
     u = np.floor(np.array([u, 1 - 2.0**-32]) * 2**32) / 2**32
-    drawn = draw(logits, np.full(2, temperature, np.float32), u)
+    drawn = sample_tokens(logits, np.full(2, temperature, np.float32), u)
     assert np.isfinite(drawn.logps).all()
 
 
@@ -303,14 +303,16 @@ def test_greedy_and_sampled_rows_share_a_batch():
     torch.manual_seed(0)
     logits = torch.randn(64, 50)
     temperature = np.where(np.arange(64) % 2, 1.0, 0.0).astype(np.float32)
-    drawn = draw(logits, temperature, np.full(64, 0.3))
+    drawn = sample_tokens(logits, temperature, np.full(64, 0.3))
     assert (drawn.tokens[::2] == logits[::2].argmax(-1).numpy()).all()
-    assert (drawn.tokens[1::2] == draw(logits[1::2], temperature[1::2], np.full(32, 0.3)).tokens).all()
+    assert (
+        drawn.tokens[1::2] == sample_tokens(logits[1::2], temperature[1::2], np.full(32, 0.3)).tokens
+    ).all()
 
 
 def test_logits_that_are_no_numbers_are_an_error():
     with pytest.raises(PolicyError, match="not finite"):
-        draw(torch.tensor([[0.0, torch.nan]]), np.zeros(1, np.float32), np.zeros(1))
+        sample_tokens(torch.tensor([[0.0, torch.nan]]), np.zeros(1, np.float32), np.zeros(1))
 
 
 # Ends.

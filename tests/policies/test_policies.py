@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from eefcore.errors import PolicyError
 from eefcore.policies import load_policy
-from eefcore.policies.conditioned import Conditioned
-from eefcore.policies.hf_engine.rng import bits, turn_seed, uniforms
+from eefcore.policies.conditioned import ConditionedPolicy
+from eefcore.policies.hf_engine.rng import random_bits, random_uniforms, turn_seed
 from eefcore.policies.openai import OpenAIPolicy
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Sampling
 from eefcore.rendering.formats import AGENTLITE, COMPACT
 from eefcore.rollout.rollout import Start, rollout
@@ -39,15 +39,15 @@ class TestScripted(PolicyContract):
     histories = HISTORIES
 
     def make(self):
-        return Scripted(lambda h: f"look at {h.observation}")
+        return ScriptedPolicy(lambda h: f"look at {h.observation}")
 
 
 class TestConditioned(PolicyContract):
     histories = HISTORIES
 
     def make(self):
-        return Conditioned(
-            Scripted(lambda h: f"{h.at(0).observation}, {h.observation}", "who"), "Do it right."
+        return ConditionedPolicy(
+            ScriptedPolicy(lambda h: f"{h.at(0).observation}, {h.observation}", "who"), "Do it right."
         )
 
 
@@ -58,7 +58,7 @@ def test_a_conditioned_policy_reads_the_phrase_after_the_task_and_its_episodes_d
         heard.append(history)
         return shopper(history)
 
-    policy = Conditioned(Scripted(act, "who"), "Do it right.")
+    policy = ConditionedPolicy(ScriptedPolicy(act, "who"), "Do it right.")
     (played,) = rollout(policy, ToyShop, starts(TASKS[2:3]), max_turns=3)
     task = ToyShop().reset(TASKS[2])
     assert [h.at(0).observation for h in heard] == [f"{task}\nDo it right."] * 2 and played.win
@@ -66,21 +66,21 @@ def test_a_conditioned_policy_reads_the_phrase_after_the_task_and_its_episodes_d
 
 
 def test_a_conditioned_policy_measures_what_it_reads():
-    class Counting(Scripted):
+    class Counting(ScriptedPolicy):
         def length(self, history):
             return len(history.at(0).observation)
 
     asked = History("t", "task")
-    assert Conditioned(Counting(shopper), "now").length(asked) == len("task\nnow")
+    assert ConditionedPolicy(Counting(shopper), "now").length(asked) == len("task\nnow")
 
 
 def test_a_scripted_shopper_wins_every_task():
-    rolled = rollout(Scripted(shopper, name="shopper"), ToyShop, starts(), max_turns=9)
+    rolled = rollout(ScriptedPolicy(shopper, name="shopper"), ToyShop, starts(), max_turns=9)
     assert [(t.task_id, t.win, t.source) for t in rolled] == [(task, True, "shopper") for task in TASKS]
 
 
 def test_a_blank_action_is_malformed():
-    (rolled,) = rollout(Scripted(lambda _: "  "), ToyShop, starts(TASKS[:1]), max_turns=9)
+    (rolled,) = rollout(ScriptedPolicy(lambda _: "  "), ToyShop, starts(TASKS[:1]), max_turns=9)
     assert (rolled.stop, len(rolled)) == (StopReason.MALFORMED, 0)
 
 
@@ -89,18 +89,18 @@ def test_a_blank_action_is_malformed():
 
 @given(st.integers(), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_a_draw_depends_on_its_seed_and_its_counter_alone(seed, n, m):
-    assert bits(seed, n) == bits(seed, n)
-    assert (bits(seed, n) == bits(seed, m)) == (n == m)
+    assert random_bits(seed, n) == random_bits(seed, n)
+    assert (random_bits(seed, n) == random_bits(seed, m)) == (n == m)
     assert 0 <= turn_seed(seed, n) < 2**31
-    together = uniforms(np.full(3, seed & (2**64 - 1), np.uint64), np.array([m, n, m]))
-    assert together[1] == uniforms(seed, n)
+    together = random_uniforms(np.full(3, seed & (2**64 - 1), np.uint64), np.array([m, n, m]))
+    assert together[1] == random_uniforms(seed, n)
     assert 0 <= together[1] < 1
 
 
 @pytest.mark.parametrize("by", ["seed", "counter"])
 def test_draws_are_uniform_and_unrelated(by):
     n = np.arange(40_000)
-    u = uniforms(n, 7) if by == "seed" else uniforms(7, n)
+    u = random_uniforms(n, 7) if by == "seed" else random_uniforms(7, n)
     counts = np.histogram(u, 20, (0, 1))[0]
     assert ((counts - 2000) ** 2 / 2000).sum() < 43.8  # chi-squared, 19 degrees, p = 0.001
     assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 0.02

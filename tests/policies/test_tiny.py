@@ -13,11 +13,19 @@ from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.base_skills import base_skill_examples
 from eefcore.experts.webshop.view import PHRASES, write_call
 from eefcore.policies import BASES, load_policy
-from eefcore.policies.tiny import ARCHITECTURES, PAD, Shape, extended, make_model, make_tokenizer, texts
+from eefcore.policies.tiny import (
+    ARCHITECTURES,
+    PAD,
+    Shape,
+    add_phrase_tokens,
+    dialogue_texts,
+    make_model,
+    make_tokenizer,
+)
 from eefcore.rendering.formats import COMPACT
 from eefcore.rendering.renderer import make_renderer
 from eefcore.rollout.rollout import Start, rollout
-from eefcore.training.rows import row
+from eefcore.training.rows import make_row
 from eefcore.types import History
 
 
@@ -30,7 +38,7 @@ def skills(mini):
 
 @pytest.fixture(scope="module")
 def said(skills):
-    return list(texts(s.example.trajectory.history for s in skills))
+    return list(dialogue_texts(s.example.trajectory.history for s in skills))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +60,9 @@ def ids(tokenizer, text):
 
 def test_texts_are_the_pieces_of_the_dialogue_with_their_ends():
     h = History("t", "buy a hat").then("search[x]", "a page")
-    assert list(texts([h])) == ["buy a hat\n> ", "search[x]" + COMPACT.end, "a page\n> "]
-    assert "".join(texts([h])) == "buy a hat\n> search[x]\na page\n> "
-    assert list(texts([])) == []
+    assert list(dialogue_texts([h])) == ["buy a hat\n> ", "search[x]" + COMPACT.end, "a page\n> "]
+    assert "".join(dialogue_texts([h])) == "buy a hat\n> search[x]\na page\n> "
+    assert list(dialogue_texts([])) == []
 
 
 any_text = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -139,7 +147,7 @@ def test_a_model_that_can_read_learns_new_phrases_as_tokens():
     rows = model.get_input_embeddings().weight.detach().clone()
     with torch.no_grad():
         before = model(hat).logits
-        model, tokenizer = extended(model, tokenizer, [old, new, new])
+        model, tokenizer = add_phrase_tokens(model, tokenizer, [old, new, new])
         after = model(hat).logits
     assert len(several) > 1 and [tokenizer.decode(i) for i in ids(tokenizer, new)] == [new]
     (written,) = ids(tokenizer, new)
@@ -169,7 +177,7 @@ def test_the_base_knows_its_skills(base, mini, skills):
     written = make_renderer(base, "compact")
     losses = []
     for skill in skills[:24]:
-        tokens, labels = row(skill.example, written)
+        tokens, labels = make_row(skill.example, written)
         with torch.no_grad():
             out = model(torch.tensor([tokens]), labels=torch.tensor([labels]))
         losses.append(out.loss.item())

@@ -20,7 +20,7 @@ from eefcore.storage import stages as store
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
-from eefcore.training.rows import row
+from eefcore.training.rows import make_row
 from eefcore.types import Example, Preference
 
 
@@ -117,7 +117,7 @@ def test_a_report_shows_what_was_preferred_and_what_it_cost(tmp_path):
     cost = Method("run", "ETO", {0: of_eto}, CARD).cost
     assert (cost.tokens_trained, cost.seconds) == (1050, 1.0 + 0.5 + 4.0 + 2.0 + 1.0)
     shown = Method("run", "ETO", {0: of_eto}, CARD).training_row("compact")
-    expected = row(Example(by_next("b")), make_renderer(folders.tokenizer, "compact"))
+    expected = make_row(Example(by_next("b")), make_renderer(folders.tokenizer, "compact"))
     assert "".join(part.text for part in shown) == folders.tokenizer.decode(expected.tokens)
     folders.stage("ETO/preferences4", preferences=[])
     of_eto = StageInputs(folders.stages).by_folder()["ETO"]

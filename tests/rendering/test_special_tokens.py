@@ -29,7 +29,7 @@ from eefcore.rendering.formats import (
     TurnFormat,
 )
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.rows import IGNORE, rows
+from eefcore.training.rows import IGNORE, make_rows
 from eefcore.types import Example, History, Step, Trajectory
 
 MARKS = ("<|im_start|>", "<|im_end|>", "<|bos|>", "<|eot|>")
@@ -219,7 +219,7 @@ def test_an_action_that_spells_marks_is_trained_as_words_and_closed_once(name, t
     h = history([(o, a.replace(end, "") if end in a else a) for o, a in turns], "o")
     example = Example(Trajectory(history=h, reward=1.0))
     if name in BYTES:
-        for made in rows(example, renderer):
+        for made in make_rows(example, renderer):
             trained = renderer.tokenizer.decode(
                 [i for i in made.labels if i != IGNORE], skip_special_tokens=False
             )

@@ -14,7 +14,7 @@ from eefcore.evaluation.panel import Evaluation
 from eefcore.experts import collect
 from eefcore.experts.registry import STEPS
 from eefcore.experts.webshop import experts as shop
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.reports import analysis
 from eefcore.reports.analysis import ALONE, DEMONSTRATED, Credit, FirstSuccess, TrainingData
 from eefcore.reports.difficulty import difficulty, win_rate_by_group
@@ -86,7 +86,7 @@ def test_seeds_of_unequal_length_are_not_one_method():
 def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
     """On a real shop: a simulation keeps the slips before its start and has none of its own."""
     experts = collect.demonstrations(mini, ["weak"], "train", seed=0)
-    policy = Scripted(shop.shopper(mini, "perfect").act, name="perfect")
+    policy = ScriptedPolicy(shop.shopper(mini, "perfect").act, name="perfect")
     sims = rollout(policy, mini.make, expert_starts(experts, 4, 0.0, seed=0), max_turns=mini.max_turns)
     slipped = {t.task_id: {m.step for m in t.marks} for t in experts}
     for t in sims:

@@ -14,7 +14,7 @@ from eefcore.search import test_time
 from eefcore.search.settings import Signal
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import write_records
-from eefcore.training.rows import row, show_mask
+from eefcore.training.rows import make_row, show_mask
 from eefcore.types import Example
 
 
@@ -152,7 +152,7 @@ def test_the_training_row_is_one_that_was_trained(run, examples, shown):
     folder = made.stages["EEF/select1"]
     write_records(folder / "examples.jsonl", examples, kind="examples", card=CARD)
     found = methods(made.stages)["EEF"].training_row("compact")
-    expected = row(examples[shown], make_renderer(made.tokenizer, "compact"))
+    expected = make_row(examples[shown], make_renderer(made.tokenizer, "compact"))
     text = "".join(f"«{s.text}»" if s.trained else s.text for s in found)
     assert text == show_mask(expected.tokens, expected.labels, made.tokenizer.decode)
 

@@ -8,7 +8,7 @@ from helpers.toy_shop import TASKS, ToyShop, shopper
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.rollout import finders
 from eefcore.rollout.exploration import (
     RefusedTrajectory,
@@ -40,7 +40,7 @@ TOYS = Toys()
 
 def experts(source="strong", tasks=TASKS):
     starts = [Start(History(task, ToyShop().reset(task))) for task in tasks]
-    rolled = rollout(Scripted(shopper, source), ToyShop, starts, max_turns=10)
+    rolled = rollout(ScriptedPolicy(shopper, source), ToyShop, starts, max_turns=10)
     return [msgspec.structs.replace(t, n_expert=len(t)) for t in rolled]
 
 
@@ -140,12 +140,14 @@ WANDERED = ("next", "back", "next", "next", "back", "next", "buy green sock")  #
 def lost_experts(tasks=TASKS):
     """Wander over the shelves and buy one thing whatever was asked for."""
     starts = [Start(History(task, ToyShop().reset(task))) for task in tasks]
-    rolled = rollout(Scripted(lambda history: WANDERED[len(history)], "lost"), ToyShop, starts, max_turns=10)
+    rolled = rollout(
+        ScriptedPolicy(lambda history: WANDERED[len(history)], "lost"), ToyShop, starts, max_turns=10
+    )
     return [msgspec.structs.replace(t, n_expert=len(t)) for t in rolled]
 
 
 def played(starts):
-    return rollout(Scripted(hasty, "hasty"), ToyShop, starts, max_turns=10)
+    return rollout(ScriptedPolicy(hasty, "hasty"), ToyShop, starts, max_turns=10)
 
 
 def exploration(finder, play, on_round=lambda _: None):

@@ -20,10 +20,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from eefcore.errors import FormatError, MaskError, PolicyError
 from eefcore.policies.beam import BeamPolicy
-from eefcore.policies.conditioned import Conditioned
+from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.openai import OpenAIPolicy
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.critic_prompts import parse_choice
 from eefcore.rendering.formats import (
@@ -39,7 +39,7 @@ from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.search.critic import RankingCritic
 from eefcore.storage.disk import LineCodec
-from eefcore.training.rows import rows
+from eefcore.training.rows import make_rows
 from eefcore.types import Example, History, State, Step, StopReason, Trajectory, Transition
 from eefcore.unicode import all_well_formed, well_formed
 
@@ -134,7 +134,7 @@ def check(make, script, renderer: Renderer, *, knows_the_end: bool = True) -> li
         assert LineCodec(Trajectory).decode(line, "here:1") == t
         renderer.encode(t.history)
         if len(t) and (knows_the_end or not any(renderer.format.end in a for a in t.actions)):
-            assert rows(Example(t), renderer)
+            assert make_rows(Example(t), renderer)
     return played_once
 
 
@@ -189,7 +189,7 @@ class Puppet(HFPolicy):
         self._answers = script
         super().__init__(LlamaForCausalLM(shape), renderer, slots=2, max_new_tokens=160)
 
-    def _check(self) -> None:
+    def _check_cache(self) -> None:
         """Nothing is read, so nothing is kept."""
 
     def ask(self, episode, history, sampling) -> None:
@@ -199,12 +199,12 @@ class Puppet(HFPolicy):
         self._script[episode] = [*self.renderer.ids(text), *self.renderer.ids(self.renderer.format.end)]
         super().ask(episode, history, sampling)
 
-    def _logits(self, tokens, reading, at) -> torch.Tensor:
-        seats, logits = self._seats, torch.zeros(len(at), len(self.renderer.tokenizer))
-        for row, (slot, position) in enumerate(zip(reading.slot[at], reading.position[at], strict=True)):
-            n = int(position) + 1 - int(seats.start[slot])
+    def _logits(self, tokens, packed, at) -> torch.Tensor:
+        batch, logits = self._batch, torch.zeros(len(at), len(self.renderer.tokenizer))
+        for row, (slot, position) in enumerate(zip(packed.slot[at], packed.position[at], strict=True)):
+            n = int(position) + 1 - int(batch.action_start[slot])
             if n >= 0:
-                script = self._script[seats.episode(int(slot))]
+                script = self._script[batch.episode(int(slot))]
                 logits[row, script[min(n, len(script) - 1)]] = 50.0
         return logits
 
@@ -231,7 +231,7 @@ def test_a_blank_at_the_end_is_read_as_it_was_sampled_where_the_template_trims()
 def test_an_experts_blank_is_trained_as_the_template_writes_it():
     renderer = RENDERERS["trims"]
     h = History("t", "done", (Step("o", " look "), Step("o", "buy")))
-    (made,) = rows(Example(Trajectory(history=h, reward=1.0)), renderer)
+    (made,) = make_rows(Example(Trajectory(history=h, reward=1.0)), renderer)
     messages = [{"role": "user", "content": "Shop.\no"}, {"role": "assistant", "content": " look "}]
     messages += [{"role": "user", "content": "o"}, {"role": "assistant", "content": "buy"}]
     whole = renderer.tokenizer.apply_chat_template(messages, tokenize=False)
@@ -242,7 +242,7 @@ def test_sampled_ids_of_another_action_are_still_refused_where_the_template_trim
     renderer = RENDERERS["trims"]
     step = Step("o", "look", tuple(renderer.ids("look <|eot|>")))
     with pytest.raises(MaskError, match="its tokens say 'look '"):
-        rows(Example(Trajectory(history=History("t", "o", (step,)), reward=1.0)), renderer)
+        make_rows(Example(Trajectory(history=History("t", "o", (step,)), reward=1.0)), renderer)
 
 
 # ---------------------------------------------------------------- whose fault it is
@@ -269,7 +269,7 @@ def test_a_head_that_can_not_be_shown_costs_its_own_episode(name, text):
     local = Puppet(renderer, [])
     for policy in (
         Puppet(renderer, []),
-        Conditioned(local, "Do it well."),
+        ConditionedPolicy(local, "Do it well."),
         endpoint(renderer, chat=True)([]),
     ):
         bad, good = rollout(policy, Corridor, starts, max_turns=9)
@@ -297,7 +297,7 @@ def test_a_template_that_rewrites_every_dialogue_is_an_error_of_the_set_up():
 @example([[text, "look", text] for text in NASTY])
 @settings(max_examples=50, deadline=None)
 def test_any_text_of_any_policy_is_played_or_malformed(script):
-    class Blunt(Scripted):
+    class Blunt(ScriptedPolicy):
         def _reply(self, history):
             return Reply(said(script, history))
 

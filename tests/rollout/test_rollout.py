@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.errors import ReplayMismatch
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Reply, Sampling
 from eefcore.rollout.rollout import Start, replay, restore, rollout
 from eefcore.types import History, Mistake, StopReason, Trajectory
@@ -25,10 +25,10 @@ def opened(task=HAT, *actions):
 
 
 def played(*starts, act=shopper, max_turns=10, **rest):
-    return rollout(Scripted(act, "toy"), ToyShop, starts, max_turns=max_turns, **rest)
+    return rollout(ScriptedPolicy(act, "toy"), ToyShop, starts, max_turns=max_turns, **rest)
 
 
-class OneAtATime(Scripted):
+class OneAtATime(ScriptedPolicy):
     """Answers the youngest question first, one a call, and remembers what is open."""
 
     def __init__(self, act):
@@ -82,7 +82,7 @@ def test_max_turns_counts_all_of_the_trajectory(head, max_turns, length, stop):
 
 @pytest.mark.parametrize("stop", [StopReason.MALFORMED, StopReason.CONTEXT_LIMIT, StopReason.MODEL_FAILURE])
 def test_a_reply_without_an_action_ends_the_episode_where_it_is(stop):
-    class Stops(Scripted):
+    class Stops(ScriptedPolicy):
         def _reply(self, history):
             return Reply("", stop=stop) if history.actions else Reply("next")
 
@@ -96,7 +96,7 @@ def test_done_without_a_win_keeps_its_reward():
 
 
 def test_sampled_ids_are_kept():
-    class Samples(Scripted):
+    class Samples(ScriptedPolicy):
         def _reply(self, history):
             return Reply(self._act(history), (len(history), 9), (-0.5, -0.25))
 
@@ -135,7 +135,7 @@ def test_an_environment_that_shows_something_else_is_refused():
     with pytest.raises(
         ReplayMismatch, match=r"green hat: after 0 actions .* shows 'buy a green hat\. red hat"
     ):
-        rollout(Scripted(shopper), ToyShop, [Start(elsewhere)], max_turns=9)
+        rollout(ScriptedPolicy(shopper), ToyShop, [Start(elsewhere)], max_turns=9)
 
 
 def recorded():

@@ -24,7 +24,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from eefcore.errors import ParamsError, ReplayMismatch, SimulatorError, StoreError
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Reply
 from eefcore.search import growth, mcts
 from eefcore.search.forest import search_cost
@@ -57,7 +57,7 @@ def line(trees: list[Tree]) -> bytes:
 
 def test_a_policy_of_one_mind_grows_a_chain():
     """The shopper goes next, next, and buys: K equal proposals are one edge, and each simulation a node deeper."""
-    (tree,) = grown(roots((HAT,), K=3, alpha=0.5), 4, Scripted(shopper, "toy"))
+    (tree,) = grown(roots((HAT,), K=3, alpha=0.5), 4, ScriptedPolicy(shopper, "toy"))
     assert tree.nodes == [
         Node(f"buy a {HAT}. red hat, red sock", edges=[edge("next", 1, 4)]),
         Node("blue hat, blue sock", 0, 0, [edge("next", 2, 3)], rollouts=1),
@@ -377,7 +377,7 @@ def in_rounds(folder, trees, policy):
 
 
 def test_a_page_is_read_once_for_all_simulations_that_pass_it():
-    (tree,) = grown(roots((HAT,), K=3), 4, Scripted(shopper, "toy"))
+    (tree,) = grown(roots((HAT,), K=3), 4, ScriptedPolicy(shopper, "toy"))
 
     def length(history: History) -> int:
         return 10 * (len(history) + 1)  # ten tokens a page, none an action

@@ -9,7 +9,7 @@ from helpers.search_toys import FAILED, HAT, Dice, SealedShop, grown, roots
 from helpers.toy_shop import TASKS, ToyShop
 
 from eefcore.errors import ReplayMismatch
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.search.guard import REFUSED, Guard
 from eefcore.search.settings import Signal
 from eefcore.search.test_time import play_trees
@@ -55,13 +55,13 @@ def test_the_trees_that_were_given_stay_as_they_are():
 
 
 def test_an_episode_may_end_by_its_limit_or_for_want_of_answers():
-    (dancer,) = played(policy=Scripted(lambda h: "dance"), n=2, max_turns=3)
+    (dancer,) = played(policy=ScriptedPolicy(lambda h: "dance"), n=2, max_turns=3)
     assert (dancer.trajectory.stop, len(dancer.trajectory), dancer.trajectory.reward) == (
         StopReason.TURN_LIMIT,
         3,
         0.0,
     )
-    (mute,) = played(policy=Scripted(lambda h: " "), n=2)
+    (mute,) = played(policy=ScriptedPolicy(lambda h: " "), n=2)
     assert (mute.trajectory.stop, len(mute.trajectory)) == (StopReason.MALFORMED, 0)
     (gone,) = played(policy=Dice(lambda *_: FAILED), n=2)
     assert gone.trajectory.stop is StopReason.MODEL_FAILURE and gone.trajectory.stop.infrastructure

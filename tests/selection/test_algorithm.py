@@ -20,7 +20,7 @@ from eefcore.errors import DataError, ParamsError
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.shopper import MistakeRates
-from eefcore.policies.scripted import Scripted
+from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.rollout.exploration import expert_starts, initial_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import (
@@ -378,7 +378,7 @@ def quick_selection(benchmark, M=5):
     expert = shop.make_shopper(benchmark, "perfect")
     expert.name, expert.rates = "clumsy", CLUMSY
     experts = list(demonstrate_tasks(benchmark, expert, benchmark.tasks("train")))
-    policy = Scripted(shop.make_shopper(benchmark, "naive").act, name="naive")
+    policy = ScriptedPolicy(shop.make_shopper(benchmark, "naive").act, name="naive")
     starts = [
         *initial_starts(benchmark, benchmark.tasks("train"), (0.0,), seed=0),
         *expert_starts(experts, M, 0.0, seed=0),

@@ -8,7 +8,6 @@ from helpers.dpo_runs import logp, run, some_pairs
 from helpers.sft_runs import tiny
 
 from eefcore.training.losses import dpo_loss
-from eefcore.training.references import n_trained
 from eefcore.training.rows import IGNORE
 
 
@@ -19,7 +18,7 @@ def by_definition(model, pairs, *, beta=0.5, sft_weight=0.0):
         chosen, rejected = logp(model, *p.chosen), logp(model, *p.rejected)
         reference = torch.tensor([sum(p.chosen_logps)]), torch.tensor([sum(p.rejected_logps)])
         loss = dpo_loss(chosen, rejected, *reference, beta=beta).loss
-        each.append(loss - sft_weight * chosen / n_trained(p.chosen))
+        each.append(loss - sft_weight * chosen / sum(row.n_trained for row in p.chosen))
     return torch.cat(each).mean()
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.errors import DriftError
-from eefcore.training.batches import alike
-from eefcore.training.logprobs import Drift, drift, refuse_drift, token_logps
-from eefcore.training.models import with_adapter
+from eefcore.training.batches import batches_by_length
+from eefcore.training.logprobs import Drift, check_drift, measure_drift, token_logps
+from eefcore.training.models import add_adapter
 from eefcore.training.rows import IGNORE, Row
 
 
@@ -31,7 +31,7 @@ def test_each_trained_token_is_scored_once_in_the_order_of_the_rows(batch_tokens
 
 
 def test_an_adapter_is_scored_with_its_base():
-    model, row = with_adapter(tiny(), r=2, alpha=4, seed=0), some_rows(1)[0]
+    model, row = add_adapter(tiny(), r=2, alpha=4, seed=0), some_rows(1)[0]
     torch.nn.init.normal_(next(p for n, p in model.named_parameters() if "lora_B" in n))
     (got,) = token_logps(model, [row], pad_id=0, batch_tokens=99)
     assert got == pytest.approx(by_definition(model, row), abs=1e-5)
@@ -42,7 +42,7 @@ def test_an_adapter_is_scored_with_its_base():
 def test_bfloat16_is_near_but_not_the_same():
     model, rows = tiny(), some_rows(9)
     exact, rough = (token_logps(model, rows, pad_id=0, batch_tokens=99, bf16=b) for b in (False, True))
-    assert 0 < drift(exact, rough).mean < 0.01
+    assert 0 < measure_drift(exact, rough).mean < 0.01
 
 
 def test_nothing_to_score():
@@ -52,7 +52,7 @@ def test_nothing_to_score():
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
 def test_rows_that_share_a_pass_fit_it(lengths, batch_tokens):
-    passes = list(alike(lengths, batch_tokens))
+    passes = list(batches_by_length(lengths, batch_tokens))
     assert sorted(i for together in passes for i in together) == list(range(len(lengths)))
     for together in passes:
         longest = max(lengths[i] for i in together)
@@ -65,30 +65,30 @@ def test_rows_that_share_a_pass_fit_it(lengths, batch_tokens):
 
 
 def test_drift_is_a_mean_over_tokens():
-    assert drift([(-1.0, -2.0), (-3.0,)], [(-1.0, -2.25), (-2.5,)]) == Drift(0.25, 0.5)
-    assert drift([], []) == drift([()], [()]) == Drift(0.0, 0.0)
+    assert measure_drift([(-1.0, -2.0), (-3.0,)], [(-1.0, -2.25), (-2.5,)]) == Drift(0.25, 0.5)
+    assert measure_drift([], []) == measure_drift([()], [()]) == Drift(0.0, 0.0)
 
 
 def test_small_drift_passes_and_is_told():
-    assert refuse_drift([(-1.0,)], [(-1.125,)], at_most=0.125) == Drift(0.125, 0.125)
+    assert check_drift([(-1.0,)], [(-1.125,)], at_most=0.125) == Drift(0.125, 0.125)
 
 
 @pytest.mark.parametrize(
     ("stored", "recomputed", "says"),
     [
-        ([(-1.0, -1.0)], [(-1.0, -2.0)], "by 0.5 a token .at worst 1., expected at most 0.1"),
+        ([(-1.0, -1.0)], [(-1.0, -2.0)], "by 0.5 per token .at worst 1., expected at most 0.1"),
         ([(-1.0,)], [(math.nan,)], "differ from the trainer's by nan"),
         ([(-1.0,), (-1.0,)], [(-1.0,), (-1.0, -2.0)], "row 1 of 2: 1 log-likelihoods are stored, 2 tokens"),
     ],
 )
 def test_what_drifted_is_refused(stored, recomputed, says):
     with pytest.raises(DriftError, match=says):
-        refuse_drift(stored, recomputed, at_most=0.1)
+        check_drift(stored, recomputed, at_most=0.1)
 
 
 def test_another_model_is_noticed():
     rows = some_rows(6)
     stored, other = (token_logps(tiny(seed), rows, pad_id=0, batch_tokens=99) for seed in (0, 1))
-    assert refuse_drift(stored, token_logps(tiny(0), rows, pad_id=0, batch_tokens=40), at_most=1e-5)
+    assert check_drift(stored, token_logps(tiny(0), rows, pad_id=0, batch_tokens=40), at_most=1e-5)
     with pytest.raises(DriftError, match="computed under another model"):
-        refuse_drift(stored, other, at_most=0.001)
+        check_drift(stored, other, at_most=0.001)

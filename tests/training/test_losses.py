@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from helpers.definitions import sequence_logp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.training.losses import dpo_loss, predicted, sequence_logp, token_logp
+from eefcore.training.losses import dpo_loss, sft_loss, shift_labels, token_logp
 from eefcore.training.rows import IGNORE
 
 _ = IGNORE
@@ -18,7 +19,7 @@ EVEN, QUARTER = [0.0, 0.0], [0.0, math.log(3)]
 
 
 def test_labels_move_one_to_the_left():
-    assert predicted(torch.tensor([[_, _, 7, 8], [_, 5, _, 6]])).tolist() == [[_, 7, 8, _], [5, _, 6, _]]
+    assert shift_labels(torch.tensor([[_, _, 7, 8], [_, 5, _, 6]])).tolist() == [[_, 7, 8, _], [5, _, 6, _]]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,14 @@ def test_logp_is_that_of_the_softmax(seed, rows, length):
         for b in range(rows)
     ]
     assert sequence_logp(logits, labels).tolist() == pytest.approx(expected, abs=1e-4)
+
+
+# SFT ----------------------------------------------------------------------------------------------------
+
+
+def test_the_sft_loss_by_hand():
+    """Trained tokens at ½ and ¼: −(ln ½ + ln ¼) = ln 8."""
+    assert sft_loss(torch.tensor([-LN2, -LN4])).item() == pytest.approx(math.log(8))
 
 
 # DPO ----------------------------------------------------------------------------------------------------

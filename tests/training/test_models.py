@@ -19,7 +19,7 @@ from eefcore.policies import load_policy, model_path
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.runs import shapes
 from eefcore.training.model_sources import find_files
-from eefcore.training.models import load_config, load_model, load_tokenizer, save_model, with_adapter
+from eefcore.training.models import add_adapter, load_config, load_model, load_tokenizer, save_model
 
 TOKENS = torch.arange(10, 30)[None]
 
@@ -37,7 +37,7 @@ def save_base(folder: Path, seed: int = 0) -> Path:
 def train_adapter(base: str | Path, folder: Path, out: Path) -> torch.Tensor:
     """Train a LoRA adapter on `base` and save it in `folder`; return the logits of the trained model."""
     model, tokenizer = load_model(base, trainable=True)
-    model = with_adapter(model, r=2, alpha=4, seed=0)
+    model = add_adapter(model, r=2, alpha=4, seed=0)
     run(model, some_rows(8), out, epochs=4, learning_rate=3e-2)
     save_model(model, tokenizer, folder)
     return logits(model.eval())
@@ -170,7 +170,7 @@ def test_a_base_with_other_weights_or_another_config_is_refused_by_both_names(mi
 def test_the_record_is_of_the_base_that_was_loaded(tmp_path):
     """A base that is made anew while its adapter trains is not the one that the adapter was trained on."""
     loaded = load_model(save_base(tmp_path / "base"))
-    model = with_adapter(loaded.model, r=2, alpha=4, seed=0)
+    model = add_adapter(loaded.model, r=2, alpha=4, seed=0)
     save_base(tmp_path / "base", seed=9)
     save_model(model, loaded.tokenizer, tmp_path / "adapter")
     with pytest.raises(PolicyError, match="got another model"):
@@ -264,7 +264,7 @@ def test_an_adapter_of_a_base_with_more_tokens(tmp_path, whole):
 def test_an_adapter_on_tied_embeddings_changes_each_end_by_itself(tmp_path, targets):
     """Merged into one tensor, it would change both ends of the model at once."""
     loaded = load_model(save_base(tmp_path / "base"))
-    model = with_adapter(loaded.model, r=2, alpha=4, targets=targets, seed=0)
+    model = add_adapter(loaded.model, r=2, alpha=4, targets=targets, seed=0)
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if "lora" in name:
@@ -282,7 +282,7 @@ def test_an_adapter_on_an_adapter(mine, elsewhere, tmp_path):
     """Merged, the first is the base of the second; unmerged, it would be thrown away silently."""
     folder, expected = mine
     first = load_model(folder / "adapter", merge=True)
-    second = with_adapter(first.model, r=2, alpha=4, seed=1)
+    second = add_adapter(first.model, r=2, alpha=4, seed=1)
     with torch.no_grad():
         for name, weights in second.named_parameters():
             if "lora_B" in name:
@@ -292,12 +292,12 @@ def test_an_adapter_on_an_adapter(mine, elsewhere, tmp_path):
     torch.testing.assert_close(played, logits(second.eval()), rtol=1e-4, atol=1e-5)
     assert (played - expected).abs().max() > 0.05
     with pytest.raises(PolicyError, match="expected a model without an adapter"):
-        with_adapter(load_model(folder / "adapter", trainable=True).model, r=2, alpha=4, seed=0)
+        add_adapter(load_model(folder / "adapter", trainable=True).model, r=2, alpha=4, seed=0)
 
 
 def test_an_adapter_whose_base_was_never_saved_is_not_saved(tmp_path):
     with pytest.raises(PolicyError, match="got a base that was made in memory"):
-        save_model(with_adapter(tiny(), r=2, alpha=4, seed=0), byte_tokenizer(), tmp_path / "adapter")
+        save_model(add_adapter(tiny(), r=2, alpha=4, seed=0), byte_tokenizer(), tmp_path / "adapter")
 
 
 # What can't be loaded.

@@ -30,17 +30,16 @@ def test_references_are_stored_with_the_data_and_survive_the_disk():
     model = tiny()
     given = [preference(), preference("leave the shop by its back door"), preference(rejected="wait")]
     heard = []
-    kept, refused = references.referenced(
+    kept, refused = references.add_reference_logps(
         given, model, RENDERER, context=30, batch_tokens=64, bf16=False, on_rows=heard.append
     )
     assert refused == 1 and sum(heard) == 4
     assert [(p.chosen, p.rejected) for p in kept] == [(given[i].chosen, given[i].rejected) for i in (0, 2)]
     back = [msgspec.json.decode(msgspec.json.encode(p), type=Preference) for p in kept]
     assert back == kept
-    for p, pair in zip(kept, references.pairs(back, RENDERER), strict=True):
-        assert len(p.chosen_logps) == len("buy B2\n") and len(p.rejected_logps) == references.n_trained(
-            pair.rejected
-        )
+    for p, pair in zip(kept, references.encode_pairs(back, RENDERER), strict=True):
+        assert len(p.chosen_logps) == len("buy B2\n")
+        assert len(p.rejected_logps) == sum(row.n_trained for row in pair.rejected)
         assert sum(p.chosen_logps) == pytest.approx(logp(model, *pair.chosen).item(), abs=1e-4)
         assert RENDERER.tokenizer.decode([t for t in pair.rejected[0].labels if t != IGNORE]).startswith(
             p.rejected.trajectory.actions[1]
@@ -56,21 +55,21 @@ def test_references_are_stored_with_the_data_and_survive_the_disk():
 )
 def test_a_preference_without_its_references_is_refused(given, says):
     with pytest.raises(MaskError, match=f"t: preference at s_1: .*{says}.*08_preferences"):
-        references.pairs([given], RENDERER)
+        references.encode_pairs([given], RENDERER)
 
 
 def test_referenced_trained_and_checked_end_to_end(tmp_path):
     """The rejected action becomes less likely than the chosen one, and the reference is not the model any more."""
     model, before = tiny(), [preference()]
-    kept, _ = references.referenced(before, model, RENDERER, context=99, batch_tokens=64, bf16=False)
+    kept, _ = references.add_reference_logps(before, model, RENDERER, context=99, batch_tokens=64, bf16=False)
     start = copy.deepcopy(model)
-    pairs = references.pairs(kept, RENDERER)
-    assert references.shown(pairs, RENDERER.tokenizer.decode) == (
+    pairs = references.encode_pairs(kept, RENDERER)
+    assert references.show_pair(pairs, RENDERER.tokenizer.decode) == (
         "a mug\n> search\nB1 B2\n> «buy B2\n»\n\nrather than\n\na mug\n> search\nB1 B2\n> «buy B1\n»"
     )
-    assert references.gate(model, pairs, pad_id=0, bf16=False, at_most=1e-5).worst < 1e-5
+    assert references.check_reference_logps(model, pairs, pad_id=0, bf16=False, at_most=1e-5).worst < 1e-5
     with pytest.raises(DriftError, match="differ from the trainer's"):
-        references.gate(tiny(1), pairs, pad_id=0, bf16=False, at_most=1e-3)
+        references.check_reference_logps(tiny(1), pairs, pad_id=0, bf16=False, at_most=1e-3)
     run(model, pairs, tmp_path, epochs=10, batch_size=1, learning_rate=5e-3)
     with torch.no_grad():
         gaps = [(logp(m, *pairs[0].chosen) - logp(m, *pairs[0].rejected)).item() for m in (start, model)]
@@ -78,9 +77,12 @@ def test_referenced_trained_and_checked_end_to_end(tmp_path):
 
 
 def test_without_a_pair_there_is_nothing_to_check():
-    assert references.gate(tiny(), [], pad_id=0, bf16=False, at_most=0.0) == (0.0, 0.0)
-    assert references.shown([], RENDERER.tokenizer.decode).startswith("no pair")
-    assert references.referenced([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == ([], 0)
+    assert references.check_reference_logps(tiny(), [], pad_id=0, bf16=False, at_most=0.0) == (0.0, 0.0)
+    assert references.show_pair([], RENDERER.tokenizer.decode).startswith("no pair")
+    assert references.add_reference_logps([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == (
+        [],
+        0,
+    )
 
 
 def aged(preference, age):
@@ -89,22 +91,24 @@ def aged(preference, age):
 
 def test_the_gate_judges_the_models_own_round_alone():
     """Likelihoods of an earlier policy differ honestly; of the model's own they must not."""
-    kept = references.referenced(
+    kept = references.add_reference_logps(
         [preference()], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
     ).preferences
     later = tiny(1)
-    own = references.referenced(
+    own = references.add_reference_logps(
         [preference("buy B2", "wait")], later, RENDERER, context=99, batch_tokens=64, bf16=False
     ).preferences
-    mixed = references.pairs([*own, aged(kept[0], 1)], RENDERER)
+    mixed = references.encode_pairs([*own, aged(kept[0], 1)], RENDERER)
     assert [p.age for p in mixed] == [0, 1]
-    assert references.gate(later, mixed, pad_id=0, bf16=False, at_most=1e-4).worst < 1e-4
+    assert references.check_reference_logps(later, mixed, pad_id=0, bf16=False, at_most=1e-4).worst < 1e-4
     with pytest.raises(DriftError, match="differ from the trainer's"):
-        references.gate(later, references.pairs([*own, *kept], RENDERER), pad_id=0, bf16=False, at_most=1e-3)
+        references.check_reference_logps(
+            later, references.encode_pairs([*own, *kept], RENDERER), pad_id=0, bf16=False, at_most=1e-3
+        )
 
 
 def test_what_is_scored_anew_is_of_the_models_own_round():
-    kept = references.completed(
+    kept = references.fill_reference_logps(
         [aged(preference(), 2)], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
     ).preferences
     assert [p.age for p in kept] == [0]
@@ -113,7 +117,7 @@ def test_what_is_scored_anew_is_of_the_models_own_round():
 def test_replayed_pairs_are_left_out_once_the_model_is_too_far_from_them():
     """The shift by hand: the stored log-likelihoods are the model's, less 0.5 a token of one pair and 2 of another."""
     model = tiny()
-    known = references.referenced(
+    known = references.add_reference_logps(
         [preference(), preference("wait"), preference(rejected="leave")],
         model,
         RENDERER,
@@ -130,11 +134,11 @@ def test_replayed_pairs_are_left_out_once_the_model_is_too_far_from_them():
     n, m = (len(p.chosen_logps) + len(p.rejected_logps) for p in (buffer[0], buffer[2]))
     heard = []
     for at_most, left in ((0.1, [1]), (0.6, [0, 1]), (3.0, [0, 1, 2])):
-        kept, stale, shift = references.replayed(
+        kept, stale, shift = references.drop_stale_preferences(
             buffer, model, RENDERER, at_most=at_most, batch_tokens=64, bf16=False, on_rows=heard.append
         )
         assert kept == [buffer[i] for i in left] and stale == 3 - len(left)
         assert shift == pytest.approx((0.5 * n + 2.0 * m) / (n + m), abs=1e-4)
     assert sum(heard) == 3 * 4, "of the model's own round none is scored again"
-    none = references.replayed(known, model, RENDERER, at_most=0.0, batch_tokens=64, bf16=False)
+    none = references.drop_stale_preferences(known, model, RENDERER, at_most=0.0, batch_tokens=64, bf16=False)
     assert none.preferences == known and none.stale == 0 and math.isnan(none.shift)

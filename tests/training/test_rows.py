@@ -19,7 +19,7 @@ from eefcore.errors import MaskError, PolicyError
 from eefcore.rendering import prompts
 from eefcore.rendering.formats import AGENTLITE, COMPACT, ChatFormat, TurnFormat, add_phrase, load_format
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.rows import IGNORE, fitted, row, show_mask
+from eefcore.training.rows import IGNORE, make_fitting_rows, make_row, show_mask
 from eefcore.types import Example, History, Step, Trajectory
 
 PLAIN = TurnFormat("plain", prompt="", first="{}|", then="{}|", end=".")
@@ -89,7 +89,7 @@ every_renderer = pytest.mark.parametrize("renderer", RENDERERS.values(), ids=REN
 def test_the_mask_starts_at_the_important_state(first, shown):
     renderer = Renderer(byte_tokenizer(), PLAIN)
     h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
-    assert show_mask(*row(example(h, first), renderer), renderer.tokenizer.decode) == shown
+    assert show_mask(*make_row(example(h, first), renderer), renderer.tokenizer.decode) == shown
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_the_mask_starts_at_the_important_state(first, shown):
 def test_what_follows_the_last_trained_action_is_left_out(first, until, shown):
     renderer = Renderer(byte_tokenizer(), PLAIN)
     h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
-    assert show_mask(*row(example(h, first, until), renderer), renderer.tokenizer.decode) == shown
+    assert show_mask(*make_row(example(h, first, until), renderer), renderer.tokenizer.decode) == shown
 
 
 def test_a_phrase_stands_after_the_task_and_is_read_only():
     renderer = Renderer(byte_tokenizer(), PLAIN)
     h = history(("o0", "a0"), ("o1", "a1"))
-    labelled = row(example(h, 1, phrase="Good:"), renderer)
+    labelled = make_row(example(h, 1, phrase="Good:"), renderer)
     assert show_mask(*labelled, renderer.tokenizer.decode) == "o0\nGood:|a0.o1|«a1.»"
     assert add_phrase(h, "") is h
 
@@ -132,7 +132,7 @@ def test_a_phrase_stands_after_the_task_and_is_read_only():
 def test_golden_dialogues(name, shown):
     renderer = RENDERERS[name]
     h = history(("Köln?", "buy it"), ("no", "think[…]"))
-    assert show_mask(*row(example(h, 1), renderer), renderer.tokenizer.decode) == shown
+    assert show_mask(*make_row(example(h, 1), renderer), renderer.tokenizer.decode) == shown
 
 
 def test_the_agentlite_dialogue_is_that_of_the_papers():
@@ -184,7 +184,7 @@ def test_what_was_read_is_never_read_anew(renderer, turns, last):
 def test_trained_tokens_are_the_spans_and_say_the_actions(renderer, turns, data):
     h = history(*turns)
     first = data.draw(st.integers(0, len(h) - 1))
-    tokens, labels = row(example(h, first), renderer)
+    tokens, labels = make_row(example(h, first), renderer)
     spans = renderer.encode(h).spans[first:]
     assert sum(label != IGNORE for label in labels) == sum(stop - start for start, stop in spans)
     assert [renderer.decode_action(labels[start:stop]) for start, stop in spans] == list(h.actions[first:])
@@ -199,7 +199,7 @@ def test_a_row_that_ends_early_is_the_beginning_of_the_whole_one(renderer, turns
     h = history(*turns)
     until = data.draw(st.integers(1, len(h)))
     first = data.draw(st.integers(0, until - 1))
-    part, whole = (row(example(h, first, end, phrase), renderer) for end in (until, None))
+    part, whole = (make_row(example(h, first, end, phrase), renderer) for end in (until, None))
     assert [whole.tokens[: len(part.tokens)], whole.labels[: len(part.labels)]] == list(part)
     assert len(part.tokens) == renderer.encode(add_phrase(h, phrase)).spans[until - 1][1]
 
@@ -212,7 +212,7 @@ def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, 
     h = history(*turns, last=last)
     t = min(t, len(h) - 1)
     read = renderer.encode(add_phrase(h.at(t), phrase)).tokens
-    assert row(example(h, t, phrase=phrase), renderer).tokens[: len(read)] == read
+    assert make_row(example(h, t, phrase=phrase), renderer).tokens[: len(read)] == read
 
 
 @every_renderer
@@ -221,10 +221,10 @@ def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, 
 def test_another_first_is_another_loss(renderer, turns, seed):
     h = history(*turns, ("o", "a"))
     vocabulary = len(renderer.tokenizer)
-    tokens, spans = row(example(h), renderer).tokens, renderer.encode(h).spans
+    tokens, spans = make_row(example(h), renderer).tokens, renderer.encode(h).spans
     logits = torch.randn(1, len(tokens), vocabulary, generator=torch.Generator().manual_seed(seed))
     losses = [
-        sft_loss(logits, torch.tensor([row(example(h, first), renderer).labels]), 1).item()
+        sft_loss(logits, torch.tensor([make_row(example(h, first), renderer).labels]), 1).item()
         for first in range(len(h))
     ]
     logps = logits[0].log_softmax(-1)
@@ -254,7 +254,7 @@ def test_sampled_ids_are_used_as_they_were_sampled():
     tokens, spans = renderer.encode(h)
     assert tuple(tokens[slice(*spans[0])]) == sampled
     assert tuple(tokens[slice(*spans[1])]) == encoded
-    labels = row(example(h), renderer).labels
+    labels = make_row(example(h), renderer).labels
     assert tuple(label for label in labels if label != IGNORE) == (*sampled, *encoded)
 
 
@@ -263,7 +263,7 @@ def test_ids_sampled_past_the_end_mark_stay():
     tokenizer = byte_tokenizer(merges=(("Ċ", "Ċ"),))
     renderer = Renderer(tokenizer, COMPACT)
     sampled = tuple(tokenizer.convert_tokens_to_ids(["b", "ĊĊ"]))
-    labels = row(example(history(("o", "b"), sampled={0: sampled})), renderer).labels
+    labels = make_row(example(history(("o", "b"), sampled={0: sampled})), renderer).labels
     assert tuple(label for label in labels if label != IGNORE) == sampled
 
 
@@ -276,7 +276,7 @@ def test_ids_of_another_tokenizer(first):
     with pytest.raises(
         MaskError, match=r"a_0 is 'click\[B1\]' but its tokens say 'click\[B2\]'; were they sampled"
     ):
-        row(example(h, first), renderer)
+        make_row(example(h, first), renderer)
 
 
 # ---------------------------------------------------------------- what is refused
@@ -285,8 +285,8 @@ def test_ids_of_another_tokenizer(first):
 def test_an_action_that_holds_the_end_mark():
     h = history(("o0", "Thought: x\nAction: buy"))
     with pytest.raises(MaskError, match=r"holds '\\n', which ends actions in this format; use format: chat"):
-        row(example(h), RENDERERS["compact"])
-    labels = row(example(h), RENDERERS["chat"]).labels
+        make_row(example(h), RENDERERS["compact"])
+    labels = make_row(example(h), RENDERERS["chat"]).labels
     assert RENDERERS["chat"].decode_action([t for t in labels if t != IGNORE]) == "Thought: x\nAction: buy"
 
 
@@ -304,24 +304,24 @@ class Forgetful:
 
 def test_a_row_that_would_train_nothing():
     with pytest.raises(MaskError, match="no token of a_0 … is trained"):
-        row(example(history(("o", ""))), Renderer(Forgetful(), PLAIN))
+        make_row(example(history(("o", ""))), Renderer(Forgetful(), PLAIN))
 
 
 def test_long_rows_are_refused_and_counted():
     renderer = Renderer(byte_tokenizer(), PLAIN)
     examples = [example(history(("o", "a" * n))) for n in (1, 5, 9)]
-    lengths = [len(row(e, renderer).tokens) for e in examples]
+    lengths = [len(make_row(e, renderer).tokens) for e in examples]
     assert lengths == [4, 8, 12]
-    rows, refused = fitted(examples, renderer, context=8)
+    rows, refused = make_fitting_rows(examples, renderer, context=8)
     assert ([len(r.tokens) for r in rows], refused) == ([4, 8], 1)
 
 
 def test_a_template_that_rewrites_earlier_turns():
     tokenizer = byte_tokenizer(DROPS_THOUGHTS, special=SPECIAL)
     renderer = Renderer(tokenizer, ChatFormat(tokenizer, prompt=""))
-    row(example(history(("o0", "buy"))), renderer)
+    make_row(example(history(("o0", "buy"))), renderer)
     with pytest.raises(PolicyError, match=r"rewrites turn 0 once turn 1 is there.*use format: agentlite"):
-        row(example(history(("o0", "<think>red?</think>buy"), ("o1", "buy"))), renderer)
+        make_row(example(history(("o0", "<think>red?</think>buy"), ("o1", "buy"))), renderer)
 
 
 def test_a_template_that_opens_a_thought_for_the_assistant():

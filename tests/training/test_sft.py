@@ -18,9 +18,9 @@ from transformers import LlamaForCausalLM
 
 from eefcore.errors import MaskError, ParamsError, PolicyError
 from eefcore.training import loop
-from eefcore.training.batches import Batches, collate
+from eefcore.training.batches import BatchSampler, collate
 from eefcore.training.loop import last_checkpoint
-from eefcore.training.models import load_model, save_model, with_adapter
+from eefcore.training.models import add_adapter, load_model, save_model
 from eefcore.training.rows import IGNORE, Row
 
 
@@ -70,7 +70,7 @@ def test_a_last_batch_that_is_smaller_is_normalised_by_its_own_tokens(tmp_path):
         sft_loss(start(torch.tensor([r.tokens])).logits, torch.tensor([r.labels]), 1).item() for r in rows
     ]
     n = [sum(label != IGNORE for label in r.labels) for r in rows]
-    order = list(Batches([len(r.tokens) for r in rows], 4, seed=0))
+    order = list(BatchSampler([len(r.tokens) for r in rows], 4, seed=0))
     first = sum(each[i] for i in order[:4]) / sum(n[i] for i in order[:4])
     assert losses == pytest.approx([first, each[order[4]] / n[order[4]]], rel=1e-5)
 
@@ -202,7 +202,7 @@ def test_rows_are_filled_up_on_the_right():
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 16), st.integers(0, 99))
 @settings(max_examples=50)
 def test_an_epoch_visits_every_row_once_and_batches_are_sorted(lengths, batch_size, seed):
-    batches = Batches(lengths, batch_size, seed)
+    batches = BatchSampler(lengths, batch_size, seed)
     orders = []
     for epoch in range(3):
         batches.set_epoch(epoch)
@@ -216,7 +216,7 @@ def test_an_epoch_visits_every_row_once_and_batches_are_sorted(lengths, batch_si
 
 
 def test_epochs_differ_in_their_batches():
-    batches = Batches([1] * 64, 8, seed=0)
+    batches = BatchSampler([1] * 64, 8, seed=0)
     first = [set(list(batches)[i : i + 8]) for i in range(0, 64, 8)]
     batches.set_epoch(1)
     assert first != [set(list(batches)[i : i + 8]) for i in range(0, 64, 8)]
@@ -225,7 +225,7 @@ def test_epochs_differ_in_their_batches():
 def test_an_adapter_alone_is_trained_saved_and_moved_with_its_base(tmp_path):
     tokenizer, base = byte_tokenizer(), tiny()
     save_model(base, tokenizer, tmp_path / "a" / "base")
-    model = with_adapter(load_model(tmp_path / "a" / "base").model, r=2, alpha=4, seed=0)
+    model = add_adapter(load_model(tmp_path / "a" / "base").model, r=2, alpha=4, seed=0)
     run(model, some_rows(8), tmp_path / "out", epochs=3, learning_rate=1e-2)
     tokens = torch.tensor([some_rows(1)[0].tokens])
     logits = model(tokens).logits
@@ -253,7 +253,7 @@ def test_an_adapter_alone_is_trained_saved_and_moved_with_its_base(tmp_path):
 
 def test_equal_seeds_draw_equal_adapters():
     def weights(seed):
-        model = with_adapter(tiny(), r=2, alpha=4, seed=seed)
+        model = add_adapter(tiny(), r=2, alpha=4, seed=seed)
         return torch.cat([p.flatten() for n, p in model.named_parameters() if "lora_A" in n])
 
     assert torch.equal(weights(3), weights(3))

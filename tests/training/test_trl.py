@@ -13,11 +13,12 @@ from typing import NamedTuple
 import pytest
 import torch
 from helpers.byte_tokenizer import byte_tokenizer
+from helpers.definitions import sequence_logp
 from helpers.paths import GOLDEN
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from eefcore.training.dpo import train_dpo
-from eefcore.training.losses import sequence_logp
+from eefcore.training.loop import TrainSettings
 from eefcore.training.references import Pair
 from eefcore.training.rows import IGNORE, Row
 
@@ -79,10 +80,16 @@ def ours(out: Path) -> Told:
         return Pair((one,), (other,), (logp,), (other_logp,))
 
     model = filled(0)
-    curves = train_dpo(
-        model, [pair(*texts) for texts in PAIRS], pad_id=0, beta=BETA, epochs=STEPS, batch_size=len(PAIRS),
-        learning_rate=RATE, seed=0, out=out, schedule="constant", warmup=0.0,
-    ).curves  # fmt: skip
+    settings = TrainSettings(
+        epochs=STEPS,
+        batch_size=len(PAIRS),
+        learning_rate=RATE,
+        seed=0,
+        out=out,
+        schedule="constant",
+        warmup=0.0,
+    )
+    curves = train_dpo(model, [pair(*texts) for texts in PAIRS], settings, pad_id=0, beta=BETA).curves
     return Told(curves.loss, curves.chosen, curves.rejected, moved(model))
 
 

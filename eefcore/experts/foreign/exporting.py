@@ -15,7 +15,7 @@ import msgspec
 from eefcore.rendering.formats import dialogue
 from eefcore.rendering.renderer import Renderer
 from eefcore.storage.disk import write_atomically
-from eefcore.training.rows import row
+from eefcore.training.rows import make_row
 from eefcore.types import Example
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def export_openai(examples: Sequence[Example], path: Path, *, prompt: str = "") 
 def to_dataset(examples: Sequence[Example], renderer: Renderer, *, prompt: str = "") -> Dataset:
     """Return a `datasets.Dataset` with a row for each example: source, reward, messages, tokens and labels.
 
-    `input_ids` and `labels` are those of `eefcore.training.rows.row`, so any Hugging Face trainer that keeps these
+    `input_ids` and `labels` are those of `eefcore.training.rows.make_row`, so any Hugging Face trainer that keeps these
     columns trains on exactly what ours does; IGNORE is its -100.
 
     Raises:
@@ -63,7 +63,7 @@ def to_dataset(examples: Sequence[Example], renderer: Renderer, *, prompt: str =
     """
     from datasets import Dataset
 
-    rows = [row(e, renderer) for e in examples]
+    rows = [make_row(e, renderer) for e in examples]
     trajectories = [e.trajectory for e in examples]
     return Dataset.from_dict(
         {

@@ -1,16 +1,15 @@
 """π_θ as a Hugging Face causal language model, many episodes at once on one device.
 
 Each episode keeps its keys and values between its turns, so a turn reads only what is new: the end
-mark of the last action and the observation that answered it. Every forward takes all slots along;
-some write the next token of their action, others read what they have not read yet. A slot that an
-episode leaves is taken by one that waits.
+mark of the last action and the observation that followed it. Every forward pass is over all slots;
+some write the next token of their action, others read what they have not read yet. When an episode
+leaves its slot, a waiting one takes it.
 
-What is drawn for an episode depends on its history, its temperature and its seed alone: the n-th
-token takes the n-th number of the episode's own stream (`draws`), by the inverse of the cumulated
+What is sampled for an episode depends on its history, its temperature and its seed alone: the n-th
+token takes the n-th number of the episode's own stream (`rng`), by the inverse of the cumulative
 distribution. Its neighbours can change it only through the last bits of a float.
 
-Log-likelihoods are those of the full softmax at temperature 1, whatever the temperature of the draw
-(DESIGN 4.3).
+Log-likelihoods are those of the full softmax at temperature 1, whatever the temperature of the sampling.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ import numpy.typing as npt
 import torch
 
 from eefcore.errors import FormatError, PolicyError
-from eefcore.policies.hf_engine.attention import ATTENTION, Reading
-from eefcore.policies.hf_engine.batch import Seats
-from eefcore.policies.hf_engine.kv_cache import Slots, Span, block_cost
-from eefcore.policies.hf_engine.rng import uniforms
-from eefcore.policies.hf_engine.sampling import draw, may_end
+from eefcore.policies.hf_engine.attention import ATTENTION, PackedBatch
+from eefcore.policies.hf_engine.batch import EpisodeBatch
+from eefcore.policies.hf_engine.kv_cache import KVCache, Span, block_cost
+from eefcore.policies.hf_engine.rng import random_uniforms
+from eefcore.policies.hf_engine.sampling import ending_tokens, sample_tokens
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show, load_format
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.models import load_model
 from eefcore.types import History, StopReason
 
-_READ_AT_ONCE = 4096  # tokens a forward reads at most: bounds the memory of a first turn
-_ARRANGE_EVERY, _WORTH_MOVING = 8, 1.1  # a sort costs about as much as one forward
+_MAX_READ_TOKENS = 4096  # tokens that a forward pass reads, at most: bounds the memory of a first turn
+_SORT_EVERY, _WORTH_SORTING = 8, 1.1  # a sort costs about as much as one forward pass
 
 # The self-check compares logits relatively, but no finer than if they were of this size (root mean square). Logits
 # that cancel to about zero are nothing but rounding, which differs between processors and is as large as they are.
@@ -46,7 +45,7 @@ _SMALL_LOGIT = 0.1
 
 
 class HFPolicy:
-    """A causal LM with one slot an episode; `slots` episodes are played at a time, the others wait.
+    """A causal LM with one slot per episode; `slots` episodes are played at a time, the others wait.
 
     The model's attention is switched to `eefcore.policies.hf_engine.attention`, which outside a rollout is
     transformers' own `sdpa`.
@@ -67,9 +66,9 @@ class HFPolicy:
         name: str = "hf",
     ) -> None:
         config = model.config.get_text_config()  # the language part, where a model also sees
-        self.name, self.context = name, context or config.max_position_embeddings
+        self.name, self.context = name, config.max_position_embeddings if context is None else context
         self.tokens_read = 0
-        """Tokens read that this policy had not written itself; each once, unless its slot was lost."""
+        """Tokens read that this policy had not written itself; each counts once, unless its episode lost its slot."""
         self.tokens_written = 0
         """Tokens sampled."""
         vocabulary = config.vocab_size
@@ -81,15 +80,16 @@ class HFPolicy:
         self.model, self.renderer, self.max_new_tokens = model.eval(), renderer, max_new_tokens
         model.set_attn_implementation(ATTENTION)
         self._device = next(model.parameters()).device
-        # A mask of this shape is passed on as it is by every model; ours is in the reading.
+        # Every model passes on a mask of this shape as it is; the real mask is in the `PackedBatch`.
         self._no_mask = torch.zeros(1, 1, 1, 1, device=self._device)
-        self._check()
+        self._check_cache()
 
-        self.may_end = may_end(renderer, vocabulary)
-        self._slots, self._seats = Slots(slots, self.context), Seats(slots, self.context)
-        self._asked: dict[Hashable, _Question] = {}
+        self.ending_tokens = ending_tokens(renderer, vocabulary)
+        """Of each token, [vocabulary], whether an action can be complete with it."""
+        self._cache, self._batch = KVCache(slots, self.context), EpisodeBatch(slots, self.context)
+        self._questions: dict[Hashable, _Question] = {}
         self._waiting: deque[Hashable] = deque()
-        self._ready: dict[Hashable, Reply] = {}
+        self._replies: dict[Hashable, Reply] = {}
         self._forwards = 0
 
     @classmethod
@@ -123,145 +123,145 @@ class HFPolicy:
         return cls(model, renderer, slots=slots, max_new_tokens=max_new_tokens, context=context, name=name)
 
     def length(self, history: History) -> int:
-        """Tokens of h_t as this policy reads it, what it wrote among them."""
+        """Return the number of tokens of h_t as this policy reads it, including what it wrote."""
         return self.renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
-        """Queue the question; what the episode's slot already holds of `history` is not read again."""
-        if episode in self._asked or episode in self._ready:
+        """Queue the question h_t of `episode`; what its slot already holds of `history` is not read again."""
+        if episode in self._questions or episode in self._replies:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         try:
             prompt = self.renderer.encode(history).tokens
         except FormatError:
-            self._ready[episode] = Reply("", stop=StopReason.MALFORMED)
+            self._replies[episode] = Reply("", stop=StopReason.MALFORMED)
             return
         if len(prompt) >= self.context:
-            self._ready[episode] = Reply("", stop=StopReason.CONTEXT_LIMIT)
+            self._replies[episode] = Reply("", stop=StopReason.CONTEXT_LIMIT)
             return
-        self._asked[episode] = _Question(prompt, sampling, history)
-        if episode in self._seats:
-            self.tokens_read += self._seats.begin(episode, prompt, sampling)
+        self._questions[episode] = _Question(prompt, sampling, history)
+        if episode in self._batch:
+            self.tokens_read += self._batch.open_question(episode, prompt, sampling)
         else:
             self._waiting.append(episode)
 
     @torch.inference_mode()
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """The next actions that are complete; the others go on from where they are at the next call."""
-        while self._waiting and self._seats.seat(self._waiting[0]):
+        """Return the next actions that are complete; the others are continued at the next call."""
+        while self._waiting and self._batch.assign_slot(self._waiting[0]):
             episode = self._waiting.popleft()
-            self.tokens_read += self._seats.begin(episode, *self._asked[episode][:2])
-        while not self._ready and self._seats.busy.any():
-            if self._forwards % _ARRANGE_EVERY == 0:
-                self._arrange()
+            self.tokens_read += self._batch.open_question(episode, *self._questions[episode][:2])
+        while not self._replies and self._batch.busy.any():
+            if self._forwards % _SORT_EVERY == 0:
+                self._sort_slots()
             self._forwards += 1
-            self._forward()
-        ready, self._ready = self._ready, {}
-        return list(ready.items())
+            self._decode_step()
+        replies, self._replies = self._replies, {}
+        return list(replies.items())
 
     def close(self, episode: Hashable) -> None:
-        """Give the episode's slot to one that waits; an open question of it is dropped."""
-        self._ready.pop(episode, None)
-        asked = self._asked.pop(episode, None)
-        if episode in self._seats:
-            self._seats.leave(episode)
-        elif asked is not None:
+        """Free the episode's slot for a waiting one, and drop its open question."""
+        self._replies.pop(episode, None)
+        question = self._questions.pop(episode, None)
+        if episode in self._batch:
+            self._batch.free_slot(episode)
+        elif question is not None:
             self._waiting.remove(episode)
-        if not len(self._seats):
-            self._forwards = 0  # a batch is the same to the bit whatever was played before it
+        if not len(self._batch):
+            self._forwards = 0  # so that a batch is the same to the bit whatever was played before it
 
-    def _arrange(self) -> None:
-        """Sort the slots by length, those in use first, if forwards become much narrower by it."""
-        seats = self._seats
-        lengths = np.where(seats.busy, seats.length, 0)
-        order = np.lexsort((seats.length, ~seats.busy))
-        if block_cost(lengths[order]) * _WORTH_MOVING < block_cost(lengths):
-            self._slots.permute(order, seats.known)
-            seats.permute(order)
+    def _sort_slots(self) -> None:
+        """Sort the slots by length, those in use first, if that makes forward passes much narrower."""
+        batch = self._batch
+        lengths = np.where(batch.busy, batch.length, 0)
+        order = np.lexsort((batch.length, ~batch.busy))
+        if block_cost(lengths[order]) * _WORTH_SORTING < block_cost(lengths):
+            self._cache.permute(order, batch.n_read)
+            batch.permute(order)
 
-    def _forward(self) -> None:
-        """Every busy slot reads what it has not read; those that are through write one token."""
-        seats = self._seats
-        busy = np.flatnonzero(seats.busy)
-        unread = seats.length[busy] - seats.known[busy]
-        ones, spans, room = busy[unread == 1], [], _READ_AT_ONCE
+    def _decode_step(self) -> None:
+        """Let every busy slot read what it has not read, and those that have read everything write one token."""
+        batch = self._batch
+        busy = np.flatnonzero(batch.busy)
+        unread = batch.length[busy] - batch.n_read[busy]
+        singles, spans, budget = busy[unread == 1], [], _MAX_READ_TOKENS
         for slot in busy[unread > 1].tolist():
-            if room > 0:
-                start, stop = int(seats.known[slot]), int(seats.length[slot])
-                spans.append(Span(slot, start, min(stop, start + room)))
-                room -= spans[-1].stop - start
-        reading = Reading(self._slots, ones, seats.known[ones], spans, self._device)
-        seats.known[reading.slot] = reading.position + 1  # of several positions of a slot, the last one stays
-        writers = np.flatnonzero(reading.position + 1 == seats.length[reading.slot])
-        slots = reading.slot[writers]
-        logits = self._logits(seats.tokens[reading.slot, reading.position], reading, writers)
-        drawn = draw(logits, seats.temperature[slots], uniforms(seats.seed[slots], seats.length[slots]))
-        seats.write(slots, *drawn)
+            if budget > 0:
+                start, stop = int(batch.n_read[slot]), int(batch.length[slot])
+                spans.append(Span(slot, start, min(stop, start + budget)))
+                budget -= spans[-1].stop - start
+        packed = PackedBatch(self._cache, singles, batch.n_read[singles], spans, self._device)
+        batch.n_read[packed.slot] = packed.position + 1  # of several positions of a slot, the last one stays
+        writers = np.flatnonzero(packed.position + 1 == batch.length[packed.slot])
+        slots = packed.slot[writers]
+        logits = self._logits(batch.tokens[packed.slot, packed.position], packed, writers)
+        uniforms = random_uniforms(batch.seed[slots], batch.length[slots])
+        sampled = sample_tokens(logits, batch.temperature[slots], uniforms)
+        batch.append_tokens(slots, *sampled)
         self.tokens_written += len(slots)
-        limit = np.minimum(seats.start[slots] + self.max_new_tokens, self.context)
-        for slot in slots[self.may_end[drawn.tokens] | (seats.length[slots] >= limit)].tolist():
-            self._finish(slot)
+        limit = np.minimum(batch.action_start[slots] + self.max_new_tokens, self.context)
+        for slot in slots[self.ending_tokens[sampled.tokens] | (batch.length[slots] >= limit)].tolist():
+            self._finish_action(slot)
 
     def _logits(
-        self, tokens: npt.NDArray[np.int64], reading: Reading, at: npt.NDArray[np.int64]
+        self, tokens: npt.NDArray[np.int64], packed: PackedBatch, at: npt.NDArray[np.int64]
     ) -> torch.Tensor:
-        """[len(at), vocabulary], what follows the packed `tokens` up to each of `at`."""
+        """Return the logits after each of the packed `tokens` whose index is in `at`, [len(at), vocabulary]."""
         return self.model(
             input_ids=torch.from_numpy(tokens[None]).to(self._device),
-            position_ids=torch.from_numpy(reading.position[None]).to(self._device),
+            position_ids=torch.from_numpy(packed.position[None]).to(self._device),
             attention_mask=self._no_mask,
             use_cache=False,
             logits_to_keep=torch.from_numpy(at).to(self._device),
-            reading=reading,
+            packed_batch=packed,
         ).logits[0]
 
-    def _finish(self, slot: int) -> None:
-        """Answer the slot's question if its action is complete, or can't become so."""
-        tokens, logps = self._seats.written(slot)
-        asked = self._asked[self._seats.episode(slot)]
+    def _finish_action(self, slot: int) -> None:
+        """Answer the slot's question if its action is complete, or can't become complete."""
+        tokens, logps = self._batch.action(slot)
+        question = self._questions[self._batch.episode(slot)]
         tokenizer, action, stop = self.renderer.tokenizer, "", None
-        said = tokenizer.decode(tokens, skip_special_tokens=False)
-        if self.renderer.format.end in said or tokens[-1] == tokenizer.eos_token_id:
+        text = tokenizer.decode(tokens, skip_special_tokens=False)
+        if self.renderer.format.end in text or tokens[-1] == tokenizer.eos_token_id:
             action = self.renderer.decode_action(tokens)
-            if not action.strip() or not can_show(self.renderer.format, asked.history, action):
+            if not action.strip() or not can_show(self.renderer.format, question.history, action):
                 action, stop = "", StopReason.MALFORMED
-        elif self._seats.length[slot] >= self.context:
+        elif self._batch.length[slot] >= self.context:
             stop = StopReason.CONTEXT_LIMIT
         elif len(tokens) >= self.max_new_tokens:
             stop = StopReason.MALFORMED
         else:
-            return  # it only looked like an end
-        episode = self._seats.end(slot)
-        del self._asked[episode]
-        self._ready[episode] = Reply(action, tokens, logps, stop)
+            return  # its last token can end an action, but has not
+        episode = self._batch.close_question(slot)
+        del self._questions[episode]
+        self._replies[episode] = Reply(action, tokens, logps, stop)
 
     @torch.inference_mode()
-    def _check(self) -> None:
-        """Read two short rows in two parts each, and compare with reading them whole.
+    def _check_cache(self) -> None:
+        """Read a short text in two slots, in two parts each, and compare the logits with reading it at once.
 
         Raises:
-            PolicyError: the model does not keep in slots what it needs to know.
+            PolicyError: the model keeps more than keys and values, or other ones than the cache holds.
         """
         kind, advice = type(self.model).__name__, "serve it with vLLM (policy: vllm:… or openai:…)"
         text = np.arange(1, 9, dtype=np.int64) * 7919 % self.model.config.get_text_config().vocab_size
-        slots, none = Slots(2, self.context), np.zeros(0, np.int64)
+        cache, none = KVCache(2, self.context), np.zeros(0, np.int64)
         try:
-            first = Reading(slots, none, none, [Span(0, 0, 5), Span(1, 0, 3)], self._device)
+            first = PackedBatch(cache, none, none, [Span(0, 0, 5), Span(1, 0, 3)], self._device)
             self._logits(text[first.position], first, np.array([4, 7]))
-            second = Reading(slots, np.array([1]), np.array([3]), [Span(0, 5, 8)], self._device)
-            kept = self._logits(text[second.position], second, np.array([0, 3])).float()
+            second = PackedBatch(cache, np.array([1]), np.array([3]), [Span(0, 5, 8)], self._device)
+            cached = self._logits(text[second.position], second, np.array([0, 3])).float()
             whole = self.model(input_ids=torch.from_numpy(text[None]).to(self._device)).logits[0].float()
         except (TypeError, ValueError) as error:
             raise PolicyError(
                 f"{self.name}: {kind} does not take what the slot cache passes ({error}); {advice}"
             ) from error
         expected = whole[[3, 7]]
-        apart = (
-            (kept - expected).norm() / max(expected.norm(), _SMALL_LOGIT * expected.numel() ** 0.5)
-        ).item()
+        scale = max(expected.norm(), _SMALL_LOGIT * expected.numel() ** 0.5)
+        difference = ((cached - expected).norm() / scale).item()
         tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
-        if slots.empty or not apart < tolerance:
+        if cache.is_empty or not difference < tolerance:
             raise PolicyError(
-                f"{self.name}: {kind} read in two parts gives logits {apart:.1%} apart from reading at once "
+                f"{self.name}: {kind} read in two parts gives logits {difference:.1%} apart from reading at once "
                 f"(expected below {tolerance:.1%}), so it keeps more than keys and values; {advice}"
             )
 

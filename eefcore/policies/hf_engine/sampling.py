@@ -1,4 +1,4 @@
-"""From logits to tokens, and which tokens may end an action."""
+"""Sample tokens from logits, and find the tokens that can end an action."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from eefcore.errors import PolicyError
 from eefcore.rendering.renderer import Renderer
 
 
-class Drawn(NamedTuple):
+class SampledTokens(NamedTuple):
     """One token for each row, and its log-likelihood at temperature 1."""
 
     tokens: npt.NDArray[np.int64]
     logps: npt.NDArray[np.float32]
 
 
-def draw(
+def sample_tokens(
     logits: torch.Tensor, temperature: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]
-) -> Drawn:
-    """a ~ softmax(logits / T), row by row, by the inverse of the cumulated distribution at `uniform`.
+) -> SampledTokens:
+    """Sample one token for each row from softmax(logits / T), by the inverse of the cumulative distribution at `uniform`.
 
-    `logits` [rows, vocabulary], `temperature` and `uniform` [rows]; T = 0 takes the likeliest.
+    `logits` [rows, vocabulary], `temperature` and `uniform` [rows]; T = 0 takes the likeliest token.
 
     Raises:
-        PolicyError: some logits are not numbers.
+        PolicyError: some logits are infinite or NaN.
     """
     logits = logits.float()
     norm = logits.logsumexp(-1)
@@ -39,26 +39,26 @@ def draw(
     if greedy.all():
         tokens = logits.argmax(-1)
     else:
-        warm = torch.from_numpy(np.where(greedy, 1, temperature)).to(logits.device)
+        divisor = torch.from_numpy(np.where(greedy, 1, temperature)).to(logits.device)
         # float64, so that u·total < total, and the token found has a probability above 0.
-        total = (logits / warm[:, None]).softmax(-1).cumsum(-1, dtype=torch.float64)
+        total = (logits / divisor[:, None]).softmax(-1).cumsum(-1, dtype=torch.float64)
         point = torch.from_numpy(uniform).to(logits.device) * total[:, -1]
         tokens = torch.searchsorted(total, point[:, None], right=True)[:, 0]
         if greedy.any():
             tokens = torch.where(torch.from_numpy(greedy).to(logits.device), logits.argmax(-1), tokens)
     logps = logits.gather(-1, tokens[:, None])[:, 0] - norm
-    return Drawn(tokens.cpu().numpy(), logps.cpu().numpy())
+    return SampledTokens(tokens.cpu().numpy(), logps.cpu().numpy())
 
 
-def may_end(renderer: Renderer, vocabulary: int) -> npt.NDArray[np.bool_]:
-    """[vocabulary] whether an action can be complete with this token; only then is its text looked at.
+def ending_tokens(renderer: Renderer, vocabulary: int) -> npt.NDArray[np.bool_]:
+    """Return for each token, [vocabulary], whether an action can be complete with it; only then is its text decoded.
 
-    Such a token shows the last character of the end mark, or a part of it, or is the tokenizer's own end.
+    Such a token holds the last character of the end mark, or a part of it, or is the tokenizer's own end.
     """
     tokenizer, last = renderer.tokenizer, renderer.format.end[-1]
     texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=False)
-    may = np.zeros(vocabulary, bool)
-    may[: len(texts)] = [last in text or (not last.isascii() and "\ufffd" in text) for text in texts]
+    ends = np.zeros(vocabulary, bool)
+    ends[: len(texts)] = [last in text or (not last.isascii() and "\ufffd" in text) for text in texts]
     if tokenizer.eos_token_id is not None:
-        may[tokenizer.eos_token_id] = True
-    return may
+        ends[tokenizer.eos_token_id] = True
+    return ends

@@ -1,0 +1,12 @@
+from .beam import BeamPolicy as BeamPolicy
+from .conditioned import ConditionedPolicy as ConditionedPolicy
+from .hf_engine.policy import HFPolicy as HFPolicy
+from .loading import BASES as BASES
+from .loading import check_policy as check_policy
+from .loading import is_trainable as is_trainable
+from .loading import load_policy as load_policy
+from .loading import model_path as model_path
+from .openai import OpenAIPolicy as OpenAIPolicy
+from .openai import Usage as Usage
+from .scripted import ScriptedPolicy as ScriptedPolicy
+from .vllm import VLLMPolicy as VLLMPolicy

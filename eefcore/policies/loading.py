@@ -1,0 +1,207 @@
+"""Load the policy or the weights that a parameter names: a model here, one behind vLLM or an endpoint, or a tiny base."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from eefcore.errors import PolicyError
+from eefcore.policies.conditioned import ConditionedPolicy
+from eefcore.protocols import Policy
+from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
+from eefcore.storage import stages
+
+_HERE = Path(__file__).parent
+BASES = {
+    "tiny": _HERE / "base",
+    "tiny-qwen": _HERE / "base_qwen",
+    "tiny-sciworld": _HERE / "base_sciworld",
+    "tiny-composite": _HERE / "base_composite",
+}
+"""The folders of the committed tiny bases (`policies.tiny`), by name.
+
+Two have read a shop, one has read ScienceWorld's house, and one is of a shop whose actions are composite and is its own
+critic."""
+
+TEMPLATE_FORMATS = ("agentgym", LastPageChatFormat.name)
+"""Formats that write with the chat template of a tokenizer, which an endpoint does not share; its `chat` is messages."""
+
+_KINDS = (
+    "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
+    f"{', '.join(BASES)}, or a model folder"
+)
+
+
+def model_path(spec: str) -> str | Path:
+    """Return where the weights of `spec` are, to train on: one of `BASES`, a folder from the workspace, or a hub name.
+
+    `hf:` before a folder or a hub name changes nothing. The plan of a run asks too (`tracking.identity`), so that a
+    missing base is known before anything starts.
+
+    Raises:
+        PolicyError: it is one of `BASES` that has not been made.
+    """
+    if spec in BASES:
+        return _base_folder(spec)
+    name = spec.removeprefix("hf:")
+    folder = stages.workspace() / name  # wherever the notebook runs; an absolute path stays what it is
+    return folder if folder.is_dir() else name
+
+
+def is_trainable(spec: str) -> bool:
+    """Return whether the weights of `spec` can be here, to train on; `openai:` and `vllm:` models can only be asked."""
+    return spec.partition(":")[0] not in ("openai", "vllm")
+
+
+def load_policy(
+    spec: str,
+    *,
+    adapter: str | Path | None = None,
+    format: str = "compact",
+    slots: int = 64,
+    max_new_tokens: int = 96,
+    context: int | None = None,
+    phrase: str = "",
+) -> Policy:
+    """Load the policy that `spec` names, which plays `slots` episodes at a time.
+
+        hf:meta-llama/Meta-Llama-3-8B-Instruct     transformers, with or without an adapter
+        vllm:meta-llama/Meta-Llama-3-8B-Instruct   vLLM in this process
+        openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
+        tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`)
+        results/quickstart/03_train/model          a saved model folder, by transformers
+
+    An endpoint has its own adapters; `format: chat` speaks to its chat interface. Its context is the server's as well,
+    so that `context` bounds models of this machine alone: what is too long there ends as a context limit.
+
+    Args:
+        spec: which policy, in one of the forms above.
+        adapter: the folder or hub name of an adapter of the model.
+        format: how dialogues are written.
+        slots: episodes that are played at a time.
+        max_new_tokens: the longest action.
+        context: the longest dialogue with its answer; None takes what the model can.
+        phrase: a phrase that each prompt holds after its task (`ConditionedPolicy`); none if empty.
+
+    Raises:
+        PolicyError: there is no such policy, or it can't do what is asked.
+    """
+    check_policy(spec, format=format)
+    kind, _, name = spec.partition(":")
+    policy: Policy
+    if kind == "openai":
+        policy = _load_endpoint(spec, adapter, format, slots, max_new_tokens)
+    elif kind == "vllm":
+        from eefcore.policies.vllm import VLLMPolicy
+
+        policy = VLLMPolicy.load(
+            model_path(name),
+            adapter=adapter,
+            format=format,
+            slots=slots,
+            max_new_tokens=max_new_tokens,
+            context=context,
+        )
+    else:
+        from eefcore.policies.hf_engine.policy import HFPolicy
+
+        policy = HFPolicy.load(
+            model_path(spec) if kind == "hf" or spec in BASES else _model_folder(spec),
+            adapter=adapter,
+            format=format,
+            slots=slots,
+            max_new_tokens=max_new_tokens,
+            context=context,
+        )
+    return ConditionedPolicy(policy, phrase) if phrase else policy
+
+
+def check_policy(spec: str, *, format: str) -> None:
+    """Refuse a policy that `load_policy` would refuse, as far as that is known before anything is loaded.
+
+    Only the stage that asks finds out whether an endpoint answers, or a hub has the model.
+
+    Raises:
+        PolicyError: there is no such policy, or it can't do what is asked.
+    """
+    kind, _, name = spec.partition(":")
+    if kind == "openai":
+        _endpoint_address(spec)
+        if ":" not in format:  # a function of the user's own is loaded where a stage runs
+            _endpoint_format(spec, format)
+    elif kind in ("hf", "vllm"):
+        if not name:
+            raise PolicyError(f"{spec!r} names no model; expected {kind}:<folder or hub name>")
+        if kind == "vllm" and find_spec("vllm") is None:
+            from eefcore.policies.vllm import NO_VLLM
+
+            raise PolicyError(NO_VLLM)
+    elif spec in BASES:
+        _base_folder(spec)
+    else:
+        _model_folder(spec)
+
+
+def _model_folder(spec: str) -> Path:
+    """Find the saved model that `spec` names: a folder from the workspace, wherever the notebook runs."""
+    path = model_path(spec)
+    if not spec or not isinstance(path, Path):
+        raise PolicyError(f"no policy {spec!r}: neither a folder from the workspace nor one of {_KINDS}")
+    return path
+
+
+def _base_folder(name: str) -> Path:
+    """Return the folder of a tiny base, and refuse one that has not been made."""
+    folder = BASES[name]
+    if not folder.is_dir() or not any(folder.iterdir()):  # an interrupted `make base` leaves an empty folder
+        raise PolicyError(
+            f"{name}: expected its weights in {folder}, and nothing is there; `make base` makes the tiny bases, "
+            "notebooks/01_base one of them (params/notebooks/01_base*.yaml); or name another model"
+        )
+    return folder
+
+
+def _load_endpoint(
+    spec: str, adapter: str | Path | None, format: str, slots: int, max_new_tokens: int
+) -> Policy:
+    from eefcore.policies.openai import OpenAIPolicy
+
+    base_url, model = _endpoint_address(spec)
+    if adapter is not None:
+        raise PolicyError(f"{spec!r}: an endpoint has its own adapters; start the server with them")
+    return OpenAIPolicy(
+        base_url,
+        model,
+        _endpoint_format(spec, format),
+        chat=format == "chat",
+        concurrency=slots,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def _endpoint_address(spec: str) -> tuple[str, str]:
+    """Return the base URL and the model of `openai:<base url>#<model>`."""
+    base_url, _, model = spec.partition(":")[2].partition("#")
+    try:
+        url = urlsplit(base_url)
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is not a number
+        valid = False
+    if not valid or not model:
+        raise PolicyError(
+            f"{spec!r} should be openai:<base url>#<model>, as openai:http://localhost:8000/v1#llama"
+        )
+    return base_url, model
+
+
+def _endpoint_format(spec: str, format: str) -> Format:
+    """Return how an endpoint's dialogues are written: as text, or as messages, whose template is the server's."""
+    if format == "chat":
+        return AGENTLITE
+    if format in TEMPLATE_FORMATS:
+        raise PolicyError(
+            f"{spec!r}: format {format!r} writes with a chat template, which is the server's; use chat, or a format "
+            "of text such as agentlite"
+        )
+    return load_format(format)
