@@ -7,6 +7,7 @@ win_rate_by_group            win rate within groups of tasks
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -84,20 +85,30 @@ def _table(
     kinds: Mapping[str, str],
 ) -> Table:
     tasks = next(iter(levels.values()))
-    groups: dict[str, Mapping[str, int | str]] = {
-        **{f"{m.title[0].upper()}{m.title[1:]}": levels[m.name] for m in measures},
-        "Kind of task": {task: kinds[task] for task in tasks if task in kinds},
-    }
-    short = dict(zip(groups, (*(m.name for m in measures), "kind"), strict=True))
-    rates = {name: win_rate_by_group(group, evaluations) for name, group in groups.items()}
-    keys = [(name, key) for name, group in groups.items() for key in sorted(set(group.values()))]
-    sizes = {(name, key): sum(v == key for v in groups[name].values()) for name, key in keys}
-    columns = tuple(
-        Column(f"{key} (n = {sizes[name, key]:,})", name, f"{short[name]} {key}") for name, key in keys
-    )
+    known = {task: kinds[task] for task in tasks if task in kinds}
+    groups = [
+        *(
+            _columns(f"{m.title[0].upper()}{m.title[1:]}", m.name, levels[m.name], evaluations)
+            for m in measures
+        ),
+        _columns("Kind of task", "kind", known, evaluations),
+    ]
+    columns = [column for group in groups for column, _ in group]
     rows = tuple(
-        (cells.words(e.method), *(cells.share(rates[name][e.method][key]) for name, key in keys))
+        (cells.words(e.method), *(cells.share(rates[e.method]) for group in groups for _, rates in group))
         for e in evaluations
     )
     note = "Win rate on the test set. Small print: 95 % intervals over seeds and tasks."
     return Table("difficulty", (Column("Method", key="method", words=True), *columns), rows, note=note)
+
+
+def _columns(
+    heading: str, key: str, group: Mapping[str, K], evaluations: Sequence[Evaluation]
+) -> list[tuple[Column, dict[str, Estimate]]]:
+    """Return a column for each group of tasks, in order, and the win rate of each method in it."""
+    rates = win_rate_by_group(group, evaluations)
+    sizes = Counter(group.values())
+    return [
+        (Column(f"{g} (n = {sizes[g]:,})", heading, f"{key} {g}"), {m: of[g] for m, of in rates.items()})
+        for g in sorted(sizes)
+    ]
