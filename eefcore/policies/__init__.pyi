@@ -1,3 +1,4 @@
+from . import tiny as tiny
 from .beam import BeamPolicy as BeamPolicy
 from .conditioned import ConditionedPolicy as ConditionedPolicy
 from .hf_engine.policy import HFPolicy as HFPolicy

@@ -22,6 +22,7 @@ from eefcore.selection.algorithm import (
     solutions,
     training_set,
 )
+from eefcore.selection.best_model import best_on_dev
 from eefcore.selection.leakage import refuse_leaks
 from eefcore.selection.orders import Order, fewest_expert, likeliest, load_order, repeated, shortest
 
@@ -31,6 +32,7 @@ __all__ = [
     "Repository",
     "SelectionCounts",
     "TrainingSet",
+    "best_on_dev",
     "cloning_set",
     "competing_solutions",
     "count_selection",
