@@ -132,7 +132,7 @@ def test_difficulty_by_a_measure_of_the_environments():
 def test_difficulty_of_a_generated_shop_is_what_it_was_made_for(mini):
     shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
     pages = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
-    kinds = shop.kinds(mini)
+    kinds = shop.task_kinds(mini)
     (page,) = shop.EXPERTS.measures
     hard = difficulty(shown, page)
     assert hard == {task: pages[kinds[task]] for task in hard}
