@@ -29,7 +29,6 @@ MAY_BE_HEAVY = {
     "policies": {"torch", "transformers", "peft", "vllm"},
     "figures": {"matplotlib"},
     "runs.execute": {"papermill", "jupyter_client"},
-    "runs.shapes": {"torch", "transformers"},
 }
 """Packages and modules that load a heavy package when they are imported; the others import it inside a function."""
 

@@ -1,4 +1,4 @@
-"""Say why a stage of a plan is to be computed again, though a stage of its kind is finished."""
+"""Explain why a stage is computed again: which parameter, input or module changed since one of its kind finished."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from eefcore.runs.plan import Node
 from eefcore.storage import stages
 from eefcore.storage.stages import StageRecord
 from eefcore.tracking.code import code_of
+from eefcore.tracking.identity import identity
 
 SHOWN = 3  # changes named of each kind; the rest is counted
 
 
 def why_again(node: Node, records: Sequence[StageRecord], planned: Collection[str]) -> str:
-    """Return what differs between a planned stage and the finished one that it comes after; nothing if there is none.
+    """Return what differs between a planned stage and the nearest finished one of its kind; nothing if there is none.
 
     Args:
         node: a stage that is not finished.
@@ -27,13 +28,12 @@ def why_again(node: Node, records: Sequence[StageRecord], planned: Collection[st
     ]
     if not earlier:
         return ""
-    code = code_of(node.notebook.name, node.params)
     identities = {name: read.identity for name, read in node.inputs.items()}
     changes = [
         {
             "parameter": _differing(record.params, node.params),
             "input": _differing(record.inputs, identities),
-            "code of": _differing(record.code, code),
+            "code of": _differing(record.code, node.code),
         }
         for record in reversed(earlier)  # of equally near ones the newest
     ]
@@ -44,13 +44,23 @@ def why_again(node: Node, records: Sequence[StageRecord], planned: Collection[st
     )
 
 
+def changes_since_planning(node: Node) -> str:
+    """Return which of the code and model files that a stage follows from changed after it was planned, or nothing."""
+    code = code_of(node.notebook.name, node.params)
+    inputs = {name: read.identity for name, read in node.inputs.items()}
+    if identity(node.notebook.name, node.params, inputs, code) == node.identity:
+        return ""
+    names = _differing(node.code, code)
+    return _named("code of", names) if names else "its model's files changed"
+
+
 def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """The names whose values are not the same in both."""
+    """Return the names whose values are not the same in both."""
     return [name for name in {**before, **now} if name not in before or before[name] != now.get(name, ...)]
 
 
 def _named(what: str, names: Sequence[str]) -> str:
-    """`code of a, b, c and 4 more changed`."""
+    """Return `code of a, b, c and 4 more changed`."""
     shown = ", ".join(name.removeprefix("eefcore.") for name in names[:SHOWN])
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{what} {shown}{more} changed"

@@ -1,22 +1,25 @@
-"""What a plan asks for, before anything starts: simulations, steps, tokens, optimiser steps, memory.
+"""Estimate what a plan needs before anything starts: simulations, steps, tokens, optimiser steps, memory.
 
     work               of one stage; `total` of several
+    model_shape        the sizes of a base model, from its config and without its weights
     training_memory    weights, gradients, AdamW's two moments, activations as they are or recomputed
     rollout_memory     weights, and the key-value cache of all episodes played at a time
     memory             both, of every kind of training and playing in a plan
 
-Arithmetic on parameters alone. How many simulations win, and so become training rows, nobody knows before:
-rows, optimiser steps and trained tokens are at most. Tokens and steps of an episode are given twice, as
-those of a typical one (`envs.registry`) and as what the turn limit, the longest action and the context allow.
+The estimate is arithmetic on parameters. The number of simulations that win, and so become training rows, is not known
+beforehand: rows, optimiser steps and trained tokens are upper limits. Tokens and steps of an episode are given twice:
+for a typical episode (`envs.registry`), and at most (turn limit, longest action and context).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eefcore.envs.registry import EpisodeSize, max_turns, typical_episode
+from eefcore.errors import PolicyError
+from eefcore.policies.loading import model_path
 from eefcore.runs.plan import Node, upstream
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.variables import expand_variables
@@ -48,19 +51,20 @@ class Work(NamedTuple):
 
 
 def work(node: Node) -> Work:
-    """Of one stage; of one that plays and trains nothing, none."""
+    """Estimate the work of one stage; a stage that neither plays nor trains has none."""
     kind, given = node.notebook.stage, node.params
     if kind == "explore" and "sizes" in given:
         n = tasks(node, "train") * node.integer("samples")
         explored = experts(node.inputs["experts"], str(given["explore_from"]))
         n += explored * node.integer("M") * node.integer("repeats")
-        return Work(simulations=n, **_episodes(node, n))
+        return Work(simulations=n, typical=_typical(node).times(n), most=_longest(node).times(n))
     if kind == "search" and "sizes" in given:
         n = tasks(node, "train") * node.integer("simulations")
-        return Work(simulations=n, **_episodes(node, n))
+        return Work(simulations=n, typical=_typical(node).times(n), most=_longest(node).times(n))
     if kind in ("evaluate", "decide") and "sizes" in given:
         n = tasks(node, str(given["split"]))
-        return Work(evaluated=n, **_episodes(node, n * (1 + _rehearsed(node))))
+        played = n * (1 + _rehearsed(node))
+        return Work(evaluated=n, typical=_typical(node).times(played), most=_longest(node).times(played))
     if kind in ("train", "dpo", "tune") and "format" in given:
         examples = rows(node)
         epochs, batch = node.integer("epochs"), node.integer("batch_size")
@@ -74,35 +78,42 @@ def work(node: Node) -> Work:
 
 
 def total(works: Iterable[Work]) -> Work:
-    """All of `works` together."""
-    out = Work()
-    for one in works:
-        sums = {k: a + b for k, a, b in zip(Work._fields, out, one, strict=True) if isinstance(a, int)}
-        episodes = {
-            k: EpisodeSize(*(a + b for a, b in zip(getattr(out, k), getattr(one, k), strict=True)))
-            for k in ("typical", "most")
-        }
-        out = Work(**sums, **episodes)
-    return out
+    """Return the sum of `works`."""
+    all_works = list(works)
+    return Work(
+        simulations=sum(w.simulations for w in all_works),
+        evaluated=sum(w.evaluated for w in all_works),
+        typical=_sum(w.typical for w in all_works),
+        most=_sum(w.most for w in all_works),
+        rows=sum(w.rows for w in all_works),
+        optimiser_steps=sum(w.optimiser_steps for w in all_works),
+        tokens_trained=sum(w.tokens_trained for w in all_works),
+    )
+
+
+def _sum(sizes: Iterable[EpisodeSize]) -> EpisodeSize:
+    return EpisodeSize(*map(sum, zip(EpisodeSize(0, 0, 0), *sizes, strict=True)))
 
 
 def tasks(node: Node, split: str) -> int:
-    """Of a split, as `sizes` says."""
+    """Return the number of tasks of a split, from the parameter `sizes`."""
     return int(str(node.params["sizes"]).split("/")[("train", "dev", "test").index(split)])
 
 
 def experts(node: Node, source: str = "") -> int:
-    """Expert trajectories of an expert stage, of all its experts or of `source`, at most: of each one a task.
+    """Return how many trajectories an expert stage has at most, one a task for each expert, or for `source` alone.
 
-    Of a file of trajectories, one a task is assumed.
+    A file of trajectories is assumed to hold one a task.
     """
     names = str(node.params["file"] or node.params["expert"]).split("+")
     return tasks(node, "train") * (1 if source else len(names))
 
 
 def rows(node: Node) -> int:
-    """Training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); or preference pairs, one an expert's."""
-    if node.notebook.stage == "tune":  # a lesson of the node that a simulation expands, and one of its end
+    """Return the training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); for DPO, pairs, one a trajectory."""
+    if (
+        node.notebook.stage == "tune"
+    ):  # a simulation gives two rows: on the node that it expands, and on its outcome
         return 2 * work(node.inputs["search"]).simulations
     chosen = node.inputs["preferences" if node.notebook.stage == "dpo" else "examples"]
     given = chosen.inputs["experts"]
@@ -119,14 +130,15 @@ def rows(node: Node) -> int:
 
 
 def _rehearsed(node: Node) -> int:
-    """Episodes that search plays of a task before it is acted on for good: of a tree, so many before each action."""
+    """Simulations that search at test time plays of a task; with a tree, so many before each action."""
     if node.notebook.stage != "decide":
         return 0
     actions = {"mcts": _typical(node).steps, "best_of": 1}.get(str(node.params["how"]), 0)
     return actions * node.integer("simulations")
 
 
-def _episodes(node: Node, n: int) -> dict[str, EpisodeSize]:
+def _longest(node: Node) -> EpisodeSize:
+    """The longest episode that the turn limit, the longest action and the context allow."""
     given = node.params
     context = node.integer("context")
     turns = max_turns(
@@ -135,8 +147,7 @@ def _episodes(node: Node, n: int) -> dict[str, EpisodeSize]:
         sizes=str(given["sizes"]),
         seed=node.integer("world_seed"),
     )
-    most = EpisodeSize(turns, min(turns * node.integer("max_new_tokens"), context), context)
-    return {"typical": _typical(node).times(n), "most": most.times(n)}
+    return EpisodeSize(turns, min(turns * node.integer("max_new_tokens"), context), context)
 
 
 def _typical(node: Node) -> EpisodeSize:
@@ -146,11 +157,11 @@ def _typical(node: Node) -> EpisodeSize:
 
 
 class Shape(NamedTuple):
-    """What a causal LM's memory follows from.
+    """The sizes that determine the memory of a causal LM.
 
     Attributes:
-        parameters: of the whole model.
-        adapter: of a LoRA adapter of rank 1 on all linear layers.
+        parameters: number in the whole model.
+        adapter: number of parameters of a LoRA adapter of rank 1 on all linear layers.
         key_values: key heads times their width.
     """
 
@@ -163,8 +174,61 @@ class Shape(NamedTuple):
     vocabulary: int
 
 
+_LLAMA_3_8B = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+}
+_MISTRAL_7B_3 = {**_LLAMA_3_8B, "model_type": "mistral", "vocab_size": 32768}
+
+KNOWN_CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "meta-llama/Meta-Llama-3-8B-Instruct": _LLAMA_3_8B,
+    "mistralai/Mistral-7B-v0.3": _MISTRAL_7B_3,
+}
+"""Configs of the paper's models, so that a plan's memory can be estimated before anything is downloaded."""
+
+
+def model_shape(base: str) -> Shape | None:
+    """Return the shape of the model that `base` names, from its config; None if the config is not on this machine.
+
+    The model is built on the `meta` device, where tensors have sizes and no content: any architecture that
+    transformers knows is counted exactly, in a second, at any size.
+    """
+    import torch  # seconds, which only this estimate needs
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from eefcore.training.models import load_config
+
+    path = model_path(str(expand_variables(base)))
+    try:
+        if known := KNOWN_CONFIGS.get(str(path)):
+            config = AutoConfig.for_model(**known)
+        else:
+            config = load_config(path, local_files_only=True)
+    except PolicyError:
+        return None
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    head, config = model.get_output_embeddings(), config.get_text_config()
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return Shape(
+        parameters=sum(p.numel() for p in model.parameters()),
+        adapter=sum(m.in_features + m.out_features for m in linear),
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        key_values=width * config.num_key_value_heads,
+        intermediate=config.intermediate_size,
+        vocabulary=config.vocab_size,
+    )
+
+
 class Memory(NamedTuple):
-    """Bytes on one device; of activations those kept as they are, or `recomputed` in the backward pass."""
+    """Bytes on one device; `activations` if all are kept, `recomputed` if the backward pass computes them again."""
 
     weights: int
     gradients: int = 0
@@ -174,13 +238,13 @@ class Memory(NamedTuple):
     cache: int = 0
 
     def total(self, *, recompute: bool) -> int:
-        """All of it."""
+        """Return the sum, with activations kept or recomputed."""
         kept = self.recomputed if recompute else self.activations
         return self.weights + self.gradients + self.optimiser + kept + self.cache
 
 
 def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int | None, bf16: bool) -> Memory:
-    """Of one forward and backward pass over `examples` of `context` tokens, and AdamW's step.
+    """Estimate a forward and backward pass over `examples` of `context` tokens, and AdamW's step.
 
     Parameters, gradients and moments are float32. A layer keeps for its backward pass what its linear maps
     and norms read, the keys, queries and values, and four widths of a gated feed-forward; attention scores
@@ -202,20 +266,20 @@ def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int | 
 
 
 def rollout_memory(shape: Shape, *, slots: int, context: int) -> Memory:
-    """Of `slots` episodes of `context` tokens in bfloat16, as on a GPU; on a CPU, in float32, it is twice that."""
+    """Estimate playing `slots` episodes of `context` tokens in bfloat16, as on a GPU; on a CPU (float32) it is twice that."""
     cache = 2 * 2 * slots * context * shape.layers * shape.key_values
     return Memory(2 * shape.parameters, cache=cache)
 
 
 class Use(NamedTuple):
-    """What a model is held in memory for."""
+    """A reason to hold a model in memory."""
 
     base: str
     what: str  # in words, with how many tokens at a time
 
 
 def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[Use, Memory | None]:
-    """Of every kind of training and playing that `nodes` do; None where a base's shape is not known."""
+    """Estimate the memory of each kind of training and playing in `nodes`; None where a base's shape is not known."""
     out: dict[Use, Memory | None] = {}
     for node in nodes:
         kind, given = node.notebook.stage, node.params

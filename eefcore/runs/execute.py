@@ -1,4 +1,4 @@
-"""One notebook, run by papermill in a kernel of its own that does not outlive us."""
+"""Execute one notebook with papermill, in a kernel of its own that ends with this process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 
 import papermill
 from jupyter_client import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 
 from eefcore.errors import StageFailed
-from eefcore.runs.kernels import Forked, Kernels
+from eefcore.runs.kernel_server import ForkedKernel, KernelServer
 from eefcore.runs.notebook import Notebook
 from eefcore.storage.disk import explain_os_errors, write_atomically
 from eefcore.types import Value
@@ -31,13 +32,13 @@ WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others
 papermill_io.get_handler("local").cwd = lambda _: None
 
 
-def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels: Kernels) -> None:
-    """Run `notebook` top to bottom with `values` in place of its parameters; `copy` is what it looked like.
+def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels: KernelServer) -> None:
+    """Run `notebook` top to bottom with `values` as its parameters, and write the executed notebook to `copy`.
 
-    Its kernel comes from `kernels` if they have a server at hand, else it starts from nothing.
+    Its kernel is forked by the server `kernels` if that is ready, else it starts from nothing.
 
     Raises:
-        StageFailed: a cell raised, or the kernel died; says which and shows the first lines. `copy` is
+        StageFailed: a cell raised, or the kernel died; the message says which and shows the first lines. `copy` is
             written all the same.
     """
     # jupyter_core makes an event loop for this thread and leaves it open
@@ -68,19 +69,19 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels
 
 
 def kill_kernels() -> None:
-    """End every kernel of ours at once; the threads that wait for them fail within a second or so."""
+    """Kill every kernel that this process started; the threads that wait for them fail within a second or so."""
     for process in list(_started):
         process.kill()  # of one that has ended: nothing
 
 
-_started: list[Popen[bytes] | Forked] = []
+_started: list[Popen[bytes] | ForkedKernel] = []
 
 
 class _Kernel(AsyncKernelManager):
-    """An `eefcore.runs.kernel`; what it says outside of cells goes to `said` and not over a progress table."""
+    """Starts `eefcore.runs.kernel`; what a kernel prints outside of cells goes to `said`, not over a progress table."""
 
     said: int
-    kernels: Kernels
+    kernels: KernelServer
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         arguments = ["-f", os.path.realpath(self.connection_file), *(extra_arguments or [])]
@@ -88,20 +89,23 @@ class _Kernel(AsyncKernelManager):
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
         arguments, local = kernel_cmd[len(_COMMAND) :], self.provisioner
+        assert isinstance(local, LocalProvisioner)  # the default, which no notebook changes
         forked = self.kernels.fork(arguments, cwd=kw["cwd"], env=kw["env"], said=self.said)
         if forked:
-            local.process, local.pid, local.pgid = forked, forked.pid, forked.pid  # a session of its own
+            local.process = forked  # it has what jupyter_client uses of a Popen
+            local.pid = local.pgid = forked.pid  # a session of its own
             self._reconcile_connection_info(local.connection_info)
         else:
             await super()._async_launch_kernel(kernel_cmd, **kw, stdout=self.said, stderr=self.said)
-        _started.append(local.process)
+        if local.process:
+            _started.append(local.process)
 
 
 _COMMAND = (sys.executable, "-m", "eefcore.runs.kernel")
 
 
 def _forget_paths(copy: Path) -> None:
-    """Papermill notes the absolute paths of both notebooks in the copy."""
+    """Remove the absolute paths of both notebooks, which papermill notes in the copy."""
     with suppress(FileNotFoundError, ValueError):  # nothing written, or torn by a full disk
         content = json.loads(copy.read_bytes())
         for key in ("input_path", "output_path"):

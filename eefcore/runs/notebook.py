@@ -53,7 +53,7 @@ class Parameter(NamedTuple):
             return None
         if self.type == "float" and type(value) is int:
             return float(value)
-        if type(value) is not TYPES[self.type]:
+        if not isinstance(value, int | float | str) or type(value) is not TYPES[self.type]:
             raise TypeError(
                 f"must be {self.type}, got {type(value).__name__} {value!r}{self._instead(value)}"
             )

@@ -28,9 +28,10 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from eefcore.errors import ParamsError
 from eefcore.runs.notebook import Notebook, Parameter
@@ -131,12 +132,10 @@ def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
 class _Unique(yaml.SafeLoader):
     """YAML's safe loader lets a second key of the same name win silently."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if twice := {k for k in keys if keys.count(k) > 1}:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark
-            )
+            raise ConstructorError(None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -175,7 +174,7 @@ class _Reader:
             for notebook in stages:
                 if key in notebook.parameters:
                     self.value(f"shared.{key}", notebook.parameters[key], value)
-        return dict(given)
+        return cast("dict[str, Value]", dict(given))  # each value was checked against its parameter
 
     def method(self, name: object, entry: object) -> Method:
         where = f"methods.{name}"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -28,6 +28,7 @@ from eefcore.runs.params import SWAPS, Method, Params, Values
 from eefcore.search.critics import check_critic, is_tunable
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
+from eefcore.tracking.code import code_of
 from eefcore.tracking.identity import identity
 from eefcore.types import Value
 from eefcore.variables import expand_variables
@@ -39,7 +40,7 @@ numbered = StageInputs.of_iteration
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A stage to be: `inputs` are the stages that it reads, by the names it knows them by.
+    """A planned stage: its notebook and parameters, the stages that it reads by name, and the hashes of its code.
 
     A plan holds each stage once, so a node equals only itself.
     """
@@ -50,10 +51,11 @@ class Node:
     params: Mapping[str, Value]
     inputs: StageInputs[Node]
     identity: str
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
-        """Where it is, once finished."""
+        """Return the folder of the stage once it has finished."""
         return stages.stage_folder(self.run, self.label, self.identity)
 
     def integer(self, name: str) -> int:
@@ -71,7 +73,7 @@ class Node:
 
     @property
     def finished(self) -> bool:
-        """Whether it is there."""
+        """Return whether the stage has finished."""
         return stages.is_finished(self.folder)
 
 
@@ -99,8 +101,8 @@ def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Metho
     """
     where = f"{params.path}: methods.{method.name}"
     values = {stage: params.values(notebooks[stage], method) for stage in method.stages}
-    replay = int(values.get("pairs", {}).get("replay", 0))
-    if replay < 0:
+    replay = values.get("pairs", {}).get("replay", 0)
+    if not isinstance(replay, int) or replay < 0:
         raise ParamsError(f"{where}.pairs.replay: must be a number of rounds from 0 on, got {replay}")
     if "tune" in values:
         if "search" not in values or method.iterations == 1:
@@ -278,8 +280,9 @@ def add(
     inputs: Inputs,
 ) -> Node:
     """The stage of `notebook` with `values`: found in `nodes`, a plan by identity, or added to it."""
-    known = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()})
-    return nodes.setdefault(known, Node(run, label, notebook, values, StageInputs(inputs), known))
+    code = code_of(notebook.name, values)
+    key = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()}, code)
+    return nodes.setdefault(key, Node(run, label, notebook, values, StageInputs(inputs), key, code))
 
 
 def upstream(nodes: Iterable[Node]) -> list[Node]:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from eefcore.errors import EefError, StageBusy, StageFailed
 from eefcore.runs.board import Board, Is
+from eefcore.runs.changes import changes_since_planning
 from eefcore.runs.execute import execute, kill_kernels
-from eefcore.runs.kernels import Kernels, gpu
+from eefcore.runs.kernel_server import KernelServer, gpu
 from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node
 from eefcore.storage import stages
@@ -102,12 +103,12 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
 def run_again(node: Node) -> None:
     """The notebook of the finished stage `node` executed once more: its record stays, what it shows is new."""
     try:
-        _run(node, stages.StageLock(node.folder, executing=True), Kernels(()))
+        _run(node, stages.StageLock(node.folder, executing=True), KernelServer(()))
     except EefError as error:
         raise StageFailed(_report({node: error}, blocked=0, resume="the same command")) from error
 
 
-def _run(node: Node, claim: stages.StageLock, kernels: Kernels) -> None:
+def _run(node: Node, claim: stages.StageLock, kernels: KernelServer) -> None:
     """Execute the notebook of `node` and keep the copy, under `claim`, which ends with it."""
     given = {
         "run": node.run,
@@ -118,6 +119,8 @@ def _run(node: Node, claim: stages.StageLock, kernels: Kernels) -> None:
         ),
     }
     with claim:
+        if not node.finished and (changes := changes_since_planning(node)):
+            raise StageFailed(f"{changes} since this command planned it; start the command again")
         whole = False
         try:
             execute(node.notebook, {**node.params, **given}, _copy(node), kernels)
@@ -127,7 +130,7 @@ def _run(node: Node, claim: stages.StageLock, kernels: Kernels) -> None:
     if not node.finished:
         raise StageFailed(
             f"it ran to its end, but {node.folder} is not there; does the notebook open the stage with "
-            "`open_stage` and close it, and was it left unedited meanwhile?"
+            "`open_stage` and close it? If code was edited meanwhile, start the command again"
         )
 
 
@@ -172,9 +175,9 @@ def _most_urgent_first(nodes: Sequence[Node]) -> list[Node]:
     return sorted(nodes, key=lambda n: (runs[n.run], -waiting[n]))
 
 
-def _kernels(waiting: Sequence[Node], jobs: int) -> Kernels:
+def _kernels(waiting: Sequence[Node], jobs: int) -> KernelServer:
     """Return kernels that have imported already; without a server where each starts before it would be ready."""
-    return Kernels(imports(waiting) if len(waiting) > jobs else ())
+    return KernelServer(imports(waiting) if len(waiting) > jobs else ())
 
 
 def imports(nodes: Sequence[Node]) -> list[str]:

@@ -98,9 +98,9 @@ def read_suite(
     files = {file.stem: file for file in (stages.workspace() / "params").glob("*.yaml")}
     found = []
     for stem, section in runs.items():
-        choose(path, f"runs.{stem}: section of the report", section, SECTIONS)
+        known = choose(path, f"runs.{stem}: section of the report", section, SECTIONS)
         file = files[choose(path, "runs: params file", stem, sorted(files))]
-        found.append(Run(file.stem, section, _unseeded(read_params(file, notebooks))))
+        found.append(Run(file.stem, known, _unseeded(read_params(file, notebooks))))
     report = _settings(path, content.get("report"), notebooks)
     return Suite(path, name, tuple(seeds) or listed, tuple(found), report)
 

@@ -97,9 +97,7 @@ def _worked(work: estimate.Work) -> list[str]:
 
 def _show_memory(nodes: Sequence[Node], console: Console) -> None:
     """What each kind of training and playing takes, all of it on one device."""
-    from eefcore.runs.shapes import shape  # torch and transformers take seconds to load
-
-    found = estimate.memory(nodes, cache(shape))
+    found = estimate.memory(nodes, cache(estimate.model_shape))
     for base in dict.fromkeys(use.base for use in found):
         uses = {use.what: memory for use, memory in found.items() if use.base == base}
         if None in uses.values():

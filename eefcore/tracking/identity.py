@@ -23,15 +23,22 @@ MODELS = ("base", "critic")
 """The parameters that name a model: what training starts from, and what ranks actions."""
 
 
-def identity(notebook: str, params: Mapping[str, Value], inputs: Mapping[str, str]) -> str:
+def identity(
+    notebook: str,
+    params: Mapping[str, Value],
+    inputs: Mapping[str, str],
+    code: Mapping[str, str] | None = None,
+) -> str:
     """Return the identity of a stage, 64 hex digits.
 
     Args:
         notebook: its name, as `05_explore`.
         params: those that its result follows from, not expanded.
         inputs: the identity of each input by its name.
+        code: the hash of each module (`code_of`); None: computed here.
     """
-    followed = {**inputs, **{f"code of {name}": code for name, code in code_of(notebook, params).items()}}
+    code = code_of(notebook, params) if code is None else code
+    followed = {**inputs, **{f"code of {name}": text for name, text in code.items()}}
     for name in MODELS:
         path = Path(model_path(str(expand_variables(params.get(name) or ""))))
         if params.get(name) and path.is_dir():

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 from tqdm.auto import tqdm
@@ -35,7 +35,7 @@ from eefcore.tracking import wandb_run
 from eefcore.tracking.code import code_of
 from eefcore.tracking.identity import identity
 from eefcore.tracking.provenance import check_portable, packages
-from eefcore.tracking.wandb_run import Segment, SyncReport
+from eefcore.tracking.wandb_run import SyncReport, WandbRun
 from eefcore.types import Card, Trajectory
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Stage:
     ) -> None:
         self.run, self.label, self.notebook = run, label, notebook
         self.params, self.inputs, self.identities = params, inputs, identities
-        self.identity = identity(notebook, params, identities)
+        self._code = code_of(notebook, params)
+        self.identity = identity(notebook, params, identities, self._code)
         self._final, self._claim = stages.stage_folder(run, label, self.identity), claim
         if stages.has_partial_record(self._final):
             stages.publish(self._final)
@@ -83,9 +84,9 @@ class Stage:
             self._recall()
         self._earlier = _attempts(self._partial)
         self.attempt = len(self._earlier) + 1
-        self._logbook = MetricsLog(self._partial / "metrics.partial.jsonl", self.attempt)
+        self._metrics = MetricsLog(self._partial / "metrics.partial.jsonl", self.attempt)
         self.beat()
-        self._segment = Segment(
+        self._wandb = WandbRun(
             stages.results_root(), run, label, notebook, self._config(), disabled=self._shown_again
         )
 
@@ -132,8 +133,12 @@ class Stage:
             )
         return self.inputs[name]
 
-    def journal(self, name: str, fingerprint: str = "", type: type[R] = Trajectory) -> Journal[R]:
-        """Long work that a rerun continues; the folder already stands for the parameters and inputs."""
+    @overload
+    def journal(self, name: str, fingerprint: str = "") -> Journal[Trajectory]: ...
+    @overload
+    def journal(self, name: str, fingerprint: str = "", *, type: type[R]) -> Journal[R]: ...
+    def journal(self, name: str, fingerprint: str = "", *, type: type[Any] = Trajectory) -> Journal[Any]:
+        """Return a journal for long work, which a rerun continues; the folder stands for the parameters and inputs."""
         return Journal(self._partial / f"{name}.journal.jsonl", type, fingerprint)
 
     def progress(self, total: int, what: str) -> Bar:
@@ -147,8 +152,8 @@ class Stage:
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Numbers of the whole stage, or of one `step` of a curve; each key has a row in results/README.md."""
         self._at_work()
-        kept = self._logbook.add(metrics, step)
-        self._segment.log(kept, step)
+        kept = self._metrics.add(metrics, step)
+        self._wandb.log(kept, step)
         self.beat()
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -158,7 +163,7 @@ class Stage:
         writer.writerow(columns)
         writer.writerows(kept)
         write_atomically(self._partial / "tables" / f"{name}.csv", text.getvalue().encode())
-        self._segment.table(name, columns, kept)
+        self._wandb.table(name, columns, kept)
         self.beat()
 
     def figure(self, name: str, figure: Figure) -> None:
@@ -168,13 +173,13 @@ class Stage:
         path = self._partial / "figures" / name
         for ending, content in render_files(figure).items():
             write_atomically(path.with_name(f"{name}.{ending}"), content)
-        self._segment.image(name, path.with_name(f"{name}.png"))
+        self._wandb.image(name, path.with_name(f"{name}.png"))
         self.beat()
 
     def text(self, name: str, text: str) -> None:
         """`texts/<name>.txt`: a dialogue to read."""
         write_atomically(self._partial / "texts" / f"{name}.txt", text.encode("utf-8", "replace"))
-        self._segment.text(name, text)
+        self._wandb.text(name, text)
         self.beat()
 
     def cost(self, cost: Cost) -> None:
@@ -200,18 +205,18 @@ class Stage:
         if self._shown_again:
             return self._finish_again()
         record = self._record()
-        points = self._logbook.points()
-        self._logbook.close(self._partial / "metrics.jsonl")
+        points = self._metrics.points()
+        self._metrics.close(self._partial / "metrics.jsonl")
         stages.write_record(self._partial, record)
         stages.publish(self._final)
         self._ended = True
         for point in points:
             if point.attempt < self.attempt:
-                self._segment.log(point.metrics, point.step)
+                self._wandb.log(point.metrics, point.step)
         small = [
             p for p in sorted(self._final.iterdir()) if p.is_file() and p.stat().st_size <= ARTIFACT_BYTES
         ]
-        self._segment.finish(
+        self._wandb.finish(
             self._final.name,
             self.notebook,
             [p for p in small if not p.name.endswith(".journal.jsonl")],
@@ -228,7 +233,7 @@ class Stage:
         """Stop without a result; the partial folder stays for the next attempt."""
         if not self._ended:
             self.beat(now=True)
-            self._segment.abandon()
+            self._wandb.abandon()
             self._close()
             self._ended = True
 
@@ -275,13 +280,13 @@ class Stage:
             identity=self.identity,
             card=self._card,
             cost=cost,
-            metrics=self._logbook.latest(),
+            metrics=self._metrics.latest(),
             packages=packages(),
             seconds=seconds,
             attempts=self.attempt,
             started=(self._earlier or [_Attempt(self._started, 0.0)])[0].started,
             finished=datetime.now(UTC),
-            code=code_of(self.notebook, self.params),
+            code=self._code,
         )
 
     def _config(self) -> dict[str, Any]:

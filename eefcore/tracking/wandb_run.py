@@ -24,10 +24,10 @@ from eefcore.errors import TrackingError
 
 PROJECT = "eef"
 COMPLETE = "eef.complete"
-"""The file in a segment's folder that names the stage it holds, written once the stage is finished."""
+"""The file in a W&B run's folder that names its stage, written once the stage is finished."""
 
 
-class Segment:
+class WandbRun:
     """A W&B run of one attempt of a stage; does nothing when W&B is disabled, or has failed.
 
     It is kept in `root`/`run`/wandb, and all else that W&B keeps under `root` too.
@@ -64,7 +64,9 @@ class Segment:
             import wandb
 
             plain = (int, float, str, type(None))
-            data = [[cell if isinstance(cell, plain) else str(cell) for cell in row] for row in rows]
+            data: list[Iterable[Any]] = [
+                [cell if isinstance(cell, plain) else str(cell) for cell in row] for row in rows
+            ]
             table = wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
             run.log({f"tables/{name}": table})
 
@@ -126,7 +128,7 @@ class Segment:
             name=label,
             config=dict(config),
             dir=str(folder),
-            mode=mode,  # type: ignore[arg-type]  # W&B has no type for it
+            mode=mode,  # ty: ignore[invalid-argument-type]  # WANDB_MODE; W&B refuses other words
             reinit="create_new",
             settings=_settings(notebook),
         )

@@ -6,10 +6,9 @@ import pytest
 from helpers.paths import ROOT
 
 from eefcore.runs import estimate
-from eefcore.runs.estimate import EpisodeSize, Memory, Shape, Use, Work
+from eefcore.runs.estimate import EpisodeSize, Memory, Shape, Use, Work, model_shape
 from eefcore.runs.plan import Node
 from eefcore.runs.planning import plan_run
-from eefcore.runs.shapes import shape
 
 TINY = Shape(parameters=1000, adapter=10, hidden=8, layers=2, key_values=4, intermediate=16, vocabulary=100)
 
@@ -147,11 +146,11 @@ def test_the_memory_of_a_plan_names_each_kind_once(nodes):
 
 
 def test_the_papers_models_have_as_many_parameters_as_their_makers_say():
-    llama = shape("meta-llama/Meta-Llama-3-8B-Instruct")
+    llama = model_shape("meta-llama/Meta-Llama-3-8B-Instruct")
     assert llama == Shape(8_030_261_248, 2_621_440, 4096, 32, 1024, 14336, 128256)
     # of a layer: q 8192, k and v 5120 each, o 8192, gate, up and down 18432 each
     assert llama.adapter == 32 * (2 * 8192 + 2 * 5120 + 3 * 18432)
-    assert shape("mistralai/Mistral-7B-v0.3").parameters == 7_248_023_552
+    assert model_shape("mistralai/Mistral-7B-v0.3").parameters == 7_248_023_552
 
 
 def test_the_shape_of_a_base_on_this_machine_is_its_configs():
@@ -159,10 +158,10 @@ def test_the_shape_of_a_base_on_this_machine_is_its_configs():
 
     from eefcore.policies import model_path
 
-    found, weights = shape("tiny"), load_file(model_path("tiny") / "model.safetensors")
+    found, weights = model_shape("tiny"), load_file(model_path("tiny") / "model.safetensors")
     assert found.parameters == sum(w.numel() for w in weights.values())
     assert (found.vocabulary, found.hidden) == weights["model.embed_tokens.weight"].shape
 
 
 def test_a_base_that_is_not_here_has_no_shape():
-    assert shape("nobody/nothing") is None
+    assert model_shape("nobody/nothing") is None

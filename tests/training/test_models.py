@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, Gemma3Config, Gemma3TextConfig
 from eefcore.errors import PolicyError
 from eefcore.policies import load_policy, model_path
 from eefcore.policies.hf_engine.policy import HFPolicy
-from eefcore.runs import shapes
+from eefcore.runs.estimate import model_shape
 from eefcore.training.model_sources import find_files
 from eefcore.training.models import add_adapter, load_config, load_model, load_tokenizer, save_model
 
@@ -485,7 +485,7 @@ def test_a_config_that_keeps_the_language_part_one_level_down(tmp_path):
     before = model.config.to_dict()
     assert len(run(model, some_rows(8), tmp_path / "out").losses) == 1
     assert model.config.to_dict() == before
-    shape = shapes.shape(str(tmp_path / "two"))
+    shape = model_shape(str(tmp_path / "two"))
     assert shape and (shape.hidden, shape.layers, shape.key_values, shape.vocabulary) == (32, 2, 16, 264)
 
 

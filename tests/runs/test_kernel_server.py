@@ -1,4 +1,4 @@
-"""Kernels forked from a server: processes of their own, as they would have started, that outlive nobody."""
+"""KernelServer forked from a server: processes of their own, as they would have started, that outlive nobody."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from helpers.paths import ROOT, TESTS
 from helpers.workspaces import FINISH, KNOBS, OPEN, PLAY, WORK, write_notebook, write_params
 
-from eefcore.runs import kernels, runner
-from eefcore.runs.kernels import Forked, Kernels
+from eefcore.runs import kernel_server, runner
+from eefcore.runs.kernel_server import ForkedKernel, KernelServer
 from eefcore.runs.notebook import modules, read_notebook
 from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
@@ -25,7 +25,7 @@ from eefcore.tracking import wandb_run
 from eefcore.tracking.stage import sync
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or kernels.gpu(), reason="kernels are forked on Linux without a GPU"
+    sys.platform != "linux" or kernel_server.gpu(), reason="kernels are forked on Linux without a GPU"
 )
 
 CONNECTION = {
@@ -43,10 +43,10 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def forked(server: Kernels, folder: Path) -> Forked:
+def forked(server: KernelServer, folder: Path) -> ForkedKernel:
     """A kernel in `folder`, once the server is ready."""
     (folder / "connection.json").write_text(json.dumps({**CONNECTION, "ip": str(folder / "socket")}))
-    found: list[Forked] = []
+    found: list[ForkedKernel] = []
 
     def ask() -> bool:
         with open(folder / "said", "wb") as said:
@@ -68,7 +68,7 @@ def gone(pid: int) -> bool:
 
 
 def test_a_kernel_is_a_process_with_a_folder_and_a_session_of_its_own(tmp_path):
-    with Kernels(["json", "nowhere.to_be_found"]) as server:
+    with KernelServer(["json", "nowhere.to_be_found"]) as server:
         kernel = forked(server, tmp_path)
         until(lambda: list(tmp_path.glob("socket-*")))  # it listens
         process = psutil.Process(kernel.pid)
@@ -76,7 +76,7 @@ def test_a_kernel_is_a_process_with_a_folder_and_a_session_of_its_own(tmp_path):
         assert os.getsid(kernel.pid) == kernel.pid
         assert kernel.poll() is None and kernel.wait(0.01) is None
         kernel.kill()
-        assert kernel.wait(10) == kernels.ENDED == kernel.poll()
+        assert kernel.wait(10) == kernel_server.ENDED == kernel.poll()
         kernel.kill()  # of one that has ended: nothing
         other = forked(server, tmp_path)
         assert other.pid != kernel.pid
@@ -84,15 +84,15 @@ def test_a_kernel_is_a_process_with_a_folder_and_a_session_of_its_own(tmp_path):
 
 
 def test_without_a_server_there_is_no_kernel(tmp_path):
-    with Kernels([]) as none, open(tmp_path / "said", "wb") as said:
+    with KernelServer([]) as none, open(tmp_path / "said", "wb") as said:
         assert none.fork([], cwd=tmp_path, env={}, said=said.fileno()) is None
 
 
 def test_a_server_that_died_forks_no_more(tmp_path):
-    with Kernels(["json"]) as server:
+    with KernelServer(["json"]) as server:
         kernel = forked(server, tmp_path)
         psutil.Process(kernel.pid).parent().kill()
-        assert kernel.wait(5) == kernels.ENDED  # with it
+        assert kernel.wait(5) == kernel_server.ENDED  # with it
         with open(tmp_path / "said", "wb") as said:
             assert server.fork([], cwd=tmp_path, env={}, said=said.fileno()) is None
 
@@ -102,10 +102,10 @@ def test_killed_it_takes_its_server_and_its_kernels_with_it(tmp_path):
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "runs")!r}]
-from test_kernels import forked
-from eefcore.runs.kernels import Kernels
+from test_kernel_server import forked
+from eefcore.runs.kernel_server import KernelServer
 import psutil
-with Kernels(["json"]) as server:
+with KernelServer(["json"]) as server:
     kernel = forked(server, Path({str(tmp_path)!r}))
     print(kernel.pid, psutil.Process(kernel.pid).ppid(), flush=True)
     time.sleep(600)
@@ -121,10 +121,10 @@ with Kernels(["json"]) as server:
 
 def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monkeypatch):
     path = write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 2}}")
-    started: list[Forked | None] = []
-    fork = Kernels.fork
+    started: list[ForkedKernel | None] = []
+    fork = KernelServer.fork
 
-    def counted(self: Kernels, *arguments: object, **named: object) -> Forked | None:
+    def counted(self: KernelServer, *arguments: object, **named: object) -> ForkedKernel | None:
         started.append(fork(self, *arguments, **named))
         return started[-1]
 
@@ -134,10 +134,10 @@ def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monke
         runner.run(nodes, resume="", jobs=1)
         return {n.folder.name: (stages.read_record(n.folder).identity, told(n.folder)) for n in nodes}
 
-    monkeypatch.setattr(Kernels, "fork", counted)
+    monkeypatch.setattr(KernelServer, "fork", counted)
     warm = records("warm")
     assert sum(kernel is not None for kernel in started) > len(started) / 2
-    monkeypatch.setattr(Kernels, "fork", lambda self, *arguments, **named: None)
+    monkeypatch.setattr(KernelServer, "fork", lambda self, *arguments, **named: None)
     assert records("cold") == warm
 
 
@@ -243,13 +243,13 @@ with open(os.path.join(kept.name, "made at import"), "w") as file:
 FORK = """
 import os, sys
 sys.path.insert(0, os.environ["EEF_TEST_ROOT"])
-from eefcore.runs import kernel
-with kernel.noted_folders() as folders:
+from eefcore.runs import kernel_server
+with kernel_server.noted_folders() as folders:
     import shared
 mine = [shared.kept.name, shared.Holder.kept.name]
 for _ in range(2):
     if not (pid := os.fork()):
-        kernel.renew(folders)
+        kernel_server.renew(folders)
         theirs = [shared.kept.name, shared.Holder.kept.name]
         assert not set(mine) & set(theirs) and all(map(os.path.isdir, [*mine, *theirs]))
         assert os.listdir(theirs[0]) == ["made at import"] and os.listdir(theirs[1]) == []
@@ -276,19 +276,18 @@ def test_what_a_module_made_at_import_is_not_taken_away_by_the_first_kernel_that
 
 
 IMPORT = """
-import importlib, json, sys, tempfile, threading
-from contextlib import suppress
-from eefcore.runs import kernel
+import json, sys, tempfile, threading
+from eefcore.runs import kernel_server
 made, make = [], tempfile.mkdtemp
 def noted(*given, **named):
     made.append(make(*given, **named))
     return made[-1]
 tempfile.mkdtemp = noted
-with kernel.noted_folders() as folders:
+with kernel_server.noted_folders() as folders:
     for name in sys.argv[1:]:
-        with suppress(ImportError):
-            importlib.import_module(name)
+        kernel_server.import_name(name)
 shared = set(made) - {folder.name for folder, *_ in folders}
+assert "eefcore.runs.opening" in sys.modules, "what a package exports lazily is imported as well"
 print(json.dumps([len(made), sorted(shared), [t.name for t in threading.enumerate()]]))
 """
 
@@ -298,7 +297,7 @@ def test_what_our_notebooks_import_can_be_shared_by_kernels(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     books = [read_notebook(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*_*.ipynb"))]
     names = runner.imports([Mock(notebook=book) for book in books])
-    assert {"wandb", "pandas", "eefcore.runs.opening"} <= set(names)
+    assert {"wandb", "pandas", "eefcore.runs.open_stage"} <= set(names)
     process = subprocess.run(
         [sys.executable, "-c", IMPORT, "ipykernel.kernelapp", *names],
         capture_output=True,
