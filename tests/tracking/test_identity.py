@@ -124,7 +124,7 @@ def test_a_large_file_is_read_once(tmp_path, monkeypatch):
     path.write_bytes(b"0123456789")
     first = hash_file(path, notes)
     assert len(list(notes.iterdir())) == 1
-    monkeypatch.setattr(hashing, "_seen", {})  # as in a new process
+    monkeypatch.setattr(hashing, "_hashes", {})  # as in a new process
     monkeypatch.setattr(hashing.hashlib, "file_digest", None)
     assert hash_file(path, notes) == first
     monkeypatch.undo()
