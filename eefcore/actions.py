@@ -6,7 +6,7 @@
     EXPLANATION: Opened.                                a^expl
 
 An action is the whole text: the policy samples it, eq. 10 scores it, the history keeps it, and training learns it. A text
-without a label, as other policies write, is a command itself.
+without a COMMAND line, as other policies write, is a command itself.
 """
 
 from __future__ import annotations
