@@ -121,21 +121,20 @@ class VLLMPolicy:
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """Every open question's answer, in the order they were asked."""
         asked, self._asked = self._asked, {}
-        shown = {e: q for e, q in asked.items() if q[0] is not None}
-        fits = {e: q for e, q in shown.items() if len(q[0]) < self.context}
+        fits = {e: (p, h, s) for e, (p, h, s) in asked.items() if p is not None and len(p) < self.context}
         replies = {
-            e: Reply("", stop=StopReason.CONTEXT_LIMIT if e in shown else StopReason.MALFORMED)
-            for e in asked
+            e: Reply("", stop=StopReason.MALFORMED if prompt is None else StopReason.CONTEXT_LIMIT)
+            for e, (prompt, _, _) in asked.items()
             if e not in fits
         }
         if fits:
-            said = self._llm.generate(
+            outputs = self._llm.generate(
                 [{"prompt_token_ids": prompt} for prompt, _, _ in fits.values()],
                 [self._params(len(prompt), history, sampling) for prompt, history, sampling in fits.values()],
                 lora_request=self._lora,
                 use_tqdm=False,
             )
-            for (episode, (prompt, history, _)), output in zip(fits.items(), said, strict=True):
+            for (episode, (prompt, history, _)), output in zip(fits.items(), outputs, strict=True):
                 self.tokens_read += len(prompt) - (output.num_cached_tokens or 0)
                 replies[episode] = self._reply(output.outputs[0], len(prompt), history)
         return [(episode, replies[episode]) for episode in asked]

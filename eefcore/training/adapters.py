@@ -29,7 +29,7 @@ def load_adapter(model: Any, folder: Path, base: Source, *, trainable: bool) -> 
     """
     check_weights(folder, ADAPTER_WEIGHTS)
     with explain_load_errors(f"adapter, whose base is {base.name},", folder):
-        config = PeftConfig.from_pretrained(folder)
+        config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = not trainable
         config.base_model_name_or_path = model.name_or_path
         weights = load_peft_weights(str(folder), device="cpu")
@@ -112,7 +112,7 @@ def must_save_embeddings(model: PeftModel, vocabulary: int) -> bool:
 
 def base_name(model: PeftModel) -> str:
     """Return the folder or hub name of the adapter's base; empty if it was made in memory."""
-    return model.get_base_model().name_or_path or ""
+    return str(model.get_base_model().name_or_path or "")
 
 
 def name_first(names: Sequence[str]) -> str:

@@ -165,7 +165,7 @@ def run_training(
         model=model,
         args=args,
         # The Trainer asks a dataset for its length and its items alone, which a list has.
-        train_dataset=cast(Dataset, list(items)),
+        train_dataset=cast(Dataset[Any], list(items)),
         data_collator=objective.collate,
         callbacks=[clock, _Progress(on_step)],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def check_weights(folder: Path, pattern: str = "model*.safetensors") -> None:
 
 
 @contextmanager
-def explain_load_errors(what: str, folder: Path) -> Iterator[None]:
+def explain_load_errors(what: str, folder: Path) -> Generator[None]:
     """Name the folder in whatever a library raises while it loads from there."""
     try:
         yield

@@ -83,13 +83,12 @@ def find_files(
     if adapter is None:
         if not is_adapter(given.folder):
             return ModelFiles(given, None)
-        base = recorded_base(given.folder, local_files_only=local_files_only)
-        files = ModelFiles(base, given.folder)
+        base, folder = recorded_base(given.folder, local_files_only=local_files_only), given.folder
     else:
-        files = ModelFiles(given, find_source(adapter, local_files_only=local_files_only).folder)
-        read_json(files.adapter / ADAPTER)
-    _check_base(files.adapter, files.base, given=adapter is not None)
-    return files
+        base, folder = given, find_source(adapter, local_files_only=local_files_only).folder
+        read_json(folder / ADAPTER)
+    _check_base(folder, base, given=adapter is not None)
+    return ModelFiles(base, folder)
 
 
 def find_source(path: str | Path, *, local_files_only: bool = False) -> Source:

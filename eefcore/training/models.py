@@ -111,7 +111,7 @@ def _save_adapter(model: PeftModel, record: BaseRecord, folder: Path) -> None:
     source = base_source(model)
     vocabulary = load_config(source.folder).get_text_config().vocab_size if source else 0
     # Said to peft, which would otherwise look for the base's config by its name, on the hub too.
-    model.save_pretrained(folder, save_embedding_layers=must_save_embeddings(model, vocabulary))
+    model.save_pretrained(str(folder), save_embedding_layers=must_save_embeddings(model, vocabulary))
     # peft's model card would name the base by its path on this machine.
     (folder / "README.md").unlink(missing_ok=True)
     if Path(record.name).is_absolute():
@@ -211,9 +211,10 @@ def _load_base(source: Source, dtype: str | torch.dtype) -> Any:
     config = load_config(source.folder)
     check_weights(source.folder)
     with explain_load_errors("model", source.folder):
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source.folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **SAFE
         )
+    model, info = loaded  # with `output_loading_info` it is a pair
     if missing := sorted(info["missing_keys"]):
         raise PolicyError(
             f"{source.name}: expected weights for every part of {type(model).__name__}, got none for "

@@ -22,6 +22,7 @@ from eefcore.rollout.exploration import expert_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import Repository, cloning_set, training_set
 from eefcore.storage.records import write_records
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, Example, History, Mistake, Step, StopReason, Trajectory
 
 
@@ -86,7 +87,7 @@ def test_seeds_of_unequal_length_are_not_one_method():
 def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
     """On a real shop: a simulation keeps the slips before its start and has none of its own."""
     experts = collect.demonstrations(mini, ["weak"], "train", seed=0)
-    policy = ScriptedPolicy(shop.shopper(mini, "perfect").act, name="perfect")
+    policy = ScriptedPolicy(shop.make_shopper(mini, "perfect").act, name="perfect")
     sims = rollout(policy, mini.make, expert_starts(experts, 4, 0.0, seed=0), max_turns=mini.max_turns)
     slipped = {t.task_id: {m.step for m in t.marks} for t in experts}
     for t in sims:
@@ -242,18 +243,18 @@ def stages(tmp_path):
         folders[name] = tmp_path / name.replace("/", "-")
         folders[name].mkdir()
         write_records(folders[name] / f"{kind}.jsonl", records, kind=kind, card=CARD)
-    return folders
+    return StageInputs(folders).by_folder()["EEF"]
 
 
 def test_a_method_is_read_in_the_order_of_its_iterations(stages):
-    assert analysis.read_training_data(stages, "EEF", CARD) == TrainingData(
+    assert analysis.read_training_data(stages, CARD) == TrainingData(
         [A, B], [[episode("z")]], [[Example(A)], [Example(B), Example(A, 1)], []]
     )
 
 
 def test_another_environment_is_refused(stages):
     with pytest.raises(CardMismatch):
-        analysis.read_training_data(stages, "EEF", Card("elsewhere", {}))
+        analysis.read_training_data(stages, Card("elsewhere", {}))
 
 
 def test_an_empty_training_set_has_no_unknown_share():
