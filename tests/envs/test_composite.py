@@ -131,7 +131,7 @@ def test_a_row_an_action_after_its_own_history_and_nothing_else_is_trained():
     assert rows.show_mask(*other, BYTES.decode) == f"a hat\n\n{FIRST}\n\npage 2\n> «COMMAND: buy hat\n\n»"
     assert rows.make_rows(example(1), Renderer(BYTES, COMPOSITE_COMPACT)) == [other]
     assert rows.make_rows(example(0, 1), Renderer(BYTES, COMPOSITE_COMPACT)) == [one]
-    with pytest.raises(MaskError, match="ask for `rows`"):
+    with pytest.raises(MaskError, match="call make_rows"):
         rows.make_row(example(), Renderer(BYTES, COMPOSITE_COMPACT))
 
 

@@ -180,7 +180,7 @@ def test_a_torn_checkpoint_is_not_the_last(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "changes", "error", "says"),
     [
-        ([], {}, MaskError, "no row to train on"),
+        ([], {}, MaskError, "expected rows to train on, got none"),
         ([*some_rows(2), Row([1, 2], [IGNORE, IGNORE])], {}, MaskError, "row 2 of 3 has no trained token"),
         ([Row([1, 2], [1, IGNORE])], {}, MaskError, "row 0 of 1 has no trained token"),
         (some_rows(8), {"micro_batch": 3}, ParamsError, "a batch of 8 rows can't be cut into passes of 3"),
