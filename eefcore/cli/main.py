@@ -181,7 +181,7 @@ def _say_report(run: str) -> None:
 
 
 def main() -> None:
-    """The console script: sane threads, and errors of ours without a traceback."""
+    """Run the command `eef`: with one thread a process, and with the library's errors as one clear line."""
     for name, value in THREADS.items():
         os.environ.setdefault(name, value)
     try:

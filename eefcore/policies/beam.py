@@ -27,7 +27,7 @@ class BeamPolicy:
         self._unshowable: list[Hashable] = []
 
     def length(self, history: History) -> int:
-        """Tokens of h_t as the inner policy reads it; a beam search reads and writes several times as much."""
+        """Return the tokens of h_t as the inner policy reads it; a beam search reads several times as much."""
         return self._inner.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
@@ -40,7 +40,7 @@ class BeamPolicy:
 
     @torch.inference_mode()
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """The answers to some of the open questions, those of like length together."""
+        """Return answers to some of the open questions, those of similar length together."""
         if self._unshowable:
             episodes, self._unshowable = self._unshowable, []
             return [(episode, Reply("", stop=StopReason.MALFORMED)) for episode in episodes]
@@ -64,7 +64,7 @@ class BeamPolicy:
         self._unshowable = [e for e in self._unshowable if e != episode]
 
     def _written(self, prompts: Sequence[list[int]]) -> list[list[int]]:
-        """The likeliest action found of each prompt, its end mark included."""
+        """Return the likeliest action found for each prompt, its end mark included."""
         model, tokenizer = self._inner.model, self._inner.renderer.tokenizer
         pad, longest = tokenizer.pad_token_id or 0, max(map(len, prompts))
         ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=model.device)
@@ -82,7 +82,7 @@ class BeamPolicy:
         return [self._until_end(row[longest:].tolist()) for row in out]
 
     def _until_end(self, tokens: list[int]) -> list[int]:
-        """`tokens` up to the one that ends the action; all of them if none does."""
+        """Return `tokens` up to the one that ends the action; all of them if none does."""
         tokenizer, end = self._inner.renderer.tokenizer, self._inner.renderer.format.end
         for n in range(1, len(tokens) + 1):
             if end in tokenizer.decode(tokens[:n], skip_special_tokens=False):

@@ -93,7 +93,7 @@ class OpenAIPolicy:
         )
 
     def length(self, history: History) -> int:
-        """Tokens of h_t with the model's tokenizer; without one 0: then `tokens_read` alone says how much was read."""
+        """Return the tokens of h_t by the model's tokenizer; 0 without one, when only `tokens_read` counts."""
         return 0 if self._renderer is None else self._renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
@@ -109,7 +109,7 @@ class OpenAIPolicy:
             self._asked[episode] = self._pool.submit(self._shown, history, request)
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """The answers that have come, in the order they were asked."""
+        """Return the answers that have arrived, in the order in which they were asked."""
         if not self._asked:
             return []
         wait(self._asked.values(), return_when=FIRST_COMPLETED)
@@ -150,7 +150,7 @@ class OpenAIPolicy:
         return request
 
     def _shown(self, history: History, request: dict[str, Any]) -> _Answer:
-        """What the endpoint says; malformed where the format can't show it again in the next turn."""
+        """Return the endpoint's reply, or a malformed one where the format can't show it again in the next turn."""
         answer = self._answer(request)
         reply = answer.reply.clean()
         if reply.stop is None and not can_show(self._format, history, reply.action):
@@ -158,7 +158,7 @@ class OpenAIPolicy:
         return answer._replace(reply=reply if reply.stop is None else reply._replace(action=""))
 
     def _answer(self, request: dict[str, Any]) -> _Answer:
-        """What the endpoint says, in a thread of its own."""
+        """Return what the endpoint replies, from a thread of its own."""
         try:
             return self._retrying(self._once, request)
         except _Passing:
@@ -187,7 +187,7 @@ class OpenAIPolicy:
             raise _Passing(f"not a completion: {response.text[:200]!r}") from error
 
     def _read(self, said: dict[str, Any]) -> _Answer:
-        """The action in a response, or why there is none.
+        """Return the action in a response, or why there is none.
 
         Raises:
             ValueError, KeyError, TypeError, IndexError: the response is not what it should be.

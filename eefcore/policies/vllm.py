@@ -105,7 +105,7 @@ class VLLMPolicy:
         return cls(llm, renderer, adapter=adapter, max_new_tokens=max_new_tokens, name=name)
 
     def length(self, history: History) -> int:
-        """Tokens of h_t as this policy reads it, what it wrote among them."""
+        """Return the tokens of h_t as this policy reads it, its own actions among them."""
         return self.renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
@@ -119,7 +119,7 @@ class VLLMPolicy:
         self._asked[episode] = prompt, history, sampling
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """Every open question's answer, in the order they were asked."""
+        """Return the answer to every open question, in the order in which they were asked."""
         asked, self._asked = self._asked, {}
         fits = {e: (p, h, s) for e, (p, h, s) in asked.items() if p is not None and len(p) < self.context}
         replies = {
@@ -170,7 +170,7 @@ class VLLMPolicy:
 
 
 def _lora(adapter: str | Path | None) -> Any:
-    """A request for `adapter` under a number no other policy has had."""
+    """Return a request for `adapter` under a number that no other policy has had."""
     if adapter is None:
         return None
     from vllm.lora.request import LoRARequest

@@ -108,7 +108,7 @@ class Board:
             self._live.update(Group(*parts, self._counts()), refresh=True)
 
     def _visible(self, rows: int) -> Sequence[Node]:
-        """All stages if they fit; else those at work and around them."""
+        """Return all stages if they fit on the screen; else those at work and around them."""
         if len(self._nodes) <= rows:
             return self._nodes
         dull = (Is.THERE, Is.DONE, Is.WAITING, Is.BLOCKED)
@@ -118,7 +118,7 @@ class Board:
         return [self._nodes[i] for i in sorted(window | set(lively))][: max(1, rows)]
 
     def _totals(self, rows: int) -> Table:
-        """A row a run, and if there is room one for each params file of the runs at work."""
+        """Return a row for each run, and if there is room one for each params file of the runs at work."""
         table = Table(box=None, pad_edge=False)
         for heading in ("run", "", "stages", "failed"):
             table.add_column(heading, no_wrap=True)
@@ -154,7 +154,7 @@ class Board:
         return table
 
     def _cells(self, node: Node) -> tuple[RenderableType, str, str]:
-        """Bar, time, time left."""
+        """Return the cells of a stage: bar, time, time left."""
         if self._is[node] is not Is.RUNNING:
             seconds = self._seconds.get(node)
             return "", "" if seconds is None else clock(seconds), ""
@@ -167,7 +167,7 @@ class Board:
         return bar, clock(seconds), left
 
     def _left(self) -> str:
-        """A guess at the time to the end, once a stage of each kind that is left has been seen.
+        """Estimate the time to the end, once a stage of each remaining kind has finished.
 
         Not of the report, which comes last and only once.
         """
@@ -191,7 +191,7 @@ class Board:
 
 
 def clock(seconds: float) -> str:
-    """`4 s`, `3:05`, `2:03:05`."""
+    """Return a duration as `4 s`, `3:05` or `2:03:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -130,7 +130,7 @@ def rows(node: Node) -> int:
 
 
 def _rehearsed(node: Node) -> int:
-    """Simulations that search at test time plays of a task; with a tree, so many before each action."""
+    """Return the simulations that search at test time plays for a task; a tree plays so many before each action."""
     if node.notebook.stage != "decide":
         return 0
     actions = {"mcts": _typical(node).steps, "best_of": 1}.get(str(node.params["how"]), 0)
@@ -138,7 +138,7 @@ def _rehearsed(node: Node) -> int:
 
 
 def _longest(node: Node) -> EpisodeSize:
-    """The longest episode that the turn limit, the longest action and the context allow."""
+    """Return the longest episode that the turn limit, the longest action and the context allow."""
     given = node.params
     context = node.integer("context")
     turns = max_turns(
@@ -151,7 +151,7 @@ def _longest(node: Node) -> EpisodeSize:
 
 
 def _typical(node: Node) -> EpisodeSize:
-    """The episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
+    """Return the episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
     played = (n.params["benchmark"] for n in reversed(upstream([node])) if "benchmark" in n.params)
     return typical_episode(str(next(played, "")), str(node.params["format"]))
 

@@ -60,7 +60,7 @@ class Parameter(NamedTuple):
         return value
 
     def _instead(self, value: object) -> str:
-        """YAML 1.1 reads a number as text unless it has a dot and a signed exponent."""
+        """Return what to write instead; YAML 1.1 reads a number as text unless it has a dot and a signed exponent."""
         if self.type == "str":
             return f'; write "{value}" in quotes'
         if self.type != "float" or not isinstance(value, str):
@@ -83,17 +83,17 @@ class Notebook(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`05_explore`."""
+        """Return the notebook's name, `05_explore`."""
         return self.path.stem
 
     @property
     def stage(self) -> str:
-        """`explore`, the name without the number, as params files write it."""
+        """Return the name without the number, `explore`, as params files write it."""
         return self.name.partition("_")[2]
 
 
 def read_notebooks(folder: Path) -> dict[str, Notebook]:
-    """The numbered notebooks of `folder` by the name without the number."""
+    """Return the numbered notebooks of `folder` by their names without the number."""
     found = [read_notebook(path) for path in sorted(folder.glob(_NUMBERED))]
     if not found:
         raise ParamsError(f"{folder}: no notebook named like 05_explore.ipynb; is this the notebooks folder?")
@@ -101,7 +101,7 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
 
 
 def own_notebook(folder: Path, name: str) -> Notebook:
-    """The numbered notebook of `folder` whose file is called exactly `name`.ipynb.
+    """Return the numbered notebook of `folder` whose file is called exactly `name`.ipynb.
 
     A name may come from the record of a results folder that others made, so it is compared with the files that are
     there and never joined to a path.
@@ -119,7 +119,7 @@ def own_notebook(folder: Path, name: str) -> Notebook:
 
 
 def read_notebook(path: Path) -> Notebook:
-    """A notebook's declaration; one without a parameters cell declares nothing."""
+    """Return a notebook with the parameters that it declares; one without a parameters cell declares none."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -133,7 +133,7 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def modules(notebook: Notebook) -> set[str]:
-    """What its cells import: of `from a import b` both `a` and `a.b`, which may be a module."""
+    """Return what the cells of a notebook import: of `from a import b` both `a` and `a.b`, which may be a module."""
     cells = json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]
     found: set[str] = set()
     for cell in cells:

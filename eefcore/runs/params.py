@@ -76,7 +76,7 @@ class Params(NamedTuple):
     methods: tuple[Method, ...]
 
     def values(self, notebook: Notebook, method: Method | None) -> dict[str, Value]:
-        """Every parameter of `notebook` but the reserved ones, as `method` wants it; None: as all want it."""
+        """Return every unreserved parameter of `notebook` as `method` sets it; None: as all methods share it."""
         shared = {k: v for k, v in self.shared.items() if k in notebook.parameters}
         own = method.stages.get(notebook.stage, {}) if method else {}
         defaults = {p.name: p.default for p in notebook.parameters.values()}
@@ -85,12 +85,12 @@ class Params(NamedTuple):
 
 
 def read_params(path: Path, notebooks: Mapping[str, Notebook]) -> Params:
-    """The params file at `path`, every key and value of it checked."""
+    """Read the params file at `path`, and check every key and value of it."""
     return _Reader(path, notebooks).params(read_yaml(path))
 
 
 def read_yaml(path: Path) -> dict[str, object]:
-    """A YAML file that is one mapping; a key given twice is an error and not the last one's."""
+    """Read a YAML file that is one mapping; a key that is given twice is an error."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Unique)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -101,7 +101,7 @@ def read_yaml(path: Path) -> dict[str, object]:
 
 
 def checked(where: str, parameter: Parameter, value: object) -> Value:
-    """`value` as `parameter` takes it, the variables that it names being set; else ParamsError at `where`."""
+    """Return `value` as `parameter` takes it, or raise ParamsError at `where`; its variables must be set."""
     try:
         known = parameter.read(value)
     except TypeError as error:
@@ -115,12 +115,12 @@ def checked(where: str, parameter: Parameter, value: object) -> Value:
 
 
 def settable(notebook: Notebook) -> list[str]:
-    """The parameters of `notebook` that a params file may set."""
+    """Return the parameters of `notebook` that a params file may set."""
     return [name for name in notebook.parameters if name not in RESERVED | PLANNED]
 
 
 def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
-    """`key` if it is one of `allowed`; else ParamsError with the closest of them."""
+    """Return `key` if it is one of `allowed`, or raise ParamsError with the closest of them."""
     known = list(allowed)
     if key in known:
         return str(key)

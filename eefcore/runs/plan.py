@@ -145,7 +145,7 @@ class Stage(Protocol):
     """Adds one stage of a method to the plan, or finds it there; `params.SWAPS` says which are in another's place."""
 
     def __call__(self, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
-        """Stage `name`, the `which`-th of its kind: `explore.2`."""
+        """Return stage `name`, the `which`-th of its kind: `explore.2`."""
 
 
 class _Critics:
@@ -157,23 +157,23 @@ class _Critics:
 
     @property
     def latest(self) -> dict[str, Node]:
-        """The input of who asks it; none as long as it is the one that a parameter names."""
+        """Return the critic stage that later stages read, or nothing while the critic comes from a parameter."""
         return {"critic": [*self.made.values()][-1]} if self.made else {}
 
     @property
     def at_test_time(self) -> dict[str, Node]:
-        """The same of the test panel's stage, if it searches."""
+        """Return the critic stage that the test panel's stage reads, if it searches."""
         return self.latest if self._schedule.searches_at_test else {}
 
     def learn(self, which: str, search: Node) -> None:
-        """From `search`, if the method wants it."""
+        """Plan a stage that tunes the critic on `search`, if the method tunes one."""
         if self._schedule.tunes_critic:
             reads = {"experts": self._experts, "search": search, **self.latest}
             self.made[numbered("critic", int(which))] = self._stage("tune", which, reads)
 
 
 def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
-    """EEF §3.2, Algorithm 1, and what a method leaves behind: its stages under the names a report reads.
+    """Plan the stages of EEF Algorithm 1 (§3.2) for one method, by the names under which a report reads them.
 
     What differs between methods is in the parameters: M = 0 is RFT, one iteration behaviour cloning.
     """
@@ -203,7 +203,7 @@ def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
 
 
 def preference_rounds(schedule: Schedule, stage: Stage) -> dict[str, Node]:
-    """ETO: behaviour cloning, then rounds of exploration and DPO; left behind as by `algorithm_1`, and the pairs.
+    """Plan ETO's stages: behaviour cloning, then rounds of exploration and DPO; named as by `algorithm_1`.
 
     A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
     learnt from again, since what failed then is not what fails now, unless the method replays some. With trees in
@@ -241,7 +241,7 @@ ALGORITHMS = {"sft": algorithm_1, "dpo": preference_rounds}
 
 
 def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
-    """Every stage of `params`, each once, what a stage reads before it; last the report over all methods."""
+    """Return every stage of `params` once, each after what it reads; the last is the report over all methods."""
     nodes: dict[str, Node] = {}
     report = notebooks["report"]
     inputs = stages_of(params, notebooks, nodes)
@@ -250,7 +250,7 @@ def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
 
 
 def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str, Node]) -> dict[str, Node]:
-    """The stages of every method of `params`, as `<method>/<stage>`; those not yet in `nodes` are added there."""
+    """Return the stages of every method of `params`, as `<method>/<stage>`, and add the new ones to `nodes`."""
 
     def stage(method: Method, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
         swapped = (own for own, other in SWAPS.items() if other == name and own in method.stages)
@@ -279,7 +279,7 @@ def add(
     values: Mapping[str, Value],
     inputs: Inputs,
 ) -> Node:
-    """The stage of `notebook` with `values`: found in `nodes`, a plan by identity, or added to it."""
+    """Return the stage of `notebook` with `values`, found in `nodes` by its identity or added there."""
     code = code_of(notebook.name, values)
     key = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()}, code)
     return nodes.setdefault(key, Node(run, label, notebook, values, StageInputs(inputs), key, code))

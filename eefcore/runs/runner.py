@@ -36,7 +36,7 @@ LATER = {
 
 
 def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
-    """Every stage of `nodes` finished, `jobs` at a time.
+    """Run every stage of `nodes` that is not finished, `jobs` at a time.
 
     Args:
         nodes: what a stage reads comes before it.
@@ -101,7 +101,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
 
 
 def run_again(node: Node) -> None:
-    """The notebook of the finished stage `node` executed once more: its record stays, what it shows is new."""
+    """Run the notebook of the finished stage `node` once more; its record stays, and what it shows is new."""
     try:
         _run(node, stages.StageLock(node.folder, executing=True), KernelServer(()))
     except EefError as error:
@@ -135,7 +135,7 @@ def _run(node: Node, claim: stages.StageLock, kernels: KernelServer) -> None:
 
 
 def _copy(node: Node) -> Path:
-    """Where papermill writes; the stage's folder takes its name only when the stage is finished."""
+    """Return the path that papermill writes to; the stage's folder takes its name only when the stage is finished."""
     return node.folder.with_name(f".{node.folder.name}.ipynb")
 
 

@@ -71,7 +71,7 @@ def read_suite(
     seeds: Sequence[int] = (),
     only: Sequence[str] = (),
 ) -> Suite:
-    """The suite at `path`, its params files checked as well; with `fast` what it keeps then.
+    """Read the suite at `path` and its params files, and check them; with `fast` only what it keeps then.
 
     Args:
         seeds: those of the suite's seeds to keep; none: all.
@@ -106,7 +106,7 @@ def read_suite(
 
 
 def plan_suite(suite: Suite, notebooks: Mapping[str, Notebook]) -> list[Node]:
-    """Every stage of `suite`, each once, what a stage reads before it; seed by seed, last the report over all.
+    """Return every stage of `suite` once, each after what it reads, seed by seed; the last is the report over all.
 
     A suite that is stopped early has whole comparisons of fewer seeds.
     """
@@ -128,7 +128,7 @@ class ReportPlan(NamedTuple):
 
 
 def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> ReportPlan:
-    """The report of `suite` over the methods of each seed that are finished; others as `seed1/mini_methods/EEF`.
+    """Return the report of `suite` over the methods of each seed that are finished, and what the others still need.
 
     Raises:
         StoreError: no method is.
@@ -158,7 +158,7 @@ def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nod
 
 
 def _agreed(suite: Suite, notebook: Notebook) -> dict[str, Value]:
-    """The parameters of `notebook` as all runs of the suite want them."""
+    """Return the parameters of `notebook` on which all runs of the suite agree."""
     first, *others = suite.runs
     wanted = first.params.values(notebook, None)
     for other in others:

@@ -58,13 +58,13 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
 
 
 def _console() -> Console:
-    """The terminal; a file or a pipe has no width, and is given one that no number is broken in."""
+    """Return the terminal; a file or a pipe gets a width at which no number is broken."""
     console = Console(markup=False, highlight=False)
     return console if console.is_terminal else Console(markup=False, highlight=False, width=PIPED)
 
 
 def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console: Console) -> None:
-    """What each method asks for, finished or not; of a suite, the methods of its first seed, and all of it."""
+    """Print what each method asks for, finished or not; of a suite, of its first seed, and the sum of all."""
     table = _table(
         "estimated work: simulations, rows and optimiser steps at most; the rest by typical episodes",
         *("method", "simulations", "evaluated", "env steps", "written", "read"),
@@ -84,7 +84,7 @@ def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console:
 
 
 def _explored(nodes: Sequence[Node]) -> str:
-    """Simulations, iteration by iteration: `3 × 2,835` where they are alike."""
+    """Return the simulations of each iteration as text: `3 × 2,835` where they are alike."""
     explored = [estimate.work(n).simulations for n in nodes if n.notebook.stage in ("explore", "search")]
     alike = ((n, len(list(group))) for n, group in groupby(explored))
     return " + ".join(f"{times} × {n:,}" if times > 1 else f"{n:,}" for n, times in alike) or "0"
@@ -96,7 +96,7 @@ def _worked(work: estimate.Work) -> list[str]:
 
 
 def _show_memory(nodes: Sequence[Node], console: Console) -> None:
-    """What each kind of training and playing takes, all of it on one device."""
+    """Print the memory that each kind of training and playing takes on one device."""
     found = estimate.memory(nodes, cache(estimate.model_shape))
     for base in dict.fromkeys(use.base for use in found):
         uses = {use.what: memory for use, memory in found.items() if use.base == base}
@@ -113,7 +113,7 @@ def _show_memory(nodes: Sequence[Node], console: Console) -> None:
 
 
 def _gigabytes(memory: estimate.Memory) -> Iterable[str]:
-    """Its parts and their sum; last the sum where activations are computed again in the backward pass."""
+    """Return the parts of the memory, their sum, and the sum if activations are computed again."""
     weights, gradients, optimiser, activations, _, cached = memory
     again = memory.total(recompute=True) if activations else 0
     for n in (weights, gradients, optimiser, activations, cached, memory.total(recompute=False), again):

@@ -86,7 +86,7 @@ def code_of(notebook: str, params: Mapping[str, Value]) -> dict[str, str]:
 
 
 def _named_by(params: Mapping[str, Value]) -> Iterator[str]:
-    """The modules that the registry of environments names as strings for the stage's benchmark."""
+    """Yield the modules that the registry of environments names as strings for the stage's benchmark."""
     benchmark = str(params.get("benchmark", ""))
     if entry := ENTRIES.get(benchmark.removesuffix(SUFFIX)):
         yield entry.loader.partition(":")[0]
@@ -94,7 +94,7 @@ def _named_by(params: Mapping[str, Value]) -> Iterator[str]:
 
 
 def _plugins(params: Mapping[str, Value]) -> Iterator[Path]:
-    """The files of the user's own modules that parameters name as `my_module:function`.
+    """Yield the files of the user's own modules that parameters name as `my_module:function`.
 
     They are looked for where every process of a run looks alike, not in the working folder of one of them.
     """
@@ -112,13 +112,13 @@ def _plugins(params: Mapping[str, Value]) -> Iterator[Path]:
 
 @cache
 def _file(module: str) -> Path | None:
-    """The file of a module of the package; None if there is no such module."""
+    """Return the file of a module of the package; None if there is no such module."""
     stem = PACKAGE.parent.joinpath(*module.split("."))
     return next((f for f in (stem.with_suffix(".py"), stem / "__init__.py") if f.is_file()), None)
 
 
 def _modules(name: str, sources: _Sources) -> set[str]:
-    """The modules of the package that an imported name leads to: `eefcore.training.train_sft` to `eefcore.training.sft`."""
+    """Return the modules that an imported name leads to: `eefcore.training.train_sft` to `eefcore.training.sft`."""
     if not name.startswith("eefcore."):
         return set()
     file = _file(name)
@@ -136,7 +136,7 @@ def _modules(name: str, sources: _Sources) -> set[str]:
 
 
 def _exports(init: Path, sources: _Sources) -> dict[str, str]:
-    """The full names of what a package's `__init__` exports, by their short names; a lazy one has a stub beside it."""
+    """Return the full names of what a package exports, by their short names; a lazy package has a stub beside it."""
     stub = init.with_suffix(".pyi")
     names = sources.read(stub if stub.is_file() else init).imports
     return {name.rpartition(".")[2]: name for name in names if name.startswith("eefcore.")}

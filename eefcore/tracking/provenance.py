@@ -19,7 +19,7 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 
 
 def packages() -> dict[str, str]:
-    """Versions, without importing what they are of."""
+    """Return the versions of Python and the packages that may move a number, without importing them."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -48,7 +48,7 @@ def check_portable(params: Mapping[str, Any]) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every piece of text in `value`."""
+    """Yield every piece of text in `value`."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

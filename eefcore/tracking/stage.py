@@ -94,7 +94,7 @@ class Stage:
     def open(
         cls, *, run: str, label: str, notebook: str, params: Mapping[str, Any], inputs: Mapping[str, Path]
     ) -> Stage:
-        """The stage, at work: new, or taken up where a kill left it, or finished before and shown again.
+        """Open a stage: a new one, one that was killed and continues, or a finished one that is shown again.
 
         An input is the folder of a finished stage, or a committed one, known by its files.
 
@@ -120,12 +120,12 @@ class Stage:
 
     @property
     def folder(self) -> Path:
-        """Where it writes; once finished, where it is."""
+        """Return the folder that the stage writes to, or its final one once it is finished."""
         done = self._ended and stages.is_finished(self._final)
         return self._final if done else stages.partial_folder(self._final)
 
     def input(self, name: str) -> Path:
-        """The folder of a finished stage that this one reads."""
+        """Return the folder of a finished stage that this one reads."""
         if name not in self.inputs:
             raise ParamsError(
                 f"{self.label}: no input {name!r}; it was opened with {', '.join(self.inputs) or 'none'}. "
@@ -142,7 +142,7 @@ class Stage:
         return Journal(self._partial / f"{name}.journal.jsonl", type, fingerprint)
 
     def progress(self, total: int, what: str) -> Bar:
-        """A bar here, and `progress.json` for who watches from outside."""
+        """Show a progress bar, and keep `progress.json` for other processes."""
         bar = Bar(self, total, what)
         self._bars.append(bar)
         return bar
@@ -150,14 +150,14 @@ class Stage:
     # -------------------------------------------------------------------------- what it tells
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Numbers of the whole stage, or of one `step` of a curve; each key has a row in results/README.md."""
+        """Log numbers of the whole stage, or of one `step` of a curve; each key has a row in results/README.md."""
         self._at_work()
         kept = self._metrics.add(metrics, step)
         self._wandb.log(kept, step)
         self.beat()
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """`tables/<name>.csv`."""
+        """Write a table as `tables/<name>.csv`, and send it to W&B."""
         kept, text = [list(row) for row in rows], io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
@@ -167,7 +167,7 @@ class Stage:
         self.beat()
 
     def figure(self, name: str, figure: Figure) -> None:
-        """`figures/<name>.png` and `.svg`, and of a `Plot` the numbers it draws, `.csv`."""
+        """Write a figure as `figures/<name>.png` and `.svg`, and the numbers that a `Plot` draws as `.csv`."""
         from eefcore.figures.plots import render_files  # matplotlib is there: someone made the figure
 
         path = self._partial / "figures" / name
@@ -177,7 +177,7 @@ class Stage:
         self.beat()
 
     def text(self, name: str, text: str) -> None:
-        """`texts/<name>.txt`: a dialogue to read."""
+        """Write a text to read, such as a dialogue, as `texts/<name>.txt`."""
         write_atomically(self._partial / "texts" / f"{name}.txt", text.encode("utf-8", "replace"))
         self._wandb.text(name, text)
         self.beat()
@@ -187,18 +187,18 @@ class Stage:
         self._cost += cost
 
     def card(self, card: Card) -> None:
-        """The environment its numbers were measured in."""
+        """Set the environment card that the stage's numbers were measured under."""
         self._card = card
 
     # -------------------------------------------------------------------------- how it ends
 
     @property
     def seconds(self) -> float:
-        """At work: this attempt, and what earlier ones noted before they were killed."""
+        """Return the seconds at work: of this attempt, and of earlier ones that were killed."""
         return sum(a.seconds for a in self._earlier) + time.monotonic() - self._opened
 
     def finish(self) -> StageRecord:
-        """Done: the folder gets its name, W&B its artefact. A stage finished before keeps its first record."""
+        """Finish the stage: name its folder and close its W&B run. A stage finished before keeps its record."""
         if self._ended and stages.is_finished(self._final):
             return stages.read_record(self._final)
         self._at_work()
@@ -264,7 +264,7 @@ class Stage:
 
     @property
     def _partial(self) -> Path:
-        """Where it writes, while it is at work."""
+        """Return the folder that the stage writes to while it is at work."""
         self._at_work()
         return stages.partial_folder(self._final)
 
@@ -299,7 +299,7 @@ class Stage:
         }
 
     def _recall(self) -> None:
-        """The journals of the finished stage, so that showing it again is quick."""
+        """Copy the journals of the finished stage, so that it is shown again quickly."""
         warnings.warn(
             f"{self.label} is finished already ({self._final.name}): this shows it again and keeps the record as it "
             "is; for other results change a parameter",
@@ -342,18 +342,18 @@ class Bar:
         self._tell()
 
     def __call__(self, n: int = 1) -> None:
-        """`n` more are done."""
+        """Count `n` more as done."""
         self._done += n
         self._bar.update(n)
         if time.monotonic() - self._told >= _BEAT / 2 or self._done >= self._total:
             self._tell()
 
     def at(self, done: int) -> None:
-        """So many are done in all, those of an attempt before this one among them."""
+        """Set how many are done in all, those of an earlier attempt among them."""
         self(done - self._done)
 
     def more(self, n: int) -> None:
-        """`n` more are to be done than was said."""
+        """Raise the number of things to do by `n`."""
         self._total += n
         self._bar.total = self._total
         self._bar.refresh()
@@ -365,7 +365,7 @@ class Bar:
         self.close()
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """Close the progress bar."""
         self._bar.close()
 
     def _tell(self) -> None:

@@ -53,12 +53,12 @@ class WandbRun:
             self._try("start offline", lambda: self._start(run, label, notebook, config, "offline"))
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """One point of each metric."""
+        """Log one point of each metric."""
         point = dict(metrics) if step is None else {**metrics, "step": step}
         self._send("log", lambda run: run.log(point))
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """A table to browse."""
+        """Log a table to browse."""
 
         def send(run: Any) -> None:
             import wandb
@@ -73,7 +73,7 @@ class WandbRun:
         self._send("log a table", send)
 
     def image(self, name: str, path: Path) -> None:
-        """The picture in a PNG file."""
+        """Log the picture in a PNG file."""
 
         def send(run: Any) -> None:
             import wandb
@@ -83,7 +83,7 @@ class WandbRun:
         self._send("log a figure", send)
 
     def text(self, name: str, text: str) -> None:
-        """A dialogue to read."""
+        """Log a dialogue to read."""
 
         def send(run: Any) -> None:
             import wandb
@@ -94,7 +94,7 @@ class WandbRun:
         self._send("log a text", send)
 
     def finish(self, name: str, kind: str, files: Iterable[Path], metadata: Mapping[str, Any]) -> None:
-        """The stage is finished: its small files are an artefact, and the segment may be uploaded."""
+        """Finish the run of a finished stage: log its small files as an artefact, and mark the run as complete."""
 
         def send(run: Any) -> None:
             import wandb
@@ -111,7 +111,7 @@ class WandbRun:
         self._run = None
 
     def abandon(self) -> None:
-        """The attempt ends without a result."""
+        """Close the run of an attempt that ends without a result."""
         self._send("close", lambda run: run.finish(exit_code=1))
         self._run = None
 
@@ -139,7 +139,7 @@ class WandbRun:
             self._try(what, lambda: send(self._run))
 
     def _try(self, what: str, act: Callable[[], object]) -> None:
-        """W&B's own errors and the system's end the segment; any other is ours and is raised."""
+        """Call `act`; an error of W&B's or of the system ends the run with a warning, and any other is raised."""
         try:
             act()
         except Exception as error:
@@ -154,14 +154,14 @@ class WandbRun:
 
 
 def keep_home(root: Path) -> None:
-    """What W&B would leave in the user's home is kept under the results."""
+    """Set W&B's folders to places under the results, so that nothing is left in the user's home."""
     home = root / ".wandb-home"  # `.wandb` would make W&B look for its runs there
     for what in ("DATA", "CACHE", "CONFIG", "ARTIFACT"):
         os.environ[f"WANDB_{what}_DIR"] = str(home / what.lower())
 
 
 def _settings(notebook: str) -> Any:
-    """Quiet, and nothing about the machine, the user, the code or where they are."""
+    """Return quiet W&B settings that record nothing about the machine, the user, the code or its place."""
     import wandb
 
     return wandb.Settings(
@@ -185,7 +185,7 @@ def _settings(notebook: str) -> Any:
 
 
 def modules() -> tuple[str, ...]:
-    """What a segment imports sooner or later, W&B of its own accord; a second of work."""
+    """Return the modules that a W&B run imports sooner or later; importing them takes a second."""
     return () if mode() == "disabled" else ("wandb", "wandb.sdk.launch", "pandas")
 
 
@@ -196,7 +196,7 @@ def untracked(root: Path, run: str, names: Iterable[str]) -> list[str]:
 
 
 def mode() -> str:
-    """WANDB_MODE; without it `online` if there is a key, and `offline` if not."""
+    """Return WANDB_MODE; if it is not set, `online` if there is a key and `offline` if not."""
     return os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
 
 
@@ -252,7 +252,7 @@ def sync(root: Path, runs: Iterable[str], *, dry_run: bool = False) -> SyncRepor
 
 
 def _synced(folder: Path) -> bool:
-    """W&B leaves this file when, and only when, all has arrived; its exit status does not say."""
+    """Return whether a run was uploaded: W&B leaves this file only when all has arrived."""
     return any(folder.glob("run-*.wandb.synced"))
 
 

@@ -26,7 +26,7 @@ OnRows = Callable[[int], None]
 
 
 def ignore_rows(n: int) -> None:
-    """An `OnRows` that does nothing."""
+    """Do nothing: the `OnRows` of a caller that shows no progress."""
 
 
 def count_trained(labels: Tensor) -> Tensor:

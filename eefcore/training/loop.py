@@ -41,7 +41,7 @@ Forward = Callable[[Batch], Tensor]
 
 
 def ignore_step(done: int, total: int, loss: float) -> None:
-    """An `OnStep` that does nothing."""
+    """Do nothing: the `OnStep` of a caller that shows no progress."""
 
 
 class LossSums(NamedTuple):

@@ -42,7 +42,7 @@ class ModelFiles(NamedTuple):
 
     @property
     def tokenizer(self) -> Path:
-        """The adapter's folder if a tokenizer was saved there, or else the base's."""
+        """Return the adapter's folder if a tokenizer was saved there, or else the base's."""
         return self.adapter if self.adapter and has_tokenizer(self.adapter) else self.base.folder
 
 

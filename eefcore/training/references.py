@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows of both sides, the chosen first."""
+        """Return the rows of both sides, the chosen side first."""
         return (*self.chosen, *self.rejected)
 
 

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     @property
     def n_trained(self) -> int:
-        """The number of trained tokens; the first token is never one, since nothing predicts it."""
+        """Return the number of trained tokens; the first token is never one, since nothing predicts it."""
         return sum(label != IGNORE for label in self.labels[1:])
 
 
