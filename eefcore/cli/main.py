@@ -140,13 +140,13 @@ def sync(
     """Upload to Weights & Biases what was recorded offline, each finished stage once, and reports made for it."""
     from eefcore.reports.document import wandb_report
     from eefcore.storage import stages
-    from eefcore.tracking.stage import sync
+    from eefcore.tracking.wandb_run import sync
 
     report = sync(runs, dry_run=dry_run)
-    for what, segments in report._asdict().items():
-        for segment in segments:
-            typer.echo(f"{what:>10}  {segment}")
-    typer.echo(", ".join(f"{len(segments)} {what}" for what, segments in report._asdict().items()))
+    for what, folders in report._asdict().items():
+        for folder in folders:
+            typer.echo(f"{what:>10}  {folder}")
+    typer.echo(", ".join(f"{len(folders)} {what}" for what, folders in report._asdict().items()))
     for path in (stages.run_folder(run) / wandb_report.FILE for run in runs):
         if path.exists():
             where = "when there is a W&B key" if dry_run else wandb_report.publish(path)

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from eefcore.runs.plan import Node
 from eefcore.storage import stages
 from eefcore.storage.stages import StageRecord
-from eefcore.tracking.code import code_of
-from eefcore.tracking.identity import identity
+from eefcore.tracking.identity import code_of, identity
 
 SHOWN = 3  # changes named of each kind; the rest is counted
 

@@ -31,7 +31,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from types import TracebackType
 from typing import Any, Self
 
 from eefcore.runs.kernel import PARENT, die_with, launch
@@ -107,9 +106,7 @@ class KernelServer:
                 )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._server and self._channel:
             with suppress(OSError):  # it has died
                 self._is_ready()

@@ -28,8 +28,7 @@ from eefcore.runs.params import SWAPS, Method, Params, Values
 from eefcore.search.critics import check_critic, is_tunable
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
-from eefcore.tracking.code import code_of
-from eefcore.tracking.identity import identity
+from eefcore.tracking.identity import code_of, identity
 from eefcore.types import Value
 from eefcore.variables import expand_variables
 

@@ -194,7 +194,7 @@ def _say_untracked(nodes: Sequence[Node]) -> None:
         return
     for run in dict.fromkeys(n.run for n in nodes):
         names = [n.folder.name for n in nodes if n.run == run]
-        if lost := wandb_run.untracked(stages.results_root(), run, names):
+        if lost := wandb_run.untracked(run, names):
             print(
                 f"W&B has no complete copy of {len(lost)} of {len(names)} stages of {run}: {', '.join(lost)}. "
                 f"Their folders have all; a warning in each {stages.NOTEBOOK} says why"

@@ -51,7 +51,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
         packages: versions of packages that may change a number.
         seconds: working time over all attempts.
         attempts: how often the stage was started, 1 if it was never interrupted.
-        code: the hash of each module that its results follow from (`eefcore.tracking.code`); empty in older records.
+        code: the hash of each module that its results follow from (`eefcore.tracking.identity`); empty in older records.
     """
 
     label: str

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import platform
+import re
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
@@ -31,24 +35,20 @@ from eefcore.storage.journal import Journal
 from eefcore.storage.metrics_log import MetricsLog
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.storage.stages import Progress, StageRecord
-from eefcore.tracking import wandb_run
-from eefcore.tracking.code import code_of
-from eefcore.tracking.identity import identity
-from eefcore.tracking.provenance import check_portable, packages
-from eefcore.tracking.wandb_run import SyncReport, WandbRun
+from eefcore.tracking.identity import code_of, identity
+from eefcore.tracking.wandb_run import WandbRun
 from eefcore.types import Card, Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Bar", "Stage", "SyncReport", "sync"]
-
 R = TypeVar("R")
 
-ARTIFACT_BYTES = 5_000_000
-"""The largest file of a stage that is copied to W&B; models are not."""
-
+PACKAGES = ("eefcore", "torch", "transformers")  # beside Python, what may move a number
+ARTIFACT_BYTES = 5_000_000  # the largest file of a stage that is copied to W&B; models are not
 _BEAT = 1.0  # seconds between two notes of how long a stage has worked
+_ABSOLUTE = re.compile(r"/|~|[A-Za-z]:[\\/]|file:")
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 
 _open: dict[Path, Stage] = {}
 """Stages at work in this process: running the opening cell once more takes its stage up again."""
@@ -81,14 +81,23 @@ class Stage:
         with explain_os_errors("work in", self._final.parent):
             self._partial.mkdir(parents=True, exist_ok=True)
         if self._shown_again:
-            self._recall()
-        self._earlier = _attempts(self._partial)
+            warnings.warn(
+                f"{label} is finished already ({self._final.name}): this shows it again and keeps the record as it is; "
+                "for other results change a parameter",
+                stacklevel=3,
+            )
+            for path in self._final.glob("*.journal.jsonl"):  # so that it is shown again quickly
+                write_atomically(self._partial / path.name, read_bytes(path))
+        attempts = self._partial / "attempts.json"
+        self._earlier = (
+            msgspec.json.decode(read_bytes(attempts), type=list[_Attempt]) if attempts.exists() else []
+        )
         self.attempt = len(self._earlier) + 1
         self._metrics = MetricsLog(self._partial / "metrics.partial.jsonl", self.attempt)
         self.beat()
-        self._wandb = WandbRun(
-            stages.results_root(), run, label, notebook, self._config(), disabled=self._shown_again
-        )
+        about = {"identity": self.identity, "inputs": identities}
+        config = {**params, **about, "attempt": self.attempt, "packages": packages()}
+        self._wandb = WandbRun(run, label, notebook, config, disabled=self._shown_again)
 
     @classmethod
     def open(
@@ -116,8 +125,6 @@ class Stage:
         _open[final] = stage
         return stage
 
-    # -------------------------------------------------------------------------- what it reads and writes
-
     @property
     def folder(self) -> Path:
         """Return the folder that the stage writes to, or its final one once it is finished."""
@@ -143,11 +150,8 @@ class Stage:
 
     def progress(self, total: int, what: str) -> Bar:
         """Show a progress bar, and keep `progress.json` for other processes."""
-        bar = Bar(self, total, what)
-        self._bars.append(bar)
+        self._bars.append(bar := Bar(self, total, what))
         return bar
-
-    # -------------------------------------------------------------------------- what it tells
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log numbers of the whole stage, or of one `step` of a curve; each key has a row in results/README.md."""
@@ -190,8 +194,6 @@ class Stage:
         """Set the environment card that the stage's numbers were measured under."""
         self._card = card
 
-    # -------------------------------------------------------------------------- how it ends
-
     @property
     def seconds(self) -> float:
         """Return the seconds at work: of this attempt, and of earlier ones that were killed."""
@@ -203,7 +205,10 @@ class Stage:
             return stages.read_record(self._final)
         self._at_work()
         if self._shown_again:
-            return self._finish_again()
+            shutil.rmtree(self._partial)
+            self._ended = True
+            self._close()
+            return stages.read_record(self._final)
         record = self._record()
         points = self._metrics.points()
         self._metrics.close(self._partial / "metrics.jsonl")
@@ -213,19 +218,11 @@ class Stage:
         for point in points:
             if point.attempt < self.attempt:
                 self._wandb.log(point.metrics, point.step)
-        small = [
-            p for p in sorted(self._final.iterdir()) if p.is_file() and p.stat().st_size <= ARTIFACT_BYTES
-        ]
-        self._wandb.finish(
-            self._final.name,
-            self.notebook,
-            [p for p in small if not p.name.endswith(".journal.jsonl")],
-            {
-                "identity": self.identity,
-                "inputs": self.identities,
-                "card": self._card.key if self._card else None,
-            },
-        )
+        files = [p for p in sorted(self._final.iterdir()) if not p.name.endswith(".journal.jsonl")]
+        small = [p for p in files if p.is_file() and p.stat().st_size <= ARTIFACT_BYTES]
+        card = self._card.key if self._card else None
+        about = {"identity": self.identity, "inputs": self.identities, "card": card}
+        self._wandb.finish(self._final.name, self.notebook, small, about)
         self._close()
         return record
 
@@ -240,13 +237,8 @@ class Stage:
     def __enter__(self) -> Stage:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.abandon()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.finish() if kind is None else self.abandon()
 
     def beat(self, *, now: bool = False) -> None:
         """Note for later attempts how long this one has worked, once a second at most."""
@@ -289,47 +281,11 @@ class Stage:
             code=self._code,
         )
 
-    def _config(self) -> dict[str, Any]:
-        return {
-            **self.params,
-            "identity": self.identity,
-            "inputs": self.identities,
-            "attempt": self.attempt,
-            "packages": packages(),
-        }
-
-    def _recall(self) -> None:
-        """Copy the journals of the finished stage, so that it is shown again quickly."""
-        warnings.warn(
-            f"{self.label} is finished already ({self._final.name}): this shows it again and keeps the record as it "
-            "is; for other results change a parameter",
-            stacklevel=4,
-        )
-        for path in self._final.glob("*.journal.jsonl"):
-            write_atomically(self._partial / path.name, read_bytes(path))
-
-    def _finish_again(self) -> StageRecord:
-        shutil.rmtree(self._partial)
-        self._ended = True
-        self._close()
-        return stages.read_record(self.folder)
-
     def _close(self) -> None:
         for bar in self._bars:
             bar.close()
         self._claim.release()
         _open.pop(self._final, None)
-
-
-def sync(runs: Sequence[str], *, dry_run: bool = False) -> SyncReport:
-    """Upload the complete offline segments of `runs` to W&B, each once; with `dry_run` only say which.
-
-    Raises:
-        TrackingError: there is no key.
-    """
-    for run in runs:
-        stages.run_folder(run)  # refuses what is no name of a run
-    return wandb_run.sync(stages.results_root(), runs, dry_run=dry_run)
 
 
 class Bar:
@@ -338,15 +294,15 @@ class Bar:
     def __init__(self, stage: Stage, total: int, what: str) -> None:
         self._stage, self._total, self._what, self._done = stage, total, what, 0
         self._bar = tqdm(total=total, desc=what)
-        self._told = -_BEAT
-        self._tell()
+        self._noted = -_BEAT
+        self._note()
 
     def __call__(self, n: int = 1) -> None:
         """Count `n` more as done."""
         self._done += n
         self._bar.update(n)
-        if time.monotonic() - self._told >= _BEAT / 2 or self._done >= self._total:
-            self._tell()
+        if time.monotonic() - self._noted >= _BEAT / 2 or self._done >= self._total:
+            self._note()
 
     def at(self, done: int) -> None:
         """Set how many are done in all, those of an earlier attempt among them."""
@@ -368,14 +324,11 @@ class Bar:
         """Close the progress bar."""
         self._bar.close()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
+    def _note(self) -> None:
+        self._noted = time.monotonic()
         now = Progress(self._what, self._done, self._total, self._stage.seconds)
         write_atomically(self._stage.folder / "progress.json", msgspec.json.encode(now), sync=False)
         self._stage.beat()
-
-
-# ------------------------------------------------------------------------------ what surrounds it
 
 
 class _Attempt(msgspec.Struct, frozen=True):
@@ -383,6 +336,33 @@ class _Attempt(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def _attempts(folder: Path) -> list[_Attempt]:
-    path = folder / "attempts.json"
-    return msgspec.json.decode(read_bytes(path), type=list[_Attempt]) if path.exists() else []
+def packages() -> dict[str, str]:
+    """Return the versions of Python and the packages that may move a number, without importing them."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def check_portable(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that hold an absolute path or the value of a secret environment variable: ParamsError."""
+    secrets = {v for k, v in os.environ.items() if _SECRET.search(k) and len(v) >= 8}
+    for name, value in params.items():
+        for text in _texts(value):
+            if any(secret in text for secret in secrets):
+                raise ParamsError(f"parameter {name!r} holds a secret of the environment; leave it there")
+            if _ABSOLUTE.match(text):
+                raise ParamsError(
+                    f"parameter {name!r} is an absolute path, {text!r}; expected one from the workspace, or "
+                    "${NAME} for one that an environment variable holds"
+                )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every piece of text in `value`."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(part)

@@ -1,9 +1,7 @@
 """One attempt of a stage as a W&B run, and the upload of those recorded offline.
 
-An attempt is never resumed at W&B: offline runs can't be, and a later upload would overwrite. Each has
-its own run, in the group of its run. What W&B can't do is warned of once and never costs the stage: the
-stage's folder is the record, and what is sent here is a copy.
-
+An attempt is never resumed at W&B: offline runs can't be, and a later upload would overwrite. Each has its own W&B
+run, in the group of its run. What W&B can't do is warned of once and never costs the stage, whose folder is the record.
 W&B notes the whole local path of each artefact file until it is uploaded; nothing else here names one.
 """
 
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from eefcore.errors import TrackingError
+from eefcore.storage import stages
 
 PROJECT = "eef"
 COMPLETE = "eef.complete"
@@ -28,22 +27,11 @@ COMPLETE = "eef.complete"
 
 
 class WandbRun:
-    """A W&B run of one attempt of a stage; does nothing when W&B is disabled, or has failed.
-
-    It is kept in `root`/`run`/wandb, and all else that W&B keeps under `root` too.
-    """
+    """A W&B run of one attempt of a stage, in results/<run>/wandb; does nothing when W&B is disabled, or has failed."""
 
     def __init__(
-        self,
-        root: Path,
-        run: str,
-        label: str,
-        notebook: str,
-        config: Mapping[str, Any],
-        *,
-        disabled: bool = False,
+        self, run: str, label: str, notebook: str, config: Mapping[str, Any], *, disabled: bool = False
     ) -> None:
-        self._root = root
         self._run: Any = None
         chosen = "disabled" if disabled else mode()
         if chosen == "disabled":
@@ -55,50 +43,33 @@ class WandbRun:
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log one point of each metric."""
         point = dict(metrics) if step is None else {**metrics, "step": step}
-        self._send("log", lambda run: run.log(point))
+        self._send("log", lambda run, _: run.log(point))
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Log a table to browse."""
+        plain = (int, float, str, type(None))
+        data = [[cell if isinstance(cell, plain) else str(cell) for cell in row] for row in rows]
 
-        def send(run: Any) -> None:
-            import wandb
-
-            plain = (int, float, str, type(None))
-            data: list[Iterable[Any]] = [
-                [cell if isinstance(cell, plain) else str(cell) for cell in row] for row in rows
-            ]
-            table = wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
-            run.log({f"tables/{name}": table})
+        def send(run: Any, wandb: Any) -> None:
+            run.log({f"tables/{name}": wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)})
 
         self._send("log a table", send)
 
     def image(self, name: str, path: Path) -> None:
         """Log the picture in a PNG file."""
-
-        def send(run: Any) -> None:
-            import wandb
-
-            run.log({f"figures/{name}": wandb.Image(str(path))})
-
-        self._send("log a figure", send)
+        self._send("log a figure", lambda run, wandb: run.log({f"figures/{name}": wandb.Image(str(path))}))
 
     def text(self, name: str, text: str) -> None:
         """Log a dialogue to read."""
-
-        def send(run: Any) -> None:
-            import wandb
-
-            page = f"<pre style='white-space:pre-wrap'>{html.escape(text)}</pre>"
-            run.log({f"texts/{name}": wandb.Html(page, inject=False)})
-
-        self._send("log a text", send)
+        page = f"<pre style='white-space:pre-wrap'>{html.escape(text)}</pre>"
+        self._send(
+            "log a text", lambda run, wandb: run.log({f"texts/{name}": wandb.Html(page, inject=False)})
+        )
 
     def finish(self, name: str, kind: str, files: Iterable[Path], metadata: Mapping[str, Any]) -> None:
         """Finish the run of a finished stage: log its small files as an artefact, and mark the run as complete."""
 
-        def send(run: Any) -> None:
-            import wandb
-
+        def send(run: Any, wandb: Any) -> None:
             artifact = wandb.Artifact(name.replace("#", "-"), kind, metadata=dict(metadata))
             for path in files:
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
@@ -112,14 +83,14 @@ class WandbRun:
 
     def abandon(self) -> None:
         """Close the run of an attempt that ends without a result."""
-        self._send("close", lambda run: run.finish(exit_code=1))
+        self._send("close", lambda run, _: run.finish(exit_code=1))
         self._run = None
 
     def _start(self, run: str, label: str, notebook: str, config: Mapping[str, Any], mode: str) -> None:
-        keep_home(self._root)
+        keep_home(stages.results_root())
         import wandb
 
-        folder = self._root / run
+        folder = stages.run_folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -130,13 +101,33 @@ class WandbRun:
             dir=str(folder),
             mode=mode,  # ty: ignore[invalid-argument-type]  # WANDB_MODE; W&B refuses other words
             reinit="create_new",
-            settings=_settings(notebook),
+            settings=wandb.Settings(  # quiet, and nothing about the machine, the user, the code or its place
+                silent=True,
+                console="off",
+                symlink=False,
+                init_timeout=30,
+                program=notebook,
+                host="",
+                username="",
+                email="",
+                disable_git=True,
+                disable_code=True,
+                disable_job_creation=True,
+                save_code=False,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+            ),
         )
         self._run.define_metric("*", step_metric="step")
 
-    def _send(self, what: str, send: Callable[[Any], object]) -> None:
+    def _send(self, what: str, send: Callable[[Any, Any], object]) -> None:
+        """Call `send` with the W&B run and the package wandb, unless W&B is disabled or has failed."""
         if self._run is not None:
-            self._try(what, lambda: send(self._run))
+            import wandb
+
+            self._try(what, lambda: send(self._run, wandb))
 
     def _try(self, what: str, act: Callable[[], object]) -> None:
         """Call `act`; an error of W&B's or of the system ends the run with a warning, and any other is raised."""
@@ -160,38 +151,14 @@ def keep_home(root: Path) -> None:
         os.environ[f"WANDB_{what}_DIR"] = str(home / what.lower())
 
 
-def _settings(notebook: str) -> Any:
-    """Return quiet W&B settings that record nothing about the machine, the user, the code or its place."""
-    import wandb
-
-    return wandb.Settings(
-        silent=True,
-        console="off",
-        symlink=False,
-        init_timeout=30,
-        program=notebook,
-        host="",
-        username="",
-        email="",
-        disable_git=True,
-        disable_code=True,
-        disable_job_creation=True,
-        save_code=False,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_disable_machine_info=True,
-        x_save_requirements=False,
-    )
-
-
 def modules() -> tuple[str, ...]:
     """Return the modules that a W&B run imports sooner or later; importing them takes a second."""
     return () if mode() == "disabled" else ("wandb", "wandb.sdk.launch", "pandas")
 
 
-def untracked(root: Path, run: str, names: Iterable[str]) -> list[str]:
-    """Return which of the finished stages `names` of `run`, folders under `root`/`run`, have no complete segment."""
-    complete = {path.read_text() for path in (root / run / "wandb").glob(f"*/{COMPLETE}")}
+def untracked(run: str, names: Iterable[str]) -> list[str]:
+    """Return which of the finished stages `names`, folders of `run`, have no complete W&B run."""
+    complete = {path.read_text() for path in (stages.run_folder(run) / "wandb").glob(f"*/{COMPLETE}")}
     return [name for name in names if name not in complete]
 
 
@@ -201,7 +168,7 @@ def mode() -> str:
 
 
 def has_key() -> bool:
-    """Whether W&B would find a key: in the environment or in the user's netrc."""
+    """Return whether W&B would find a key: in the environment or in the user's netrc."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
@@ -216,35 +183,39 @@ def has_key() -> bool:
 
 
 class SyncReport(NamedTuple):
-    """What became of the offline segments, each by its path from the results' root."""
+    """What became of the offline W&B runs, each by its path from the results' root.
+
+    The incomplete ones are of stages at work, or of killed attempts: the W&B run that finished the stage has their
+    points as well.
+    """
 
     uploaded: list[str]
     already: list[str]
     incomplete: list[str]
-    """Of stages at work, or of killed attempts: what they held is in the segment that finished the stage."""
     failed: list[str]
 
 
-def sync(root: Path, runs: Iterable[str], *, dry_run: bool = False) -> SyncReport:
-    """Upload the complete offline segments of `runs`, of a suite its seeds' as well; with `dry_run` only say which.
+def sync(runs: Sequence[str], *, dry_run: bool = False) -> SyncReport:
+    """Upload the complete offline W&B runs of `runs`, each once, of a suite its seeds' as well; `dry_run` only lists them.
 
     Raises:
         TrackingError: there is no key.
     """
+    folders = [stages.run_folder(run) for run in runs]  # refuses what is no name of a run
     if not dry_run and not has_key():
         raise TrackingError(
             "eef sync: expected a W&B key, found none in WANDB_API_KEY or ~/.netrc; "
             "run `wandb login`, or look with `eef sync --dry-run`. Nothing is lost: the local record is complete"
         )
-    report = SyncReport([], [], [], [])
-    for run in runs:
-        for folder in sorted((root / run).glob("**/wandb/offline-run-*")):
+    root, report = stages.results_root(), SyncReport([], [], [], [])
+    for run_folder in folders:
+        for folder in sorted(run_folder.glob("**/wandb/offline-run-*")):
             name = folder.relative_to(root).as_posix()
             if _synced(folder):
                 report.already.append(name)
             elif not (folder / COMPLETE).exists():
                 report.incomplete.append(name)
-            elif dry_run or _upload(root, folder):
+            elif dry_run or _upload(folder):
                 report.uploaded.append(name)
             else:
                 report.failed.append(name)
@@ -256,12 +227,8 @@ def _synced(folder: Path) -> bool:
     return any(folder.glob("run-*.wandb.synced"))
 
 
-def _upload(root: Path, folder: Path) -> bool:
-    keep_home(root)
-    subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(folder)],
-        stdin=subprocess.DEVNULL,
-        cwd=folder.parent,
-        check=False,
-    )
+def _upload(folder: Path) -> bool:
+    keep_home(stages.results_root())
+    command = [sys.executable, "-m", "wandb", "sync", str(folder)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, cwd=folder.parent, check=False)
     return _synced(folder)

@@ -22,7 +22,7 @@ from eefcore.runs.notebook import modules, read_notebook
 from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
 from eefcore.tracking import wandb_run
-from eefcore.tracking.stage import sync
+from eefcore.tracking.wandb_run import sync
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or kernel_server.gpu(), reason="kernels are forked on Linux without a GPU"

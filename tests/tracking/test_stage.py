@@ -21,7 +21,8 @@ from eefcore.storage.cost import Cost
 from eefcore.storage.metrics_log import Point, merge_attempts
 from eefcore.tracking import stage as tracking
 from eefcore.tracking import wandb_run
-from eefcore.tracking.stage import Stage, sync
+from eefcore.tracking.stage import Stage
+from eefcore.tracking.wandb_run import sync
 from eefcore.types import Card, State
 
 CARD = Card("shop", {"products": 3})
@@ -407,16 +408,16 @@ def test_two_processes_on_one_stage_is_an_error():
 # -------------------------------------------------------------------------------- W&B
 
 
-def inspected(segment):
-    """What W&B has of a segment, by kind of record."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(segment)]
+def read_wandb_run(folder):
+    """What W&B has of an offline W&B run, by kind of record."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     records = [json.loads(line) for line in lines]
     return {kind: [r[kind] for r in records if r["type"] == kind] for kind in {r["type"] for r in records}}
 
 
-def history(segment):
-    return [item for line in inspected(segment).get("history", []) for item in [line["item"]]]
+def history(folder):
+    return [item for line in read_wandb_run(folder).get("history", []) for item in [line["item"]]]
 
 
 def test_offline_each_attempt_is_a_run_and_nothing_is_lost_or_doubled(root, monkeypatch):
@@ -436,16 +437,15 @@ def test_offline_each_attempt_is_a_run_and_nothing_is_lost_or_doubled(root, monk
 
     losses = [(p["step"], p["train/loss"]) for p in history(root / done) if "train/loss" in p]
     assert sorted(losses) == [(0, 3.0), (1, 2.0)]
-    records = inspected(root / done)
+    records = read_wandb_run(root / done)
     (run,) = records["run"]
     assert (run["run_group"], run["job_type"], run["display_name"]) == ("smoke", "05_explore", "explore#1")
     assert run["config"]["update"]["M"] == 1 and run["config"]["update"]["identity"] == stage.identity
     assert not {"host", "git", "entity"} & set(run)
-    told = json.dumps({kind: what for kind, what in records.items() if kind != "artifact"})
-    assert str(root) not in told and sys.executable not in told
-    assert not re.search(
-        rf"\b{re.escape(socket.gethostname())}\b", told
-    )  # a short one is in many a random id
+    text = json.dumps({kind: what for kind, what in records.items() if kind != "artifact"})
+    assert str(root) not in text and sys.executable not in text
+    # as a word of its own: a short host name is in many a random id
+    assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text)
     artifact = next(a for a in records["artifact"] if a["type"] == "05_explore")
     assert artifact["name"] == f"explore-1-{stage.identity[:8]}"
     assert {f["path"] for f in artifact["manifest"]["contents"]} == {"metrics.jsonl", "stage.json"}
