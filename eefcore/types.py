@@ -279,3 +279,9 @@ class Card(msgspec.Struct, frozen=True):
         """Return eight hex digits of the hash of the card; rows with different keys never share a table."""
         content = msgspec.json.encode([self.name, sorted(self.facts.items())])
         return hashlib.sha256(content).hexdigest()[:8]
+
+    def differences(self, other: Card) -> dict[str, tuple[Value, Value]]:
+        """Return the facts that differ, the name first, each as (this card's, the other's); None where there is none."""
+        names = [("name", (self.name, other.name))] if self.name != other.name else []
+        both = {k: (self.facts.get(k), other.facts.get(k)) for k in sorted({*self.facts, *other.facts})}
+        return dict(names) | {k: (mine, theirs) for k, (mine, theirs) in both.items() if mine != theirs}

@@ -4,7 +4,6 @@ Every number is an `Estimate` with a 95 % interval; methods are compared in pair
 """
 
 from eefcore.evaluation.metrics import (
-    Comparison,
     compare,
     mean_reward,
     outcomes,
@@ -13,55 +12,20 @@ from eefcore.evaluation.metrics import (
     win_rate_by,
     win_rate_by_step,
 )
-from eefcore.evaluation.navigation import (
-    SkillRates,
-    navigation_rates,
-    skill_from_pattern,
-    skill_win_ratio,
-    skills_by_action,
-    uses_skill,
-)
-from eefcore.evaluation.panel import Evaluation, Run, score_matrix
-from eefcore.evaluation.stats import (
-    Difference,
-    Estimate,
-    bootstrap,
-    difference,
-    holm,
-    mcnemar,
-    mean,
-    needed_n,
-    rate,
-    ratio,
-    wilson,
-)
+from eefcore.evaluation.navigation import navigation_rates, skill_from_pattern, skill_win_ratio
+from eefcore.evaluation.panel import Evaluation
+from eefcore.evaluation.stats import Estimate
 
 __all__ = [
-    "Comparison",
-    "Difference",
     "Estimate",
     "Evaluation",
-    "Run",
-    "SkillRates",
-    "bootstrap",
     "compare",
-    "difference",
-    "holm",
-    "mcnemar",
-    "mean",
     "mean_reward",
     "navigation_rates",
-    "needed_n",
     "outcomes",
-    "rate",
-    "ratio",
-    "score_matrix",
     "skill_from_pattern",
     "skill_win_ratio",
-    "skills_by_action",
     "summary",
-    "uses_skill",
-    "wilson",
     "win_rate",
     "win_rate_by",
     "win_rate_by_step",

@@ -7,8 +7,6 @@ import re
 
 from eefcore.evaluation.stats import Estimate
 
-__all__ = ["action", "compact", "duration", "interval", "outcome", "p_value", "percent", "signed"]
-
 
 def percent(share: float) -> str:
     """Format a share: 0.464 as `46.4 %`."""

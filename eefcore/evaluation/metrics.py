@@ -1,12 +1,5 @@
 """Compute metrics of evaluated trajectories (EEF Table 3), with intervals, and compare two methods.
 
-    win_rate, mean_reward          Table 3
-    outcomes                       why episodes ended
-    win_rate_by                    win rate by difficulty
-    win_rate_by_step               win rate of simulations by the expert step they start from
-    summary                        all metrics of a panel, in the keys that evaluations log
-    compare                        two methods on the same tasks
-
 Functions take one sequence of trajectories for each seed, `win_rate(seed_0, seed_1, …)`, all on one panel of tasks,
 one trajectory a task. An episode that the infrastructure lost leaves the denominator; `outcomes` counts it.
 Navigation skills (Table 4, Figure 2) are in `eefcore.evaluation.navigation`.
@@ -26,7 +19,7 @@ from eefcore.evaluation.navigation import navigation_rates
 from eefcore.evaluation.panel import Evaluation, Run, on_common_seeds, panel_tasks, score_matrix
 from eefcore.evaluation.stats import Difference, Estimate
 from eefcore.protocols import Skill
-from eefcore.types import Card, Trajectory
+from eefcore.types import Trajectory
 
 K = TypeVar("K", int, str)
 """The name of a group of tasks."""
@@ -115,25 +108,22 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     if a.card.key != b.card.key:
         raise CardMismatch(
             f"{a.method} was measured under the card {a.card.key}, {b.method} under {b.card.key}: "
-            f"{', '.join(_differences(a.card, b.card))} differ; evaluate both in one environment"
+            f"{', '.join(a.card.differences(b.card))} differ; evaluate both in one environment"
         )
     a, b = on_common_seeds(a, b)
-    panel = panel_tasks(a.runs)
-    other = panel_tasks(b.runs)
+    panel, other = panel_tasks(a.runs), panel_tasks(b.runs)
     if set(panel) != set(other):
         raise ValueError(
             f"{a.method} played {len(panel)} tasks, {b.method} {len(other)}, "
             f"{len(set(panel) & set(other))} in common; evaluate both on one panel"
         )
-    wins_a, wins_b = score_matrix(a.runs, _win, panel), score_matrix(b.runs, _win, panel)
+    wins_a, wins_b = (score_matrix(e.runs, _win, panel) for e in (a, b))
     wins = stats.difference(wins_a, wins_b)
-    gaps = wins_a - wins_b
-    discordant = float(np.nanmean(np.abs(gaps))) if wins.n else 0.0
-    return Comparison(
-        wins,
-        stats.difference(score_matrix(a.runs, _reward, panel), score_matrix(b.runs, _reward, panel)),
-        stats.needed_n(wins.value, discordant) if wins.n else None,
-    )
+    rewards = stats.difference(*(score_matrix(e.runs, _reward, panel) for e in (a, b)))
+    if not wins.n:
+        return Comparison(wins, rewards, None)
+    discordant = float(np.nanmean(np.abs(wins_a - wins_b)))
+    return Comparison(wins, rewards, stats.needed_n(wins.value, discordant))
 
 
 def _win(t: Trajectory) -> float:
@@ -142,8 +132,3 @@ def _win(t: Trajectory) -> float:
 
 def _reward(t: Trajectory) -> float:
     return t.reward
-
-
-def _differences(a: Card, b: Card) -> list[str]:
-    facts = sorted(k for k in {*a.facts, *b.facts} if a.facts.get(k) != b.facts.get(k))
-    return (["name"] if a.name != b.name else []) + facts

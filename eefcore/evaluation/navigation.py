@@ -1,11 +1,6 @@
 """Count navigation skills (EEF Table 4, Figure 2): which actions use one, how often tasks are won with it.
 
 An environment names its skills (`eefcore.protocols.Benchmark.skills`), as `Next` and `Back` in a shop.
-
-    skill_from_pattern    a skill that the words of an action show
-    skills_by_action      the skills that each action of a history uses
-    navigation_rates      success and attempt rates: Table 4, and Figure 2
-    skill_win_ratio       how many times as many tasks one method wins with a skill as another
 """
 
 from __future__ import annotations
@@ -45,23 +40,21 @@ def skills_by_action(history: History, skills: Mapping[str, Skill]) -> list[tupl
 
 
 def uses_skill(trajectory: Trajectory, skill: Skill) -> bool:
-    """Return whether the agent that is measured uses `skill`.
-
-    That is the policy, from a_{n_expert} on; and an expert, from the start, if it acted to the end.
-    """
+    """Return whether the agent that is measured uses `skill`: the policy, or an expert that acted to the end."""
     first = 0 if trajectory.n_expert == len(trajectory) else trajectory.n_expert
     return any(i >= first for i in skill(trajectory.history))
 
 
 def navigation_rates(skills: Mapping[str, Skill], *runs: Run) -> dict[str, SkillRates]:
     """Return the success rate and the attempt rate of each skill; only the measured agent's actions count."""
-    return {
-        name: SkillRates(
-            stats.rate(score_matrix(runs, lambda t, skill=skill: float(t.win and uses_skill(t, skill)))),
-            stats.rate(score_matrix(runs, lambda t, skill=skill: float(uses_skill(t, skill)))),
+
+    def rates(skill: Skill) -> SkillRates:
+        return SkillRates(
+            stats.rate(score_matrix(runs, lambda t: float(t.win and uses_skill(t, skill)))),
+            stats.rate(score_matrix(runs, lambda t: float(uses_skill(t, skill)))),
         )
-        for name, skill in skills.items()
-    }
+
+    return {name: rates(skill) for name, skill in skills.items()}
 
 
 def skill_win_ratio(a: Evaluation, b: Evaluation, skill: Skill) -> Estimate:

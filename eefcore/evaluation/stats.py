@@ -1,12 +1,5 @@
 """Compute confidence intervals and paired tests on arrays of scores [seeds, tasks].
 
-    wilson             Wilson's interval of a share of n
-    rate, mean         over seeds × tasks, with an interval
-    difference         paired on the same tasks, with p
-    ratio              paired in the same way: how many times as often
-    mcnemar, holm      the exact test for one seed; the correction for many comparisons
-    needed_n           the number of tasks that would make a gap significant
-
 Values have the shape [R, T]: R seeds that played the same T tasks, NaN where an episode was lost to the infrastructure.
 Intervals are for 95 %. With several seeds, both seeds and tasks are resampled (a crossed bootstrap), so the interval
 holds for other seeds and other tasks; with one seed it holds for other tasks only. Of R seeds, R - 1 are drawn, which

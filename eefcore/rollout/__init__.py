@@ -5,9 +5,6 @@ from the outcomes of earlier simulations (EEF §6).
 """
 
 from eefcore.rollout.exploration import (
-    ExplorationCounts,
-    RefusedTrajectory,
-    ReplayCheck,
     check_replays,
     count_exploration,
     expert_starts,
@@ -15,28 +12,19 @@ from eefcore.rollout.exploration import (
     initial_starts,
     temperatures,
 )
-from eefcore.rollout.finders import Bandit, Binary, Finder, Fixed, Probe, fewest_expert_actions, load_finder
-from eefcore.rollout.rollout import Start, replay, restore, rollout
+from eefcore.rollout.finders import Finder, Probe, load_finder
+from eefcore.rollout.rollout import Start, rollout
 
 __all__ = [
-    "Bandit",
-    "Binary",
-    "ExplorationCounts",
     "Finder",
-    "Fixed",
     "Probe",
-    "RefusedTrajectory",
-    "ReplayCheck",
     "Start",
     "check_replays",
     "count_exploration",
     "expert_starts",
     "explore",
-    "fewest_expert_actions",
     "initial_starts",
     "load_finder",
-    "replay",
-    "restore",
     "rollout",
     "temperatures",
 ]

@@ -44,14 +44,12 @@ def total_cost(costs: Iterable[Cost]) -> Cost:
 
 def mean_cost(costs: Sequence[Cost]) -> Cost:
     """Return the mean of `costs`; counts are rounded to whole numbers."""
-    means = {name: (total, total / len(costs)) for name, total in asdict(total_cost(costs)).items()}
-    return Cost(**{n: round(mean) if isinstance(total, int) else mean for n, (total, mean) in means.items()})
+    totals = asdict(total_cost(costs)).items()
+    return Cost(**{k: round(v / len(costs)) if isinstance(v, int) else v / len(costs) for k, v in totals})
 
 
 def rollout_cost(trajectories: Iterable[Trajectory], length: Callable[[History], int]) -> Cost:
-    """Return what the policy's part of `trajectories` cost: steps of the environment, tokens read and written.
-
-    It is computed from the trajectories, so that a run that was killed and continued costs the same as one that was not.
+    """Return what the policy's part of `trajectories` cost, in a resumed run as in one that was never killed.
 
     Args:
         length: the number of tokens of a history as the policy reads it (`Policy.length`).

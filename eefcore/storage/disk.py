@@ -1,6 +1,6 @@
-"""Write and read files so that they are whole or absent, and explain what the system refuses.
+"""Write and read files so that they are whole or absent.
 
-All that eefcore keeps goes through here, so that a full disk, a missing permission or a line that does not decode is
+All that eefcore keeps goes through here, so a full disk, a missing permission or a line that does not decode is
 reported in one way: the place, what happened, what to do next.
 """
 
@@ -73,7 +73,7 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def append_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Append `data` to `path`; an error leaves the file as it was, a kill may leave a part that ends in no newline."""
+    """Append `data` to `path`; an error leaves the file as it was, a kill may leave part of the last line."""
     with explain_os_errors("append", path), open(path, "ab", buffering=0) as file:
         before = file.tell()
         try:
@@ -116,26 +116,18 @@ class LineCodec(Generic[R]):
         self._decoder = msgspec.json.Decoder(type)
 
     def encode(self, record: R, where: str) -> bytes:
-        """Return `record` as a line, after it has been read back once.
-
-        A record that could not be read back (an infinite log-likelihood, another type) is refused here, before it costs
-        a run.
-        """
+        """Return `record` as a line; refuse one that can't be read back, such as an infinite log-likelihood."""
         try:
-            line = self._encode(record)
+            try:
+                line = self._encoder.encode(record)
+            except UnicodeEncodeError:  # a lone surrogate, which no file can hold
+                line = self._encoder.encode(all_well_formed(msgspec.to_builtins(record)))
             self._decoder.decode(line)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise StoreError(
                 f"{where}: this {type(record).__name__} can't be kept: {error}; mend it where it is made"
             ) from error
         return line + b"\n"
-
-    def _encode(self, record: R) -> bytes:
-        """Replace lone surrogates, which no file can hold."""
-        try:
-            return self._encoder.encode(record)
-        except UnicodeEncodeError:
-            return self._encoder.encode(all_well_formed(msgspec.to_builtins(record)))
 
     def decode(self, line: bytes, where: str) -> R:
         """Return the record that `line` holds."""

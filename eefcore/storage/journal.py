@@ -1,4 +1,4 @@
-"""Keep long work chunk by chunk, so that a rerun continues where a killed run stopped.
+"""Keep the records of long work chunk by chunk, so that a rerun continues where a killed run stopped.
 
     {"eefcore": 1, "kind": "journal", "fingerprint": …}
     record
@@ -6,16 +6,17 @@
     {"end_of_chunk": 0, "records": 2}
     …
 
-The numbers of an episode may depend on the episodes it is batched with. So the unit of a resume is a chunk of fixed
-composition and not an episode, which makes a rerun equal to the bit on one machine.
+The numbers of an episode may depend on the episodes in its batch. So a rerun resumes after whole chunks of fixed
+composition, and is equal to the bit on one machine.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -73,53 +74,50 @@ class Journal(Generic[R]):
         """
         if chunk < 1:
             raise ValueError(f"{self.path.name}: chunks of {chunk} items")
-        kept = self._reopen(_fingerprint(self.fingerprint, chunk, items))
-        records = kept.records
-        on_resume(min(kept.chunks * chunk, len(items)))
-        for number, start in enumerate(range(0, len(items), chunk)):
-            if number >= kept.chunks:
-                made = list(work(items[start : start + chunk]))
-                self._append(number, made)
-                records += made
-        return records
+        chunks = self._reopen(_fingerprint(self.fingerprint, chunk, items))
+        on_resume(min(len(chunks) * chunk, len(items)))
+        for start in range(len(chunks) * chunk, len(items), chunk):
+            records = list(work(items[start : start + chunk]))
+            self._append(len(chunks), records)
+            chunks.append(records)
+        return [*chain.from_iterable(chunks)]
 
-    def _reopen(self, fingerprint: str) -> _Kept[R]:
+    def _reopen(self, fingerprint: str) -> list[list[R]]:
         """Return the complete chunks, and cut off what a kill left of another."""
-        if not self.path.exists():
-            write_atomically(self.path, msgspec.json.encode(JournalHeader(fingerprint=fingerprint)) + b"\n")
-            return _Kept([], 0, 0)
-        header, *lines = read_bytes(self.path).splitlines(keepends=True) or [b""]
-        self._check(header, fingerprint)
-        kept = self._complete(len(header), lines)
-        truncate(self.path, kept.size)
-        return kept
-
-    def _check(self, line: bytes, fingerprint: str) -> None:
-        header = LineCodec[JournalHeader](JournalHeader).decode(line, f"{self.path}:1")
         expected = JournalHeader(fingerprint=fingerprint)
+        if not self.path.exists():
+            write_atomically(self.path, msgspec.json.encode(expected) + b"\n")
+            return []
+        first, *lines = read_bytes(self.path).splitlines(keepends=True) or [b""]
+        header = LineCodec[JournalHeader](JournalHeader).decode(first, f"{self.path}:1")
         if header != expected:
             raise StoreError(
                 f"{self.path}:1: the journal of other work: expected {expected}, got {header}; the items, the chunk "
                 "or the parameters changed since. Move it away to do the work anew, or go back to what it was"
             )
+        ends = [i for i, line in enumerate(lines, 1) if line.startswith(_END) and line.endswith(b"\n")]
+        complete = lines[: ends[-1]] if ends else []
+        chunks = self._decode_chunks(complete)
+        truncate(self.path, sum(map(len, (first, *complete))))
+        return chunks
 
-    def _complete(self, size: int, lines: list[bytes]) -> _Kept[R]:
+    def _decode_chunks(self, lines: list[bytes]) -> list[list[R]]:
+        chunks: list[list[R]] = []
         records: list[R] = []
-        pending: list[R] = []
-        chunks, position, last = 0, size, _last_end(lines)
-        for number, line in enumerate(lines[: last + 1], start=2):
-            where, position = f"{self.path}:{number}", position + len(line)
+        for number, line in enumerate(lines, start=2):
+            where = f"{self.path}:{number}"
             if not line.startswith(_END):
-                pending.append(self._lines.decode(line, where))
+                records.append(self._lines.decode(line, where))
                 continue
             end = LineCodec[ChunkEnd](ChunkEnd).decode(line, where)
-            if end != ChunkEnd(chunks, len(pending)):
+            if end != ChunkEnd(len(chunks), len(records)):
                 raise StoreError(
-                    f"{where}: expected the end of chunk {chunks} after {len(pending)} records, got {end}; "
+                    f"{where}: expected the end of chunk {len(chunks)} after {len(records)} records, got {end}; "
                     "lines are missing or doubled. Move the journal away to do its work again"
                 )
-            records, pending, chunks, size = records + pending, [], chunks + 1, position
-        return _Kept(records, chunks, size)
+            chunks.append(records)
+            records = []
+        return chunks
 
     def _append(self, number: int, records: list[R]) -> None:
         lines = [
@@ -127,18 +125,6 @@ class Journal(Generic[R]):
         ]
         lines.append(msgspec.json.encode(ChunkEnd(number, len(records))) + b"\n")
         append_bytes(self.path, b"".join(lines))
-
-
-class _Kept(NamedTuple, Generic[R]):
-    records: list[R]
-    chunks: int
-    size: int
-
-
-def _last_end(lines: list[bytes]) -> int:
-    """Return the index of the last complete end of a chunk; -1 if there is none."""
-    ends = [i for i, line in enumerate(lines) if line.startswith(_END) and line.endswith(b"\n")]
-    return ends[-1] if ends else -1
 
 
 def _fingerprint(dependencies: str, chunk: int, items: Sequence[Any]) -> str:

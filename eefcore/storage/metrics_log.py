@@ -29,7 +29,7 @@ class MetricsLog:
     def __init__(self, path: Path, attempt: int) -> None:
         self.path, self.attempt = path, attempt
         if path.exists():
-            self._mend()
+            truncate(path, read_bytes(path).rfind(b"\n") + 1)  # the line that a killed attempt was writing
 
     def add(self, metrics: Mapping[str, Any], step: int | None) -> dict[str, Metric]:
         """Log `metrics`, and return them as they are kept."""
@@ -40,9 +40,7 @@ class MetricsLog:
 
     def points(self) -> list[Point]:
         """Return the points of all attempts, merged."""
-        lines = (
-            [json.loads(line) for line in read_bytes(self.path).splitlines()] if self.path.exists() else []
-        )
+        lines = map(json.loads, read_bytes(self.path).splitlines() if self.path.exists() else ())
         return merge_attempts([Point(line.pop("attempt"), line.pop("step"), line) for line in lines])
 
     def latest(self) -> dict[str, Metric]:
@@ -54,16 +52,12 @@ class MetricsLog:
         lines = [msgspec.json.encode({"step": p.step, **p.metrics}) + b"\n" for p in self.points()]
         write_atomically(path, b"".join(lines))
 
-    def _mend(self) -> None:
-        """Cut off the line that a killed attempt was writing."""
-        truncate(self.path, read_bytes(self.path).rfind(b"\n") + 1)
-
 
 def merge_attempts(points: Sequence[Point]) -> list[Point]:
     """Return the points of all attempts as one attempt would have logged them, each key once a step.
 
-    A curve continues over a kill (training resumes from a checkpoint and logs again what came after it), so the last
-    value of a step counts. Metrics of the whole stage are those of the last attempt alone.
+    Training resumes from a checkpoint and logs again what came after it, so the last value of a step counts. Metrics
+    of the whole stage are those of the last attempt alone.
     """
     last_attempt = max((p.attempt for p in points), default=0)
     kept = [p for p in points if p.step is not None or p.attempt == last_attempt]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -89,14 +89,10 @@ def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Reco
     return Records(header, [codec.decode(line, f"{path}:{n}") for n, line in enumerate(lines, start=2)])
 
 
-class _Version(msgspec.Struct):
-    eefcore: int
-
-
 def _header(path: Path, line: bytes) -> Header:
     try:
-        version = msgspec.json.decode(line, type=_Version).eefcore
-    except (ValueError, msgspec.MsgspecError) as error:
+        version = msgspec.json.decode(line, type=dict[str, Any])["eefcore"]
+    except (ValueError, KeyError, msgspec.MsgspecError) as error:
         raise StoreError(
             f'{path}:1: not an eefcore file: expected a header {{"eefcore": {SCHEMA}, …}}, got {line[:60]!r}; '
             "import foreign data with `eef data import`"
@@ -115,15 +111,10 @@ def _same_card(path: Path, expected: Card, got: Card | None) -> None:
             f"{path}:1: expected records of {expected.name} {expected.key}, got some of an unknown environment; "
             "replay them in this one first"
         )
-    if got.key == expected.key:
-        return
-    facts = {k: (expected.facts.get(k), got.facts.get(k)) for k in sorted({*expected.facts, *got.facts})}
-    differ = [
-        f"{k}: expected {mine!r}, got {theirs!r}" for k, (mine, theirs) in facts.items() if mine != theirs
-    ]
-    if got.name != expected.name:
-        differ.insert(0, f"name: expected {expected.name!r}, got {got.name!r}")
-    raise CardMismatch(
-        f"{path}:1: made in another environment ({'; '.join(differ)}); go back to the data it was made with, "
-        "or make it again with the present one"
-    )
+    if got.key != expected.key:
+        differ = expected.differences(got).items()
+        facts = "; ".join(f"{k}: expected {mine!r}, got {theirs!r}" for k, (mine, theirs) in differ)
+        raise CardMismatch(
+            f"{path}:1: made in another environment ({facts}); go back to the data it was made with, "
+            "or make it again with the present one"
+        )

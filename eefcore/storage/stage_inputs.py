@@ -9,30 +9,14 @@ seed0/mini_methods/EEF/model2          what a suite's report reads of a run of s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 _NUMBERED = re.compile(r"([a-z_]+)(\d+)")
 
 
-class StageInputs(Mapping[str, T], Generic[T]):
+class StageInputs(dict[str, T]):
     """The inputs of a stage by name, in the order in which the plan adds them; `T` is a planned stage or a folder."""
-
-    def __init__(self, inputs: Mapping[str, T] | Iterable[tuple[str, T]] = ()) -> None:
-        self._inputs = dict(inputs)
-
-    def __getitem__(self, name: str) -> T:
-        return self._inputs[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._inputs)
-
-    def __len__(self) -> int:
-        return len(self._inputs)
-
-    def __repr__(self) -> str:
-        return f"StageInputs({self._inputs!r})"
 
     @staticmethod
     def of_iteration(kind: str, i: int) -> str:
@@ -55,12 +39,12 @@ class StageInputs(Mapping[str, T], Generic[T]):
 
     def by_folder(self) -> dict[str, StageInputs[T]]:
         """Return the inputs of each method, by the folders before their names: `EEF`, or `seed0/mini_methods/EEF`."""
-        found: dict[str, dict[str, T]] = {}
+        found: dict[str, StageInputs[T]] = {}
         for name, value in self.items():
             folder, slash, own = name.rpartition("/")
             if slash:
-                found.setdefault(folder, {})[own] = value
-        return {folder: StageInputs(inputs) for folder, inputs in found.items()}
+                found.setdefault(folder, StageInputs())[own] = value
+        return found
 
     @staticmethod
     def seed_folder(seed: int) -> str:
