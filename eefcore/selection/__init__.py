@@ -5,9 +5,7 @@ solutions, and `leakage` keeps test tasks out of the training set.
 """
 
 from eefcore.selection.algorithm import (
-    ImportantStates,
     Repository,
-    SelectionCounts,
     TrainingSet,
     cloning_set,
     competing_solutions,
@@ -19,36 +17,28 @@ from eefcore.selection.algorithm import (
     outcomes,
     recovery_state,
     solution,
-    solutions,
     training_set,
 )
 from eefcore.selection.best_model import best_on_dev
 from eefcore.selection.leakage import refuse_leaks
-from eefcore.selection.orders import Order, fewest_expert, likeliest, load_order, repeated, shortest
+from eefcore.selection.orders import Order, load_order
 
 __all__ = [
-    "ImportantStates",
     "Order",
     "Repository",
-    "SelectionCounts",
     "TrainingSet",
     "best_on_dev",
     "cloning_set",
     "competing_solutions",
     "count_selection",
     "explored_steps",
-    "fewest_expert",
     "illustrative_expert",
     "important_states",
     "known_outcomes",
-    "likeliest",
     "load_order",
     "outcomes",
     "recovery_state",
     "refuse_leaks",
-    "repeated",
-    "shortest",
     "solution",
-    "solutions",
     "training_set",
 ]

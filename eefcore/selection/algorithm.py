@@ -24,15 +24,12 @@ from eefcore.errors import DataError, ParamsError
 from eefcore.selection.orders import Order, fewest_expert
 from eefcore.types import Example, State, Trajectory
 
-# ---------------------------------------------------------------- lines 3, 4: behaviour cloning
-
 
 def cloning_set(experts: Iterable[Trajectory], which: str, *, win: str = "", loss: str = "") -> list[Example]:
     """Return the examples of behaviour cloning (lines 3, 4).
 
     `positive` is the paper's D⁺ = {τ_e ∈ D_e : R(τ_e) = 1}; `all` is D_e (SFT ALL). `conditioned` is NAT: all of
-    D_e, where the prompt says by the phrase `win` or `loss` how each trajectory ended. NAT's own phrases speak of
-    correct and incorrect answers to questions; which phrases suit an agent is left open.
+    D_e, where the phrase `win` or `loss` in the prompt says how a trajectory ended. NAT leaves phrases for agents open.
 
     Raises:
         ParamsError: `which` is none of these, or the two phrases are equal.
@@ -51,11 +48,8 @@ def cloning_set(experts: Iterable[Trajectory], which: str, *, win: str = "", los
             f"03_select: {len(candidates)} expert trajectories, and none to clone ({which}); get more of them, "
             "or clone all"
         )
-    phrases = {True: win, False: loss} if which == "conditioned" else {True: "", False: ""}
+    phrases = (loss, win) if which == "conditioned" else ("", "")
     return [Example(t, phrase=phrases[t.win]) for t in cloned]
-
-
-# ---------------------------------------------------------------- lines 8, 9: where to explore from
 
 
 def explored_steps(length: int, M: int) -> tuple[int, ...]:
@@ -71,13 +65,10 @@ def explored_steps(length: int, M: int) -> tuple[int, ...]:
     return tuple(m * l for m in range(1, M + 1))
 
 
-# ---------------------------------------------------------------- line 10: the repository
-
-
 class Repository:
     """D⁺, the successes found so far, looked up by the states they pass through (line 10).
 
-    An own rollout that happens to pass through an expert's state is a solution for that state as well.
+    A rollout of the policy that happens to pass through an expert's state is a solution for that state as well.
     """
 
     def __init__(self, trajectories: Iterable[Trajectory] = ()) -> None:
@@ -93,9 +84,6 @@ class Repository:
     def __len__(self) -> int:
         """Return |D⁺|."""
         return sum(map(len, self._by_task.values()))
-
-
-# ---------------------------------------------------------------- line 12: important states
 
 
 def outcomes(simulations: Iterable[Trajectory]) -> dict[State, bool | None]:
@@ -122,11 +110,8 @@ def recovery_state(expert: Trajectory, outcomes: Mapping[State, bool | None]) ->
 
     The paper explores s_0, s_l, …, s_Ml and compares s_i with s_{i-l}. Here all explored states of τ_e are compared
     in order, so that any finder may choose them. For the paper's grid this is the same, unless two experts begin
-    alike: then the outcomes explored for one of them are known of the other as well.
-
-    Args:
-        outcomes: of each explored state, s_0 among them. A state that the infrastructure spoilt (None) is neither
-            a success nor a failure, and the states on its two sides are not compared.
+    alike: then the outcomes explored for one of them hold for the other as well. A state that the infrastructure
+    spoilt (None) is neither a success nor a failure, and the states on its two sides are not compared.
     """
     explored = [s for s in map(expert.state, range(len(expert))) if s in outcomes]
     for before, state in pairwise(explored):
@@ -147,14 +132,8 @@ def important_states(
 ) -> ImportantStates:
     """Return the states that need a solution: s_0 of each task, and S_r, where π_θ must recover (lines 11, 12)."""
     outcome = outcomes(simulations)
-    recovery = (recovery_state(e, outcome) for e in experts)
-    return ImportantStates(
-        [State(task) for task in dict.fromkeys(tasks)],
-        list(dict.fromkeys(s for s in recovery if s is not None)),
-    )
-
-
-# ---------------------------------------------------------------- lines 11, 13: solutions
+    recovery = dict.fromkeys(s for e in experts if (s := recovery_state(e, outcome)) is not None)
+    return ImportantStates([State(task) for task in dict.fromkeys(tasks)], [*recovery])
 
 
 def solutions(state: State, repository: Repository) -> list[Trajectory]:
@@ -171,9 +150,6 @@ def competing_solutions(important: ImportantStates, repository: Repository) -> l
     """Return, each once, the solutions of the states that have several: those among which an order has to choose."""
     each = [solutions(s, repository) for s in (*important.initial, *important.recovery)]
     return list({id(t): t for several in each if len(several) > 1 for t in several}.values())
-
-
-# ---------------------------------------------------------------- line 14: the training set
 
 
 class TrainingSet(NamedTuple):
@@ -204,18 +180,14 @@ def training_set(
         simulations: D_i, the simulations of this iteration.
         repository: D⁺, grown over all iterations.
         order: which of several solutions of a state is trained (`eefcore.selection.orders`).
-        phrase: the phrase for a success in the prompt, if cloning told successes from failures (NAT).
+        phrase: the phrase for a success in the prompt, if cloning had one for successes and one for failures (NAT).
     """
 
     def examples(states: Iterable[State]) -> list[Example]:
-        found = ((s, solution(s, repository, order)) for s in states)
-        return [Example(t, len(s.actions), phrase=phrase) for s, t in found if t is not None]
+        pairs = ((s, solution(s, repository, order)) for s in states)
+        return [Example(t, len(s.actions), phrase=phrase) for s, t in pairs if t is not None]
 
-    important = important_states(tasks, experts, simulations)
-    return TrainingSet(examples(important.initial), examples(important.recovery))
-
-
-# ---------------------------------------------------------------- what a selection amounts to
+    return TrainingSet(*map(examples, important_states(tasks, experts, simulations)))
 
 
 class SelectionCounts(NamedTuple):
@@ -231,32 +203,29 @@ class SelectionCounts(NamedTuple):
 
 
 def count_selection(selected: TrainingSet, repository: Repository, tasks: Sequence[str]) -> SelectionCounts:
-    """Count the selected examples, and the trained actions that are marked mistakes of an expert.
-
-    Only this function reads the marks, after the selection is made.
-    """
-    n_trained = sum(len(e.trained_indices) for e in selected.examples)
-    n_mistakes = sum(
-        len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in selected.examples
-    )
+    """Count the selected examples, and the trained actions that are marked mistakes of an expert."""
+    examples = selected.examples
+    n_trained = sum(len(e.trained_indices) for e in examples)
     return SelectionCounts(
         n_initial=len(selected.initial),
         n_recovery=len(selected.recovery),
         solved=len({e.trajectory.task_id for e in selected.initial}) / len(tasks) if tasks else 0.0,
         repository=len(repository),
-        expert_actions=sum(i < e.trajectory.n_expert for e in selected.examples for i in e.trained_indices),
+        expert_actions=sum(i < e.trajectory.n_expert for e in examples for i in e.trained_indices),
         trained_actions=n_trained,
-        mistakes=n_mistakes / n_trained if n_trained else 0.0,
+        mistakes=count_mistakes(examples) / n_trained if n_trained else 0.0,
     )
+
+
+def count_mistakes(examples: Iterable[Example]) -> int:
+    """Count the trained actions that are an expert's marked mistakes; marks are read here alone, after the selection."""
+    return sum(len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in examples)
 
 
 def illustrative_expert(
     experts: Sequence[Trajectory], selected: TrainingSet, outcomes: Mapping[State, bool]
 ) -> Trajectory:
-    """Return the expert trajectory that shows most of the method.
-
-    Failures come first, then those with outcomes of both kinds, then those of which a solution keeps the longest segment.
-    """
+    """Return the expert trajectory that shows most: a failure, outcomes of both kinds, a long segment that is trained."""
     trained = [e.trajectory for e in selected.examples]
 
     def rank(expert: Trajectory) -> tuple[bool, int, int]:

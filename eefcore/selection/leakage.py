@@ -9,13 +9,9 @@ from eefcore.types import Example, History
 
 
 def refuse_leaks(examples: Iterable[Example], held_out: Iterable[History]) -> None:
-    """Raise an error if an example shows a held-out task, recognised by its id or by the words of its instruction.
+    """Raise a LeakageError if an example shows a held-out task, recognised by its id or by the words of its instruction.
 
-    Args:
-        held_out: s_0 of the dev and test tasks.
-
-    Raises:
-        LeakageError: an example shows a held-out task.
+    `held_out` is s_0 of the dev and test tasks.
     """
     starts = list(held_out)
     ids, instructions = {h.task_id for h in starts}, {instruction_key(h.observation) for h in starts}

@@ -13,8 +13,9 @@ broken by the paper's order, then by length, then by what was found first, so th
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,6 @@ from eefcore.types import Example, State, Trajectory
 
 Order = Callable[[Trajectory, State], tuple[float, ...]]
 
-NAMES = ("fewest_expert", "shortest", "repeated", "likeliest")
 _BATCH_TOKENS = 16384  # of one forward pass; bounds the memory
 
 
@@ -49,18 +49,14 @@ def repeated(simulations: Iterable[Trajectory]) -> Order:
     It prefers what π_θ reaches often to what it reached by luck. A success from a state that was never explored, such
     as an expert's own, comes after all others. The share is the observed one: one win in one try ranks with nine in nine.
     """
-    wins: dict[State, int] = {}
-    tries: dict[State, int] = {}
+    wins: dict[State, list[bool]] = defaultdict(list)
     for t in simulations:
         if not t.stop.infrastructure:
-            start = t.state(t.n_expert)
-            tries[start] = tries.get(start, 0) + 1
-            wins[start] = wins.get(start, 0) + t.win
+            wins[t.state(t.n_expert)].append(t.win)
 
     def order(success: Trajectory, state: State) -> tuple[float, ...]:
-        start = success.state(success.n_expert)
-        share = wins[start] / tries[start] if start in tries else 0.0
-        return (-share, *fewest_expert(success, state))
+        tries = wins.get(success.state(success.n_expert), [False])
+        return (-sum(tries) / len(tries), *fewest_expert(success, state))
 
     return order
 
@@ -68,9 +64,8 @@ def repeated(simulations: Iterable[Trajectory]) -> Order:
 def likeliest(logps: Mapping[State, Sequence[Sequence[float]]]) -> Order:
     """Return the order by the mean log π_θ of a token of a_i, a_{i+1}, …: the actions that would be trained for s_i.
 
-    Args:
-        logps: log π_θ of each token of each action of a success, by the last state of the success. A success that
-            is missing (longer than the context) comes last.
+    `logps` has log π_θ of each token of each action of a success, by its last state. A success that is missing (longer
+    than the context) comes last.
     """
 
     def order(success: Trajectory, state: State) -> tuple[float, ...]:
@@ -112,25 +107,28 @@ def load_order(
     """
     if ":" in name:
         return LoadedOrder(load_plugin(name, "03_select: choose", takes=("success", "state")), Cost())
-    if name not in NAMES:
+    if name == "likeliest" and competing and model is not None:
+        return _load_likeliest(competing, model, format=format, context=context)
+    orders = {"fewest_expert": fewest_expert, "shortest": shortest, "repeated": repeated(simulations)}
+    orders["likeliest"] = likeliest({})
+    if name not in orders:
         raise ParamsError(
-            f"03_select: choose {name!r}; choose one of {', '.join(NAMES)} or one of your own, my_module:function"
+            f"03_select: choose {name!r}; choose one of {', '.join(orders)} or one of your own, my_module:function"
         )
-    if name == "repeated":
-        return LoadedOrder(repeated(simulations), Cost())
-    if name != "likeliest":
-        return LoadedOrder(shortest if name == "shortest" else fewest_expert, Cost())
-    if not competing or model is None:
-        return LoadedOrder(likeliest({}), Cost())
+    return LoadedOrder(orders[name], Cost())
+
+
+def _load_likeliest(
+    competing: Sequence[Trajectory], model: Path, *, format: str, context: int
+) -> LoadedOrder:
     import torch  # takes seconds to load, like transformers
 
     from eefcore.training.models import load_model
 
     loaded = load_model(model, merge=True)
     policy = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    logps, tokens = score_successes(
-        policy, make_renderer(loaded.tokenizer, format), competing, context=context
-    )
+    renderer = make_renderer(loaded.tokenizer, format)
+    logps, tokens = score_successes(policy, renderer, competing, context=context)
     return LoadedOrder(likeliest(logps), Cost(tokens_read=tokens))
 
 
@@ -152,17 +150,9 @@ def score_successes(
     rows_of = {state: some for state, some in rows_of.items() if all(len(r.tokens) <= context for r in some)}
     every = [row for some in rows_of.values() for row in some]
     row_logps = iter(token_logps(model, every, pad_id=0, batch_tokens=_BATCH_TOKENS))
-    logps = {
-        state: _by_action(
-            tuple(p for _ in some for p in next(row_logps)),
-            [len(renderer.action_ids(step)) for step in by_state[state].history.steps],
-        )
-        for state, some in rows_of.items()
-    }
+    logps = {}
+    for state, some in rows_of.items():
+        of_tokens = iter([p for _ in some for p in next(row_logps)])
+        lengths = [len(renderer.action_ids(step)) for step in by_state[state].history.steps]
+        logps[state] = [tuple(islice(of_tokens, length)) for length in lengths]
     return SuccessScores(logps, sum(len(row.tokens) for row in every))
-
-
-def _by_action(logps: tuple[float, ...], lengths: Sequence[int]) -> list[tuple[float, ...]]:
-    """Cut the log-likelihoods of a trajectory into those of its actions; `lengths` counts the tokens of each action."""
-    ends = list(accumulate(lengths))
-    return [logps[start:stop] for start, stop in zip((0, *ends), ends, strict=False)]
