@@ -4,20 +4,19 @@
     beneficial_pairs    in a state from which the policy lost: the expert's action that led    (EEF Fig. 1, green
                         to a state from which it won, against the policy's own action          arrows; Agent Q eq. 4)
 
-These are pure functions over trajectories. They compare only rewards and wins; only `count_pairs` reads the experts'
-marked mistakes.
+These are pure functions of trajectories. They compare only rewards and wins; an expert's marked mistakes decide nothing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from eefcore.actions import is_thought
 from eefcore.errors import ParamsError
-from eefcore.selection.algorithm import outcomes
+from eefcore.selection.algorithm import count_mistakes, outcomes
 from eefcore.types import Example, Preference, State, Trajectory
 
 
@@ -57,9 +56,7 @@ def trajectory_pairs(
     Ties give no pair. ETO has one trajectory of each. Of several experts' trajectories the best is compared, the first
     of equals; of the policy's own all are, equal ones once. Simulations from expert states are not the policy's own,
     and those that the infrastructure spoilt have no outcome.
-
-    Args:
-        by: `reward`, the final one; or `win`, so that two losses tie whatever their rewards.
+    `by` is `reward`, the final one; or `win`, so that two losses tie whatever their rewards.
 
     Raises:
         ParamsError: `by` is neither.
@@ -75,21 +72,19 @@ def trajectory_pairs(
         if len(e) and (e.task_id not in best or score(e) > score(best[e.task_id])):
             best[e.task_id] = e
     own = {t.state(len(t)): t for t in simulations if _has_outcome(t) and not t.n_expert}
-    return [
-        Preference(
-            chosen=Example(better),
-            rejected=Example(worse),
-            margin=score(better) - score(worse),
-            reason=f"{better.source}: {better.outcome} {better.reward:.2f}, "
-            f"{worse.source}: {worse.outcome} {worse.reward:.2f}",
-        )
-        for mine in own.values()
+    pairs = []
+    for mine in own.values():
+        expert = best.get(mine.task_id)
         # Equal actions end equally, unless a limit cut one of the two.
-        if (expert := best.get(mine.task_id))
-        and score(expert) != score(mine)
-        and expert.actions != mine.actions
-        for worse, better in [sorted((expert, mine), key=score)]
-    ]
+        if expert is None or score(expert) == score(mine) or expert.actions == mine.actions:
+            continue
+        worse, better = sorted((expert, mine), key=score)
+        reason = ", ".join(f"{t.source}: {t.outcome} {t.reward:.2f}" for t in (better, worse))
+        margin = score(better) - score(worse)
+        pairs.append(
+            Preference(chosen=Example(better), rejected=Example(worse), margin=margin, reason=reason)
+        )
+    return pairs
 
 
 def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajectory]) -> list[Preference]:
@@ -103,14 +98,14 @@ def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajec
     This is ours, and so are its limits: two that think in different words and then act alike give no pair, because
     their states differ by the time their acts do. And the helpful action need not be the first different one.
     """
-    known = outcomes(simulations)
+    outcome = outcomes(simulations)
     failed, won = _by_start(simulations, win=False), _by_start(simulations, win=True)
     found: dict[tuple[State, ...], Preference] = {}  # each difference once, whichever simulation showed it
     for expert in experts:
-        explored = [i for i in range(len(expert)) if expert.state(i) in known]
+        explored = [i for i in range(len(expert)) if expert.state(i) in outcome]
         for i, j in pairwise(explored):
             before, after = expert.state(i), expert.state(j)
-            if known[before] is not False or not known[after]:
+            if outcome[before] is not False or not outcome[after]:
                 continue
             for failure in failed[before]:
                 if pair := _first_difference(won[after][0], failure, i, j):
@@ -123,19 +118,18 @@ class PairCounts(NamedTuple):
     """The number and quality of pairs; the names are those of the logged keys."""
 
     n: int  # pairs
-    tasks: int  # tasks they are of
+    tasks: int  # tasks of these pairs
     from_expert: float  # share of the pairs whose chosen side starts with an expert's action
     margin: float  # mean
     chosen_actions: int  # trained actions of the chosen sides
-    rejected_actions: int  # and of the rejected ones
+    rejected_actions: int  # trained actions of the rejected sides
     mistakes: float  # share of the chosen actions that are an expert's marked mistakes
 
 
 def count_pairs(preferences: Sequence[Preference]) -> PairCounts:
-    """Count pairs already made, and the chosen actions that are marked mistakes; only this function reads the marks."""
+    """Count finished pairs, and the chosen actions that are marked mistakes."""
     chosen = [p.chosen for p in preferences]
     actions = sum(len(e.trained_indices) for e in chosen)
-    wrong = sum(len({m.step for m in e.trajectory.marks} & {*e.trained_indices}) for e in chosen)
     return PairCounts(
         n=len(chosen),
         tasks=len({e.trajectory.task_id for e in chosen}),
@@ -143,29 +137,23 @@ def count_pairs(preferences: Sequence[Preference]) -> PairCounts:
         margin=_share(sum(p.margin for p in preferences), len(chosen)),
         chosen_actions=actions,
         rejected_actions=sum(len(p.rejected.trained_indices) for p in preferences),
-        mistakes=_share(wrong, actions),
+        mistakes=_share(count_mistakes(chosen), actions),
     )
 
 
 def show_pair(preference: Preference) -> str:
     """Return one pair as text to read: its state, and the actions of either side."""
     start = preference.chosen.trajectory.history.at(preference.chosen.first)
-    sides = (("chosen", preference.chosen), ("rejected", preference.rejected))
-    return "\n".join(
-        [
-            f"task {start.task_id}: {start.at(0).observation}",
-            f"after {len(start)} actions: {start.observation}",
-            f"({preference.reason})",
-            *(line for name, example in sides for line in _side_lines(name, example)),
-        ]
-    )
-
-
-def _side_lines(name: str, example: Example) -> Iterator[str]:
-    yield ""
-    yield f"{name} ({example.trajectory.outcome}, reward {example.trajectory.reward:.2f})"
-    for i in example.trained_indices:
-        yield f"  > {example.trajectory.actions[i]}"
+    lines = [
+        f"task {start.task_id}: {start.at(0).observation}",
+        f"after {len(start)} actions: {start.observation}",
+        f"({preference.reason})",
+    ]
+    for name, example in (("chosen", preference.chosen), ("rejected", preference.rejected)):
+        t = example.trajectory
+        lines += ["", f"{name} ({t.outcome}, reward {t.reward:.2f})"]
+        lines += [f"  > {t.actions[i]}" for i in example.trained_indices]
+    return "\n".join(lines)
 
 
 def _first_difference(winner: Trajectory, failure: Trajectory, i: int, j: int) -> Preference | None:
@@ -175,15 +163,10 @@ def _first_difference(winner: Trajectory, failure: Trajectory, i: int, j: int) -
     if k is None:
         return None
     until, failed_until = _end_of_act(winner.actions, k, j), _end_of_act(failure.actions, k, len(failure))
-    acts = winner.actions[until - 1], failure.actions[failed_until - 1]
-    if acts[0] == acts[1]:
+    if winner.actions[until - 1] == failure.actions[failed_until - 1]:
         return None
-    return Preference(
-        chosen=Example(winner, k, until),
-        rejected=Example(failure, k, failed_until),
-        margin=1.0,
-        reason=f"lost from s_{i}, won from s_{j}",
-    )
+    chosen, rejected = Example(winner, k, until), Example(failure, k, failed_until)
+    return Preference(chosen=chosen, rejected=rejected, margin=1.0, reason=f"lost from s_{i}, won from s_{j}")
 
 
 def _end_of_act(actions: Sequence[str], k: int, end: int) -> int:

@@ -24,10 +24,10 @@ def replay_pairs(
     theta: float,
     min_visits: int,
     alpha: float | None,
-    most: int,
+    most: int | None,
     seed: int,
 ) -> list[Preference]:
-    """Return the pairs of `kind` from the stages in `folders`, from each stage at most `most` a task (0 is no limit).
+    """Return the pairs of `kind` from the stages in `folders`, at most `most` of a task and stage (None is no limit).
 
     The first folder is of the newest round, each later one of the round before it; `age` counts them. If two rounds
     compare the same two actions in one state, the newer one counts, whichever they prefer.
@@ -36,13 +36,23 @@ def replay_pairs(
     `trajectory` pairs come from the simulations of a search or of an exploration (`trees.outcome_pairs`).
 
     Raises:
-        ParamsError: there is no such kind.
+        ParamsError: there is no such kind, or `most` is below 1.
         StoreError: a stage has no trees.
     """
+    if kind not in ("node", "trajectory"):
+        raise ParamsError(f"12_pairs: kind {kind!r}; choose node or trajectory")
+    if most is not None and most < 1:
+        raise ParamsError(f"12_pairs: most {most}, expected at least 1; choose null for no limit")
     pairs: list[Preference] = []
     for age, folder in enumerate(folders):
+        if kind == "node":
+            trees = read_records(folder / "trees.jsonl", Tree, card=card).list
+            of_round = node_pairs(trees, theta=theta, min_visits=min_visits, alpha=alpha)
+            of_round = _widest_margins(of_round, most, seed)
+        else:
+            simulations = read_records(folder / "simulations.jsonl", Trajectory, card=card).list
+            of_round = outcome_pairs(simulations, most=most, seed=seed)
         compared = {_compared(p) for p in pairs}
-        of_round = _pairs_of_stage(folder, card, kind, theta, min_visits, alpha, most, seed)
         pairs += [msgspec.structs.replace(p, age=age) for p in of_round if _compared(p) not in compared]
     return pairs
 
@@ -53,29 +63,8 @@ def _compared(preference: Preference) -> frozenset[State]:
     return frozenset(side.trajectory.state(side.trained_indices.stop) for side in sides)
 
 
-def _pairs_of_stage(
-    folder: Path,
-    card: Card | None,
-    kind: str,
-    theta: float,
-    min_visits: int,
-    alpha: float | None,
-    most: int,
-    seed: int,
-) -> list[Preference]:
-    """Return the pairs of one stage."""
-    if kind == "trajectory":
-        simulations = read_records(folder / "simulations.jsonl", Trajectory, card=card).list
-        return outcome_pairs(simulations, most=most or len(simulations) ** 2, seed=seed)
-    if kind != "node":
-        raise ParamsError(f"12_pairs: kind {kind!r}; choose node or trajectory")
-    trees = read_records(folder / "trees.jsonl", Tree, card=card).list
-    found = node_pairs(trees, theta=theta, min_visits=min_visits, alpha=alpha)
-    return widest_margins(found, most, seed=seed) if most else found
-
-
-def widest_margins(pairs: list[Preference], most: int, *, seed: int) -> list[Preference]:
-    """Return, in their own order, at most `most` pairs of a task: those of the widest margins; ties are drawn."""
+def _widest_margins(pairs: list[Preference], most: int | None, seed: int) -> list[Preference]:
+    """Return, in their own order, the `most` pairs of each task that have the widest margins; ties are drawn."""
     of_task: dict[str, list[int]] = defaultdict(list)
     for i, p in enumerate(pairs):
         of_task[p.chosen.trajectory.task_id].append(i)

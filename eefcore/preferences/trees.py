@@ -11,9 +11,11 @@ off-policy replay buffer, which loads no reference model. Trees that were grown 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations, product
 from random import Random
+
+import msgspec
 
 from eefcore.search import mcts
 from eefcore.search.tree import Edge, EdgeId, Simulation, Tree
@@ -34,44 +36,44 @@ def node_pairs(
         min_visits: least visits of an action that counts as explored.
         alpha: of eq. 9; None takes each tree's own.
     """
-    found = []
+    pairs = []
     for tree in trees:
         mix = tree.settings.alpha if alpha is None else alpha
-        passing, least = _passing(tree), max(1, min_visits)
+        passing = _passing(tree)
         for k, node in enumerate(tree.nodes):
-            explored = [(i, e) for i, e in enumerate(node.edges) if len(passing[EdgeId(k, i)]) >= least]
-            for one, other in combinations(explored, 2):
-                (i, worse), (j, better) = sorted((one, other), key=lambda side: mcts.mixed_q(side[1], mix))
+            t = len(tree.root) + len(tree.path(k))
+            of_edge = [(edge, passing[EdgeId(k, i)]) for i, edge in enumerate(node.edges)]
+            explored = [side for side in of_edge if len(side[1]) >= max(1, min_visits)]
+            for both in combinations(explored, 2):
+                (worse, below), (better, above) = sorted(both, key=lambda side: mcts.mixed_q(side[0], mix))
                 margin = mcts.mixed_q(better, mix) - mcts.mixed_q(worse, mix)
                 if margin > 0.0 and margin >= theta:
-                    chosen = max(passing[EdgeId(k, j)], key=lambda s: s.value)
-                    rejected = min(passing[EdgeId(k, i)], key=lambda s: s.value)
-                    found.append(
-                        _preference(
-                            _at_node(tree, k, chosen),
-                            _at_node(tree, k, rejected),
-                            margin,
-                            f"{_q_text(better, mix)} against {_q_text(worse, mix)}",
-                        )
-                    )
-    return found
+                    best, worst = max(above, key=lambda s: s.value), min(below, key=lambda s: s.value)
+                    chosen, rejected = (Example(tree.trajectory(s), t, t + 1) for s in (best, worst))
+                    reason = f"{_q_text(better, mix)} against {_q_text(worse, mix)}"
+                    pairs.append(_preference(chosen, rejected, margin, reason))
+    return pairs
 
 
-def outcome_pairs(trajectories: Iterable[Trajectory], *, most: int = 8, seed: int = 0) -> list[Preference]:
-    """Pair a win with a loss from one root, the state in which the policy took over; at most `most` of each root, drawn.
+def outcome_pairs(
+    trajectories: Sequence[Trajectory], *, most: int | None = 8, seed: int = 0
+) -> list[Preference]:
+    """Pair a win with a loss from one root, the state in which the policy took over.
 
-    Equal trajectories count once. The margin is the difference of rewards.
+    At most `most` pairs of each root are drawn; None takes all. Equal trajectories count once. The margin is the
+    difference of rewards.
     """
-    wins, losses = (_by_root(trajectories := [*trajectories], win=win) for win in (True, False))
-    found = []
+    wins, losses = (_by_root(trajectories, win=win) for win in (True, False))
+    pairs = []
     for root, won in wins.items():
         both = [*product(won, losses.get(root, ()))]
-        # Drawn for each task by itself, so that other tasks do not move it.
-        for w, l in Random(f"{seed} {root}").sample(both, min(most, len(both))):
-            chosen, rejected = Example(w, w.n_expert), Example(l, l.n_expert)
+        n = len(both) if most is None else min(most, len(both))
+        # Drawn for each root by itself, so that other tasks do not move it.
+        for w, l in Random(f"{seed} {root}").sample(both, n):
             reason = f"{w.outcome} {w.reward:.2f}, {l.outcome} {l.reward:.2f}"
-            found.append(_preference(chosen, rejected, w.reward - l.reward, reason))
-    return found
+            sides = Example(w, w.n_expert), Example(l, l.n_expert)
+            pairs.append(_preference(*sides, w.reward - l.reward, reason))
+    return pairs
 
 
 def _passing(tree: Tree) -> dict[EdgeId, list[Simulation]]:
@@ -92,21 +94,12 @@ def _by_root(trajectories: Iterable[Trajectory], *, win: bool) -> dict[str, list
     return {root: list(found.values()) for root, found in out.items()}
 
 
-def _at_node(tree: Tree, node: int, simulation: Simulation) -> Example:
-    t = len(tree.root) + len(tree.path(node))
-    return Example(tree.trajectory(simulation), t, t + 1)
-
-
 def _preference(chosen: Example, rejected: Example, margin: float, reason: str) -> Preference:
-    sides = [_logps(chosen), _logps(rejected)]
-    chosen_logps, rejected_logps = sides if all(sides) else ((), ())
-    return Preference(
-        chosen=chosen,
-        rejected=rejected,
-        margin=margin,
-        reason=reason,
-        chosen_logps=chosen_logps,
-        rejected_logps=rejected_logps,
+    """Return the pair, with the likelihoods of its sides if both have them."""
+    pair = Preference(chosen=chosen, rejected=rejected, margin=margin, reason=reason)
+    ours, theirs = _logps(chosen), _logps(rejected)
+    return (
+        msgspec.structs.replace(pair, chosen_logps=ours, rejected_logps=theirs) if ours and theirs else pair
     )
 
 

@@ -130,17 +130,19 @@ def drawn(folder, kind, most, *earlier):
 
 def test_the_buffer_draws_what_trees_and_simulations_hold(left):
     folder, trees = left
-    assert drawn(folder, "node", 0) == pairs.node_pairs(trees, theta=0.0)
+    assert drawn(folder, "node", None) == pairs.node_pairs(trees, theta=0.0)
     assert drawn(folder, "trajectory", 3) == pairs.outcome_pairs(
         [t.trajectory(s) for t in trees for s in t.simulations], most=3
     )
     with pytest.raises(ParamsError, match="choose node or trajectory"):
-        drawn(folder, "beneficial", 0)
+        drawn(folder, "beneficial", None)
+    with pytest.raises(ParamsError, match="most 0, expected at least 1"):
+        drawn(folder, "node", 0)
 
 
 def test_of_too_many_pairs_of_a_task_the_widest_are_kept(left):
     folder, _ = left
-    every, some = drawn(folder, "node", 0), drawn(folder, "node", 2)
+    every, some = drawn(folder, "node", None), drawn(folder, "node", 2)
     assert len(some) < len(every) and [p for p in every if p in some] == some
     for task in {p.chosen.trajectory.task_id for p in every}:
         mine, kept = ([p.margin for p in of if p.chosen.trajectory.task_id == task] for of in (every, some))
@@ -151,8 +153,8 @@ def test_of_too_many_pairs_of_a_task_the_widest_are_kept(left):
 def test_rounds_that_are_replayed_come_after_and_are_older(left, tmp_path_factory, kind):
     folder, _ = left
     before = leave(tmp_path_factory.mktemp("before"), grown(roots(TASKS, K=5, seed=1), 20))
-    alone, older = drawn(folder, kind, 0), drawn(before, kind, 0)
-    both = drawn(folder, kind, 0, before)
+    alone, older = drawn(folder, kind, None), drawn(before, kind, None)
+    both = drawn(folder, kind, None, before)
     assert [p for p in both if not p.age] == alone and {p.age for p in alone} == {0}
     again = [msgspec.structs.replace(p, age=0) for p in both if p.age == 1]
     assert again and [p for p in older if p in again] == again
@@ -163,8 +165,8 @@ def test_rounds_that_are_replayed_come_after_and_are_older(left, tmp_path_factor
 
 def test_of_two_rounds_that_compare_the_same_the_later_is_believed(left):
     folder, _ = left
-    assert drawn(folder, "node", 0, folder, folder) == drawn(folder, "node", 0)
-    known = drawn(folder, "node", 0)
+    assert drawn(folder, "node", None, folder, folder) == drawn(folder, "node", None)
+    known = drawn(folder, "node", None)
     turned = [msgspec.structs.replace(p, chosen=p.rejected, rejected=p.chosen) for p in known]
     assert {replay_buffer._compared(p) for p in turned} == {replay_buffer._compared(p) for p in known}
 
