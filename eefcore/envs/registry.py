@@ -89,20 +89,24 @@ _sciworld = partial(
 ENTRIES: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
-        _webshop(name="webshop_mini", loader="eefcore.envs.webshop.named:webshop_mini", source="generated"),
-        _webshop(name="webshop", loader="eefcore.envs.webshop.named:webshop", source="files"),
         _webshop(
-            name="webshop_synthetic", loader="eefcore.envs.webshop.named:webshop_synthetic", source="files"
+            name="webshop_mini", loader="eefcore.envs.webshop.benchmark:webshop_mini", source="generated"
+        ),
+        _webshop(name="webshop", loader="eefcore.envs.webshop.benchmark:webshop", source="files"),
+        _webshop(
+            name="webshop_synthetic",
+            loader="eefcore.envs.webshop.benchmark:webshop_synthetic",
+            source="files",
         ),
         _webshop(
             name="webshop_synthetic_hard",
-            loader="eefcore.envs.webshop.named:webshop_synthetic_hard",
+            loader="eefcore.envs.webshop.benchmark:webshop_synthetic_hard",
             source="files",
         ),
         # AgentGym's server gives 100 moves; the longer ones of the simulator's own paths change a state of matter.
-        _sciworld(name="sciworld", loader="eefcore.envs.sciworld.named:sciworld", max_turns=100),
+        _sciworld(name="sciworld", loader="eefcore.envs.sciworld.benchmark:sciworld", max_turns=100),
         # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
-        _sciworld(name="sciworld_mini", loader="eefcore.envs.sciworld.named:sciworld_mini", max_turns=40),
+        _sciworld(name="sciworld_mini", loader="eefcore.envs.sciworld.benchmark:sciworld_mini", max_turns=40),
     )
 }
 

@@ -6,27 +6,40 @@ import hashlib
 from collections.abc import Sequence
 
 from eefcore import __version__
-from eefcore.envs.panels import ALL_TASKS, PanelSizes
+from eefcore.envs.panels import ALL_TASKS, PanelBenchmark, PanelSizes, Splits, panel_sizes
+from eefcore.envs.registry import ENTRIES
 from eefcore.envs.sciworld.env import SciWorld
 from eefcore.envs.sciworld.jvm import FLAGS, simulator_version
 from eefcore.envs.sciworld.navigation import SKILLS
 from eefcore.envs.sciworld.simulator import SIMPLIFICATIONS
 from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState, shared_pool
-from eefcore.envs.sciworld.tasks import VARIATIONS, Task, all_variations, split_tasks, task_id
+from eefcore.envs.sciworld.tasks import (
+    MINI,
+    SCIWORLD,
+    VARIATIONS,
+    Task,
+    all_variations,
+    split_tasks,
+    task_id,
+)
 from eefcore.errors import ParamsError, UnknownTask
-from eefcore.types import Card
+
+KINDS = {"sciworld": SCIWORLD, "sciworld_mini": MINI}
+"""Kinds of task by the name of the benchmark in a params file."""
 
 
-class SciWorldBenchmark:
+class SciWorldBenchmark(PanelBenchmark[Task]):
     """Some kinds of ScienceWorld's tasks, with the simulator's own splits.
 
     Attributes:
         goals: all variations of these kinds, by task id; those in no panel can be played too.
-        splits: task ids of `train`, `dev` and `test`.
+        splits: task ids of `train`, `dev` and `test`; kinds take turns in each.
         max_turns: actions of an episode, after which the environment ends it. Failed and refused actions count, so
             no agent can go on for ever.
         simulators: where it is played.
     """
+
+    name = "sciworld"
 
     def __init__(
         self,
@@ -51,52 +64,28 @@ class SciWorldBenchmark:
         if unknown := set(kinds) - set(VARIATIONS):
             raise ParamsError(f"no kind of task {min(unknown)!r}; choose of {', '.join(VARIATIONS)}")
         version = simulator_version()
-        self.goals = {task_id(task, version): task for task in all_variations(kinds)}
-        self.splits = split_tasks(kinds, sizes, version=version, seed=seed)
-        self.max_turns = max_turns
-        self.skills = SKILLS
+        splits = split_tasks(kinds, sizes, version=version, seed=seed)
+        super().__init__(
+            {task_id(task, version): task for task in all_variations(kinds)},
+            splits,
+            {
+                "scienceworld": version,
+                "simplifications": SIMPLIFICATIONS or "none",
+                "java": " ".join(FLAGS),
+                "kinds": len(kinds),
+                "splits": _digest(splits),
+                "max_turns": max_turns,
+                "eefcore": __version__,
+            },
+        )
+        self.max_turns, self.skills = max_turns, SKILLS
         self.simulators = simulators or shared_pool()
         self._cache = ResponseCache()
         self._ids = {task: i for i, task in self.goals.items()}
-        self._facts: dict[str, str | int | float | bool] = {
-            "scienceworld": version,
-            "simplifications": SIMPLIFICATIONS or "none",
-            "java": " ".join(FLAGS),
-            "kinds": len(kinds),
-            "splits": _digest(self.splits),
-            "max_turns": max_turns,
-            "eefcore": __version__,
-        }
-
-    @property
-    def card(self) -> Card:
-        """What must be equal for two numbers to be compared."""
-        return Card("sciworld", self._facts)
 
     def make(self) -> SciWorld:
         """Make an environment; all of a benchmark share simulators and one cache of responses."""
         return SciWorld(self.goals, self.simulators, self._cache, self.max_turns)
-
-    def tasks(self, split: str) -> tuple[str, ...]:
-        """Return the task ids of `train`, `dev` or `test`, in which kinds take turns.
-
-        Raises:
-            ParamsError: there is no such split.
-        """
-        if split not in self.splits:
-            raise ParamsError(f"split {split!r}; choose one of {', '.join(self.splits)}")
-        return self.splits[split]
-
-    def goal(self, task_id: str) -> Task:
-        """Return the task of that id. For experts and analysis.
-
-        Raises:
-            UnknownTask: no task has that id.
-        """
-        try:
-            return self.goals[task_id]
-        except KeyError:
-            raise UnknownTask(f"no task {task_id!r} among {len(self.goals)} of ScienceWorld") from None
 
     def task_id_of(self, task: Task) -> str:
         """Return the id of a task; together with `tasks.agentgym_task`, of an AgentGym number.
@@ -104,12 +93,9 @@ class SciWorldBenchmark:
         Raises:
             UnknownTask: the benchmark does not have this kind or variation.
         """
-        try:
-            return self._ids[task]
-        except KeyError:
-            raise UnknownTask(
-                f"{task.kind}, variation {task.variation}, is none of this benchmark's"
-            ) from None
+        if task not in self._ids:
+            raise UnknownTask(f"{task.kind}, variation {task.variation}, is none of this benchmark's")
+        return self._ids[task]
 
     def instruction(self, task_id: str) -> str:
         """Return what is asked for, in words: the first line of o_0."""
@@ -117,6 +103,21 @@ class SciWorldBenchmark:
         return start.observation.partition("\n")[0]
 
 
-def _digest(splits: dict[str, tuple[str, ...]]) -> str:
+def sciworld(*, data: str, sizes: str, seed: int) -> SciWorldBenchmark:
+    """Load the 22 kinds of task that AgentTraj-L shows; no `data` is read."""
+    return _named("sciworld", sizes, seed)
+
+
+def sciworld_mini(*, data: str, sizes: str, seed: int) -> SciWorldBenchmark:
+    """Load the twelve kinds whose paths are short; no `data` is read."""
+    return _named("sciworld_mini", sizes, seed)
+
+
+def _named(name: str, sizes: str, seed: int) -> SciWorldBenchmark:
+    panels = panel_sizes(sizes) if sizes else ALL_TASKS
+    return SciWorldBenchmark(KINDS[name], sizes=panels, seed=seed, max_turns=ENTRIES[name].max_turns)
+
+
+def _digest(splits: Splits) -> str:
     content = "\n".join(f"{split} {' '.join(ids)}" for split, ids in splits.items())
     return hashlib.sha256(content.encode()).hexdigest()[:8]

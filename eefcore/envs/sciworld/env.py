@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from eefcore.envs.panels import Episode
 from eefcore.envs.sciworld.simulator import Response
 from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 from eefcore.envs.sciworld.tasks import Task
-from eefcore.errors import EpisodeOver, UnknownTask
 from eefcore.types import State, Transition
 
 UNKNOWN = "reset"
@@ -29,58 +29,31 @@ UNKNOWN = "reset"
 _ARTICLES = frozenset(("a", "an", "the"))  # which the simulator ignores
 
 
-class SciWorld:
+class SciWorld(Episode[Task]):
     """One episode at a time. Cheap to make: environments share simulators and the cache of responses."""
 
     def __init__(
         self, tasks: Mapping[str, Task], simulators: SimulatorPool, cache: ResponseCache, max_turns: int
     ) -> None:
-        self._tasks, self._simulators, self._cache, self._max_turns = tasks, simulators, cache, max_turns
-        self._state: State | None = None
+        super().__init__(tasks)
+        self._simulators, self._cache, self._max_turns = simulators, cache, max_turns
         self._simulator_state: SimulatorState
-        self._done = True
 
     def reset(self, task_id: str) -> str:
-        """Start the task; return o_0: what is asked for, and the room.
-
-        Raises:
-            UnknownTask: no task has that id.
-        """
-        if task_id not in self._tasks:
-            raise UnknownTask(
-                f"no task {task_id!r} among {len(self._tasks)} of ScienceWorld; a task id is a hash of its kind, its "
-                "variation and the simulator's version, so the version or the benchmark may have changed"
-            )
-        start = SimulatorState(self._tasks[task_id])
-        response = self._simulators.response(start, self._cache)
-        self._state, self._simulator_state, self._done = State(task_id), start, False
-        return response.observation
+        """Start the task; return o_0: what is asked for, and the room. Raise UnknownTask if no task has that id."""
+        self._simulator_state = SimulatorState(self._start(task_id))
+        return self._simulators.response(self._simulator_state, self._cache).observation
 
     def step(self, action: str) -> Transition:
-        """Act. Any text is answered, by the simulator.
-
-        Raises:
-            EpisodeOver: after done, or before `reset`.
-        """
-        if self._state is None or self._done:
-            raise self._over("step")
+        """Act; any text is answered, by the simulator. Raise EpisodeOver after done, or before `reset`."""
+        before = self._running_state()
         task, commands = self._simulator_state
         state = SimulatorState(task, (*commands, simulator_command(action)))
         response = self._simulators.response(state, self._cache)
         transition = to_transition(response, last=len(state.commands) >= self._max_turns)
-        self._state = State(self._state.task_id, (*self._state.actions, action))
+        self._state = State(before.task_id, (*before.actions, action))
         self._simulator_state, self._done = state, transition.done
         return transition
-
-    def snapshot(self) -> State:
-        """Return s_t.
-
-        Raises:
-            EpisodeOver: before `reset`.
-        """
-        if self._state is None:
-            raise self._over("snapshot")
-        return self._state
 
     def restore(self, state: State) -> str:
         """Go to `state`, by cached responses or by replay, and return the observation there.
@@ -94,14 +67,6 @@ class SciWorld:
         for action in state.actions:
             observation = self.step(action).observation
         return observation
-
-    def _over(self, what: str) -> EpisodeOver:
-        where = (
-            "before any task was started"
-            if self._state is None
-            else f"of {self._state.task_id} after its end, {len(self._state.actions)} actions in"
-        )
-        return EpisodeOver(f"{what} {where}; call reset or restore first")
 
 
 def simulator_command(action: str) -> str:

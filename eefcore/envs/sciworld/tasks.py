@@ -17,10 +17,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from eefcore.envs.panels import PanelSizes
+from eefcore.envs.panels import SPLITS, PanelSizes, Splits
 from eefcore.errors import DataError, UnknownTask
-
-SPLITS = ("train", "dev", "test")
 
 VARIATIONS: Mapping[str, int] = {
     "boil": 30,
@@ -112,9 +110,7 @@ def agentgym_task(data_idx: int) -> Task:
     raise UnknownTask(f"AgentGym numbers its ScienceWorld tasks 0 to {first - 1}; got {data_idx}")
 
 
-def split_tasks(
-    kinds: Iterable[str], sizes: PanelSizes, *, version: str, seed: int
-) -> dict[str, tuple[str, ...]]:
+def split_tasks(kinds: Iterable[str], sizes: PanelSizes, *, version: str, seed: int) -> Splits:
     """Return the task ids of `train`, `dev` and `test`; a size of 0 takes all tasks of a split.
 
     Kinds take turns in a panel, so that those with hundreds of variations do not fill a small one. Within a kind, tasks

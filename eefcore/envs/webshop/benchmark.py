@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from eefcore import __version__
+from eefcore.envs.panels import Facts, PanelBenchmark, Splits, panel_sizes
 from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.loading import only_file
 from eefcore.envs.webshop.env import Interface, StepCache, WebShop
+from eefcore.envs.webshop.generate import generated_shop
 from eefcore.envs.webshop.goals import Goal, human_goals, synthetic_goals
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.envs.webshop.interfaces.official import OfficialText
@@ -18,14 +19,12 @@ from eefcore.envs.webshop.nouns import load_tagger
 from eefcore.envs.webshop.shop import Shop
 from eefcore.envs.webshop.splits import (
     HeldOutSizes,
-    Splits,
     default_sizes,
     read_splits,
     split_by_content,
     splits_digest,
 )
-from eefcore.errors import DataError, ParamsError, UnknownTask
-from eefcore.types import Card
+from eefcore.errors import DataError, ParamsError
 
 GOALS = {
     "human": ("items_human_ins*.json", human_goals),
@@ -34,7 +33,7 @@ GOALS = {
 INTERFACES = ("agentlite", "text", "text_rich")
 
 
-class WebShopBenchmark:
+class WebShopBenchmark(PanelBenchmark[Goal]):
     """The tasks of one catalogue through one interface.
 
     Attributes:
@@ -45,21 +44,15 @@ class WebShopBenchmark:
         splits: task ids of `train`, `dev` and `test`.
     """
 
+    name = "webshop"
+
     def __init__(
-        self,
-        folder: Path,
-        shop: Shop,
-        interface: Interface,
-        goals: list[Goal],
-        splits: Splits,
-        facts: Mapping[str, str | int | float | bool],
+        self, folder: Path, shop: Shop, interface: Interface, goals: list[Goal], splits: Splits, facts: Facts
     ) -> None:
+        super().__init__({goal.id: goal for goal in goals}, splits, facts)
         self.folder, self.shop, self.interface = folder, shop, interface
-        self.goals = {goal.id: goal for goal in goals}
-        self.splits = splits
         self.skills, self.max_turns = interface.skills, interface.max_turns
         self._cache = StepCache()
-        self._facts = dict(facts)
 
     @classmethod
     def load(
@@ -118,7 +111,7 @@ class WebShopBenchmark:
             splits = split_by_content(
                 by_id, sizes or default_sizes(len(by_id)), seed=seed, hold_out_products=hold_out_products
             )
-        facts: dict[str, str | int | float | bool] = {
+        facts: Facts = {
             "products": len(catalogue),
             "catalogue": catalogue.hash,
             "goals": goals,
@@ -135,11 +128,6 @@ class WebShopBenchmark:
             facts |= {"arrows": arrows, "item_lines": item_lines}
         return cls(folder, shop, shown, all_goals, splits, facts)
 
-    @property
-    def card(self) -> Card:
-        """What must be equal for two numbers to be compared."""
-        return Card("webshop", self._facts)
-
     def make(self) -> WebShop:
         """Make an environment; all of a benchmark share one shop and one cache of states."""
         return WebShop(self.goals, self.interface, self._cache)
@@ -147,27 +135,6 @@ class WebShopBenchmark:
     def irreversible(self, action: str) -> bool:
         """Whether `action` buys, which can't be undone outside a simulation."""
         return self.interface.irreversible(action)
-
-    def tasks(self, split: str) -> tuple[str, ...]:
-        """Return the task ids of `train`, `dev` or `test`, in the order of the file, or of their hashes.
-
-        Raises:
-            ParamsError: there is no such split.
-        """
-        if split not in self.splits:
-            raise ParamsError(f"split {split!r}; choose one of {', '.join(self.splits)}")
-        return self.splits[split]
-
-    def goal(self, task_id: str) -> Goal:
-        """Return what the task asks for, as the reward reads it. For experts and analysis; no method may see it.
-
-        Raises:
-            UnknownTask: no goal has that id.
-        """
-        try:
-            return self.goals[task_id]
-        except KeyError:
-            raise UnknownTask(f"no task {task_id!r} among {len(self.goals)} WebShop goals") from None
 
     def instruction(self, task_id: str) -> str:
         """Return what the user asks for, in words, the price clause included."""
@@ -185,3 +152,38 @@ def make_interface(name: str, shop: Shop, *, arrows: bool, item_lines: bool) -> 
     if name == AgentLite.name:
         return AgentLite(shop, arrows=arrows, item_lines=item_lines)
     return OfficialText(shop, rich=name == "text_rich")
+
+
+def webshop_mini(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+    """Load a generated shop of as many tasks as `sizes` says, in which navigation is needed; no `data` is read."""
+    panels = panel_sizes(sizes)
+    held_out = HeldOutSizes(test=panels.test, dev=panels.dev)
+    return WebShopBenchmark.load(generated_shop(sum(panels), seed), sizes=held_out, seed=seed)
+
+
+def webshop(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+    """Load the official files with human goals."""
+    return _official(data, sizes, seed, goals="human")
+
+
+def webshop_synthetic(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+    """Load the official files with synthetic goals."""
+    return _official(data, sizes, seed, goals="synthetic")
+
+
+def webshop_synthetic_hard(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+    """Load the official files with synthetic goals; no product of a dev or test goal is a training goal's."""
+    return _official(data, sizes, seed, goals="synthetic", hold_out_products=True)
+
+
+def _official(
+    data: str, sizes: str, seed: int, *, goals: str, hold_out_products: bool = False
+) -> WebShopBenchmark:
+    panels = panel_sizes(sizes) if sizes else None
+    held_out = panels and HeldOutSizes(test=panels.test, dev=panels.dev)
+    benchmark = WebShopBenchmark.load(
+        Path(data), goals=goals, sizes=held_out, seed=seed, hold_out_products=hold_out_products
+    )
+    if panels and panels.train:
+        benchmark.splits["train"] = benchmark.splits["train"][: panels.train]
+    return benchmark

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from eefcore.envs.panels import Episode
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.interfaces.session import ShopSession, ShopStep
-from eefcore.errors import EpisodeOver, UnknownTask
 from eefcore.protocols import Skill
 from eefcore.types import State, Transition
 
@@ -53,7 +53,7 @@ class StepCache:
         return self._steps.get(state)
 
 
-class WebShop:
+class WebShop(Episode[Goal]):
     """One visit to the shop at a time. Cheap to make: everything large is shared.
 
     R(τ) is the official reward of what was bought, and 0 for an episode that ends without buying.
@@ -61,24 +61,14 @@ class WebShop:
     """
 
     def __init__(self, goals: Mapping[str, Goal], interface: Interface, cache: StepCache) -> None:
-        self._goals, self._interface, self._cache = goals, interface, cache
-        self._task_id: str | None = None
-        self._actions: list[str] = []
+        super().__init__(goals)
+        self._interface, self._cache = interface, cache
         self._goal: Goal
         self._current: ShopStep
 
     def reset(self, task_id: str) -> str:
-        """Start the task; return o_0.
-
-        Raises:
-            UnknownTask: no goal has that id.
-        """
-        if task_id not in self._goals:
-            raise UnknownTask(
-                f"no task {task_id!r} among {len(self._goals)} WebShop goals; a task id is a hash of its "
-                "goal, so the catalogue, the price seed or the kind of goals may have changed"
-            )
-        self._task_id, self._goal, self._actions = task_id, self._goals[task_id], []
+        """Start the task; return o_0. Raise UnknownTask if no goal has that id."""
+        self._goal = self._start(task_id)
         self._current = self._interface.start(self._goal)
         return self._current.observation
 
@@ -88,23 +78,16 @@ class WebShop:
         Raises:
             EpisodeOver: after done, or before `reset`.
         """
-        if self._task_id is None or self._current.done:
-            raise self._over("step")
+        before = self._running_state()
         if isinstance(action, bytes):
             action = action.decode("utf-8", errors="replace")
         self._current = self._interface.act(self._goal, self._current.session, action)
-        self._actions.append(action)
+        self._state, self._done = State(before.task_id, (*before.actions, action)), self._current.done
         return Transition(self._current.observation, self._current.reward, self._current.done)
 
     def snapshot(self) -> State:
-        """Return s_t.
-
-        Raises:
-            EpisodeOver: before `reset`.
-        """
-        if self._task_id is None:
-            raise self._over("snapshot")
-        state = State(self._task_id, tuple(self._actions))
+        """Return s_t, and cache the step that led to it. Raise EpisodeOver before `reset`."""
+        state = super().snapshot()
         self._cache.add(state, self._current)
         return state
 
@@ -119,17 +102,9 @@ class WebShop:
         """
         observation = self.reset(state.task_id)
         if (cached := self._cache.get(state)) is not None:
-            self._actions, self._current = list(state.actions), cached
+            self._state, self._current, self._done = state, cached, cached.done
             return cached.observation
         for action in state.actions:
             observation = self.step(action).observation
         self.snapshot()
         return observation
-
-    def _over(self, what: str) -> EpisodeOver:
-        where = (
-            "before any task was started"
-            if self._task_id is None
-            else (f"of {self._task_id} after its end, {len(self._actions)} actions in")
-        )
-        return EpisodeOver(f"{what} {where}; call reset or restore first")

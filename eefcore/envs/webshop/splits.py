@@ -16,16 +16,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from eefcore.envs.panels import SPLITS, Splits
 from eefcore.envs.webshop.goals import Goal
 from eefcore.errors import DataError, LeakageError
 
-SPLITS = ("train", "dev", "test")
-
 HELD_OUT = 2
 """Goals of one product in the dev or test split, at most, where products are held out."""
-
-Splits = dict[str, tuple[str, ...]]
-"""Task ids by the name of the split, in a fixed order."""
 
 
 class HeldOutSizes(NamedTuple):

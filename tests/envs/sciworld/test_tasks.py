@@ -9,11 +9,10 @@ import pytest
 from helpers.paths import SCIWORLD_DATA
 
 from eefcore import envs
-from eefcore.envs.panels import ALL_TASKS, PanelSizes
+from eefcore.envs.panels import ALL_TASKS, SPLITS, PanelSizes
 from eefcore.envs.sciworld import jvm, tasks
-from eefcore.envs.sciworld.benchmark import SciWorldBenchmark
-from eefcore.envs.sciworld.named import KINDS
-from eefcore.envs.sciworld.tasks import AGENTGYM, MINI, SCIWORLD, SPLITS, VARIATIONS, Task
+from eefcore.envs.sciworld.benchmark import KINDS, SciWorldBenchmark
+from eefcore.envs.sciworld.tasks import AGENTGYM, MINI, SCIWORLD, VARIATIONS, Task
 from eefcore.errors import DataError, ParamsError, SimulatorError, UnknownTask
 
 SHARED = SCIWORLD_DATA
