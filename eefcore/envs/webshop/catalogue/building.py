@@ -1,11 +1,10 @@
 """Build a catalogue once from the official files, in a cache by content; later starts only open it.
 
     <cache>/webshop/<content>.<FORMAT>/   entries, ids, listings and index of the two files with that content
-    <cache>/webshop/.seen/              the content hash of large files by path, size and times, so that a start
-                                        does not read them
+    <cache>/webshop/.seen/                notes on the hashes of large files (`hashing.hash_file`)
 
-`content` is a hash of both files. A built catalogue is written under another name and renamed when it is complete. A
-lock lets one process build while the others wait; a build that is killed leaves nothing that would be opened.
+A catalogue is written under another name and renamed when it is complete, so a build that is killed leaves nothing
+that would be opened. A lock lets one process build while the others wait.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """The products of a shop and the search over them: built once from the official files, then mapped from disk.
 
-    files of a folder ──ProductReader──> entries, listings, index   in the cache, by content
-                                             │
-                          every process maps them: one copy in the page cache serves all
-
 Opening takes the same time for a thousand products and for a million. A product whose price is a range gets one price,
 drawn uniformly, as officially, but from a stream of its own, seeded by `price_seed` and the asin, so that it is the
 same in every run and does not depend on other draws.
@@ -22,18 +18,14 @@ import numpy as np
 
 from eefcore.envs.webshop.catalogue.building import build_once
 from eefcore.envs.webshop.catalogue.listing import Listing
-from eefcore.envs.webshop.catalogue.loading import Entry, Skipped
-from eefcore.envs.webshop.catalogue.product import Product
-from eefcore.envs.webshop.lucene.search import Index
+from eefcore.envs.webshop.catalogue.loading import Skipped
+from eefcore.envs.webshop.catalogue.product import Entry, Product
+from eefcore.envs.webshop.lucene.search import Index, mapped
 from eefcore.errors import DataError
 from eefcore.storage.hashing import digest
 
-NO_PRICE = 100.0
-"""The official price of a product without a price."""
-
-CHANCE = 50
-"""Products that `<r>` lists by chance."""
-
+NO_PRICE = 100.0  # the official price of a product without a price
+CHANCE = 50  # products that `<r>` lists by chance
 _KINDS = {"<a>": "attribute", "<c>": "category", "<q>": "query"}
 
 
@@ -52,17 +44,17 @@ class Catalogue:
         """Open a built catalogue; see `load`."""
         self._folder, self._price_seed = folder, price_seed
         self.skipped = msgspec.json.decode((folder / "skipped.json").read_bytes(), type=Skipped)
-        self._ids = _mapped(folder / "ids.npy")  # ascending: the n-th is document n of the index
-        self._row_of = _mapped(folder / "rows.npy")  # id number to row of the file
-        self._number_of = _mapped(folder / "numbers.npy")  # and back
+        self._ids = mapped(folder / "ids.npy")  # ascending: the n-th is document n of the index
+        self._row_of = mapped(folder / "rows.npy")  # id number to row of the file
+        self._number_of = mapped(folder / "numbers.npy")  # and back
         self._entries = np.asarray(np.memmap(folder / "entries", mode="r"))
-        self._entry_ends = _mapped(folder / "entry_ends.npy")
+        self._entry_ends = mapped(folder / "entry_ends.npy")
         self.asins: Sequence[str] = _Ids(self._ids, self._number_of)
         self.hash = digest(folder.stem, str(price_seed))[:12]  # the folder is named by content
         self._index = Index(folder)
         self._listings = {kind: Listing(folder, name) for kind, name in _KINDS.items()}
         self._product = lru_cache(maxsize=1 << 14)(self._read_product)
-        self._cached_search = lru_cache(maxsize=1 << 14)(self._search)
+        self._search = lru_cache(maxsize=1 << 14)(self._index.search)
 
     @classmethod
     def load(cls, folder: Path, *, cache: Path | None = None, price_seed: int = 233) -> Catalogue:
@@ -92,7 +84,7 @@ class Catalogue:
 
     def search(self, query: str, k: int = 50) -> tuple[str, ...]:
         """Return the ids of the best `k` products for the words of `query`, best first; a product without any is not listed."""
-        return self._cached_search(query, k)
+        return tuple(id.decode() for id in self._ids[self._search(query, k).documents].tolist())
 
     def filtered(self, kind: str, value: str) -> tuple[str, ...]:
         """Return the ids of all products whose `kind` is exactly `value`, in file order.
@@ -109,9 +101,6 @@ class Catalogue:
         if kind not in self._listings:
             raise DataError(f"products can't be listed by {kind!r}; choose one of <r>, {', '.join(_KINDS)}")
         return tuple(self.asins[row] for row in self._listings[kind].rows(value))
-
-    def _search(self, query: str, k: int) -> tuple[str, ...]:
-        return tuple(id.decode() for id in self._ids[self._index.search(query, k).documents].tolist())
 
     def _number(self, asin: str) -> int | None:
         encoded = asin.encode(errors="replace")
@@ -153,21 +142,5 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 def _with_price(entry: Entry, seed: int) -> Product:
     prices = entry.prices or (NO_PRICE,)
     price = prices[0] if len(prices) == 1 else random.Random(f"{seed} {entry.asin}").uniform(*prices)
-    return Product(
-        asin=entry.asin,
-        title=entry.title,
-        description=entry.description,
-        bullets=entry.bullets,
-        options=entry.options,
-        prices=prices,
-        price_tag=" to ".join(f"${price}" for price in prices),
-        price=price,
-        category=entry.category,
-        product_category=entry.product_category,
-        query=entry.query,
-        attributes=entry.attributes,
-    )
-
-
-def _mapped(path: Path) -> np.ndarray:
-    return np.asarray(np.load(path, mmap_mode="r"))
+    priced = msgspec.structs.replace(entry, prices=prices)
+    return Product(*msgspec.structs.astuple(priced), " to ".join(f"${price}" for price in prices), price)

@@ -7,20 +7,16 @@ string; outside of strings, the brackets so far give the depth; and elements end
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
 from eefcore.errors import DataError
 
-PIECE = 1 << 24
-"""Bytes read at a time."""
-
-LONGEST = 1 << 27
-"""Bytes in an element, at most; more of them mean a quote or a bracket that was never closed."""
-
+PIECE = 1 << 24  # bytes read at a time
+LONGEST = 1 << 27  # bytes in an element, at most; more mean a quote or a bracket that was never closed
 _BLANK = b" \t\r\n"
-_NOTHING, _QUOTE, _COMMA, _OPEN, _CLOSE = range(5)
+_QUOTE, _COMMA, _OPEN, _CLOSE = range(1, 5)
 _KIND = np.zeros(256, np.uint8)
 _KIND[list(b'"')], _KIND[list(b",")], _KIND[list(b"[{")], _KIND[list(b"]}")] = _QUOTE, _COMMA, _OPEN, _CLOSE
 
@@ -38,11 +34,11 @@ def elements(file: BinaryIO, name: str) -> Iterator[bytes]:
     rest, number = rest[1:], 0
     while True:
         start = 0
-        cuts = _cuts(rest)
-        for end in cuts.commas:
+        commas, list_end = _cuts(rest)
+        for end in commas:
             yield rest[start:end]
             start, number = end + 1, number + 1
-        if cuts.end is not None:
+        if list_end is not None:
             break
         more = file.read(PIECE)
         if not more or len(rest) - start > LONGEST:
@@ -52,23 +48,17 @@ def elements(file: BinaryIO, name: str) -> Iterator[bytes]:
                 "quote closed. The file is truncated or damaged; download or write it again"
             )
         rest = rest[start:] + more
-    if number or rest[start : cuts.end].strip(_BLANK):
-        yield rest[start : cuts.end]
-    after = (rest[cuts.end + 1 :] + file.read(PIECE)).lstrip(_BLANK)
+    if number or rest[start:list_end].strip(_BLANK):
+        yield rest[start:list_end]
+    after = (rest[list_end + 1 :] + file.read(PIECE)).lstrip(_BLANK)
     if after:
         raise DataError(
             f"{name}: expected the end of the file after product {number}, got {after[:20]!r}; download or write it again"
         )
 
 
-class _Cuts(NamedTuple):
-    """Where elements end in a piece that begins with one, and where the list ends if it does."""
-
-    commas: list[int]
-    end: int | None
-
-
-def _cuts(piece: bytes) -> _Cuts:
+def _cuts(piece: bytes) -> tuple[list[int], int | None]:
+    """Return where elements end in a piece that begins with one, and where the list ends, None if it does not."""
     plain = np.frombuffer(piece.replace(b"\\\\", b"__").replace(b'\\"', b"__"), np.uint8)
     places = np.flatnonzero(_KIND[plain])
     kinds = _KIND[plain[places]]
@@ -79,4 +69,4 @@ def _cuts(piece: bytes) -> _Cuts:
     if len(ends):
         places, kinds, depth = places[: ends[0] + 1], kinds[: ends[0] + 1], depth[: ends[0] + 1]
     commas = places[(kinds == _COMMA) & (depth == 0)]
-    return _Cuts(commas.tolist(), int(places[-1]) if len(ends) else None)
+    return commas.tolist(), int(places[-1]) if len(ends) else None

@@ -14,41 +14,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from eefcore.envs.webshop.catalogue.elements import elements
+from eefcore.envs.webshop.catalogue.product import Entry
 from eefcore.errors import DataError
 
 T = TypeVar("T")
 
 _LONGEST_ASIN = 10
 _DUMMY = ("DUMMY_ATTR",)
-
-
-class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """A product as it is stored: `Product` without its computed fields. `prices` is empty for a product without a price."""
-
-    asin: str
-    title: str
-    description: str
-    bullets: tuple[str, ...]
-    options: dict[str, tuple[str, ...]]
-    prices: tuple[float, ...]
-    category: str
-    product_category: str
-    query: str
-    attributes: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The text in the official index: title, description, first bullet and options."""
-        options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in self.options.items())
-        return " ".join(
-            (self.title, self.description, self.bullets[0] if self.bullets else "", options)
-        ).lower()
 
 
 class Skipped(NamedTuple):
@@ -120,13 +99,10 @@ class ProductReader:
             row = _decode(raw, _Row)
             return _reason_to_skip(row.asin, seen) or row
         except (ValueError, RecursionError) as error:
-            try:
-                reason = _reason_to_skip(_decode(raw, _Named).asin, seen)
-            except (ValueError, RecursionError):
-                reason = None
-            if reason is None:
-                raise self._error(number, error) from error
-            return reason
+            with suppress(ValueError, RecursionError):
+                if reason := _reason_to_skip(_decode(raw, _Named).asin, seen):
+                    return reason
+            raise self._error(number, error) from error
 
     def _entry(self, row: _Row, number: int, attributes: Mapping[str, msgspec.Raw]) -> Entry:
         options = row.customization_options or {}
@@ -195,10 +171,9 @@ def only_file(folder: Path, pattern: str) -> Path:
     """
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        there = (
-            ", ".join(sorted(p.name for p in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
-        )
-        got = ", ".join(p.name for p in found) or f"none (there: {there or 'nothing'})"
+        others = ", ".join(sorted(p.name for p in folder.glob("*"))[:10]) or "nothing"
+        others = others if folder.is_dir() else "no such folder"
+        got = ", ".join(p.name for p in found) or f"none (there: {others})"
         raise DataError(
             f"{folder}: expected exactly one {pattern}, got {got}; put the official file there, or write a catalogue "
             "with eefcore.envs.webshop.generate"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 
-class Product(msgspec.Struct, frozen=True):
-    """A product as the shop shows it and the reward reads it.
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """A product as it is stored.
 
     Attributes:
         asin: its id, as shown.
@@ -14,9 +14,7 @@ class Product(msgspec.Struct, frozen=True):
         description: `full_description`.
         bullets: `small_description`, always a tuple here.
         options: option name (lower case) to its values (stripped, `/` as ` | `, lower case), in file order.
-        prices: one price, or the low and the high of a range; [100.0] where the file has none.
-        price_tag: what pages print: `$9.99`, `$9.99 to $12.0`.
-        price: what the reward compares with the cap; drawn once by content from a range (see `catalogue`).
+        prices: one price, or the low and the high of a range; none where the file has none.
         category: the shop's department (`beauty`, `garden`, …).
         product_category: the path, parts separated by ` › `.
         query: the human search query of the file, lower case and stripped.
@@ -29,9 +27,25 @@ class Product(msgspec.Struct, frozen=True):
     bullets: tuple[str, ...]
     options: dict[str, tuple[str, ...]]
     prices: tuple[float, ...]
-    price_tag: str
-    price: float
     category: str
     product_category: str
     query: str
     attributes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The text in the official index: title, description, first bullet and options."""
+        options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in self.options.items())
+        return " ".join((self.title, self.description, *(self.bullets[:1] or [""]), options)).lower()
+
+
+class Product(Entry, frozen=True):
+    """A product as the shop shows it and the reward reads it; `prices` is [100.0] where the file has none.
+
+    Attributes:
+        price_tag: what pages print: `$9.99`, `$9.99 to $12.0`.
+        price: what the reward compares with the cap; drawn once by content from a range (see `catalogue`).
+    """
+
+    price_tag: str
+    price: float

@@ -50,14 +50,14 @@ class Index:
     """An inverted index in a folder (`indexing.IndexWriter`); opening it reads a few headers only."""
 
     def __init__(self, folder: Path) -> None:
-        self._vocabulary = _mapped(folder / "terms.npy")
-        self._term_ends = _mapped(folder / "term_ends.npy")
-        self._ends = _mapped(folder / "posting_ends.npy")
-        self._documents = _mapped(folder / "posting_documents.npy")
-        self._codes = _mapped(folder / "posting_codes.npy")
-        self._impacts = np.array(_mapped(folder / "impacts.npy"))
-        self._peaks = _mapped(folder / "peaks.npy")
-        self._n_documents, self._n_filled = map(int, _mapped(folder / "counts.npy"))
+        self._vocabulary = mapped(folder / "terms.npy")
+        self._term_ends = mapped(folder / "term_ends.npy")
+        self._ends = mapped(folder / "posting_ends.npy")
+        self._documents = mapped(folder / "posting_documents.npy")
+        self._codes = mapped(folder / "posting_codes.npy")
+        self._impacts = np.array(mapped(folder / "impacts.npy"))
+        self._peaks = mapped(folder / "peaks.npy")
+        self._n_documents, self._n_filled = map(int, mapped(folder / "counts.npy"))
         self._find = lru_cache(maxsize=1 << 14)(self._find_term)
 
     def search(self, query: str, k: int = 50) -> Hits:
@@ -155,6 +155,6 @@ def _best(documents: np.ndarray, scores: np.ndarray, k: int) -> Hits:
     return Hits(documents[order], scores[order])
 
 
-def _mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.ndarray:
     """Map a file as a plain array, whose slices cost a fifth of a `memmap`'s."""
     return np.asarray(np.load(path, mmap_mode="r"))
