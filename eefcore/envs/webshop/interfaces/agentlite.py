@@ -82,8 +82,14 @@ class AgentLite:
     def __init__(self, shop: Shop, *, arrows: bool = True, item_lines: bool = True) -> None:
         self._shop = shop
         self._next, self._prev = ("Next >", "< Prev") if arrows else ("Next", "Prev")
-        self._item_lines = item_lines
         self.skills: Mapping[str, Skill] = {"Next": _clicks(self._next), "Back": _clicks(pages.BACK)}
+        self._pages_with = {
+            pages.BUY: (ITEM,),
+            pages.BACK: (RESULTS, ITEM, SUB),
+            self._next: (RESULTS,),
+            self._prev: (RESULTS, ITEM, SUB),
+            **dict.fromkeys(pages.SUB_PAGES, (ITEM,)),
+        }
         arrow_labels = {pages.NEXT: self._next, pages.PREV: self._prev}
         self._pages = AgentLitePages(shop, arrow_labels=arrow_labels, item_lines=item_lines)
 
@@ -123,55 +129,34 @@ class AgentLite:
 
     def _click_button(self, goal: Goal, session: ShopSession, button: str) -> ShopStep:
         page = session.page
+        if page not in self._pages_with.get(button, (page,)):
+            wrong = NO_BUY if button == pages.BUY else f"This is no [{button}] button"
+            return self._message(goal, session, wrong)
         if button == pages.BUY:
-            if page != ITEM:
-                return self._message(goal, session, NO_BUY)
-            reward = self._shop.reward(goal, session.asin, tuple(value for _, value in session.options))
+            reward = self._shop.reward(goal, session.asin, session.values)
             return ShopStep(session._replace(page=END), "", reward, True)
         if button == pages.BACK:
-            return (
-                self._no_button(goal, session, button)
-                if page == START
-                else self._page_step(goal, ShopSession())
-            )
+            return self._page_step(goal, ShopSession())
         if button == self._next:
-            if page != RESULTS:
-                return self._no_button(goal, session, button)
             return self._page_step(goal, session._replace(number=session.number + 1))
         if button == self._prev:
-            return self._previous(goal, session)
+            return self._page_step(goal, _previous(session))
         if button in pages.SUB_PAGES:
-            if page != ITEM:
-                return self._no_button(goal, session, button)
             return self._page_step(goal, session._replace(page=SUB, sub_page=button))
         if page == RESULTS:
             if button not in session.listed:
                 return self._message(goal, session, "Button must be an asin")
             return self._page_step(goal, session._replace(page=ITEM, asin=button))
-        if page == ITEM:
-            return self._select(goal, session, button)
-        return self._page_step(goal, session)
-
-    def _previous(self, goal: Goal, session: ShopSession) -> ShopStep:
-        if session.page == RESULTS:
-            return self._page_step(goal, session._replace(number=session.number - 1))
-        if session.page == SUB:
-            return self._page_step(goal, session._replace(page=ITEM))
-        if session.page == ITEM:
-            return self._page_step(goal, session._replace(page=RESULTS, options=()))
-        return self._no_button(goal, session, self._prev)
+        return self._select(goal, session, button) if page == ITEM else self._page_step(goal, session)
 
     def _select(self, goal: Goal, session: ShopSession, button: str) -> ShopStep:
-        types = session.option_types
-        if types is None:
+        types = dict(session.option_types)
+        if not types:
             return self._message(goal, session, "No option_types.")
         if button not in types:
             return self._message(goal, session, f"your button must be in {types}.")
         session = session._replace(options=select_option(session.options, types[button], button))
         return self._message(goal, session, f"You have clicked {button}.")
-
-    def _no_button(self, goal: Goal, session: ShopSession, button: str) -> ShopStep:
-        return self._message(goal, session, f"This is no [{button}] button")
 
     def _message(self, goal: Goal, session: ShopSession, message: str) -> ShopStep:
         """Return a message in place of the page, which is fetched all the same: the client reads its buttons."""
@@ -187,7 +172,7 @@ class AgentLite:
         page = self._pages.at(session, goal.instruction)
         if page.listed:
             session = session._replace(listed=page.listed)
-        if page.option_types is not None:
+        if page.option_types:
             session = session._replace(option_types=page.option_types)
         return session, page.text
 
@@ -210,6 +195,15 @@ def parse_action(action: str) -> ParsedAction:
         return ParsedAction(name, _as_text(arguments[_PARAMETER[name]]))
     except (ValueError, RecursionError):  # not JSON, or nested deeper than Python reads
         return ParsedAction(None)
+
+
+def _previous(session: ShopSession) -> ShopSession:
+    """Return the session that `< Prev` leads to."""
+    if session.page == RESULTS:
+        return session._replace(number=session.number - 1)
+    if session.page == SUB:
+        return session._replace(page=ITEM)
+    return session._replace(page=RESULTS, options=())
 
 
 def _as_text(value: Any) -> str:

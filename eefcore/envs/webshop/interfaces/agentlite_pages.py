@@ -21,7 +21,7 @@ from urllib.parse import quote_plus
 
 from eefcore.envs.webshop.interfaces import pages
 from eefcore.envs.webshop.interfaces.pages import AGENTBOARD, StringKind, VisibleString
-from eefcore.envs.webshop.interfaces.session import ITEM, RESULTS, START, Options, ShopSession
+from eefcore.envs.webshop.interfaces.session import RESULTS, START, SUB, Options, ShopSession
 from eefcore.envs.webshop.shop import Shop
 
 _INSTRUCTION = re.compile(r"Instruction:\s*(.*)\s*\[")
@@ -36,7 +36,7 @@ class AgentLitePage(NamedTuple):
 
     text: str
     listed: tuple[str, ...] = ()
-    option_types: Mapping[str, str] | None = None
+    option_types: Options = ()
 
 
 class AgentLitePages:
@@ -52,23 +52,25 @@ class AgentLitePages:
         self._shop = shop
         self._arrow_labels = arrow_labels
         self._item_lines = item_lines
-        self._start = lru_cache(maxsize=4096)(self._start_page)
-        self._results = lru_cache(maxsize=16384)(self._results_page)
-        self._item = lru_cache(maxsize=16384)(self._item_page)
-        self._sub = lru_cache(maxsize=16384)(self._sub_page)
+        self._page = lru_cache(maxsize=16384)(self._build_page)
 
     def at(self, session: ShopSession, instruction: str) -> AgentLitePage:
         """Return the page where a session is."""
-        if session.page == START:
-            return self._start(instruction)
-        if session.page == RESULTS:
-            return self._results(session.query, session.number)
-        if session.page == ITEM:
-            return self._item(session.asin, session.options)
-        return self._sub(session.asin, session.sub_page)
+        return self._page(session.page_key, instruction if session.page == START else "")
 
-    def _start_page(self, instruction: str) -> AgentLitePage:
-        return AgentLitePage(web_page(self._write(pages.start_page(AGENTBOARD, instruction))))
+    def _build_page(self, key: ShopSession, instruction: str) -> AgentLitePage:
+        if key.page == START:
+            return AgentLitePage(web_page(self._write(pages.start_page(AGENTBOARD, instruction))))
+        if key.page == RESULTS:
+            return self._results_page(key.query, key.number)
+        product = self._shop.catalogue[key.asin]
+        if key.page == SUB:
+            return AgentLitePage(web_page(self._write(pages.sub_page(AGENTBOARD, product, key.sub_page))))
+        page = pages.item_page(product)
+        if not self._item_lines:
+            page = [v for v in page if v not in _ITEM_LINES]
+        url = str({name: quote_plus(value) for name, value in key.options})
+        return AgentLitePage(web_page(self._write(page, url)), option_types=_option_types(page))
 
     def _results_page(self, query: str, number: int) -> AgentLitePage:
         keywords = server_keywords(query)
@@ -79,17 +81,6 @@ class AgentLitePages:
         products = [self._shop.catalogue[asin] for asin in listed]
         page = pages.results_page(AGENTBOARD, number, len(found), products)
         return AgentLitePage(web_page(self._write(page)), listed)
-
-    def _item_page(self, asin: str, options: Options) -> AgentLitePage:
-        page = pages.item_page(self._shop.catalogue[asin])
-        if not self._item_lines:
-            page = [v for v in page if v not in _ITEM_LINES]
-        url = str({name: quote_plus(value) for name, value in options})
-        return AgentLitePage(web_page(self._write(page, url)), option_types=_option_types(page))
-
-    def _sub_page(self, asin: str, name: str) -> AgentLitePage:
-        page = pages.sub_page(AGENTBOARD, self._shop.catalogue[asin], name)
-        return AgentLitePage(web_page(self._write(page)))
 
     def _write(self, page: list[VisibleString], url: str = "") -> str:
         return to_latin_1("".join(self._write_string(v, url) for v in page if _is_printed(v.text)))
@@ -141,8 +132,8 @@ def _is_printed(text: str) -> bool:
     return bool(text.replace("\n", "").replace("\\n", "").replace(" ", ""))
 
 
-def _option_types(page: list[VisibleString]) -> Mapping[str, str] | None:
-    """Return value -> option name, the last text before the value; a value in two groups belongs to the later one."""
+def _option_types(page: list[VisibleString]) -> Options:
+    """Return (value, option name), the last text before the value; a value in two groups belongs to the later one."""
     types: dict[str, str] = {}
     name = ""
     for kind, text in page:
@@ -152,4 +143,4 @@ def _option_types(page: list[VisibleString]) -> Mapping[str, str] | None:
             name = text
         elif kind is StringKind.OPTION:
             types[text] = name
-    return types or None
+    return tuple(types.items())

@@ -91,7 +91,7 @@ class OfficialText:
         )
 
     def _buy(self, goal: Goal, session: ShopSession) -> ShopStep:
-        reward = self._shop.reward(goal, session.asin, tuple(value for _, value in session.options))
+        reward = self._shop.reward(goal, session.asin, session.values)
         receipt = self.pages.receipt(session.asin, session.options, reward)
         return ShopStep(session._replace(page=END), receipt, reward, True)
 

@@ -18,6 +18,8 @@ from eefcore.envs.webshop.interfaces.pages import OFFICIAL, StringKind, VisibleS
 from eefcore.envs.webshop.interfaces.session import END, ITEM, RESULTS, START, SUB, Options, ShopSession
 from eefcore.envs.webshop.shop import Shop
 
+_NO_CLICKS = ShopSession()
+
 
 class ClickTarget(NamedTuple):
     """What a click lands on: a button, a product and its id, or an option and its name."""
@@ -26,44 +28,11 @@ class ClickTarget(NamedTuple):
     name: str = ""
 
 
-class PageKey(NamedTuple):
-    """What the strings of a page depend on, beside the goal and the marks of what was clicked."""
-
-    page: str
-    query: str = ""
-    number: int = 0
-    asin: str = ""
-    sub_page: str = ""
-
-
 class OfficialPage(NamedTuple):
     """The strings of a page but for those of the goal, and what can be clicked there."""
 
     strings: tuple[VisibleString, ...]
     clickables: dict[str, ClickTarget]
-
-
-class ClickMarks(NamedTuple):
-    """What a page may mark as clicked: products that were visited, options that the URL holds in double quotes."""
-
-    visited: frozenset[str] = frozenset()
-    options: Options = ()
-    query: str = ""
-
-    @property
-    def url(self) -> str:
-        """The part of the URL that can hold quotes."""
-        return f"{self.query} {json.dumps(dict(self.options))}"
-
-
-_NONE = ClickMarks()
-
-
-class PageText(NamedTuple):
-    """A page as text in two parts: before the lines of the goal, and after them."""
-
-    before: str
-    after: str
 
 
 class OfficialPages:
@@ -81,29 +50,27 @@ class OfficialPages:
         """Return the text of the page where a session is, any but the last."""
         if session.page == START:
             return self._opening(instruction, START)
-        before, after = self._text(_page_key(session), self._marks(session))
+        before, after = self._text(self._text_key(session))
         return before + self._opening(instruction, RESULTS) + after
 
     def clickables(self, session: ShopSession) -> dict[str, ClickTarget]:
         """Return what `click[…]` takes there, in lower case and page order."""
-        return self._page(_page_key(session)).clickables
+        return self._page(session.page_key).clickables
 
     def _receipt(self, asin: str, options: Options, reward: float) -> str:
         """Return the text shown after the purchase, which does not show the goal."""
-        page = pages.done_page(asin, dict(options), reward)
-        return _rich_text(page).after if self._rich else _plain_text(page)
+        return self._write(pages.done_page(asin, dict(options), reward))
 
-    def _marks(self, session: ShopSession) -> ClickMarks:
-        """Return what `text_rich` marks on that page."""
-        if not self._rich:
-            return _NONE
-        if session.page == RESULTS:
-            return ClickMarks(session.visited)
-        if session.page == ITEM:
-            return ClickMarks(options=session.options, query=session.query if '"' in session.query else "")
-        return _NONE
+    def _text_key(self, session: ShopSession) -> ShopSession:
+        """Return what the text of a page depends on: in `text_rich` also visits, and quotes in the URL."""
+        key = session.page_key
+        if self._rich and session.page == RESULTS:
+            return key._replace(visited=session.visited)
+        if self._rich and session.page == ITEM and '"' in session.query:
+            return key._replace(query=session.query)
+        return key
 
-    def _build_page(self, key: PageKey) -> OfficialPage:
+    def _build_page(self, key: ShopSession) -> OfficialPage:
         catalogue = self._shop.catalogue
         if key.page == START:
             return OfficialPage((), {"search": ClickTarget(StringKind.BUTTON)})
@@ -121,26 +88,20 @@ class OfficialPages:
             page.clickables.update((value, ClickTarget(StringKind.OPTION, name)) for value in values)
         return page
 
-    def _write_page(self, key: PageKey, marks: ClickMarks) -> PageText:
-        strings = self._page(key).strings
-        return _rich_text(strings, marks) if self._rich else PageText("", f" [SEP] {_plain_text(strings)}")
+    def _write_page(self, key: ShopSession) -> tuple[str, str]:
+        """Return the text of a page before the lines of the goal, and after them."""
+        strings = self._page(key.page_key).strings
+        return _rich_text(strings, key) if self._rich else ("", f" [SEP] {_plain_text(strings)}")
 
     def _write_opening(self, instruction: str, page: str) -> str:
         """Return the text of the start page, or the lines that open any other."""
-        strings = (
-            pages.start_page(OFFICIAL, instruction) if page == START else pages.page_opening(instruction)
+        start = page == START
+        return self._write(
+            pages.start_page(OFFICIAL, instruction) if start else pages.page_opening(instruction)
         )
-        return _rich_text(strings).after if self._rich else _plain_text(strings)
 
-
-def _page_key(session: ShopSession) -> PageKey:
-    """Return the key of the page where a session is."""
-    page = session.page
-    if page == RESULTS:
-        return PageKey(page, session.query, session.number)
-    if page == ITEM:
-        return PageKey(page, "", 0, session.asin)
-    return PageKey(page, "", 0, session.asin, session.sub_page) if page == SUB else PageKey(page)
+    def _write(self, strings: Sequence[VisibleString]) -> str:
+        return _rich_text(strings)[1] if self._rich else _plain_text(strings)
 
 
 def _plain_text(page: Sequence[VisibleString]) -> str:
@@ -148,30 +109,31 @@ def _plain_text(page: Sequence[VisibleString]) -> str:
     return " [SEP] ".join(text.strip() for _, text in page if text != "\n")
 
 
-def _rich_text(page: Sequence[VisibleString], marks: ClickMarks = _NONE) -> PageText:
-    """Write a page for `text_rich`: a string a line, clicks marked, a line about each clicked option at the start."""
-    before, lines, url = "", [], marks.url
+def _rich_text(page: Sequence[VisibleString], session: ShopSession = _NO_CLICKS) -> tuple[str, str]:
+    """Write a page for `text_rich`: a line about each clicked option, and a string a line, clicks marked.
+
+    An option is taken for clicked if the URL holds it in double quotes, a product if it was visited.
+    """
+    before, lines, url = "", [], f"{session.query} {json.dumps(dict(session.options))}"
     for kind, text in page:
         if text == "\n":
             continue
+        clicked = text in session.visited if kind is StringKind.PRODUCT else f'"{text}"' in url
+        button = f"[clicked button] {text} [clicked button_]" if clicked else f"[button] {text} [button_]"
         if kind is StringKind.BUTTON:
             lines.append(f"[button] {text} [button_]")
-        elif kind is StringKind.OPTION and f'"{text}"' in url:
-            lines.append(f"  [clicked button] {text} [clicked button_]")
-            before = f"You have clicked {text}.\n{before}"
         elif kind is StringKind.OPTION:
-            lines.append(f"  [button] {text} [button_]")
-        elif kind is StringKind.PRODUCT and text in marks.visited:
-            lines.append(f"\n[clicked button] {text} [clicked button_]")
+            lines.append(f"  {button}")
+            before = f"You have clicked {text}.\n{before}" if clicked else before
         elif kind is StringKind.PRODUCT:
-            lines.append(f"\n[button] {text} [button_]")
+            lines.append(f"\n{button}")
         else:
             lines.append(text)
-    return PageText(before, "".join(f"{line}\n" for line in lines))
+    return before, "".join(f"{line}\n" for line in lines)
 
 
 def _page(strings: Sequence[VisibleString]) -> OfficialPage:
-    """Return a page whose buttons and products can be clicked."""
+    """Return a page whose buttons and products can be clicked, buttons first."""
     clickables = {text.lower(): ClickTarget(kind) for kind, text in strings if kind is StringKind.BUTTON}
     clickables |= {
         text.lower(): ClickTarget(kind, text) for kind, text in strings if kind is StringKind.PRODUCT

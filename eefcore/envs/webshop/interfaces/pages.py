@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import NamedTuple
 
 from eefcore.envs.webshop.catalogue.product import Product
@@ -72,55 +73,44 @@ def ids_on_page(asins: Sequence[str], number: int, per_page: int) -> Sequence[st
 
 def start_page(site: Site, instruction: str) -> list[VisibleString]:
     """Return the page where a visit begins."""
-    texts = [site.heading, "Instruction: ", instruction]
-    return _as_parsed([*map(_text, texts), VisibleString(StringKind.BUTTON, site.search_button)])
+    return [*_texts(site.heading, "Instruction: ", instruction), *_buttons(site.search_button)]
 
 
 def page_opening(instruction: str) -> list[VisibleString]:
     """Return the strings that every page but the first and the last opens with."""
-    return _as_parsed([_text("Instruction:"), _text(instruction)])
+    return _texts("Instruction:", instruction)
 
 
 def results_page(site: Site, number: int, found: int, products: Sequence[Product]) -> list[VisibleString]:
     """Return page `number` of a search that found `found` products."""
     total = found if site.total is None else site.total
-    turn = [PREV, NEXT] if number > 1 else [NEXT]
-    page = [VisibleString(StringKind.BUTTON, BACK), _text(f"Page {number} (Total results: {total})")]
-    page += [VisibleString(StringKind.BUTTON, name) for name in turn]
+    page = [*_buttons(BACK), *_texts(f"Page {number} (Total results: {total})")]
+    page += _buttons(PREV, NEXT) if number > 1 else _buttons(NEXT)
     for product in products:
-        page += [
-            VisibleString(StringKind.PRODUCT, product.asin),
-            _text(product.title),
-            _text(product.price_tag),
-        ]
-    return _as_parsed(page)
+        page += _strings(StringKind.PRODUCT, product.asin)
+        page += _texts(product.title, product.price_tag)
+    return page
 
 
 def item_page(product: Product) -> list[VisibleString]:
     """Return a product's page, its options not selected: each interface marks what is selected in its own way."""
-    page = [VisibleString(StringKind.BUTTON, BACK), VisibleString(StringKind.BUTTON, PREV)]
+    page = _buttons(BACK, PREV)
     for name, values in product.options.items():
-        page += [_text(name), *(VisibleString(StringKind.OPTION, value) for value in values)]
-    page += map(_text, (product.title, f"Price: {product.price_tag}", f"Rating: {RATING}"))
-    page += [VisibleString(StringKind.BUTTON, name) for name in (*SUB_PAGES[:3], BUY)]
-    return _as_parsed(page)
+        page += [*_texts(name), *_strings(StringKind.OPTION, *values)]
+    page += _texts(product.title, f"Price: {product.price_tag}", f"Rating: {RATING}")
+    return [*page, *_buttons(*SUB_PAGES[:3], BUY)]
 
 
 def sub_page(site: Site, product: Product, name: str) -> list[VisibleString]:
     """Return the page behind one of `SUB_PAGES`; no product has reviews."""
+    category = (product.category, product.query, f"{site.margin}{product.product_category}")
     texts = {
-        "Description": lambda: [product.description],
-        "Features": lambda: [f" {bullet}" for bullet in product.bullets],
-        "Reviews": lambda: [],
-        "Attributes": lambda: [
-            *(f" {attribute}" for attribute in product.attributes),
-            product.category,
-            product.query,
-            f"{site.margin}{product.product_category}",
-        ],
-    }[name]()
-    buttons = [VisibleString(StringKind.BUTTON, BACK), VisibleString(StringKind.BUTTON, PREV)]
-    return _as_parsed([*buttons, *map(_text, texts)])
+        "Description": (product.description,),
+        "Features": (f" {bullet}" for bullet in product.bullets),
+        "Reviews": (),
+        "Attributes": (*(f" {attribute}" for attribute in product.attributes), *category),
+    }[name]
+    return [*_buttons(BACK, PREV), *_texts(*texts)]
 
 
 def done_page(asin: str, options: Mapping[str, str], reward: float) -> list[VisibleString]:
@@ -131,27 +121,19 @@ def done_page(asin: str, options: Mapping[str, str], reward: float) -> list[Visi
     texts += ["Target", "asin", "options", "attrs", "price upper", "instuction text", "category"]
     texts += ["product category", "query", "Goal ", "None", "Reward"]
     texts += ["Your score (min 0.0, max 1.0)", str(reward), "Reward Details ", "None"]
-    return _as_parsed([*map(_text, texts)])
+    return _texts(*texts)
 
 
 def _json_for_html(options: Mapping[str, str]) -> str:
     """Options as Flask's `tojson` writes them: keys sorted, and `< > & '` as escapes."""
     text = json.dumps(dict(options), sort_keys=True)
-    for character in "<>&'":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&'"})
 
 
-def _text(text: str) -> VisibleString:
-    return VisibleString(StringKind.TEXT, text)
+def _strings(kind: StringKind, *texts: str) -> list[VisibleString]:
+    """Return texts as BeautifulSoup parses them: without empty ones, white space alone reduced to one character."""
+    blank = {text: "\n" if "\n" in text else " " for text in texts if not text.strip(" \n\t\f\r")}
+    return [VisibleString(kind, blank.get(text, text)) for text in texts if text]
 
 
-def _as_parsed(page: Sequence[VisibleString]) -> list[VisibleString]:
-    """Return `page` as BeautifulSoup parses it: without empty strings, white space alone reduced to one character."""
-    return [VisibleString(kind, _collapsed(text)) for kind, text in page if text]
-
-
-def _collapsed(text: str) -> str:
-    if text.strip(" \n\t\f\r"):
-        return text
-    return "\n" if "\n" in text else " "
+_texts, _buttons = partial(_strings, StringKind.TEXT), partial(_strings, StringKind.BUTTON)

@@ -1,13 +1,13 @@
-"""A visit to the shop as an immutable record: all that the next page depends on, beside the goal."""
+"""A visit to the shop as an immutable record: everything that the next page depends on, beside the goal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 START, RESULTS, ITEM, SUB, END = "start", "results", "item", "sub", "end"
 """The types of page."""
 
+_FIELDS = {RESULTS: ("query", "number"), ITEM: ("asin", "options"), SUB: ("asin", "sub_page")}
 
 Options = tuple[tuple[str, str], ...]
 """(name, value) of each selected option, in the order in which the names were first chosen."""
@@ -24,7 +24,7 @@ class ShopSession(NamedTuple):
         options: what is selected on it.
         sub_page: the name of a sub page.
         listed: ids on the last page that showed any (AgentLite).
-        option_types: value to name of the options on the last page that showed any (AgentLite).
+        option_types: (value, name) of the options on the last page that showed any (AgentLite).
         visited: ids opened since the start page (text_rich).
     """
 
@@ -35,8 +35,19 @@ class ShopSession(NamedTuple):
     options: Options = ()
     sub_page: str = ""
     listed: tuple[str, ...] = ()
-    option_types: Mapping[str, str] | None = None
+    option_types: Options = ()
     visited: frozenset[str] = frozenset()
+
+    @property
+    def page_key(self) -> ShopSession:
+        """The session with nothing but what its page depends on, beside the goal."""
+        fields = _FIELDS.get(self.page, ())
+        return ShopSession(self.page, **{field: getattr(self, field) for field in fields})
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The option values that are selected."""
+        return tuple(value for _, value in self.options)
 
 
 class ShopStep(NamedTuple):
