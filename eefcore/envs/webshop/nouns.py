@@ -7,8 +7,7 @@ The official engine asks spaCy for tokens tagged NOUN or PROPN: `en_core_web_lg`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from eefcore.errors import DataError
 
@@ -54,29 +53,21 @@ class SpacyTagger:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        self._parse = self._load(model)
-
-    def __call__(self, text: str) -> list[str]:
-        """Return the nouns of `text`."""
-        return [token.text.lower() for token in self._parse(text) if token.pos_ in ("NOUN", "PROPN")]
-
-    @staticmethod
-    def _load(model: str) -> Callable[[str], Any]:
         try:
             import spacy
 
-            return spacy.load(model)
+            self._parse = spacy.load(model)
         except (ImportError, OSError) as e:
             raise DataError(
                 f"noun tagger {model!r} is not installed ({e}); `pip install eefcore[spacy]` and "
                 f"`python -m spacy download {model}`, or use tagger='letters'"
             ) from e
 
+    def __call__(self, text: str) -> list[str]:
+        """Return the nouns of `text`."""
+        return [token.text.lower() for token in self._parse(text) if token.pos_ in ("NOUN", "PROPN")]
+
 
 def load_tagger(name: str) -> NounTagger:
-    """Load `letters`, or a spaCy model by its name (`en_core_web_sm`, `en_core_web_lg`).
-
-    Raises:
-        DataError: spaCy or the model is not installed.
-    """
+    """Load `letters`, or a spaCy model by its name (`en_core_web_sm`, `en_core_web_lg`)."""
     return LetterTagger() if name == LetterTagger.name else SpacyTagger(name)

@@ -28,9 +28,20 @@ from typing import NamedTuple
 from rapidfuzz.fuzz import token_set_ratio
 
 from eefcore.envs.webshop.catalogue.product import Product
-from eefcore.envs.webshop.colours import normalize_color
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.nouns import NounTagger
+
+_COLOURS = """
+    alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown burgundy camel camo
+    caramel champagne charcoal cheetah chestnut chocolate christmas coffee cognac copper coral cranberry cream crystal
+    dark denim eggplant elephant espresso fuchsia gold granite grape graphite grass gray green grey heather indigo ivory
+    ivy khaki lavender lemon leopard light lilac lime magenta maroon mauve merlot midnight mint mocha multicolor
+    mushroom mustard natural navy nude olive orange peach pewter pink plum purple rainbow red rose royal rust sand
+    sapphire seashell silver skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise violet walnut
+    wheat white wine yellow
+"""
+COLOURS = tuple(_COLOURS.split())
+"""The 102 colours that the reward knows by name, in the order in which they are tried (engine/normalize.py)."""
 
 
 class TypeReward(NamedTuple):
@@ -42,17 +53,10 @@ class TypeReward(NamedTuple):
     title_score: float
 
 
-class AttributeReward(NamedTuple):
-    """The share of the goal's attributes that the product has, and their number A."""
+class Matches(NamedTuple):
+    """The share of the goal's attributes or options that were met, None where it has none, and their number A or O."""
 
-    r_attr: float
-    matches: int
-
-
-class OptionReward(NamedTuple):
-    """The share of the goal's options that were chosen, None where it has none, and their number O."""
-
-    r_option: float | None
+    share: float | None
     matches: int
 
 
@@ -61,8 +65,8 @@ class Reward(NamedTuple):
 
     total: float
     kind: TypeReward
-    attributes: AttributeReward
-    options: OptionReward
+    attributes: Matches
+    options: Matches
     r_price: bool
 
 
@@ -70,9 +74,7 @@ def get_reward(
     purchased: Product, goal: Goal, price: float, options: Sequence[str], nouns: NounTagger
 ) -> Reward:
     """Return R for buying `purchased` at `price` with the option values `options`."""
-    kind = get_type_reward(
-        purchased.query, purchased.product_category, purchased.title, goal=goal, nouns=nouns
-    )
+    kind = get_type_reward(purchased, goal, nouns)
     attributes = get_attribute_reward(purchased, goal.attributes)
     chosen = get_option_reward(options, goal.compared_options)
     total = compose_reward(
@@ -87,16 +89,15 @@ def get_reward(
     return Reward(total, kind, attributes, chosen, price <= goal.price_upper)
 
 
-def get_type_reward(
-    query: str, product_category: str, name: str, *, goal: Goal, nouns: NounTagger
-) -> TypeReward:
-    """Return whether a product of that query, category and name is the kind of product that `goal` asks for.
+def get_type_reward(purchased: Product, goal: Goal, nouns: NounTagger) -> TypeReward:
+    """Return whether a product is of the kind that `goal` asks for.
 
     Two categories match if their paths share at least two parts, in any positions.
     """
-    query_match = query == goal.query
-    category_match = len(_path_parts(product_category) & _path_parts(goal.product_category)) >= 2
-    score = title_score(name, goal.name, nouns)
+    query_match = purchased.query == goal.query
+    parts = [{part.strip() for part in path.product_category.split("›")} for path in (purchased, goal)]
+    category_match = len(parts[0] & parts[1]) >= 2
+    score = title_score(purchased.title, goal.name, nouns)
     return TypeReward(compose_r_type(query_match, category_match, score), query_match, category_match, score)
 
 
@@ -115,23 +116,19 @@ def compose_r_type(query_match: bool, category_match: bool, title_score: float) 
     return 1.0 if query_match or category_match or title_score > 0.2 else 0.5
 
 
-def get_attribute_reward(purchased: Product, attributes: Sequence[str]) -> AttributeReward:
+def get_attribute_reward(purchased: Product, attributes: Sequence[str]) -> Matches:
     """Count the goal's attributes (one at least) that match one of the product's, or stand in its texts."""
-    title, bullets = purchased.title.lower(), " ".join(purchased.bullets).lower()
-    description = purchased.description.lower()
+    texts = [text.lower() for text in (purchased.title, " ".join(purchased.bullets), purchased.description)]
     matches = sum(
-        any(_match(own, asked) for own in purchased.attributes)
-        or asked in title
-        or asked in bullets
-        or asked in description
+        any(_match(own, asked) for own in purchased.attributes) or any(asked in text for text in texts)
         for asked in attributes
     )
-    return AttributeReward(matches / len(attributes), matches)
+    return Matches(matches / len(attributes), matches)
 
 
 def get_option_reward(
     purchased_options: Sequence[str], goal_options: Sequence[str | tuple[str, str]]
-) -> OptionReward:
+) -> Matches:
     """Count the goal's options that match one that was chosen, whatever the options are called.
 
     A goal option is a value (human goals) or a (name, value) pair (synthetic goals), which is compared as
@@ -140,7 +137,16 @@ def get_option_reward(
     chosen = [normalize_color(option) for option in purchased_options]
     asked = [normalize_color(option) for option in goal_options]
     matches = sum(any(_match(own, str(wanted)) for own in chosen) for wanted in asked)
-    return OptionReward(matches / len(asked) if asked else None, matches)
+    return Matches(matches / len(asked) if asked else None, matches)
+
+
+def normalize_color(option: str | tuple[str, str]) -> str | tuple[str, str]:
+    """Return the first colour word, in list order, that is part of the option; else the option itself.
+
+    "Part of" is Python's `in`: within a text it is a substring (`red` is in `shredded`), within the (name,
+    value) pair of a synthetic goal it is equality with one of the two, as in the official engine.
+    """
+    return next((colour for colour in COLOURS if colour in option), option)
 
 
 def compose_reward(
@@ -155,10 +161,6 @@ def compose_reward(
     """Return r_type · (A + O + P) / (|attributes| + |options| + 1)."""
     within = price <= price_upper
     return (num_attr_matches + num_option_matches + within) / (n_attributes + n_goal_options + 1) * r_type
-
-
-def _path_parts(category: str) -> set[str]:
-    return {part.strip() for part in category.split("›")}
 
 
 @lru_cache(maxsize=65536)

@@ -11,11 +11,13 @@ from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.nouns import NounTagger
 from eefcore.envs.webshop.reward import get_reward
 
-TOP = 50
-"""Results of a search, at most."""
-
-FILTERS = ("<r>", "<a>", "<c>", "<q>")
-"""First keywords that list products by chance, attribute, category or query, without searching."""
+TOP = 50  # results of a search, at most
+FILTERS = (
+    "<r>",
+    "<a>",
+    "<c>",
+    "<q>",
+)  # list products by chance, attribute, category or query, without searching
 
 
 class SearchableCatalogue(Protocol):

@@ -115,10 +115,7 @@ def fault_finder(benchmark: WebShopBenchmark) -> FindFault:
     @lru_cache(maxsize=1 << 16)
     def fault(task_id: str, asin: str, /) -> str | None:
         goal, product = benchmark.goal(task_id), benchmark.shop.catalogue[asin]
-        kind = get_type_reward(
-            product.query, product.product_category, product.title, goal=goal, nouns=benchmark.shop.nouns
-        )
-        if kind.r_type < 1:
+        if get_type_reward(product, goal, benchmark.shop.nouns).r_type < 1:
             return f"not a {goal.query}"
         for attribute in goal.attributes:
             if not get_attribute_reward(product, (attribute,)).matches:

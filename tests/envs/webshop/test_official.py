@@ -23,7 +23,6 @@ from helpers.paths import WEBSHOP_DATA
 
 from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.product import Product
-from eefcore.envs.webshop.colours import normalize_color
 from eefcore.envs.webshop.goals import Goal, synthetic_goals
 from eefcore.envs.webshop.interfaces.official import OfficialText
 from eefcore.envs.webshop.interfaces.official_pages import OfficialPages
@@ -36,6 +35,7 @@ from eefcore.envs.webshop.reward import (
     get_option_reward,
     get_reward,
     get_type_reward,
+    normalize_color,
     title_score,
 )
 from eefcore.envs.webshop.shop import Shop
@@ -158,17 +158,20 @@ def goal(given) -> Goal:
 
 
 def _type_reward(given, _):
-    bought = product(given["purchased"])
-    return get_type_reward(
-        bought.query, bought.product_category, bought.title, goal=goal(given["goal"]), nouns=tagger()
-    )._asdict()
+    return get_type_reward(product(given["purchased"]), goal(given["goal"]), tagger())._asdict()
+
+
+def _attribute_reward(given, _):
+    share, matches = get_attribute_reward(product(given["purchased"]), given["goal"]["attributes"])
+    return {"r_attr": share, "matches": matches}
 
 
 def _option_reward(given, _):
     options, wanted = given["purchased_options"], given["goal_options"]
     chosen = list(options.values()) if isinstance(options, dict) else options
     pairs = list(wanted.items()) if isinstance(wanted, dict) else wanted
-    return get_option_reward(chosen, [tuple(o) if isinstance(o, list) else o for o in pairs])._asdict()
+    share, matches = get_option_reward(chosen, [tuple(o) if isinstance(o, list) else o for o in pairs])
+    return {"r_option": share, "matches": matches}
 
 
 def _get_reward(given, _):
@@ -213,9 +216,7 @@ def _clickables(given, expected):
 HANDLERS = {
     "normalize_color": lambda given, _: normalize_color(given["color_string"]),
     "get_type_reward": _type_reward,
-    "get_attribute_reward": lambda given, _: get_attribute_reward(
-        product(given["purchased"]), given["goal"]["attributes"]
-    )._asdict(),
+    "get_attribute_reward": _attribute_reward,
     "get_option_reward": _option_reward,
     "compose_r_type": lambda given, _: compose_r_type(**given),
     "compose_reward": lambda given, _: compose_reward(**given),

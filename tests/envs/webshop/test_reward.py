@@ -6,15 +6,16 @@ from helpers.webshop_stand_in import PRODUCTS, TOWEL, StandIn, product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.envs.webshop.colours import COLOURS, normalize_color
 from eefcore.envs.webshop.nouns import LetterTagger, load_tagger
 from eefcore.envs.webshop.reward import (
+    COLOURS,
     compose_r_type,
     compose_reward,
     get_attribute_reward,
     get_option_reward,
     get_reward,
     get_type_reward,
+    normalize_color,
     title_score,
 )
 from eefcore.envs.webshop.shop import Shop
@@ -83,7 +84,8 @@ def test_title_score(bought, asked, score):
 )
 def test_categories_match_on_two_common_parts(category, match):
     goal = msgspec.structs.replace(TOWEL, product_category="a › b › c")
-    assert get_type_reward("", category, "towel", goal=goal, nouns=NOUNS).category_match is match
+    bought = product("", "towel", product_category=category)
+    assert get_type_reward(bought, goal, NOUNS).category_match is match
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -43,9 +44,9 @@ from eefcore.envs.webshop.shop import Shop
 from eefcore.evaluation.navigation import skill_from_pattern
 from eefcore.protocols import Skill
 
-WRONG_ACTION = '"This is the wrong action to call. Please check your available action list.'
-"""The stray quote is AgentLite's."""
-
+WRONG_ACTION = (
+    '"This is the wrong action to call. Please check your available action list.'  # the quote is AgentLite's
+)
 INCORRECT_FORMAT = (
     "Incorrect action format. Please use the correct action format following:\n"
     "Available Actions:\n\n"
@@ -184,17 +185,13 @@ def parse_action(action: str) -> ParsedAction:
     if match is None:
         return ParsedAction(None)
     name = match[1]
-    try:
+    with suppress(ValueError, RecursionError):  # not JSON, or nested deeper than Python reads
         arguments = json.loads(match[2].strip())
-        if not isinstance(arguments, dict):
-            return ParsedAction(None)
-        if name == "Think":
+        if name == "Think" and isinstance(arguments, dict):
             return ParsedAction(name)
-        if name not in _PARAMETER or set(arguments) != {_PARAMETER[name]}:
-            return ParsedAction(None)
-        return ParsedAction(name, _as_text(arguments[_PARAMETER[name]]))
-    except (ValueError, RecursionError):  # not JSON, or nested deeper than Python reads
-        return ParsedAction(None)
+        if isinstance(arguments, dict) and set(arguments) == {_PARAMETER.get(name)}:
+            return ParsedAction(name, _as_text(arguments[_PARAMETER[name]]))
+    return ParsedAction(None)
 
 
 def _previous(session: ShopSession) -> ShopSession:
