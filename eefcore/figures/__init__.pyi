@@ -1,7 +1,12 @@
 from .evaluation import budget as budget
+from .evaluation import by_difficulty as by_difficulty
 from .evaluation import curve as curve
+from .evaluation import finders as finders
 from .evaluation import losses as losses
+from .evaluation import models as models
 from .evaluation import navigation as navigation
+from .evaluation import origins as origins
+from .evaluation import shares as shares
 from .evaluation import state_line as state_line
 from .evaluation import win_rate_by_step as win_rate_by_step
 from .evaluation import win_rates as win_rates
@@ -15,10 +20,5 @@ from .search import pass_at_k as pass_at_k
 from .search import reliability as reliability
 from .search import win_rate_by_simulations as win_rate_by_simulations
 from .search import win_rates_and_costs as win_rates_and_costs
-from .suite import by_difficulty as by_difficulty
-from .suite import finders as finders
-from .suite import models as models
-from .suite import origins as origins
-from .suite import shares as shares
 from .tree import TreeView as TreeView
 from .tree import write_tree as write_tree

@@ -1,21 +1,18 @@
-"""Draw what an evaluation found: win rates, navigation skills, curves over iterations, budgets, one expert trajectory.
+"""Draw what evaluations found: win rates, navigation skills, curves over iterations and budgets, and how methods differ.
 
-    win_rates           EEF Table 3 as points with intervals
-    navigation          EEF Figure 2, with the attempts of Table 4
-    curve               win rate on the dev set over iterations
-    budget              EEF Figure 3: win rate against what it cost
-    state_line          one expert trajectory in the manner of EEF Figure 1
-    losses              the training loss of each optimiser step
-    win_rate_by_step    win rate of simulations by the expert step that they start from
-
-`eefcore.figures.plots` has the `Plot` that each function returns, its style and its files.
+Among them are EEF Table 3 as points (`win_rates`), EEF Figure 2 (`navigation`), EEF Figure 3 (`budget`), and one expert
+trajectory in the manner of EEF Figure 1 (`state_line`). `eefcore.figures.plots` has the `Plot` that each function returns.
 """
 
 from __future__ import annotations
 
-import math
+import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+from matplotlib.axes import Axes
 
 from eefcore.actions import is_thought
 from eefcore.evaluation import formatting
@@ -23,22 +20,27 @@ from eefcore.evaluation.navigation import SkillRates
 from eefcore.evaluation.stats import Estimate
 from eefcore.figures.plots import (
     BLUE,
+    COLOURS,
     GREEN,
     INK,
+    MARKERS,
     ORANGE,
     RED,
     Plot,
-    X,
+    Style,
     canvas,
     line_chart,
     method_axis,
     percent,
     styled,
-    whisker,
+    whiskers,
+    win_rate_label,
     with_data,
+    write_beside,
 )
 from eefcore.types import Trajectory
 
+_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo")
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -48,10 +50,9 @@ def win_rates(estimates: Mapping[str, Estimate]) -> Plot:
     figure, (axes,) = canvas(0.9 + 0.34 * len(estimates))
     for y, estimate in enumerate(estimates.values()):
         axes.errorbar(
-            100 * estimate.value, y, xerr=whisker(estimate), fmt="o", color=BLUE, markersize=6.5, linewidth=2
+            100 * estimate.value, y, xerr=whiskers(estimate), fmt="o", color=BLUE, markersize=6.5, linewidth=2
         )
-        label = "nothing judged" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
-        axes.annotate(label, (percent(estimate.high), y), (6, 0), textcoords="offset points", va="center")
+        write_beside(axes, win_rate_label(estimate), percent(estimate.high), y, 6)
     method_axis(axes, estimates)
     axes.set_xlim(0, min(108, 12 + max(percent(e.high) for e in estimates.values())))
     axes.set_xlabel("win rate, % of tasks (95 % interval)")
@@ -73,11 +74,11 @@ def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
             axes.barh(y, percent(attempt.value), 0.62, facecolor="none", edgecolor=colour, linewidth=1.1)
             axes.barh(y, percent(success.value), 0.62, color=colour)
             axes.errorbar(
-                100 * success.value, y, xerr=whisker(success), fmt="none", ecolor=INK, linewidth=1.3
+                100 * success.value, y, xerr=whiskers(success), fmt="none", ecolor=INK, linewidth=1.3
             )
             end = max(percent(attempt.value), percent(success.high))
             label = f"{percent(success.value):.1f} of {percent(attempt.value):.1f}"
-            axes.annotate(label, (end, y), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
+            write_beside(axes, label, end, y, fontsize=8.5)
         top = max(max(percent(s.success.high), percent(s.attempt.value)) for s in found)
         axes.set_xlim(0, max(4, 1.38 * top))
         axes.set_title(skill, loc="left", fontsize=10.5, fontweight="bold")
@@ -96,20 +97,14 @@ def navigation(skills: Mapping[str, Mapping[str, SkillRates]]) -> Plot:
 @styled
 def curve(curves: Mapping[str, Mapping[int, Estimate]]) -> Plot:
     """Draw the win rate on the dev set over iterations, one line a method; iteration 0 is behaviour cloning."""
-    figure, axes = line_chart(curves)
-    axes.set_xticks(sorted({i for line in curves.values() for i in line}))
-    axes.set_xlabel("iteration (0 is behaviour cloning)")
-    axes.set_ylabel("dev win rate, % (95 % interval)")
-    return with_data(figure, _line_rows(curves, "iteration"))
+    labels = "iteration (0 is behaviour cloning)", "dev win rate, % (95 % interval)"
+    return line_chart(curves, *labels, at="iteration", ticks=True)[0]
 
 
 @styled
 def budget(series: Mapping[str, Mapping[float, Estimate]], *, cost: str = "simulations per task") -> Plot:
     """Draw EEF Figure 3: win rate against `cost`, one line a method and one point a setting (N of RFT×N, M of EEF)."""
-    figure, axes = line_chart(series)
-    axes.set_xlabel(cost)
-    axes.set_ylabel("win rate, % (95 % interval)")
-    return with_data(figure, _line_rows(series, cost))
+    return line_chart(series, cost)[0]
 
 
 @styled
@@ -128,62 +123,37 @@ def state_line(
         recovery: i* of the recovery state, if there is one.
     """
     figure, (axes,) = canvas(2.3, width=max(7.0, 1.2 + 0.62 * len(expert)))
-    axes.hlines(0, 0, len(expert), color=INK, linewidth=1.2, zorder=1)
+    end = len(expert)
+    kept = [any(start <= i < stop for start, stop in trained) for i in range(end)]
+    axes.hlines(0, 0, end, color=INK, linewidth=1.2, zorder=1)
     for start, stop in trained:
         axes.hlines(0, start, stop, color=GREEN, linewidth=7, alpha=0.45, zorder=2)
     for i, action in enumerate(expert.actions):
-        is_trained = any(start <= i < stop for start, stop in trained)
-        axes.annotate(
-            _short(action),
-            (i + 0.5, -0.16),
-            rotation=-38,
-            ha="left",
-            va="top",
-            rotation_mode="anchor",
-            fontsize=8,
-        ).set(color=GREEN if is_trained else INK, alpha=0.75 if is_thought(action) else 1)
-    for i in range(len(expert) + 1):
+        label: Style = {"rotation": -38, "rotation_mode": "anchor", "ha": "left", "va": "top", "fontsize": 8}
+        label |= {"color": GREEN if kept[i] else INK, "alpha": 0.75 if is_thought(action) else 1}
+        axes.annotate(_short(action), (i + 0.5, -0.16), **label)
+    for i in range(end + 1):
         explored = i in outcomes
         axes.annotate(f"s{str(i).translate(_SUBSCRIPT)}", (i, 0.2), ha="center", alpha=1 if explored else 0.6)
-        if not explored and i < len(expert):
+        if not explored and i < end:
             axes.plot(i, 0, "o", color=INK, markersize=3.5, zorder=3)
     won, lost = ([i for i in outcomes if outcomes[i] is is_won] for is_won in (True, False))
     axes.plot(won, [0] * len(won), "o", color=GREEN, markersize=11, zorder=4, label="policy wins from here")
     axes.plot(lost, [0] * len(lost), "X", color=RED, markersize=10, zorder=4, label="policy loses from here")
-    axes.plot(len(expert), 0, "s", color=GREEN if expert.win else RED, markersize=9, zorder=4)
-    axes.annotate(
-        f"R = {expert.reward:.2f}", (len(expert), 0), (10, 0), textcoords="offset points", va="center"
-    )
+    axes.plot(end, 0, "s", color=GREEN if expert.win else RED, markersize=9, zorder=4)
+    write_beside(axes, f"R = {expert.reward:.2f}", end, 0, 10)
     if trained:
         axes.plot([], [], color=GREEN, linewidth=7, alpha=0.45, label="expert actions kept")
     if recovery is not None:
-        axes.plot(
-            recovery,
-            0,
-            "o",
-            markersize=19,
-            markerfacecolor="none",
-            markeredgecolor=ORANGE,
-            markeredgewidth=2.2,
-        )
-        axes.plot(
-            [], [], "o", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE, label="to recover from"
-        )
-    axes.set(xlim=(-0.5, len(expert) + 1.6), ylim=(-1.5, 0.45))
+        ring: Style = {"markerfacecolor": "none", "markeredgecolor": ORANGE}
+        axes.plot(recovery, 0, "o", markersize=19, markeredgewidth=2.2, **ring)
+        axes.plot([], [], "o", markersize=9, label="to recover from", **ring)
+    axes.set(xlim=(-0.5, end + 1.6), ylim=(-1.5, 0.45))
     axes.axis("off")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8.5, handletextpad=0.5)
-    is_trained = [any(a <= i < b for a, b in trained) for i in range(len(expert))]
-    rows: list[dict[str, object]] = [
-        {
-            "step": i,
-            "action": a,
-            "policy_wins": outcomes.get(i, ""),
-            "kept": is_trained[i],
-            "recovery": i == recovery,
-        }
-        for i, a in enumerate(expert.actions)
-    ]
-    return with_data(figure, rows)
+    columns = "step", "action", "policy_wins", "kept", "recovery"
+    rows = [(i, a, outcomes.get(i, ""), kept[i], i == recovery) for i, a in enumerate(expert.actions)]
+    return with_data(figure, [dict(zip(columns, row, strict=True)) for row in rows])
 
 
 @styled
@@ -191,10 +161,7 @@ def losses(values: Sequence[float]) -> Plot:
     """Draw the training loss of each optimiser step, and its running mean."""
     figure, (axes,) = canvas(2.6)
     window = max(1, len(values) // 20)
-    mean = [
-        sum(values[max(0, i - window) : i + 1]) / len(values[max(0, i - window) : i + 1])
-        for i in range(len(values))
-    ]
+    mean = [statistics.fmean(values[max(0, i - window) : i + 1]) for i in range(len(values))]
     axes.plot(values, color=INK, alpha=0.35, linewidth=0.8)
     axes.plot(mean, color=BLUE, linewidth=1.8)
     axes.set(xlabel="optimiser step", ylabel="L_SFT per trained token", yscale="log")
@@ -204,14 +171,122 @@ def losses(values: Sequence[float]) -> Plot:
 @styled
 def win_rate_by_step(rates: Mapping[int, Estimate]) -> Plot:
     """Draw the win rate of simulations τ_{s_i} by i, the expert step that they start from; 0 is the start of the task."""
-    figure, axes = line_chart({"simulations": {float(i): rate for i, rate in rates.items()}})
-    axes.set_xlabel("i: simulations start from s_i of an expert trajectory")
-    axes.set_ylabel("win rate, % (95 % interval)")
+    series = {"simulations": {float(i): rate for i, rate in rates.items()}}
+    figure, _ = line_chart(series, "i: simulations start from s_i of an expert trajectory")
     return with_data(figure, [{"step": i, **rate._asdict()} for i, rate in rates.items()])
 
 
-def _line_rows(series: Mapping[str, Mapping[X, Estimate]], x: str) -> list[dict[str, object]]:
-    return [{"method": m, x: at, **line[at]._asdict()} for m, line in series.items() for at in sorted(line)]
+@styled
+def models(estimates: Mapping[str, Mapping[str, Estimate]]) -> Plot:
+    """Draw the win rate of each method (outer key) on each model (inner key), one colour and marker a model."""
+    names = list(dict.fromkeys(model for of in estimates.values() for model in of))
+    figure, (axes,) = canvas(1.2 + 0.22 * len(names) * len(estimates) + 0.12 * len(estimates))
+    step = min(0.24, 0.6 / len(names))
+    for k, model in enumerate(names):
+        rows = [(y, of[model]) for y, of in enumerate(estimates.values()) if model in of]
+        at = [y + step * (k - (len(names) - 1) / 2) for y, _ in rows]
+        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        _points_across(axes, [e for _, e in rows], at, label=model, color=colour, marker=marker)
+    method_axis(axes, estimates)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("win rate, % of tasks (95 % interval)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    data = [
+        {"method": method, "model": model, **e._asdict()}
+        for method, of in estimates.items()
+        for model, e in of.items()
+    ]
+    return with_data(figure, data)
+
+
+@styled
+def finders(points: Mapping[str, tuple[Estimate, Estimate]]) -> Plot:
+    """Draw for each finder the simulations a task from expert states, and the share of unsolved tasks that it newly solved."""
+    figure, (axes,) = canvas(3.3, width=5.6)
+    for k, (name, (spent, newly)) in enumerate(points.items()):
+        axes.errorbar(
+            spent.value,
+            100 * newly.value,
+            xerr=[[side / 100 for side in ends] for ends in whiskers(spent)],
+            yerr=whiskers(newly),
+            fmt=MARKERS[k % len(MARKERS)],
+            color=COLOURS[k % len(COLOURS)],
+            markersize=7,
+            linewidth=1.4,
+            label=name,
+        )
+    axes.grid(axis="y")
+    axes.set(xlim=(0, 1.1 * max(spent.high for spent, _ in points.values()) or 1), ylim=(0, 105))
+    axes.set_xlabel("simulations a task, from expert states (95 % interval)")
+    axes.set_ylabel("newly solved, % (95 % interval)")
+    axes.legend(loc="lower right")
+    rows = [
+        {"method": name, "measure": measure, **e._asdict()}
+        for name, pair in points.items()
+        for measure, e in zip(("simulations a task", "newly solved"), pair, strict=True)
+    ]
+    return with_data(figure, rows)
+
+
+@styled
+def by_difficulty(rates: Mapping[str, Mapping[int, Estimate]], what: str) -> Plot:
+    """Draw win rate over `what`, harder tasks further right, one line a method."""
+    figure, axes = line_chart(rates, f"{what} (tasks)", at=what)
+    groups = sorted({group for line in rates.values() for group in line})
+    sizes = {group: max(line[group].n for line in rates.values() if group in line) for group in groups}
+    axes.set_xticks(groups, [f"{group}\n({sizes[group]:,})" for group in groups])
+    return figure
+
+
+@styled
+def origins(parts: Mapping[str, Mapping[str, float]]) -> Plot:
+    """Draw for each method the share of training tasks solved, as one bar divided by how they were first solved."""
+    kinds = list(dict.fromkeys(kind for of in parts.values() for kind in of))
+    figure, (axes,) = canvas(1.3 + 0.34 * len(parts))
+    styles: list[Style] = [
+        {"color": colour, "hatch": hatch, "edgecolor": "#ffffff66"}
+        for _, colour, hatch in zip(kinds, cycle(COLOURS), cycle(_HATCHES), strict=False)
+    ]
+    for y, of in enumerate(parts.values()):
+        left = 0.0
+        for kind, style in zip(kinds, styles, strict=True):
+            width = 100 * of.get(kind, 0.0)
+            axes.barh(y, width, 0.62, left=left, linewidth=0, **style)
+            left += width
+        write_beside(axes, f"{left:.1f}", left, y, fontsize=8.5)
+    for kind, style in zip(kinds, styles, strict=True):
+        axes.barh(0, 0, label=kind, **style)
+    method_axis(axes, parts)
+    axes.set_xlim(0, 108)
+    axes.set_xlabel("% of training tasks solved, by how they first were")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, fontsize=8.5)
+    rows = [
+        {"method": method, "origin": kind, "value": value}
+        for method, of in parts.items()
+        for kind, value in of.items()
+    ]
+    return with_data(figure, rows)
+
+
+@styled
+def shares(estimates: Mapping[str, Estimate], what: str) -> Plot:
+    """Draw one share a method; `what` says of what."""
+    figure, (axes,) = canvas(0.9 + 0.34 * len(estimates))
+    _points_across(axes, list(estimates.values()), range(len(estimates)), color=BLUE, marker="o", label=what)
+    for y, e in enumerate(estimates.values()):
+        write_beside(axes, f"{percent(e.value):.1f}", percent(e.high), y, 6, color=INK)
+    method_axis(axes, estimates)
+    axes.tick_params(axis="y", pad=8)  # a point at 0 stands beside its name
+    axes.set_xlim(0, max(1.0, 1.15 * max(percent(e.high) for e in estimates.values())))
+    axes.set_xlabel(f"{what}, % (95 % interval)")
+    return with_data(figure, [{"method": m, **e._asdict()} for m, e in estimates.items()])
+
+
+def _points_across(axes: Axes, estimates: Sequence[Estimate], at: Sequence[float], **style: Any) -> None:
+    """Draw points with intervals from left to right, at the heights `at`."""
+    values = [100 * e.value for e in estimates]
+    style |= {"linestyle": "none", "markersize": 6, "linewidth": 1.6, "clip_on": False}
+    axes.errorbar(values, at, xerr=whiskers(*estimates), **style)
 
 
 def _short(action: str) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 X = TypeVar("X", bound=float)
+Style = dict[str, Any]
+"""Keywords of matplotlib."""
 
 INK = "#7b7b7b"  # 4.2 : 1 on white, 4.3 : 1 on #121212
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
@@ -112,23 +114,36 @@ def inline_svg(plot: Plot, name: str) -> str:
     )
 
 
-def line_chart(series: Mapping[str, Mapping[X, Estimate]]) -> tuple[Plot, Axes]:
-    """Draw one line a method, in per cent with intervals; points at the same x are shifted so that no interval hides another."""
+def line_chart(
+    series: Mapping[str, Mapping[X, Estimate]],
+    x: str,
+    y: str = "win rate, % (95 % interval)",
+    *,
+    of: str = "method",
+    at: str = "",
+    ticks: bool = False,
+) -> tuple[Plot, Axes]:
+    """Draw one line a method, in per cent with intervals; points at the same x are shifted so that no interval hides another.
+
+    Args:
+        x, y: the labels of the axes.
+        of, at: the columns of the CSV file with the name of a line and the place of a point, which is `x` by default.
+        ticks: mark the places of the points, and no others, on the x axis.
+    """
     plot, (axes,) = canvas(3.3)
     axes.grid(axis="y")
     axes.grid(visible=False, axis="x")
-    shift = 0.012 * max((x for line in series.values() for x in line), default=1)
-    for k, (method, line) in enumerate(series.items()):
-        xs = sorted(line)
+    places = sorted({place for line in series.values() for place in line})
+    shift = 0.012 * max(places, default=1)
+    for k, (name, line) in enumerate(series.items()):
+        points = dict(sorted(line.items()))
         again = k >= len(COLOURS)  # a colour's second line is hollow and dashed
         colour = COLOURS[k % len(COLOURS)]
-        at = [x + shift * (k - (len(series) - 1) / 2) for x in xs]
-        errors = [[e[side][0] for e in (whisker(line[x]) for x in xs)] for side in (0, 1)]
         axes.errorbar(
-            at,
-            [100 * line[x].value for x in xs],
-            yerr=errors,
-            label=method,
+            [place + shift * (k - (len(series) - 1) / 2) for place in points],
+            [100 * estimate.value for estimate in points.values()],
+            yerr=whiskers(*points.values()),
+            label=name,
             color=colour,
             marker=MARKERS[k % len(MARKERS)],
             linestyle="--" if again else "-",
@@ -138,8 +153,16 @@ def line_chart(series: Mapping[str, Mapping[X, Estimate]]) -> tuple[Plot, Axes]:
             clip_on=False,  # a point at 0 is drawn whole
         )
     axes.set_ylim(bottom=0)
+    axes.set(xlabel=x, ylabel=y)
+    if ticks:
+        axes.set_xticks(places)
     if len(series) > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plot.data = [
+        {of: name, at or x: place, **line[place]._asdict()}
+        for name, line in series.items()
+        for place in sorted(line)
+    ]
     return plot, axes
 
 
@@ -154,15 +177,27 @@ def method_axis(axes: Axes, names: Iterable[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def whisker(estimate: Estimate) -> list[list[float]]:
-    """Return the distances in per cent from the value down and up to its interval, in the shape that matplotlib expects."""
-    low, high = 100 * (estimate.value - estimate.low), 100 * (estimate.high - estimate.value)
-    return [[max(low, 0.0)], [max(high, 0.0)]]
+def write_beside(axes: Axes, text: str, x: float, y: float, distance: float = 5, **style: Any) -> None:
+    """Write `text` to the right of a point, `distance` points away."""
+    axes.annotate(text, (x, y), (distance, 0), textcoords="offset points", va="center", **style)
+
+
+def whiskers(*estimates: Estimate) -> list[list[float]]:
+    """Return the distances in per cent from each value down and up to its interval, in the shape [2, n] of matplotlib."""
+    return [
+        [max(100 * (e.value - e.low), 0.0) for e in estimates],
+        [max(100 * (e.high - e.value), 0.0) for e in estimates],
+    ]
 
 
 def percent(share: float) -> float:
     """Return a share in per cent to draw; a share of nothing judged (NaN) is drawn at 0."""
     return 0.0 if math.isnan(share) else 100 * share
+
+
+def win_rate_label(rate: Estimate) -> str:
+    """Return the number to write beside a win rate."""
+    return "nothing judged" if math.isnan(rate.value) else f"{100 * rate.value:.1f}"
 
 
 def _picture(figure: Figure, format: str, *, text: str) -> bytes:

@@ -26,8 +26,10 @@ from eefcore.figures.plots import (
     method_axis,
     percent,
     styled,
-    whisker,
+    whiskers,
+    win_rate_label,
     with_data,
+    write_beside,
 )
 from eefcore.search.calibration import Bin
 
@@ -59,18 +61,15 @@ def win_rates_and_costs(
             edgecolor="#ffffff66",
             linewidth=0,
         )
-        axes.errorbar(100 * rate.value, y, xerr=whisker(rate), fmt="none", ecolor=INK, linewidth=1.8)
-        label = "nothing judged" if math.isnan(rate.value) else f"{100 * rate.value:.1f}"
-        axes.annotate(label, (percent(rate.high), y), (5, 0), textcoords="offset points", va="center")
+        axes.errorbar(100 * rate.value, y, xerr=whiskers(rate), fmt="none", ecolor=INK, linewidth=1.8)
+        write_beside(axes, win_rate_label(rate), percent(rate.high), y)
     axes.set_xlim(0, min(115, 12 + max(percent(r.high) for r in rates.values())))
     axes.set_xlabel("win rate, % of tasks (95 % interval)")
     for panel, kind in zip(rest, kinds, strict=True):
         bars = {y: costs[method][kind] for y, method in enumerate(rates) if method in costs}
         panel.barh(list(bars), list(bars.values()), 0.5, color=INK, alpha=0.6)
         for y, value in bars.items():
-            panel.annotate(
-                _amount(value), (value, y), (4, 0), textcoords="offset points", va="center", fontsize=8.5
-            )
+            write_beside(panel, _amount(value), value, y, 4, fontsize=8.5)
         panel.set_xlim(0, 1.55 * max([*bars.values(), 1e-9]))
         panel.set_xticks([0])
         panel.set_xlabel(kind)
@@ -83,36 +82,26 @@ def win_rates_and_costs(
 @styled
 def win_rate_by_simulations(rates: Mapping[str, Mapping[int, Estimate]]) -> Plot:
     """Draw win rate over the simulations before each action, one line a model; at 0 the agent acts without search."""
-    figure, axes = line_chart(rates)
-    axes.set_xticks(sorted({n for line in rates.values() for n in line}))
-    axes.set_xlabel("simulations before each action (0: at once)")
-    axes.set_ylabel("win rate, % (95 % interval)")
-    return with_data(figure, _rows(rates, "model", "simulations before each action"))
+    at = "simulations before each action"
+    return line_chart(rates, f"{at} (0: at once)", of="model", at=at, ticks=True)[0]
 
 
 @styled
 def pass_at_k(rates: Mapping[str, Mapping[int, Estimate]]) -> Plot:
     """Draw pass@k, the share of training tasks that one of the first k simulations won, one line a round of search."""
-    figure, axes = line_chart(rates)
+    labels = "k simulations of a task", "solved within k, % of tasks (95 % interval)"
+    figure, axes = line_chart(rates, *labels, of="search", at="k")
     if isinstance(locator := axes.xaxis.get_major_locator(), MaxNLocator):
         locator.set_params(integer=True)
-    axes.set_xlabel("k simulations of a task")
-    axes.set_ylabel("solved within k, % of tasks (95 % interval)")
-    return with_data(figure, _rows(rates, "search", "k"))
+    return figure
 
 
 @styled
 def budget_and_critic(solved: Mapping[int, float], bins: Sequence[Bin], agreement: float) -> Plot:
     """Draw pass@k by k, and Q̃ of explored actions by the critic's Q̂, which a perfect critic puts on the diagonal."""
     figure, (left, right) = canvas(2.8, columns=2)
-    left.plot(
-        list(solved),
-        [100 * share for share in solved.values()],
-        color=BLUE,
-        linewidth=1.4,
-        marker="o",
-        markersize=3,
-    )
+    shares = [100 * share for share in solved.values()]
+    left.plot(list(solved), shares, color=BLUE, linewidth=1.4, marker="o", markersize=3)
     left.set(xlabel="k simulations of a task", ylabel="solved within k, % of tasks", ylim=(0, 100))
     _diagonal(right)
     _calibration(right, bins, ORANGE, "s")
@@ -150,19 +139,8 @@ def _diagonal(axes: Axes) -> None:
 
 
 def _calibration(axes: Axes, bins: Sequence[Bin], color: str, marker: str, label: str | None = None) -> None:
-    axes.plot(
-        [b.q_hat for b in bins],
-        [b.q_tilde for b in bins],
-        color=color,
-        linewidth=1.4,
-        marker=marker,
-        markersize=4,
-        label=label,
-    )
-
-
-def _rows(series: Mapping[str, Mapping[int, Estimate]], of: str, x: str) -> list[dict[str, object]]:
-    return [{of: name, x: at, **line[at]._asdict()} for name, line in series.items() for at in sorted(line)]
+    q_hat, q_tilde = [b.q_hat for b in bins], [b.q_tilde for b in bins]
+    axes.plot(q_hat, q_tilde, color=color, linewidth=1.4, marker=marker, markersize=4, label=label)
 
 
 def _amount(value: float) -> str:

@@ -21,7 +21,7 @@ from eefcore.evaluation import stats
 from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
 from eefcore.experts.registry import Measure
-from eefcore.figures import suite
+from eefcore.figures import evaluation
 from eefcore.reports.difficulty import difficulty_blocks
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Chapter, Figure, Prose, chapter
@@ -205,7 +205,7 @@ def analysis_chapter(
         "Why",
         *difficulty_blocks(evaluations, solutions, kinds, measures),
         Prose(_unsolved_sentence(_unsolved(found))),
-        Figure("origins", _ORIGINS, suite.origins({m: _origin_shares(t) for m, t in found.items()})),
+        Figure("origins", _ORIGINS, evaluation.origins({m: _origin_shares(t) for m, t in found.items()})),
         _growth_table(found),
         _first_table(found),
         *_mistakes(found),
@@ -233,7 +233,7 @@ def _mistakes(found: Mapping[str, Training]) -> list[Prose | Figure]:
     )
     return [
         Prose(_MISTAKES),
-        Figure("mistakes", caption, suite.shares(shares, "trained actions that are mistakes")),
+        Figure("mistakes", caption, evaluation.shares(shares, "trained actions that are mistakes")),
     ]
 
 

@@ -15,8 +15,8 @@ from eefcore.evaluation import metrics
 from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Estimate
 from eefcore.experts.registry import Measure
+from eefcore.figures.evaluation import by_difficulty
 from eefcore.figures.plots import Plot
-from eefcore.figures.suite import by_difficulty
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Figure, Prose
 from eefcore.reports.document.cells import Column, Table

@@ -14,7 +14,7 @@ import numpy as np
 
 from eefcore.evaluation import stats
 from eefcore.evaluation.stats import Array, Estimate
-from eefcore.figures import suite
+from eefcore.figures import evaluation
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Block, Chapter, Figure, chapter
 from eefcore.reports.document.cells import BLANK, Column, Table
@@ -43,7 +43,7 @@ def finder_chapters(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
         found = read_finders(methods)
         points = {f.method: (stats.mean(f.spent), stats.rate(f.newly)) for f in found}
         blocks += [
-            Figure(f"finders_{stem}", caption, suite.finders(points)),
+            Figure(f"finders_{stem}", caption, evaluation.finders(points)),
             table(f"finders_{stem}", found),
         ]
     return [chapter("finders", "Finding beneficial segments", *blocks)] if blocks else []

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from eefcore.evaluation import metrics
 from eefcore.evaluation.formatting import interval, outcome, p_value, percent, signed
 from eefcore.evaluation.stats import Estimate
-from eefcore.figures import evaluation, suite
+from eefcore.figures import evaluation
 from eefcore.figures.tree import TreeView
 from eefcore.protocols import Skill
 from eefcore.reports import comparison, search, tables
@@ -148,7 +148,9 @@ def models(
             label = f"{model} ({stem})" if model in of_method else model
             of_method[label] = metrics.win_rate(*m.evaluation.runs)
     caption = "The same methods from the same expert data, on several models."
-    return [chapter("models", "Different models", Figure("models", caption, suite.models(rates)), *results)]
+    return [
+        chapter("models", "Different models", Figure("models", caption, evaluation.models(rates)), *results)
+    ]
 
 
 def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill]) -> list[Chapter]:

@@ -13,7 +13,7 @@ from helpers.episodes import SKILLS, by_back, by_next, naive
 from eefcore.evaluation.metrics import win_rate
 from eefcore.evaluation.navigation import SkillRates, navigation_rates
 from eefcore.evaluation.stats import Estimate
-from eefcore.figures import evaluation, plots, suite
+from eefcore.figures import evaluation, plots
 
 RUNS = {
     "SFT POS": [naive("a"), naive("b", 1.0), by_back("c", 0.5)],
@@ -43,11 +43,13 @@ PLOTS = {
         {m: navigation_rates({**SKILLS, "Wrong room": SKILLS["Next"]}, run) for m, run in RUNS.items()}
     ),
     "no skill used": lambda: evaluation.navigation({"EEF": {"Next": SkillRates(NOTHING, e(0.2))}}),
-    "models": lambda: suite.models({"EEF": {"tiny": e(0.5), "qwen": e(0.4)}, "RFT": {"tiny": e(0.3)}}),
-    "finders": lambda: suite.finders({"fixed": (e(5.0), e(0.5)), "binary": (e(2.5), e(0.4))}),
-    "by_difficulty": lambda: suite.by_difficulty({"EEF": {1: e(0.9), 3: e(0.2)}, "RFT": {1: e(0.9)}}, "page"),
-    "origins": lambda: suite.origins({"EEF": {"alone": 0.5, "helped": 0.25}, "RFT": {"alone": 0.5}}),
-    "shares": lambda: suite.shares({"EEF": e(0.1), "RFT": Estimate(0.0, 0.0, 0.0, 1)}, "mistakes"),
+    "models": lambda: evaluation.models({"EEF": {"tiny": e(0.5), "qwen": e(0.4)}, "RFT": {"tiny": e(0.3)}}),
+    "finders": lambda: evaluation.finders({"fixed": (e(5.0), e(0.5)), "binary": (e(2.5), e(0.4))}),
+    "by_difficulty": lambda: evaluation.by_difficulty(
+        {"EEF": {1: e(0.9), 3: e(0.2)}, "RFT": {1: e(0.9)}}, "page"
+    ),
+    "origins": lambda: evaluation.origins({"EEF": {"alone": 0.5, "helped": 0.25}, "RFT": {"alone": 0.5}}),
+    "shares": lambda: evaluation.shares({"EEF": e(0.1), "RFT": Estimate(0.0, 0.0, 0.0, 1)}, "mistakes"),
     "one point": lambda: evaluation.curve({"EEF": {0: e(0.4)}}),
     "an expert of one action": lambda: evaluation.state_line(by_next("a", 1.0), {}),
 }
