@@ -1,7 +1,8 @@
-"""Compare methods on one evaluation set, each with a baseline: the numbers of EEF Tables 3 and 4, and their columns.
+"""Compare methods on one evaluation set: with a baseline (EEF Tables 3 and 4), or every two neighbours of an order.
 
 compare_evaluations      evaluations -> rows with gaps, Holm's correction, and the n at which a gap would be significant
 method_columns, score_columns, gap_columns, skill_columns, cost_columns      columns to put together into a table
+links, pairs, link_table      comparisons of the neighbours of an order, and of every two methods
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from eefcore.evaluation import metrics, stats
+from eefcore.evaluation.formatting import p_value, signed
 from eefcore.evaluation.metrics import Comparison
 from eefcore.evaluation.navigation import SkillRates, navigation_rates
 from eefcore.evaluation.panel import Evaluation
-from eefcore.evaluation.stats import Estimate
+from eefcore.evaluation.stats import Difference, Estimate
 from eefcore.protocols import Skill
 from eefcore.reports.document import cells
 from eefcore.reports.document.cells import BLANK, SIGNIFICANCE, Cell, Column, Table
@@ -98,20 +101,13 @@ def compare_evaluations(
 
 # ------------------------------------------------------------------------------ as a table
 
-Columns = list[tuple[Column, Callable[[MethodRow], Cell]]]
-"""Headings, each with the function that makes the cell of a method below it."""
+Columns = cells.Columns[MethodRow]
 
 
 def table(name: str, result: ResultTable, columns: Columns, *, title: str = "", ours: str = "") -> Table:
     """Return a table of `columns` over the rows of `result`; the row of `ours` is marked."""
-    return Table(
-        name=name,
-        columns=tuple(column for column, _ in columns),
-        rows=tuple(tuple(cell(row) for _, cell in columns) for row in result.rows),
-        title=title,
-        note=table_note(result),
-        marked=tuple(i for i, row in enumerate(result.rows) if row.method == ours),
-    )
+    marked = (i for i, row in enumerate(result.rows) if row.method == ours)
+    return cells.make_table(name, columns, result.rows, title=title, note=table_note(result), marked=marked)
 
 
 def method_columns(heading: str = "Method") -> Columns:
@@ -150,35 +146,31 @@ def gap_columns(result: ResultTable) -> Columns:
 
 def skill_columns(result: ResultTable) -> Columns:
     """Return the columns of success and attempt of each navigation skill (EEF Table 4)."""
-
-    def column(skill: str, what: str) -> tuple[Column, Callable[[MethodRow], Cell]]:
-        heading = Column(what, skill, f"{skill} {what}")
-        return heading, lambda row: cells.share(getattr(row.skills[skill], what))
-
-    return [column(skill, what) for skill in result.rows[0].skills for what in ("success", "attempt")]
+    return [
+        (
+            Column(what, skill, f"{skill} {what}"),
+            lambda row, s=skill, w=what: cells.share(getattr(row.skills[s], w)),
+        )
+        for skill in result.rows[0].skills
+        for what in ("success", "attempt")
+    ]
 
 
 def cost_columns() -> Columns:
     """Return the columns of what a method cost up to its model: simulations, tokens, training, time, expert data."""
-
-    def column(
-        name: str, key: str, cell: Callable[[Cost], Cell]
-    ) -> tuple[Column, Callable[[MethodRow], Cell]]:
-        return Column(name, "Cost", key), lambda row: BLANK if row.cost is None else cell(row.cost)
-
-    return [
-        column(
+    costs: list[tuple[str, str, Callable[[Cost], Cell]]] = [
+        (
             "simulations",
             "simulations",
             lambda c: cells.amount(c.episodes, **{"env steps": (c.env_steps, "steps")}),
         ),
-        column(
-            "tokens",
-            "tokens written",
-            lambda c: cells.amount(c.tokens_written, **{"read": (c.tokens_read, "read")}),
-        ),
-        column("trained on", "tokens trained", lambda c: cells.amount(c.tokens_trained, "tokens")),
-        column("time", "seconds", lambda c: cells.time(c.seconds, c.money)),
+        ("tokens", "tokens written", lambda c: cells.amount(c.tokens_written, read=(c.tokens_read, "read"))),
+        ("trained on", "tokens trained", lambda c: cells.amount(c.tokens_trained, "tokens")),
+        ("time", "seconds", lambda c: cells.time(c.seconds, c.money)),
+    ]
+    return [
+        (Column(name, "Cost", key), lambda row, cell=cell: BLANK if row.cost is None else cell(row.cost))
+        for name, key, cell in costs
     ]
 
 
@@ -192,9 +184,116 @@ def table_note(result: ResultTable) -> str:
             out.append(
                 f"Holm: p corrected for {compared} comparisons; a gap is significant below {SIGNIFICANCE}."
             )
-        out.append(
-            "“needs n ≥ …”: the number of tasks at which a gap of that size would be significant in one seed (5 %, power 80 %)."
-        )
+        out.append(_NEEDS)
     if all(row.win_rate.seeds == 1 for row in result.rows):
         out.append("One seed: the intervals cover other tasks, not another training run.")
     return " ".join(out)
+
+
+_NEEDS = "“needs n ≥ …”: the number of tasks at which a gap of that size would be significant in one seed (5 %, power 80 %)."
+
+# ------------------------------------------------------------------------------ two and two
+
+
+class Link(NamedTuple):
+    """Two methods, of which the order says that the first is better, and their paired comparison."""
+
+    better: str
+    worse: str
+    comparison: Comparison
+    holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the first is significantly better: paired, Holm-corrected p below 0.05."""
+        return self.holm < SIGNIFICANCE and self.comparison.wins.value > 0
+
+    @property
+    def verdict(self) -> str:
+        """`significant`, `significant, the other way round`, or `not significant`."""
+        if self.significant:
+            return "significant"
+        return "significant, the other way round" if self.holm < SIGNIFICANCE else "not significant"
+
+    @property
+    def needed_n(self) -> int | None:
+        """The number of tasks at which a gap of this size would be significant, where it is not."""
+        return None if self.holm < SIGNIFICANCE else self.comparison.needed_n
+
+
+def links(evaluations: Sequence[Evaluation], order: Sequence[str]) -> list[Link]:
+    """Compare the neighbours of `order`, best first, on the same tasks and seeds; methods that were not run are skipped."""
+    by_name = {e.method: e for e in evaluations}
+    return _compare(list(pairwise(by_name[name] for name in order if name in by_name)))
+
+
+def pairs(evaluations: Sequence[Evaluation]) -> list[Link]:
+    """Compare every two of `evaluations` on the same tasks and seeds, the one with the higher win rate first."""
+    best = sorted(evaluations, key=lambda e: -metrics.win_rate(*e.runs).value)
+    return _compare(list(combinations(best, 2)))
+
+
+def link_table(
+    found: Sequence[Link], name: str = "order", title: str = "The paper’s order, neighbour by neighbour"
+) -> Table:
+    """Return the comparisons as a table."""
+    columns: cells.Columns[Link] = [
+        (Column("Pair", key="link", words=True), lambda link: cells.words(f"{link.better} > {link.worse}")),
+        (
+            Column("win rate gap"),
+            lambda link: cells.gap(link.comparison.wins, holm=link.holm, needs=link.needed_n),
+        ),
+        (Column("reward gap"), lambda link: cells.gap(link.comparison.reward, scale=1, digits=3)),
+        (Column("", key="verdict", words=True), lambda link: cells.words(link.verdict)),
+    ]
+    note = (
+        f"Paired on the same tasks and seeds. Holm: p corrected for {len(found)} comparisons; significant is a p below "
+        f"{SIGNIFICANCE}. {_NEEDS}"
+    )
+    return cells.make_table(name, columns, found, title=title, note=note)
+
+
+def link_sentences(found: Sequence[Link], order: Sequence[str]) -> list[str]:
+    """Say in sentences how many neighbours of the paper's order differ significantly, and each comparison."""
+    present = {name for link in found for name in (link.better, link.worse)}
+    missing = [name for name in order if name not in present]
+    n = sum(link.significant for link in found)
+    better = f"{n} of {len(found)} methods {'is' if n == 1 else 'are'} significantly better than the next"
+    not_run = [f"Not run here: {', '.join(missing)}."] if missing else []
+    return [f"In the paper’s order {better}.", *map(_sentence, found), *not_run]
+
+
+def significant_differences(found: Sequence[Link]) -> str:
+    """Say in one sentence which comparisons are significant; empty if there is nothing to compare."""
+    better = "; ".join(_beats(link) for link in found if link.holm < SIGNIFICANCE)
+    if better:
+        return f"Significant differences. {better}."
+    return "No difference between neighbours is significant." if found else ""
+
+
+def _compare(neighbours: Sequence[tuple[Evaluation, Evaluation]]) -> list[Link]:
+    found = [metrics.compare(a, b) for a, b in neighbours]
+    corrected = stats.holm([c.wins.p for c in found])
+    return [Link(a.method, b.method, c, p) for (a, b), c, p in zip(neighbours, found, corrected, strict=True)]
+
+
+def _beats(link: Link) -> str:
+    gap = link.comparison.wins.value
+    winner, loser = (link.better, link.worse) if gap > 0 else (link.worse, link.better)
+    against = "" if gap > 0 else ", against the paper’s order"
+    return f"{winner} beats {loser} by {100 * abs(gap):.1f} points{against}"
+
+
+def _sentence(link: Link) -> str:
+    gap = link.comparison.wins
+    test = gap_test(gap, link.holm)
+    if link.holm < SIGNIFICANCE:
+        return f"{_beats(link)}: significant ({test})."
+    more = f"; a gap of this size needs n ≥ {link.needed_n:,} in one seed" if link.needed_n else ""
+    return f"{link.better} − {link.worse}: {signed(gap.value)} points, not significant ({test}{more})."
+
+
+def gap_test(gap: Difference, holm: float) -> str:
+    """Return the interval of a gap in win rate and Holm's p, as sentences have them in brackets."""
+    p = p_value(holm).replace("p", "Holm’s p", 1)
+    return f"95 % interval {signed(gap.low)} to {signed(gap.high)}, {p}"

@@ -24,7 +24,6 @@ from eefcore.evaluation.stats import Estimate
 from eefcore.experts import collect
 from eefcore.rendering.renderer import make_renderer
 from eefcore.reports.document.blocks import Span
-from eefcore.reports.inference import Inference, read_inference
 from eefcore.runs.suite import ORACLE, SECTIONS
 from eefcore.search import forest, test_time
 from eefcore.search.settings import Signal
@@ -345,6 +344,57 @@ def _learns(iterations: int, pairs: Sequence[Mapping[str, Any]]) -> str:
         return "solutions"
     kind = str(pairs[-1].get("kind", pairs[-1].get("pairs")))
     return {"node": "pairs of siblings", "trajectory": "pairs of trajectories"}.get(kind, f"{kind} pairs")
+
+
+_AT_ONCE = "at once"
+
+
+class Inference(NamedTuple):
+    """How a method acts, and what an episode of its test set costs on average.
+
+    Attributes:
+        how: `at once`, `beams × 4`, `best of 6`, `MCTS × 6`.
+        simulations_per_action: simulations of the tree before each action; 0 for every way that grows no tree.
+        signal: what the search knew of an ending: `critic`, `reward`, or nothing.
+        simulations: simulations an episode, beside the episode itself.
+        tokens_written: tokens an episode, sampled by policy and critic.
+        tokens_read: tokens an episode, read by them.
+        seconds: wall time of the stage divided by its episodes.
+    """
+
+    how: str
+    simulations_per_action: int
+    signal: str
+    simulations: float
+    tokens_written: float
+    tokens_read: float
+    seconds: float
+
+    @property
+    def searches(self) -> bool:
+        """Whether the method searches before it acts."""
+        return self.how != _AT_ONCE
+
+
+def read_inference(folders: Sequence[Path], episodes: int) -> Inference:
+    """Read how a method acts from its test stages, one a seed with equal parameters; `episodes` is their number of episodes."""
+    records = [stages.read_record(folder) for folder in folders]
+    params = records[0].params
+    way, n = params.get("how", ""), int(params.get("simulations", 0))
+    spent = cost.total_cost(record.cost for record in records)
+    # MCTS plays each episode itself after its simulations; beams and acting at once play nothing else.
+    simulations = {"mcts": spent.episodes - episodes, "best_of": spent.episodes}.get(way, 0)
+    words = {"beam": f"beams × {n}", "best_of": f"best of {n}", "mcts": f"MCTS × {n}"}
+    each = 1 / max(1, episodes)
+    return Inference(
+        how=words.get(way, _AT_ONCE),
+        simulations_per_action=n if way == "mcts" else 0,
+        signal=str(params.get("signal", Signal.CRITIC)) if way in ("mcts", "best_of") else "",
+        simulations=simulations * each,
+        tokens_written=spent.tokens_written * each,
+        tokens_read=spent.tokens_read * each,
+        seconds=spent.seconds * each,
+    )
 
 
 # ------------------------------------------------------------------------------ stages of one seed

@@ -17,7 +17,7 @@ from eefcore.evaluation.stats import Array, Estimate
 from eefcore.figures import evaluation
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Block, Chapter, Figure, chapter
-from eefcore.reports.document.cells import BLANK, Column, Table
+from eefcore.reports.document.cells import BLANK, Cell, Column, Table
 from eefcore.reports.evidence import Method
 from eefcore.types import Trajectory
 
@@ -35,7 +35,7 @@ class FinderResult(NamedTuple):
     kept: Estimate  # expert actions at the head of a solution that the next model was trained on
 
 
-def finder_chapters(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
+def finder_chapter(runs: Mapping[str, Sequence[Method]]) -> Chapter:
     """Return the section on finders, a figure and a table a run; each is compared with the first of its run."""
     blocks: list[Block | Figure] = []
     caption = "What each finder simulated from expert states, and the share it solved of the tasks that no expert won."
@@ -46,7 +46,7 @@ def finder_chapters(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
             Figure(f"finders_{stem}", caption, evaluation.finders(points)),
             table(f"finders_{stem}", found),
         ]
-    return [chapter("finders", "Finding beneficial segments", *blocks)] if blocks else []
+    return chapter("finders", "Finding beneficial segments", *blocks)
 
 
 def read_finders(methods: Sequence[Method]) -> list[FinderResult]:
@@ -59,9 +59,11 @@ def read_finders(methods: Sequence[Method]) -> list[FinderResult]:
             e.trajectory.n_expert - e.first
             for seed in m.examples(2)
             for e in seed
-            if _begun_by_expert(e.trajectory)
+            if e.first
+            < e.trajectory.n_expert
+            < len(e.trajectory)  # an expert began it and the policy ended it
         ]
-        kept = stats.mean(np.array([[n for n in heads if n > 0] or [np.nan]], dtype=float))
+        kept = stats.mean(np.array([heads or [np.nan]], dtype=float))
         out.append(FinderResult(m.name, m.recipe.finder, spent, newly, rescued, kept))
     return out
 
@@ -69,36 +71,36 @@ def read_finders(methods: Sequence[Method]) -> list[FinderResult]:
 def table(name: str, found: Sequence[FinderResult]) -> Table:
     """Return the comparison of the finders as a table."""
     first, *_ = found
-    rows = tuple(
-        (
-            cells.words(f.method, cells.panel_size(stats.rate(f.newly))),
-            cells.words(f.finder),
-            cells.score(stats.mean(f.spent)),
-            cells.share(stats.rate(f.newly)),
-            cells.score(stats.ratio(f.spent, np.nan_to_num(f.newly)), 1),
-            cells.score(f.kept),
-            BLANK if f is first else cells.share(stats.ratio(f.spent, first.spent)),
-            BLANK if f is first else cells.share(stats.rate(rescued_again(f, first))),
-        )
-        for f in found
-    )
     against = f"Against {first.method}"
-    columns = (
-        Column("Method", key="method", words=True),
-        Column("finder", words=True),
-        Column("simulations a task"),
-        Column("newly solved"),
-        Column("simulations a newly solved task"),
-        Column("expert actions kept"),
-        Column("simulations", against, "simulations ratio"),
-        Column("its rescues found again", against, "rescues found again"),
-    )
+
+    def saved(f: FinderResult) -> Cell:
+        return BLANK if f is first else cells.share(stats.ratio(f.spent, first.spent))
+
+    def found_again(f: FinderResult) -> Cell:
+        return BLANK if f is first else cells.share(stats.rate(rescued_again(f, first)))
+
+    columns: cells.Columns[FinderResult] = [
+        (
+            Column("Method", key="method", words=True),
+            lambda f: cells.words(f.method, cells.panel_size(stats.rate(f.newly))),
+        ),
+        (Column("finder", words=True), lambda f: cells.words(f.finder)),
+        (Column("simulations a task"), lambda f: cells.score(stats.mean(f.spent))),
+        (Column("newly solved"), lambda f: cells.share(stats.rate(f.newly))),
+        (
+            Column("simulations a newly solved task"),
+            lambda f: cells.score(stats.ratio(f.spent, np.nan_to_num(f.newly)), 1),
+        ),
+        (Column("expert actions kept"), lambda f: cells.score(f.kept)),
+        (Column("simulations", against, "simulations ratio"), saved),
+        (Column("its rescues found again", against, "rescues found again"), found_again),
+    ]
     note = (
         "Of the first exploration, simulations from expert states. Newly solved: share of the tasks that no expert won "
         "and a simulation did; a rescue is one that no simulation from the task’s start won either. Expert actions "
         "kept: mean over the solutions trained that begin with some. Small print: 95 % intervals over seeds and tasks."
     )
-    return Table(name, columns, rows, note=note)
+    return cells.make_table(name, columns, found, note=note)
 
 
 def rescued_again(found: FinderResult, first: FinderResult) -> Array:
@@ -119,8 +121,3 @@ def _count(
         [np.nan if task in demonstrated else float(task in alone | rescued) for task in tasks],
         [np.nan if task in demonstrated | alone else float(task in rescued) for task in tasks],
     )
-
-
-def _begun_by_expert(trajectory: Trajectory) -> bool:
-    """Return whether an expert began the trajectory and the policy ended it."""
-    return 0 < trajectory.n_expert < len(trajectory)

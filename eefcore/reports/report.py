@@ -9,7 +9,7 @@ a section of the report, and is left out if it has no runs. The headline is abou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.evaluation.formatting import compact, percent
@@ -19,15 +19,14 @@ from eefcore.experts.registry import PERFECT, STEPS, Measure
 from eefcore.figures import evaluation
 from eefcore.figures.plots import Plot
 from eefcore.protocols import Benchmark, Skill
-from eefcore.reports import finders, ranking, search, sections, tables
+from eefcore.reports import comparison, finders, search, sections, tables
 from eefcore.reports.analysis import analysis_chapter
 from eefcore.reports.case_studies import SeedPanels, select_case_studies
-from eefcore.reports.comparison import ResultTable
+from eefcore.reports.comparison import Link, ResultTable
 from eefcore.reports.document import blocks, cells, html, markdown
 from eefcore.reports.document.blocks import Block, Chapter, Document, Figure, Points, Prose, chapter
 from eefcore.reports.document.cells import Table
 from eefcore.reports.evidence import Method, Sections, expert_evaluations
-from eefcore.reports.inference import win_rate_figure
 from eefcore.runs.suite import ORACLE
 from eefcore.storage import stages
 from eefcore.tracking.stage import Stage
@@ -49,7 +48,7 @@ class Report(NamedTuple):
     document: Document
     plots: dict[str, Plot]
     result: ResultTable
-    links: list[ranking.Link]
+    links: list[Link]
     ours: str
 
     @property
@@ -99,8 +98,18 @@ def build_report(
     experts = [] if main[0].saw_reward else expert_evaluations(main)
     evaluations = [*experts, *(m.evaluation for m in main)]
     result = tables.compare_methods(main, facts.skills, ours=ours, baseline=baseline, experts=experts)
-    links = ranking.links(evaluations, ranked)
-    bounds = {} if main[0].saw_reward else methods.get(ORACLE, {})
+    links = comparison.links(evaluations, ranked)
+    further: dict[str, Callable[[Mapping[str, Sequence[Method]]], Chapter]] = {
+        "search": search.search_gaps,
+        "union": search.unions,
+        "budget": lambda runs: sections.budgets(runs, baseline),
+        "models": lambda runs: sections.models(runs, main, facts.skills, ours, baseline),
+        "finders": finders.finder_chapter,
+        "ablation": lambda runs: sections.ablations(runs, facts.skills),
+        ORACLE: search.upper_bounds,
+    }
+    if main[0].saw_reward:
+        del further[ORACLE]
     rounds = search.search_rounds_blocks("main", main)
     chapters = [
         _results(result, main, links, ranked, ours),
@@ -108,25 +117,18 @@ def build_report(
         *([_navigation(result, evaluations, ours, facts.skills)] if facts.skills else []),
         _curves(main),
         *([chapter("searched", "What search found", *rounds, short="Search")] if rounds else []),
-        *search.search_gaps(methods.get("search", {})),
-        *search.unions(methods.get("union", {})),
-        *sections.budgets(methods.get("budget", {}), baseline),
-        *sections.models(methods.get("models", {}), main, facts.skills, ours, baseline),
-        *finders.finder_chapters(methods.get("finders", {})),
-        *sections.ablations(methods.get("ablation", {}), facts.skills),
-        *search.upper_bounds(bounds),
+        *(make(methods[name]) for name, make in further.items() if methods.get(name)),
         _case_studies(main, result, ours, facts.skills),
         analysis_chapter(main, evaluations, facts.solutions, facts.kinds, facts.measures),
     ]
+    bound_cards = (m.evaluation.card for run in methods.get(ORACLE, {}).values() for m in run)
     trees = (m.example_tree() for m in reversed(main))
     shown_sections = (
         *(c.section for c in chapters),
         *sections.training_row(ours, shown.training_row(format) if format else []),
         *sections.search_tree(next((tree for tree in trees if tree), None)),
-        sections.outcomes([result], ours),
-        sections.environment_cards(
-            [result.card, *(m.evaluation.card for run in bounds.values() for m in run)]
-        ),
+        sections.outcomes(result, ours),
+        sections.environment_cards([result.card, *bound_cards]),
         sections.WORDS,
         sections.reproduction(command, shown.versions),
     )
@@ -195,19 +197,23 @@ def _names(order: str) -> list[str]:
 def _results(
     result: ResultTable,
     methods: Sequence[Method],
-    links: Sequence[ranking.Link],
+    links: Sequence[Link],
     order: Sequence[str],
     ours: str,
 ) -> Chapter:
     title = f"Win rate and reward ({_TITLES[any(m.inference.searches for m in methods)]})"
     ordered: list[Block] = (
-        [ranking.table(links), Points(tuple(ranking.sentences(links, order)))] if links else []
+        [comparison.link_table(links), Points(tuple(comparison.link_sentences(links, order)))]
+        if links
+        else []
     )
     return chapter(
         "results",
         "Results",
         tables.results(result, methods, title=title, ours=ours),
-        win_rate_figure({r.method: r.win_rate for r in result.rows}, {m.name: m.inference for m in methods}),
+        tables.win_rate_figure(
+            {r.method: r.win_rate for r in result.rows}, {m.name: m.inference for m in methods}
+        ),
         *ordered,
     )
 
@@ -256,10 +262,10 @@ def _case_studies(
 # ------------------------------------------------------------------------------ details below the headline
 
 
-def _significant(result: ResultTable, links: Sequence[ranking.Link]) -> list[str]:
+def _significant(result: ResultTable, links: Sequence[Link]) -> list[str]:
     """Say which differences are significant: between neighbours of the paper's order, or else from the baseline."""
     if links:
-        return [ranking.significant_differences(links)]
+        return [comparison.significant_differences(links)]
     baseline = sections.spoken_name(result.baseline or "")
     gaps = {
         sections.spoken_name(r.method): r.against.wins.value

@@ -1,12 +1,8 @@
-"""Report what search does: while methods learn (pass@k, the critic) and at test time (gaps, both papers, upper bounds).
+"""Report what search does: while methods learn (`search_rounds_blocks`: pass@k, the critic) and at test time.
 
-    search_rounds_blocks    what the searches that methods learned from found, round by round, and how the critic learned
-    search_gaps             win rate over the simulations before each action (Agent Q §7)
-    unions                  methods of both papers from the same data, every two of them compared
-    upper_bounds            searches at test time that saw the reward, in tables of their own (DESIGN 4.5)
-
-The searches of `search_rounds_blocks` play training tasks and see their reward; a round that several methods share is
-reported once. The other functions take the runs of a section, methods over seeds by the stem of the params file.
+At test time `search_gaps` is win rate over simulations before each action (Agent Q §7), `unions` methods of both papers from
+the same data, and `upper_bounds` searches that saw the reward, in tables of their own (DESIGN 4.5). These three take the
+runs of a section, methods over seeds by the stem of the params file.
 """
 
 from __future__ import annotations
@@ -20,11 +16,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from eefcore.evaluation import metrics, stats
-from eefcore.evaluation.formatting import p_value, percent, signed
+from eefcore.evaluation.formatting import percent, signed
 from eefcore.evaluation.stats import Array, Estimate
 from eefcore.figures import evaluation
 from eefcore.figures import search as figures
-from eefcore.reports import comparison, inference, ranking, tables
+from eefcore.reports import comparison, tables
 from eefcore.reports.comparison import Columns, MethodRow, ResultTable
 from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Block, Chapter, Figure, Points, Prose, chapter
@@ -79,12 +75,10 @@ def _read_round(method: Method, folders: Sequence[Path]) -> SearchRound:
     records = [stages.read_record(folder) for folder in folders]
     tasks = method.tasks()
     firsts = [_first_wins(folder, of, method.card) for folder, of in zip(folders, tasks, strict=True)]
-    same_tasks = all(set(of) == set(tasks[0]) for of in tasks)
-    first = (
-        [[seed[task] for task in tasks[0]] for seed in firsts]
-        if same_tasks
-        else [[n for seed in firsts for n in seed.values()]]
-    )
+    if all(set(of) == set(tasks[0]) for of in tasks):
+        first = [[seed[task] for task in tasks[0]] for seed in firsts]
+    else:
+        first = [[n for seed in firsts for n in seed.values()]]
     most = max(int(record.params["simulations"]) for record in records)
     return SearchRound(np.array(first), most, [dict(record.metrics) for record in records])
 
@@ -98,32 +92,30 @@ def _first_wins(folder: Path, tasks: Sequence[str], card: Card) -> dict[str, flo
 
 
 def _rounds_table(name: str, found: Mapping[str, SearchRound]) -> Table:
-    columns = (
-        Column("Search", key="search", words=True),
-        Column("simulations a task"),
-        Column("first wins", key="pass@1"),
-        Column("one of them wins", key="pass@k"),
-        Column("rank correlation of Q̂ and Q̃", key="agreement"),
-        Column("proposals merged", key="merged"),
-        Column("critic unparseable", key="unparseable"),
-    )
-    rows = tuple(
+    columns: cells.Columns[tuple[str, SearchRound]] = [
         (
-            cells.words(label, cells.panel_size(pass_at(r, 1))),
-            cells.count(r.most),
-            cells.share(pass_at(r, 1)),
-            cells.share(pass_at(r, r.most)),
-            _logged(r.logged, "search/agreement"),
-            _logged(r.logged, "search/merged", percent),
-            _logged(r.logged, "search/unparseable", percent),
-        )
-        for label, r in found.items()
-    )
+            Column("Search", key="search", words=True),
+            lambda f: cells.words(f[0], cells.panel_size(pass_at(f[1], 1))),
+        ),
+        (Column("simulations a task"), lambda f: cells.count(f[1].most)),
+        (Column("first wins", key="pass@1"), lambda f: cells.share(pass_at(f[1], 1))),
+        (Column("one of them wins", key="pass@k"), lambda f: cells.share(pass_at(f[1], f[1].most))),
+        (
+            Column("rank correlation of Q̂ and Q̃", key="agreement"),
+            lambda f: _logged(f[1].logged, "search/agreement"),
+        ),
+        (Column("proposals merged", key="merged"), lambda f: _logged(f[1].logged, "search/merged", percent)),
+        (
+            Column("critic unparseable", key="unparseable"),
+            lambda f: _logged(f[1].logged, "search/unparseable", percent),
+        ),
+    ]
     note = (
         "Of training tasks, by trees that saw the reward. Rank correlation: Spearman’s, over actions with siblings that were "
         "tried twice or more. Small print: 95 % intervals over seeds and tasks, of the last three over seeds."
     )
-    return Table(name, columns, rows, title="The searches that methods learned from", note=note)
+    title = "The searches that methods learned from"
+    return cells.make_table(name, columns, found.items(), title=title, note=note)
 
 
 def _critics(name: str, methods: Sequence[Method]) -> list[Table]:
@@ -135,27 +127,21 @@ def _critics(name: str, methods: Sequence[Method]) -> list[Table]:
         label: [dict(stages.read_record(f).metrics) for f in folders]
         for label, (_, folders) in rounds.items()
     }
-    measures = (
-        ("agreement", "rank correlation of Q̂ and Q̃"),
-        ("named", "best action named"),
-        ("judged", "endings judged"),
-    )
-    columns = [Column("Critic after", key="search", words=True)]
+    measures: list[tuple[str, str, Callable[[float], str]]] = [
+        ("agreement", "rank correlation of Q̂ and Q̃", _correlation),
+        ("named", "best action named", percent),
+        ("judged", "endings judged", percent),
+    ]
+    columns: list[tuple[Column, Callable[[str], Cell]]] = [
+        (Column("Critic after", key="search", words=True), cells.words)
+    ]
     columns += [
-        Column(time, group, key)
-        for measure, group in measures
+        (Column(time, group, key), lambda label, k=f"tune/{key}", w=write: _logged(logged[label], k, w))
+        for measure, group, write in measures
         for time, key in (("before", f"{measure}_before"), ("after", measure))
     ]
-    rows = tuple(
-        (
-            cells.words(label),
-            *(_logged(seeds, f"tune/{c.csv}") for c in columns[1:3]),
-            *(_logged(seeds, f"tune/{c.csv}", percent) for c in columns[3:]),
-        )
-        for label, seeds in logged.items()
-    )
     note = "Of trees whose tasks were held out, before and after the critic was tuned. Small print: 95 % intervals over seeds."
-    return [Table(name, tuple(columns), rows, title="Critics that learned from search", note=note)]
+    return [cells.make_table(name, columns, logged, title="Critics that learned from search", note=note)]
 
 
 def _rounds(methods: Sequence[Method], stage: str) -> dict[str, tuple[Method, tuple[Path, ...]]]:
@@ -184,10 +170,10 @@ def _logged(
     found = stats.mean(np.array([[np.nan if v is None else float(v)] for v in values]))
     if math.isnan(found.value):
         return BLANK
-    small = (f"{write(found.low)} to {write(found.high)}",) if len(seeds) > 1 else ()
+    several = len(seeds) > 1
     return Cell(
         write(found.value),
-        small,
+        (f"{write(found.low)} to {write(found.high)}",) if several else (),
         {"": found.value, "low": found.low, "high": found.high, "seeds": len(seeds)},
     )
 
@@ -195,7 +181,7 @@ def _logged(
 # ------------------------------------------------------------------------------ with and without search
 
 
-def search_gaps(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
+def search_gaps(runs: Mapping[str, Sequence[Method]]) -> Chapter:
     """Return the comparison of acting at once with searching, over budgets and rounds of training."""
     blocks: list[Block | Figure] = []
     for stem, methods in runs.items():
@@ -209,7 +195,7 @@ def search_gaps(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
             *([Points(tuple(sentences))] if sentences else []),
             *search_rounds_blocks(stem, methods),
         ]
-    return [chapter("gap", "Acting at once and searching", *blocks, short="Gap")] if blocks else []
+    return chapter("gap", "Acting at once and searching", *blocks, short="Gap")
 
 
 _GAP = (
@@ -228,20 +214,15 @@ def _by_model(methods: Sequence[Method]) -> Models:
     """
     groups: list[list[Method]] = []
     for m in methods:
-        fit = (
-            g
-            for g in groups
-            if g[0].models & m.models and m.inference.how not in {o.inference.how for o in g}
-        )
-        group = next(fit, None)
-        if group is None:
-            groups.append([m])
+        for group in groups:
+            if group[0].models & m.models and m.inference.how not in {o.inference.how for o in group}:
+                group.append(m)
+                break
         else:
-            group.append(m)
-    ordered = [
-        sorted(g, key=lambda m: (m.inference.searches, m.inference.simulations_per_action)) for g in groups
-    ]
-    return {g[0].name: g for g in ordered}
+            groups.append([m])
+    for group in groups:
+        group.sort(key=lambda m: (m.inference.searches, m.inference.simulations_per_action))
+    return {group[0].name: group for group in groups}
 
 
 def _line(methods: Sequence[Method]) -> dict[int, Estimate]:
@@ -273,10 +254,10 @@ def _gap_table(name: str, models: Models, rows: Mapping[str, MethodRow]) -> Tabl
         (Column("model of", key="model", words=True), lambda r: cells.words(model[r.method])),
         *comparison.score_columns(),
         *comparison.gap_columns(result),
-        *inference.inference_columns({m.name: m.inference for m in methods}),
+        *tables.inference_columns({m.name: m.inference for m in methods}),
     ]
     table = comparison.table(name, result, columns, title="Each model, at once and with search")
-    return replace(table, note=f"{table.note} {inference.NOTE}")
+    return replace(table, note=f"{table.note} {tables.INFERENCE_NOTE}")
 
 
 def _gap_sentences(models: Models, rows: Mapping[str, MethodRow]) -> list[str]:
@@ -287,11 +268,10 @@ def _gap_sentences(models: Models, rows: Mapping[str, MethodRow]) -> list[str]:
         row, n = rows[most.name], most.inference.simulations_per_action
         if n and row.against is not None and row.against.wins.n:
             gap = row.against.wins
-            interval = f"95 % interval {signed(gap.low)} to {signed(gap.high)}"
-            holm = p_value(row.holm).replace("p", "Holm’s p", 1)
             verdict = "significant" if row.significant else "not significant"
             out.append(
-                f"{name}: {n} simulations before each action add {signed(gap.value)} points, {verdict} ({interval}, {holm})."
+                f"{name}: {n} simulations before each action add {signed(gap.value)} points, {verdict} "
+                f"({comparison.gap_test(gap, row.holm)})."
             )
     return out
 
@@ -299,35 +279,35 @@ def _gap_sentences(models: Models, rows: Mapping[str, MethodRow]) -> list[str]:
 # ------------------------------------------------------------------------------ both papers, and upper bounds
 
 
-def unions(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
+def unions(runs: Mapping[str, Sequence[Method]]) -> Chapter:
     """Return methods from the same data at one budget, every two of them compared."""
     blocks: list[Block | Figure] = []
     for stem, methods in runs.items():
         result = tables.compare_methods(methods, {}, baseline=methods[0].name)
         rates = evaluation.win_rates({r.method: r.win_rate for r in result.rows})
-        pairs = ranking.pairs([m.evaluation for m in methods])
+        pairs = comparison.pairs([m.evaluation for m in methods])
         recipes = tables.recipes(methods)
         blocks += [
             tables.results(result, methods, name=f"union_{stem}"),
             Figure(f"union_{stem}", "Win rate with 95 % intervals.", rates),
-            ranking.table(pairs, f"pairs_{stem}", "Every two of them"),
+            comparison.link_table(pairs, f"pairs_{stem}", "Every two of them"),
             replace(recipes, name=f"recipes_{stem}", title="What each uses"),
             *search_rounds_blocks(stem, methods),
         ]
-    return [chapter("union", "Expert failures and search", *blocks, short="Union")] if blocks else []
+    return chapter("union", "Expert failures and search", *blocks, short="Union")
 
 
-def upper_bounds(runs: Mapping[str, Sequence[Method]]) -> list[Chapter]:
+def upper_bounds(runs: Mapping[str, Sequence[Method]]) -> Chapter:
     """Return the methods whose search at test time saw the reward, one table a run, each compared with its first."""
-    blocks: list[Block | Figure] = []
+    blocks: list[Block | Figure] = [Prose(_UPPER_BOUND)]
     for stem, methods in runs.items():
         result = tables.compare_methods(methods, {}, baseline=methods[0].name)
         rates = {r.method: r.win_rate for r in result.rows}
         blocks += [
             tables.results(result, methods, name=f"oracle_{stem}"),
-            inference.win_rate_figure(rates, {m.name: m.inference for m in methods}, name=f"oracle_{stem}"),
+            tables.win_rate_figure(rates, {m.name: m.inference for m in methods}, name=f"oracle_{stem}"),
         ]
-    return [chapter("oracle", "Upper bound", Prose(_UPPER_BOUND), *blocks)] if blocks else []
+    return chapter("oracle", "Upper bound", *blocks)
 
 
 _UPPER_BOUND = (

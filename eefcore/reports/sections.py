@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from eefcore.evaluation import metrics
 from eefcore.evaluation.formatting import interval, outcome, p_value, percent, signed
 from eefcore.evaluation.stats import Estimate
@@ -16,22 +18,10 @@ from eefcore.figures.tree import TreeView
 from eefcore.protocols import Skill
 from eefcore.reports import comparison, search, tables
 from eefcore.reports.comparison import ResultTable
-from eefcore.reports.document.blocks import (
-    Block,
-    Chapter,
-    Dialogue,
-    Drawing,
-    Facts,
-    Figure,
-    Listing,
-    Prose,
-    Section,
-    Span,
-    chapter,
-)
-from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, Table, count
+from eefcore.reports.document import blocks
+from eefcore.reports.document.blocks import Chapter, Facts, Figure, Prose, Section, chapter
+from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, count
 from eefcore.reports.evidence import Method
-from eefcore.reports.inference import inference_columns
 from eefcore.search.tree import Tree
 from eefcore.types import Card, StopReason
 
@@ -110,18 +100,16 @@ def headline(table: ResultTable, ours: str) -> str:
 # ------------------------------------------------------------------------------ comparisons of further runs
 
 
-def budgets(runs: Mapping[str, Sequence[Method]], baseline: str) -> list[Chapter]:
+def budgets(runs: Mapping[str, Sequence[Method]], baseline: str) -> Chapter:
     """Return EEF Figure 3: win rate against the simulations of one iteration, as a figure and a table."""
     methods = [m for run in runs.values() for m in run]
-    if not methods:
-        return []
     result = tables.compare_methods(methods, {}, baseline=baseline)
     lines: dict[str, dict[float, Estimate]] = {}
     for m, row in zip(methods, result.rows, strict=True):
         lines.setdefault(tables.budget_line(m), {})[round(m.simulations_per_task.value, 2)] = row.win_rate
     caption = "Win rate against the simulations of a task in one iteration: N of RFT × N, and 1 + M of each expert’s."
     figure = Figure("budget", caption, evaluation.budget(lines))
-    return [chapter("budget", "Simulation budget", figure, tables.budgets(result, methods))]
+    return chapter("budget", "Simulation budget", figure, tables.budgets(result, methods))
 
 
 def models(
@@ -130,10 +118,8 @@ def models(
     skills: Mapping[str, Skill],
     ours: str,
     baseline: str,
-) -> list[Chapter]:
+) -> Chapter:
     """Return the results of other models than the first run's, beside those of its methods with the same names."""
-    if not others:
-        return []
     names = {m.name for run in others.values() for m in run}
     runs = {"": [m for m in methods if m.name in names], **others}
     rates: dict[str, dict[str, Estimate]] = {}
@@ -148,19 +134,19 @@ def models(
             label = f"{model} ({stem})" if model in of_method else model
             of_method[label] = metrics.win_rate(*m.evaluation.runs)
     caption = "The same methods from the same expert data, on several models."
-    return [
-        chapter("models", "Different models", Figure("models", caption, evaluation.models(rates)), *results)
-    ]
+    return chapter(
+        "models", "Different models", Figure("models", caption, evaluation.models(rates)), *results
+    )
 
 
-def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill]) -> list[Chapter]:
+def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill]) -> Chapter:
     """Return the comparison of the variants of each run with its first method."""
-    blocks: list[Block | Figure] = []
+    parts: list[blocks.Block | Figure] = []
     for stem, methods in runs.items():
         first = methods[0].name
         result = tables.compare_methods(methods, skills, baseline=first)
         rates = evaluation.win_rates({r.method: r.win_rate for r in result.rows})
-        blocks += [
+        parts += [
             comparison.table(
                 f"ablation_{stem}",
                 result,
@@ -169,7 +155,7 @@ def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill])
                     *comparison.score_columns(),
                     *comparison.gap_columns(result),
                     *comparison.skill_columns(result),
-                    *inference_columns({m.name: m.inference for m in methods}),
+                    *tables.inference_columns({m.name: m.inference for m in methods}),
                     *comparison.cost_columns(),
                 ],
                 title=f"{stem}: against {first}",
@@ -180,13 +166,13 @@ def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill])
             ),
             *search.search_rounds_blocks(stem, methods),
         ]
-    return [chapter("ablation", "Variants", *blocks)] if blocks else []
+    return chapter("ablation", "Variants", *parts)
 
 
 # ------------------------------------------------------------------------------ explanations of the rest
 
 
-def training_row(method: str, spans: Sequence[Span]) -> list[Section]:
+def training_row(method: str, spans: Sequence[blocks.Span]) -> list[Section]:
     """Return one training row to read, or nothing if there is none."""
     if not spans:
         return []
@@ -195,7 +181,7 @@ def training_row(method: str, spans: Sequence[Span]) -> list[Section]:
         f"One row of {method}’s last training set. Only the marked tokens carry the loss, {loss:,} of {total:,}; "
         "the rest is read."
     )
-    return [Section("dialogue", "What was trained on", (Dialogue(caption, tuple(spans)),))]
+    return [Section("dialogue", "What was trained on", (blocks.Dialogue(caption, tuple(spans)),))]
 
 
 def search_tree(tree: Tree | None) -> list[Section]:
@@ -208,23 +194,25 @@ def search_tree(tree: Tree | None) -> list[Section]:
         "actions that were proposed and never tried. Green ended in a win, red in anything else."
     )
     view = TreeView(tree)
-    return [Section("tree", "A search tree", (Drawing(caption, view.svg, view.text),))]
+    return [Section("tree", "A search tree", (blocks.Drawing(caption, view.svg, view.text),))]
 
 
-def outcomes(results: Sequence[ResultTable], ours: str) -> Section:
+def outcomes(result: ResultTable, ours: str) -> Section:
     """Return the table of how episodes ended."""
-    rows = [row for result in results for row in result.rows]
-    (heading, method), *_ = comparison.method_columns()
-    table = Table(
-        name="outcomes",
-        columns=(heading, *(Column(outcome(o), key=o) for o in _OUTCOMES)),
-        rows=tuple((method(row), *(_count(row.outcomes[o]) for o in _OUTCOMES)) for row in rows),
-        note="Episodes, all seeds. Environment and model failures are in no rate and no mean, because no method is to "
-        "blame for them. A loss is an episode that the environment ended with a reward below 1; one cut short counts as "
-        "lost.",
-        marked=tuple(i for i, row in enumerate(rows) if row.method == ours),
+    table = comparison.table(
+        "outcomes",
+        result,
+        [
+            *comparison.method_columns(),
+            *((Column(outcome(o), key=o), lambda row, o=o: _count(row.outcomes[o])) for o in _OUTCOMES),
+        ],
+        ours=ours,
     )
-    return Section("outcomes", "How episodes ended", (table,))
+    note = (
+        "Episodes, all seeds. Environment and model failures are in no rate and no mean, because no method is to blame for "
+        "them. A loss is an episode that the environment ended with a reward below 1; one cut short counts as lost."
+    )
+    return Section("outcomes", "How episodes ended", (replace(table, note=note),))
 
 
 def _count(n: int) -> Cell:
@@ -242,4 +230,4 @@ def environment_cards(cards: Sequence[Card]) -> Section:
 
 def reproduction(command: str, versions: Mapping[str, str]) -> Section:
     """Return the command that makes the results again, and the versions that they were made with."""
-    return Section("again", "Make it again", (Listing(command), Facts(dict(versions))))
+    return Section("again", "Make it again", (blocks.Listing(command), Facts(dict(versions))))

@@ -13,44 +13,38 @@ from eefcore.evaluation.formatting import percent
 from eefcore.evaluation.navigation import navigation_rates, skill_win_ratio
 from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
+from eefcore.figures import evaluation, search
 from eefcore.protocols import Skill
-from eefcore.reports import comparison, inference
+from eefcore.reports import comparison
 from eefcore.reports.comparison import Columns, MethodRow, ResultTable, compare_evaluations
 from eefcore.reports.document import cells
+from eefcore.reports.document.blocks import Figure
 from eefcore.reports.document.cells import BLANK, Cell, Column, Table
-from eefcore.reports.evidence import Method, expert_demonstrations
+from eefcore.reports.evidence import Inference, Method, expert_demonstrations
 from eefcore.types import Trajectory
 
 
 def data(methods: Sequence[Method]) -> Table:
     """Return EEF Table 1: how many trajectories each expert demonstrated a seed, how many won, how long they are, what one costs."""
-    rows = []
-    for name, seeds in expert_demonstrations(methods).items():
-        won, reward, length, money = (
-            _values(seeds, score)
-            for score in (
-                lambda t: float(t.win),
-                lambda t: t.reward,
-                lambda t: float(len(t)),
-                lambda t: t.money,
-            )
-        )
-        rows.append(
-            (
-                cells.words(name),
-                cells.count(sum(map(len, seeds)) / len(seeds), *_seeds(len(seeds))),
-                cells.count(sum(t.win for seed in seeds for t in seed) / len(seeds)),
-                cells.share(stats.rate(won)),
-                cells.score(stats.mean(reward), 3),
-                cells.score(stats.mean(length)),
-                cells.count(float(np.mean(money)), digits=3),
-            )
-        )
-    names = ("trajectories", "positive", "win rate", "reward", "mean length", "$ per trajectory")
-    return Table(
+    columns: cells.Columns[tuple[str, list[list[Trajectory]]]] = [
+        (Column("Expert", key="expert", words=True), lambda e: cells.words(e[0])),
+        (Column("trajectories"), lambda e: cells.count(sum(map(len, e[1])) / len(e[1]), *_seeds(len(e[1])))),
+        (
+            Column("positive"),
+            lambda e: cells.count(sum(t.win for seed in e[1] for t in seed) / len(e[1])),
+        ),
+        (Column("win rate"), lambda e: cells.share(stats.rate(_values(e[1], lambda t: float(t.win))))),
+        (Column("reward"), lambda e: cells.score(stats.mean(_values(e[1], lambda t: t.reward)), 3)),
+        (Column("mean length"), lambda e: cells.score(stats.mean(_values(e[1], lambda t: float(len(t)))))),
+        (
+            Column("$ per trajectory"),
+            lambda e: cells.count(float(np.mean(_values(e[1], lambda t: t.money))), digits=3),
+        ),
+    ]
+    return cells.make_table(
         "data",
-        (Column("Expert", key="expert", words=True), *map(Column, names)),
-        tuple(rows),
+        columns,
+        expert_demonstrations(methods).items(),
         title="What the experts demonstrated (EEF Table 1)",
         note="Of the training tasks, per seed. Small print: 95 % intervals over seeds and tasks.",
     )
@@ -79,10 +73,10 @@ def recipes(methods: Sequence[Method]) -> Table:
             (Column("explores by", words=True), lambda m: cells.words(_explores(m))),
             (Column("learns from", words=True), lambda m: cells.words(m.recipe.learns)),
         ]
-    return Table(
+    return cells.make_table(
         "recipes",
-        tuple(column for column, _ in columns),
-        tuple(tuple(cell(m) for _, cell in columns) for m in methods),
+        columns,
+        methods,
         title="What each method uses (EEF Table 2)",
         note="Computed from what the stages recorded, not from names.",
     )
@@ -119,7 +113,7 @@ def results(
 ) -> Table:
     """Return EEF Table 3: win rate and reward, the gap to the baseline, the signals that the search used, and the cost."""
     signals = {m.name: m.recipe.signals for m in methods}
-    acts = inference.inference_columns({m.name: m.inference for m in methods})
+    acts = inference_columns({m.name: m.inference for m in methods})
 
     def signal(row: MethodRow) -> Cell:
         return cells.words(signals[row.method]) if row.method in signals else BLANK
@@ -133,7 +127,67 @@ def results(
         *comparison.cost_columns(),
     ]
     table = comparison.table(name, result, columns, title=title, ours=ours)
-    return replace(table, note=f"{table.note} {inference.NOTE}") if acts else table
+    return replace(table, note=f"{table.note} {INFERENCE_NOTE}") if acts else table
+
+
+def inference_columns(inferences: Mapping[str, Inference]) -> Columns:
+    """Return the columns of how each method acts and what an episode costs; none where all methods act at once."""
+    if not any(i.searches for i in inferences.values()):
+        return []
+
+    columns: list[tuple[Column, Callable[[Inference], Cell]]] = [
+        (_at_test_time("acts", "acts", words=True), lambda i: cells.words(i.how)),
+        (_at_test_time("its search knew", "search knew", words=True), lambda i: cells.words(_KNEW[i.signal])),
+        (_at_test_time("simulations", "episode simulations"), lambda i: cells.count(i.simulations, digits=1)),
+        (
+            _at_test_time("tokens", "episode tokens"),
+            lambda i: cells.amount(i.tokens_written, read=(i.tokens_read, "read")),
+        ),
+        (_at_test_time("seconds", "episode seconds"), lambda i: cells.count(i.seconds, digits=2)),
+    ]
+    return [
+        (
+            heading,
+            lambda row, cell=cell: cell(inferences[row.method]) if row.method in inferences else BLANK,
+        )
+        for heading, cell in columns
+    ]
+
+
+def _at_test_time(name: str, key: str, *, words: bool = False) -> Column:
+    return Column(name, "An episode at test time", key, words)
+
+
+def win_rate_figure(
+    rates: Mapping[str, Estimate], inferences: Mapping[str, Inference], *, name: str = "win_rates"
+) -> Figure:
+    """Draw win rates as bars beside what an episode costs; as points where all methods act at once."""
+    if not any(i.searches for i in inferences.values()):
+        return Figure(name, "Win rate with 95 % intervals.", evaluation.win_rates(rates))
+    signals = sorted({_KNEW[i.signal] for i in inferences.values() if i.signal})
+    knew = " and ".join(signals) or "nothing of its ending"
+    caption = (
+        "Win rate with 95 % intervals, and what an episode at test time costs (Agent Q Figure 1). Hatched: searches before "
+        f"it acts, knowing {knew}. Simulations are those beside the episode itself."
+    )
+    costs = {
+        m: {
+            "simulations\nan episode": i.simulations,
+            "tokens written\nan episode": i.tokens_written,
+            "seconds\nan episode": i.seconds,
+        }
+        for m, i in inferences.items()
+    }
+    searches = {m: i.searches for m, i in inferences.items()}
+    return Figure(name, caption, search.win_rates_and_costs(rates, costs, searches))
+
+
+INFERENCE_NOTE = (
+    "MCTS × n: n simulations before each action. Best of n: n rehearsed episodes, of which the best is played. An episode "
+    "at test time: simulations beside the episode itself, and tokens of policy and critic. Seconds are the time of the "
+    "stage divided by its episodes, many of which are played at once, on a machine that may have had other work."
+)
+_KNEW = {"": "–", "critic": "the critic’s opinion", "reward": "the reward"}
 
 
 def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapping[str, Skill]) -> Table:
@@ -141,21 +195,18 @@ def skills(result: ResultTable, evaluations: Sequence[Evaluation], counted: Mapp
     by_name = {e.method: e for e in evaluations}
     reference = by_name.get(result.baseline or "")
 
-    def ratio(skill: Skill) -> Callable[[MethodRow], Cell]:
-        def cell(row: MethodRow) -> Cell:
-            if reference is None or row.method == reference.method:
-                return BLANK
-            return ratio_cell(skill_win_ratio(by_name[row.method], reference, skill))
-
-        return cell
+    def ratio(row: MethodRow, skill: Skill) -> Cell:
+        if reference is None or row.method == reference.method:
+            return BLANK
+        return ratio_cell(skill_win_ratio(by_name[row.method], reference, skill))
 
     group = f"Success, times that of {result.baseline}"
-    ratios: Columns = [(Column(s, group, f"{s} ratio"), ratio(p)) for s, p in counted.items()]
-    columns = [
-        *comparison.method_columns(),
-        *comparison.skill_columns(result),
-        *(ratios if reference else []),
-    ]
+    columns = [*comparison.method_columns(), *comparison.skill_columns(result)]
+    if reference:
+        columns += [
+            (Column(name, group, f"{name} ratio"), lambda row, skill=skill: ratio(row, skill))
+            for name, skill in counted.items()
+        ]
     note = f"Card {result.card.key}. Small print: 95 % intervals; of ratios from the paired bootstrap over seeds and tasks."
     table = comparison.table("skills", result, columns, title="Success and attempts (EEF Table 4)")
     return replace(table, note=note)
@@ -169,8 +220,7 @@ def ratio_cell(ratio: Estimate) -> Cell:
         text = "0 ×" if ratio.value == 0 else "∞ ×"
         return Cell(text, (), {"": ratio.value, "n": ratio.n, "seeds": ratio.seeds})
     low, high = (f"{x:.1f}" if math.isfinite(x) else "∞" for x in (ratio.low, ratio.high))
-    values = {"": ratio.value, "low": ratio.low, "high": ratio.high, "n": ratio.n, "seeds": ratio.seeds}
-    return Cell(f"{ratio.value:.1f} ×", (f"{low} – {high}",), values)
+    return Cell(f"{ratio.value:.1f} ×", (f"{low} – {high}",), cells.numbers(ratio))
 
 
 def skill_sentences(ours: Evaluation, other: Evaluation, counted: Mapping[str, Skill]) -> list[str]:

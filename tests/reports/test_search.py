@@ -14,10 +14,10 @@ from eefcore.evaluation.stats import Estimate
 from eefcore.figures import search as search_figures
 from eefcore.reports import search
 from eefcore.reports.document import blocks
-from eefcore.reports.evidence import read_suite
-from eefcore.reports.inference import inference_columns, read_inference
+from eefcore.reports.evidence import read_inference, read_suite
 from eefcore.reports.report import Report
 from eefcore.reports.search import SearchRound, pass_at
+from eefcore.reports.tables import inference_columns
 from eefcore.storage.records import read_records
 from eefcore.types import Trajectory
 

@@ -1,15 +1,15 @@
 """Build the tables of a report: each cell has words to read and numbers for a CSV file.
 
-share, score, gap, …     cells: below a share stands its interval, below a gap its p, Holm's p and the n that it needs
-csv_rows                 a table as the columns and rows of a CSV file
-markdown_table           a table as GitHub reads it
+`make_table` puts columns of cells together. Below a `share` stands its interval, below a `gap` its p, Holm's p and the n
+that it needs. `csv_rows` and `markdown_table` write a table as a CSV file and as GitHub reads it.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from eefcore.evaluation.formatting import compact, duration, interval, p_value, 
 from eefcore.evaluation.stats import Difference, Estimate
 
 Number = float | int | str | bool
+R = TypeVar("R")
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -69,6 +70,30 @@ class Table(msgspec.Struct, frozen=True, tag=True):
     def _repr_markdown_(self) -> str:
         """Return the table as a notebook shows it."""
         return markdown_table(self)
+
+
+Columns = Sequence[tuple[Column, Callable[[R], Cell]]]
+"""Headings, each with the function that makes the cell of a row below it."""
+
+
+def make_table(
+    name: str,
+    columns: Columns[R],
+    rows: Iterable[R],
+    *,
+    title: str = "",
+    note: str = "",
+    marked: Iterable[int] = (),
+) -> Table:
+    """Return a table with one row for each of `rows`, which the functions of `columns` turn into cells."""
+    return Table(
+        name,
+        tuple(column for column, _ in columns),
+        tuple(tuple(cell(row) for _, cell in columns) for row in rows),
+        title,
+        note,
+        tuple(marked),
+    )
 
 
 class CsvRows(NamedTuple):
@@ -144,14 +169,14 @@ def gap(
         return BLANK
     low, high = (signed(x, scale, digits) for x in (difference.low, difference.high))
     small = [f"{low} to {high}", p_value(difference.p)]
-    values: dict[str, Number] = difference._asdict()
+    values = numbers(difference)
     if not math.isnan(holm):
         small.append(p_value(holm).replace("p", "Holm"))
         values["holm"] = holm
     if needs:
         small.append(f"needs n ≥ {needs:,}")
         values["needs n"] = needs
-    return Cell(signed(difference.value, scale, digits), tuple(small), _unnamed_value(values))
+    return Cell(signed(difference.value, scale, digits), tuple(small), values)
 
 
 def count(number: float, *small: str, digits: int = 0) -> Cell:
@@ -170,14 +195,13 @@ def time(seconds: float, money: float) -> Cell:
     return Cell(duration(seconds), (f"expert ${money:.2f}",), {"": seconds, "expert $": money})
 
 
+def numbers(found: Estimate | Difference) -> dict[str, Number]:
+    """Return the numbers of an estimate for the CSV file; its value has no name of its own."""
+    return {"" if name == "value" else name: value for name, value in found._asdict().items()}
+
+
 def _estimate(estimate: Estimate, text: str, interval: str) -> Cell:
-    if math.isnan(estimate.value):
-        return BLANK
-    return Cell(text, (interval,), _unnamed_value(estimate._asdict()))
-
-
-def _unnamed_value(values: dict[str, Number]) -> dict[str, Number]:
-    return {"" if name == "value" else name: value for name, value in values.items()}
+    return BLANK if math.isnan(estimate.value) else Cell(text, (interval,), numbers(estimate))
 
 
 def _finite(value: Number) -> Number:

@@ -5,7 +5,7 @@ from helpers.episodes import CARD, naive
 
 from eefcore.evaluation import stats
 from eefcore.evaluation.panel import Evaluation
-from eefcore.reports import ranking
+from eefcore.reports import comparison
 from eefcore.reports.document.cells import csv_rows
 
 N = 60
@@ -25,7 +25,7 @@ BEST, MIDDLE, SAME, WORST = (
 
 
 def test_each_link_is_a_paired_test_of_neighbours_corrected_for_all():
-    links = ranking.links([WORST, SAME, MIDDLE, BEST], ["EEF", "RFT", "SFT", "SFT ALL"])
+    links = comparison.links([WORST, SAME, MIDDLE, BEST], ["EEF", "RFT", "SFT", "SFT ALL"])
     assert [(link.better, link.worse) for link in links] == [
         ("EEF", "RFT"),
         ("RFT", "SFT"),
@@ -42,34 +42,36 @@ def test_each_link_is_a_paired_test_of_neighbours_corrected_for_all():
 
 def test_sentences_say_what_is_significant():
     order = ["EEF", "NAT", "RFT", "SFT", "SFT ALL"]
-    links = ranking.links([WORST, SAME, MIDDLE, BEST], order)
-    count, first, tie, wrong, missing = ranking.sentences(links, order)
+    links = comparison.links([WORST, SAME, MIDDLE, BEST], order)
+    count, first, tie, wrong, missing = comparison.link_sentences(links, order)
     assert count == "In the paper’s order 1 of 3 methods is significantly better than the next."
     assert first.startswith("EEF beats RFT by 41.7 points: significant (95 % interval +")
     assert tie.startswith("RFT − SFT: +0.0 points, not significant (95 % interval ")
     assert "needs n" not in tie  # there is no gap
     assert wrong.startswith("SFT ALL beats SFT by 33.3 points, against the paper’s order: significant (")
     assert missing == "Not run here: NAT."
-    assert ranking.significant_differences(links) == (
+    assert comparison.significant_differences(links) == (
         "Significant differences. EEF beats RFT by 41.7 points; "
         "SFT ALL beats SFT by 33.3 points, against the paper’s order."
     )
-    assert ranking.significant_differences(links[1:2]) == "No difference between neighbours is significant."
-    assert ranking.significant_differences([]) == ""
+    assert (
+        comparison.significant_differences(links[1:2]) == "No difference between neighbours is significant."
+    )
+    assert comparison.significant_differences([]) == ""
 
 
 def test_a_gap_that_is_too_small_says_what_it_needs():
-    (link,) = ranking.links([BEST, evaluation("RFT", range(2, 48))], ["EEF", "RFT"])
+    (link,) = comparison.links([BEST, evaluation("RFT", range(2, 48))], ["EEF", "RFT"])
     assert (
         f"a gap of this size needs n ≥ {link.comparison.needed_n:,} in one seed)."
-        in ranking.sentences([link], [])[1]
+        in comparison.link_sentences([link], [])[1]
     )
-    assert ranking.table([link]).rows[0][1].values["needs n"] == link.comparison.needed_n
+    assert comparison.link_table([link]).rows[0][1].values["needs n"] == link.comparison.needed_n
 
 
 def test_the_table_has_the_numbers():
-    links = ranking.links([BEST, MIDDLE], ["EEF", "RFT"])
-    columns, (row,) = csv_rows(ranking.table(links))
+    links = comparison.links([BEST, MIDDLE], ["EEF", "RFT"])
+    columns, (row,) = csv_rows(comparison.link_table(links))
     row = dict(zip(columns, row, strict=True))
     assert row["link"] == "EEF > RFT" and row["verdict"] == "significant"
     assert row["win rate gap"] == pytest.approx(25 / N)
@@ -77,4 +79,4 @@ def test_the_table_has_the_numbers():
 
 
 def test_one_method_alone_has_no_link():
-    assert ranking.links([BEST], ["EEF", "RFT"]) == []
+    assert comparison.links([BEST], ["EEF", "RFT"]) == []
