@@ -10,4 +10,6 @@ from .loading import model_path as model_path
 from .openai import OpenAIPolicy as OpenAIPolicy
 from .openai import Usage as Usage
 from .scripted import ScriptedPolicy as ScriptedPolicy
+from .settings import PolicySettings as PolicySettings
+from .settings import read_engine as read_engine
 from .vllm import VLLMPolicy as VLLMPolicy

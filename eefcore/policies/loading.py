@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from eefcore.errors import PolicyError
 from eefcore.policies.conditioned import ConditionedPolicy
+from eefcore.policies.settings import ENGINES, PolicySettings, VLLMOptions, read_engine
 from eefcore.protocols import Policy
 from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
 from eefcore.storage import stages
@@ -23,6 +23,8 @@ BASES = {
 
 Two have read a shop, one has read ScienceWorld's house, and one is of a shop whose actions are composite and is its own
 critic."""
+
+DEFAULT_SETTINGS = PolicySettings()
 
 TEMPLATE_FORMATS = ("agentgym", LastPageChatFormat.name)
 """Formats that write with the chat template of a tokenizer, which an endpoint does not share; its `chat` is messages."""
@@ -56,64 +58,55 @@ def is_trainable(spec: str) -> bool:
 
 def load_policy(
     spec: str,
+    settings: PolicySettings = DEFAULT_SETTINGS,
     *,
     adapter: str | Path | None = None,
-    format: str = "compact",
-    slots: int = 64,
-    max_new_tokens: int = 96,
-    context: int | None = None,
     phrase: str = "",
 ) -> Policy:
-    """Load the policy that `spec` names, which plays `slots` episodes at a time.
+    """Load the policy that `spec` names, to be played as `settings` say.
 
-        hf:meta-llama/Meta-Llama-3-8B-Instruct     transformers, with or without an adapter
-        vllm:meta-llama/Meta-Llama-3-8B-Instruct   vLLM in this process
+        results/quickstart/03_train/model          a saved model folder, whole or an adapter, by the engine of the settings
+        tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`), likewise
+        hf:meta-llama/Meta-Llama-3-8B-Instruct     a folder or hub name, by transformers whatever the engine
+        vllm:meta-llama/Meta-Llama-3-8B-Instruct   by vLLM in this process
         openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
-        tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`)
-        results/quickstart/03_train/model          a saved model folder, by transformers
 
     An endpoint has its own adapters; `format: chat` speaks to its chat interface. Its context is the server's as well,
     so that `context` bounds models of this machine alone: what is too long there ends as a context limit.
 
     Args:
         spec: which policy, in one of the forms above.
+        settings: how it is played.
         adapter: the folder or hub name of an adapter of the model.
-        format: how dialogues are written.
-        slots: episodes that are played at a time.
-        max_new_tokens: the longest action.
-        context: the longest dialogue with its answer; None takes what the model can.
         phrase: a phrase that each prompt holds after its task (`ConditionedPolicy`); none if empty.
 
     Raises:
-        PolicyError: there is no such policy, or it can't do what is asked.
+        PolicyError: there is no such policy, its engine is not installed, or it can't do what is asked.
     """
-    check_policy(spec, format=format)
+    check_policy(spec, format=settings.format)
     kind, _, name = spec.partition(":")
     policy: Policy
     if kind == "openai":
-        policy = _load_endpoint(spec, adapter, format, slots, max_new_tokens)
-    elif kind == "vllm":
-        from eefcore.policies.vllm import VLLMPolicy
-
-        policy = VLLMPolicy.load(
-            model_path(name),
-            adapter=adapter,
-            format=format,
-            slots=slots,
-            max_new_tokens=max_new_tokens,
-            context=context,
-        )
+        policy = _load_endpoint(spec, adapter, settings)
     else:
-        from eefcore.policies.hf_engine.policy import HFPolicy
-
-        policy = HFPolicy.load(
-            model_path(spec) if kind == "hf" or spec in BASES else _model_folder(spec),
-            adapter=adapter,
-            format=format,
-            slots=slots,
-            max_new_tokens=max_new_tokens,
-            context=context,
+        path = (
+            model_path(name if kind == "vllm" else spec)
+            if kind in ENGINES or spec in BASES
+            else _model_folder(spec)
         )
+        engine = settings.engine
+        if kind in ENGINES and not isinstance(engine, ENGINES[kind]):
+            engine = read_engine(kind)
+        if isinstance(engine, VLLMOptions):
+            from eefcore.policies.vllm import VLLMPolicy
+
+            policy = VLLMPolicy.load(path, adapter=adapter, engine=engine, **settings.limits)
+        else:
+            from eefcore.policies.hf_engine.policy import HFPolicy
+
+            policy = HFPolicy.load(
+                path, adapter=adapter, device=engine.device, dtype=engine.dtype, **settings.limits
+            )
     return ConditionedPolicy(policy, phrase) if phrase else policy
 
 
@@ -123,20 +116,17 @@ def check_policy(spec: str, *, format: str) -> None:
     Only the stage that asks finds out whether an endpoint answers, or a hub has the model.
 
     Raises:
-        PolicyError: there is no such policy, or it can't do what is asked.
+        PolicyError: there is no such policy, its engine is not installed, or it can't do what is asked.
     """
     kind, _, name = spec.partition(":")
     if kind == "openai":
         _endpoint_address(spec)
         if ":" not in format:  # a function of the user's own is loaded where a stage runs
             _endpoint_format(spec, format)
-    elif kind in ("hf", "vllm"):
+    elif kind in ENGINES:
         if not name:
             raise PolicyError(f"{spec!r} names no model; expected {kind}:<folder or hub name>")
-        if kind == "vllm" and find_spec("vllm") is None:
-            from eefcore.policies.vllm import NO_VLLM
-
-            raise PolicyError(NO_VLLM)
+        read_engine(kind)
     elif spec in BASES:
         _base_folder(spec)
     else:
@@ -162,9 +152,7 @@ def _base_folder(name: str) -> Path:
     return folder
 
 
-def _load_endpoint(
-    spec: str, adapter: str | Path | None, format: str, slots: int, max_new_tokens: int
-) -> Policy:
+def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettings) -> Policy:
     from eefcore.policies.openai import OpenAIPolicy
 
     base_url, model = _endpoint_address(spec)
@@ -173,10 +161,10 @@ def _load_endpoint(
     return OpenAIPolicy(
         base_url,
         model,
-        _endpoint_format(spec, format),
-        chat=format == "chat",
-        concurrency=slots,
-        max_new_tokens=max_new_tokens,
+        _endpoint_format(spec, settings.format),
+        chat=settings.format == "chat",
+        concurrency=settings.slots,
+        max_new_tokens=settings.max_new_tokens,
     )
 
 

@@ -1,55 +1,84 @@
 """π inside this process with vLLM: for GPUs, and models whose rollouts transformers plays too slowly.
 
-Tokens in, tokens out: prompts go in as ids, sampled ids and their log-likelihoods come back. All open
-questions are played as one call, in which vLLM batches continuously and finds what it has read before
-(its prefix cache), so an episode's turns are not read anew.
+Prompts go in as token ids; sampled ids and their log-likelihoods come back. Requests are added one by one and answered as
+each is done (continuous batching), so an episode goes on while others are still written. What was read before is found in
+the prefix cache.
 
-A weight swap must not meet another version's cache (vLLM finds prefixes by adapter): every policy takes
-an adapter number of its own, never used twice in a process.
+Everything that changes a likelihood is said to the engine and nothing is left to its defaults: raw log-likelihoods, those at
+temperature 1; the dtype that training computes in; a head in float32; no top-p, top-k or penalty of the model's
+`generation_config.json`. vLLM finds cached prefixes by an adapter's name, so every policy takes a name and a number of its
+own, never used twice in a process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.rng import turn_seed
+from eefcore.policies.settings import AdapterRank, VLLMOptions
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import can_show, load_format
-from eefcore.rendering.renderer import Renderer
-from eefcore.training.model_files import ADAPTER_WEIGHTS, check_weights, is_adapter
-from eefcore.training.model_sources import find_files
+from eefcore.rendering.formats import can_show
+from eefcore.rendering.renderer import Renderer, make_renderer
+from eefcore.training.model_files import ADAPTER, ADAPTER_WEIGHTS, check_weights, is_adapter, read_json
+from eefcore.training.model_sources import ModelFiles, find_files
 from eefcore.types import History, StopReason
 
-NO_VLLM = 'vLLM is not installed here: pip install "eefcore[vllm]", or use hf:…'
+_NUMBERS = count(1)
 
-_ADAPTERS = count(1)
+
+class Engine:
+    """A `vllm.LLM` of this process that several policies may ask, a policy and its critic for example."""
+
+    def __init__(self, llm: Any) -> None:
+        self.llm = llm
+        self._finished: dict[str, Any] = {}
+
+    @property
+    def context(self) -> int:
+        """Return the longest prompt with its answer, in tokens."""
+        return self.llm.model_config.max_model_len
+
+    def add(self, prompt: Sequence[int], params: Any, lora: Any) -> str:
+        """Add a request; return its name."""
+        name = str(next(_NUMBERS))  # vLLM returns a name of its own, and answers under this one
+        self.llm.llm_engine.add_request(name, {"prompt_token_ids": list(prompt)}, params, lora_request=lora)
+        return name
+
+    def wait(self, requests: Collection[str]) -> dict[str, Any]:
+        """Work until at least one of `requests` is done, and return the output of each that is."""
+        while not (done := self._finished.keys() & requests):
+            for output in self.llm.llm_engine.step():
+                if output.finished:
+                    self._finished[output.request_id] = output
+        return {name: self._finished.pop(name) for name in done}
+
+    def abort(self, request: str) -> None:
+        """Drop a request that nobody waits for any more."""
+        if self._finished.pop(request, None) is None:
+            self.llm.llm_engine.abort_request([request])
 
 
 class VLLMPolicy:
-    """The model that a `vllm.LLM` serves, with a LoRA adapter or without.
-
-    The engine must tell raw log-likelihoods (`logprobs_mode="raw_logprobs"`, its default), which are those
-    at temperature 1; `load` says so.
-    """
+    """The model that an `Engine` serves, with a LoRA adapter or without."""
 
     def __init__(
         self,
-        llm: Any,
+        engine: Engine,
         renderer: Renderer,
         *,
-        adapter: str | Path | None = None,
+        adapter: Path | None = None,
         max_new_tokens: int = 96,
         name: str = "vllm",
     ) -> None:
         self.name, self.tokens_read, self.tokens_written = name, 0, 0
-        self._llm, self.renderer, self._max_new_tokens = llm, renderer, max_new_tokens
-        self.context: int = llm.model_config.max_model_len
-        self._lora = _lora(adapter)
-        self._asked: dict[Hashable, tuple[list[int] | None, History, Sampling]] = {}
+        self.engine, self.renderer, self.context = engine, renderer, engine.context
+        self._max_new_tokens, self._lora = max_new_tokens, _lora_request(adapter)
+        self._questions: dict[Hashable, _Question] = {}
+        self._replies: dict[Hashable, Reply] = {}
 
     @classmethod
     def load(
@@ -57,123 +86,190 @@ class VLLMPolicy:
         path: str | Path,
         *,
         adapter: str | Path | None = None,
+        engine: VLLMOptions = VLLMOptions(),  # noqa: B008  # frozen
         format: str = "agentlite",
         slots: int = 64,
         max_new_tokens: int = 96,
         context: int | None = None,
-        dtype: str = "auto",
     ) -> VLLMPolicy:
         """Load the policy of a model folder, an adapter's folder or a hub name; `slots` episodes are decoded at a time.
 
-        vLLM reads `auto` as the dtype the model was saved in, but for float32, which it halves.
-
         Raises:
-            PolicyError: vLLM is not installed, or can't serve the model.
+            PolicyError: vLLM can't serve the model.
         """
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise PolicyError(NO_VLLM) from error
-        name = Path(adapter or path).name
         files = find_files(path, adapter)
-        adapter = files.adapter
-        if is_adapter(files.base.folder):
-            raise PolicyError(
-                f"{path}: vLLM serves an adapter on a whole model, and {files.base.name} is itself an adapter; "
-                "save it merged (save_model with merge=True), or use hf:…"
-            )
-        check_weights(files.base.folder)
-        if adapter is not None:
-            check_weights(adapter, ADAPTER_WEIGHTS)
+        running = start_engine(files, engine, slots=slots, context=context)
+        renderer = make_renderer(running.llm.get_tokenizer(), format)
+        name = Path(adapter or path).name
+        return cls(running, renderer, adapter=files.adapter, max_new_tokens=max_new_tokens, name=name)
+
+    def length(self, history: History) -> int:
+        """Return the number of tokens of h_t as this policy reads it, including what it wrote."""
+        return self.renderer.length(history)
+
+    def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
+        """Send the question to the engine; a history that can't be shown is answered as malformed."""
+        if episode in self._questions or episode in self._replies:
+            raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         try:
-            llm = LLM(
+            prompt = self.renderer.encode(history).tokens
+        except FormatError:
+            self._replies[episode] = Reply("", stop=StopReason.MALFORMED)
+            return
+        if len(prompt) >= self.context:
+            self._replies[episode] = Reply("", stop=StopReason.CONTEXT_LIMIT)
+            return
+        limit = min(self._max_new_tokens, self.context - len(prompt))
+        params = _sampling_params(sampling, len(history), limit, self.renderer)
+        request = self.engine.add(prompt, params, self._lora)
+        self._questions[episode] = _Question(request, len(prompt), history)
+
+    def answers(self) -> Sequence[tuple[Hashable, Reply]]:
+        """Return the answers that are complete; the others are continued at the next call."""
+        if self._questions and not self._replies:
+            episodes = {question.request: episode for episode, question in self._questions.items()}
+            for request, output in self.engine.wait(episodes.keys()).items():
+                question = self._questions.pop(episodes[request])
+                self.tokens_read += question.prompt - (output.num_cached_tokens or 0)
+                self._replies[episodes[request]] = self._reply(output.outputs[0], question)
+        replies, self._replies = self._replies, {}
+        return list(replies.items())
+
+    def close(self, episode: Hashable) -> None:
+        """Drop the episode's question, if one is open; vLLM forgets what it cached by itself."""
+        self._replies.pop(episode, None)
+        if (question := self._questions.pop(episode, None)) is not None:
+            self.engine.abort(question.request)
+
+    def _reply(self, output: Any, question: _Question) -> Reply:
+        tokens = tuple(output.token_ids)
+        self.tokens_written += len(tokens)
+        logps = tuple(output.logprobs.logprobs[start] for start in output.logprobs.start_indices)
+        if output.finish_reason != "stop":
+            full = question.prompt + len(tokens) >= self.context
+            return Reply("", tokens, logps, StopReason.CONTEXT_LIMIT if full else StopReason.MALFORMED)
+        action = self.renderer.decode_action(tokens)
+        if not action.strip() or not can_show(self.renderer.format, question.history, action):
+            return Reply("", tokens, logps, StopReason.MALFORMED)
+        return Reply(action, tokens, logps)
+
+
+class _Question(NamedTuple):
+    request: str
+    prompt: int  # tokens
+    history: History
+
+
+def start_engine(
+    files: ModelFiles, options: VLLMOptions, *, slots: int = 64, context: int | None = None
+) -> Engine:
+    """Start vLLM on a base model, ready for the adapter in `files` if there is one.
+
+    Raises:
+        PolicyError: the model's files can't be read, or vLLM can't serve them.
+    """
+    import torch
+    from vllm import LLM
+
+    if is_adapter(files.base.folder):
+        raise PolicyError(
+            f"{files.base.name}: vLLM serves an adapter on a whole model, and this base is itself an adapter; "
+            "save it merged (save_model with merge=True), or use engine hf"
+        )
+    check_weights(files.base.folder)
+    on_gpu = torch.cuda.is_available()
+    given = {
+        "dtype": options.dtype or ("bfloat16" if on_gpu else "float32"),
+        "block_size": options.block_size or (16 if on_gpu else 32),
+        "tensor_parallel_size": options.tensor_parallel,
+    }
+    if on_gpu:
+        given["gpu_memory_utilization"] = options.memory
+    else:
+        # A prompt that is read in two parts rewinds its random numbers, which a generator on a CPU can't do.
+        longest = context or _longest_context(files)
+        given |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(2 * longest, 4096)}
+    if files.adapter is not None:
+        check_weights(files.adapter, ADAPTER_WEIGHTS)
+        given |= {"enable_lora": True, "max_lora_rank": _adapter_rank(files.adapter, options)}
+    try:
+        return Engine(
+            LLM(
                 str(files.base.folder),
                 tokenizer=str(files.tokenizer),
                 trust_remote_code=False,
                 load_format="safetensors",
                 max_num_seqs=slots,
                 max_model_len=context,
-                dtype=dtype,
-                enable_lora=adapter is not None,
                 enable_prefix_caching=True,
                 logprobs_mode="raw_logprobs",
+                generation_config="vllm",
+                hf_overrides={"head_dtype": "float32"},
+                **given,
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise PolicyError(f"vLLM can't serve {path}: {error}") from error
-        tokenizer = llm.get_tokenizer()
-        renderer = Renderer(tokenizer, load_format(format, tokenizer))
-        return cls(llm, renderer, adapter=adapter, max_new_tokens=max_new_tokens, name=name)
-
-    def length(self, history: History) -> int:
-        """Return the tokens of h_t as this policy reads it, its own actions among them."""
-        return self.renderer.length(history)
-
-    def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
-        """Queue the question; a history that can't be shown is answered as malformed."""
-        if episode in self._asked:
-            raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        try:
-            prompt = self.renderer.encode(history).tokens
-        except FormatError:
-            prompt = None
-        self._asked[episode] = prompt, history, sampling
-
-    def answers(self) -> Sequence[tuple[Hashable, Reply]]:
-        """Return the answer to every open question, in the order in which they were asked."""
-        asked, self._asked = self._asked, {}
-        fits = {e: (p, h, s) for e, (p, h, s) in asked.items() if p is not None and len(p) < self.context}
-        replies = {
-            e: Reply("", stop=StopReason.MALFORMED if prompt is None else StopReason.CONTEXT_LIMIT)
-            for e, (prompt, _, _) in asked.items()
-            if e not in fits
-        }
-        if fits:
-            outputs = self._llm.generate(
-                [{"prompt_token_ids": prompt} for prompt, _, _ in fits.values()],
-                [self._params(len(prompt), history, sampling) for prompt, history, sampling in fits.values()],
-                lora_request=self._lora,
-                use_tqdm=False,
-            )
-            for (episode, (prompt, history, _)), output in zip(fits.items(), outputs, strict=True):
-                self.tokens_read += len(prompt) - (output.num_cached_tokens or 0)
-                replies[episode] = self._reply(output.outputs[0], len(prompt), history)
-        return [(episode, replies[episode]) for episode in asked]
-
-    def close(self, episode: Hashable) -> None:
-        """Drop the episode's question, if one is open; vLLM forgets what it cached by itself."""
-        self._asked.pop(episode, None)
-
-    def _params(self, prompt: int, history: History, sampling: Sampling) -> Any:
-        from vllm import SamplingParams
-
-        return SamplingParams(
-            temperature=sampling.temperature,
-            seed=turn_seed(sampling.seed, len(history)),
-            max_tokens=min(self._max_new_tokens, self.context - prompt),
-            stop=[self.renderer.format.end],
-            include_stop_str_in_output=True,
-            skip_special_tokens=False,
-            logprobs=0,
         )
-
-    def _reply(self, output: Any, prompt: int, history: History) -> Reply:
-        tokens = tuple(output.token_ids)
-        self.tokens_written += len(tokens)
-        logps = tuple(at[token].logprob for at, token in zip(output.logprobs, tokens, strict=True))
-        if output.finish_reason != "stop":
-            full = prompt + len(tokens) >= self.context
-            return Reply("", tokens, logps, StopReason.CONTEXT_LIMIT if full else StopReason.MALFORMED)
-        action = self.renderer.decode_action(tokens)
-        if not action.strip() or not can_show(self.renderer.format, history, action):
-            return Reply("", tokens, logps, StopReason.MALFORMED)
-        return Reply(action, tokens, logps)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PolicyError(f"{files.base.name}: vLLM can't serve this model: {error}") from error
 
 
-def _lora(adapter: str | Path | None) -> Any:
-    """Return a request for `adapter` under a number that no other policy has had."""
+def _sampling_params(sampling: Sampling, turn: int, limit: int, renderer: Renderer) -> Any:
+    """Return how one action is drawn: from the softmax at the sampling's temperature, whole."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=1.0,
+        top_k=0,
+        min_p=0.0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        seed=turn_seed(sampling.seed, turn),
+        max_tokens=limit,
+        stop=[renderer.format.end],
+        include_stop_str_in_output=True,
+        skip_special_tokens=False,
+        logprobs=0,
+        flat_logprobs=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _adapter_rank(adapter: Path, options: VLLMOptions) -> int:
+    """Return the rank that the engine makes room for: the adapter's, rounded up to one that vLLM knows.
+
+    Raises:
+        PolicyError: vLLM can't serve such an adapter.
+    """
+    settings, ranks = read_json(adapter / ADAPTER), get_args(AdapterRank)
+    rank = max([int(settings.get("r") or 0), *map(int, (settings.get("rank_pattern") or {}).values())])
+    room = options.max_lora_rank or next((r for r in ranks if r >= rank), 0)
+    if rank > room:
+        raise PolicyError(
+            f"{adapter}: expected an adapter of rank {options.max_lora_rank or ranks[-1]} at most, got {rank}; "
+            "raise max_lora_rank in the engine's options, or use engine hf"
+        )
+    for name in ("modules_to_save", "use_dora"):
+        if settings.get(name):
+            raise PolicyError(
+                f"{adapter}: vLLM serves no adapter with {name} {settings[name]!r}; save it merged (save_model with "
+                "merge=True), or use engine hf"
+            )
+    return room
+
+
+def _longest_context(files: ModelFiles) -> int:
+    from eefcore.training.models import load_config
+
+    return load_config(files.base.folder).get_text_config().max_position_embeddings
+
+
+def _lora_request(adapter: Path | None) -> Any:
+    """Return a request for `adapter` under a name and a number that no other policy has had."""
     if adapter is None:
         return None
     from vllm.lora.request import LoRARequest
 
-    number = next(_ADAPTERS)
-    return LoRARequest(f"{Path(adapter).name}-{number}", number, str(adapter))
+    number = next(_NUMBERS)
+    return LoRARequest(f"{adapter.name}-{number}", number, str(adapter))

@@ -23,6 +23,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.policies.loading import is_trainable
+from eefcore.policies.settings import read_engine
 from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import SWAPS, Method, Params, Values
 from eefcore.search.critics import check_critic, is_tunable
@@ -118,7 +119,8 @@ def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Metho
                 )
         if len({*named.values()}) > 1:
             raise ParamsError(f"{where}.tune: one critic is tuned, got {named}; name it once, in shared")
-    _check_models(where, values, params.values(notebooks["train"], method))
+    played = {stage: params.values(notebooks[stage], method) for stage in ("explore", "evaluate")}
+    _check_models(where, played | values, params.values(notebooks["train"], method))
     return Schedule(method.iterations, replay, "tune" in values, "decide" in values)
 
 
@@ -130,6 +132,11 @@ def _check_models(where: str, values: Mapping[str, Values], train: Values) -> No
             f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
         )
     for stage, own in values.items():
+        if "engine" in own:
+            try:
+                read_engine(str(expand_variables(own["engine"])))
+            except PolicyError as error:
+                raise ParamsError(f"{where}.{stage}: {error}") from error
         if "critic" in own:
             try:
                 check_critic(

@@ -7,25 +7,15 @@ from pathlib import Path
 
 from eefcore.errors import ParamsError
 from eefcore.policies.loading import check_policy, is_trainable, load_policy, model_path
+from eefcore.policies.settings import PolicySettings
 from eefcore.protocols import Policy
 from eefcore.search.critic import RankingCritic
 
 SELF, NONE = "self", "none"
 
 
-def load_critic(
-    spec: str,
-    policy: Policy,
-    *,
-    format: str,
-    slots: int,
-    max_new_tokens: int,
-    context: int,
-    seed: int,
-) -> RankingCritic | None:
+def load_critic(spec: str, policy: Policy, settings: PolicySettings, *, seed: int) -> RankingCritic | None:
     """Return the ranking critic of `spec`: a model as `load_policy` reads it, `self` for `policy`, or `none`.
-
-    `context` limits a model of this machine; an endpoint has its own limit.
 
     The paper's critic is the base model, prompted and never trained; π_θ forgets how to judge as it learns to act.
     """
@@ -33,16 +23,12 @@ def load_critic(
         return None
     if spec == SELF:
         return RankingCritic(policy, seed=seed, length=policy.length)
-    return critic_from_model(
-        spec, format=format, slots=slots, max_new_tokens=max_new_tokens, context=context, seed=seed
-    )
+    return critic_from_model(spec, settings.for_critic(), seed=seed)
 
 
-def critic_from_model(
-    spec: str, *, format: str, slots: int, max_new_tokens: int, context: int, seed: int
-) -> RankingCritic:
+def critic_from_model(spec: str, settings: PolicySettings, *, seed: int) -> RankingCritic:
     """Load a model as `load_policy` does, and return it as a ranking critic."""
-    judge = load_policy(spec, format=format, slots=slots, max_new_tokens=max_new_tokens, context=context)
+    judge = load_policy(spec, settings)
     return RankingCritic(judge, seed=seed, length=judge.length)
 
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 
 from eefcore import envs
-from eefcore.policies import load_policy
+from eefcore.policies import PolicySettings, load_policy
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Benchmark, Environment, Reply, Sampling
 from eefcore.search import growth
@@ -102,7 +102,7 @@ class Grown(NamedTuple):
 
 def searched(benchmark: Benchmark, trees: Sequence[Tree], to: int, *, plain: bool, slots: int) -> Grown:
     """Return `trees`, grown in one of the two ways."""
-    inner = load_policy("tiny", slots=slots)
+    inner = load_policy("tiny", PolicySettings(slots=slots))
     policy = Counted(inner, plain=plain)
     cpu, wall = time.process_time(), time.perf_counter()
     if plain:

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from eefcore.errors import PolicyError
-from eefcore.policies import load_policy
+from eefcore.policies import PolicySettings, load_policy
 from eefcore.policies.hf_engine.kv_cache import BLOCK, KVCache, block_cost
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.hf_engine.sampling import sample_tokens
@@ -530,7 +530,7 @@ def saved(tmp_path_factory):
 
 @pytest.mark.parametrize("spec", ["{}", "hf:{}"])
 def test_a_saved_folder_is_loaded(saved, spec):
-    loaded = load_policy(spec.format(saved), slots=4, max_new_tokens=24, format="compact")
+    loaded = load_policy(spec.format(saved), PolicySettings(slots=4, max_new_tokens=24))
     assert loaded.name == "random-llama" and loaded.context == 256
     greedy = [Sampling()] * 3
     here, there = (
@@ -553,7 +553,7 @@ def adapter(saved, tmp_path_factory):
 
 def test_an_adapter_is_loaded_and_used_unmerged_as_well(saved, adapter):
     adapted, folder = adapter
-    loaded = load_policy(f"hf:{saved}", adapter=folder, max_new_tokens=24)
+    loaded = load_policy(f"hf:{saved}", PolicySettings(max_new_tokens=24), adapter=folder)
     assert loaded.name == "iteration-1"
     unmerged = HFPolicy(adapted, Renderer(TOKENIZER, COMPACT), max_new_tokens=24)
     for start in histories(3):

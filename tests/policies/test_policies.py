@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eefcore.errors import PolicyError
-from eefcore.policies import load_policy
+from eefcore.policies import PolicySettings, load_policy
 from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.hf_engine.rng import random_bits, random_uniforms, turn_seed
 from eefcore.policies.openai import OpenAIPolicy
@@ -338,19 +338,25 @@ def test_the_key_comes_from_the_environment(server, monkeypatch):
 )
 def test_a_policy_that_can_not_be_is_refused(spec, options, message):
     with pytest.raises(PolicyError, match=message):
-        load_policy(spec, **options)
+        load_policy(
+            spec,
+            PolicySettings(**{k: v for k, v in options.items() if k != "adapter"}),
+            adapter=options.get("adapter"),
+        )
 
 
 @pytest.mark.parametrize(("format", "path"), [("agentlite", "completions"), ("chat", "chat/completions")])
 def test_an_endpoint_is_named_by_url_and_model(server, format, path):
-    policy = load_policy(f"openai:{server.url}#some/model", format=format)
+    policy = load_policy(f"openai:{server.url}#some/model", PolicySettings(format=format))
     assert policy.name == "some/model"
     ask_one(policy)
     assert ("messages" in server.seen[0]) == (path == "chat/completions")
 
 
 def test_a_named_policy_is_asked_with_a_phrase(server):
-    policy = load_policy(f"openai:{server.url}#some/model", format="agentlite", phrase="Do it right.")
+    policy = load_policy(
+        f"openai:{server.url}#some/model", PolicySettings(format="agentlite"), phrase="Do it right."
+    )
     assert policy.name == "some/model"
     ask_one(policy)
     assert "\nDo it right.\nAction:" in server.seen[0]["prompt"]

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import pytest
 from helpers.search_toys import HAT, Dice, grown, ranked, roots
 from helpers.toy_shop import ToyShop
@@ -16,13 +17,14 @@ from helpers.workspaces import write_params
 
 from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
+from eefcore.policies import PolicySettings
 from eefcore.runs.planning import plan_run
 from eefcore.search import critics
 from eefcore.search.scheduler import run_requests
 from eefcore.types import History
 
-READS = {"format": "compact", "slots": 4, "max_new_tokens": 16, "context": 1024, "seed": 3}
-"""What 11_search, 13_decide and 14_tune give, `context` among them."""
+READS = PolicySettings(format="compact", slots=4, max_new_tokens=16, context=1024)
+"""What 11_search, 13_decide and 14_tune give."""
 
 
 class Endpoint(BaseHTTPRequestHandler):
@@ -90,7 +92,7 @@ def named(server: ThreadingHTTPServer) -> str:
     ],
 )
 def test_an_endpoint_ranks_and_judges(server, format, path):
-    critic = critics.load_critic(named(server), Dice(), **READS | {"format": format})
+    critic = critics.load_critic(named(server), Dice(), msgspec.structs.replace(READS, format=format), seed=3)
     history = History(HAT, ToyShop().reset(HAT))
     (ranking,) = ranked(critic, [(history, ["next", f"buy {HAT}", "back"])])
     assert ranking.scores == [0.5, 1.0, 0.0]
@@ -104,7 +106,7 @@ def test_an_endpoint_ranks_and_judges(server, format, path):
 
 def test_trees_grow_with_an_endpoint_as_the_critic(server):
     """As 11_search and 13_decide grow them: nothing fails, and the ranking is what guides."""
-    critic = critics.load_critic(named(server), Dice(), **READS)
+    critic = critics.load_critic(named(server), Dice(), READS, seed=3)
     (tree,) = grown(roots([HAT], K=4), 6, critic=critic)
     assert len(tree.simulations) == 6
     assert tree.tally.critic_asked > 0 and not tree.tally.unparseable
@@ -116,14 +118,14 @@ def test_trees_grow_with_an_endpoint_as_the_critic(server):
 
 def test_a_critic_that_was_tuned_or_measured_is_asked_by_the_same_function(server):
     """14_tune measures with `judges.model`, whatever it trains."""
-    critic = critics.critic_from_model(named(server), **READS)
+    critic = critics.critic_from_model(named(server), READS, seed=3)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
     assert ranking.scores == [0.0, 1.0]
 
 
 def test_nobody_there_leaves_the_ranking_neutral_and_is_counted(monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
-    critic = critics.load_critic("openai:http://127.0.0.1:9/v1#judge", Dice(), **READS)
+    critic = critics.load_critic("openai:http://127.0.0.1:9/v1#judge", Dice(), READS, seed=3)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
     assert ranking.scores == [0.5, 0.5] and ranking.tally.unparseable == 3
     assert critic.policy.failures == 3
@@ -162,7 +164,7 @@ def test_the_loader_and_the_plan_refuse_the_same(critic, says):
     with pytest.raises(PolicyError, match=says):
         critics.check_critic(critic, format="compact")
     with pytest.raises(PolicyError, match=says):
-        critics.load_critic(critic, Dice(), **READS)
+        critics.load_critic(critic, Dice(), READS, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_an_endpoint_writes_with_no_template_of_ours(format):
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed here")
 def test_without_vllm_the_plan_says_how_to_get_it(demo):
     write_params(demo.parents[1], AGENT_Q.format("{critic: 'vllm:some/model'}", "{}", ""))
-    with pytest.raises(ParamsError, match=r"A.search: critic: vLLM is not installed here"):
+    with pytest.raises(ParamsError, match=r"A.search: critic: engine 'vllm': vLLM is not installed here"):
         plan_run(demo)
 
 

@@ -103,7 +103,7 @@ class HFPolicy:
         max_new_tokens: int = 96,
         context: int | None = None,
         device: str = "auto",
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
     ) -> HFPolicy:
         """Load the policy of a model folder, an adapter's folder or a hub name, with its tokenizer (`load_model`).
 
@@ -115,6 +115,7 @@ class HFPolicy:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
         # Merging loses nothing in float32, and only there.
         model, tokenizer = load_model(path, adapter=adapter, merge=dtype == torch.float32, dtype=dtype)
         model = model.to(device)

@@ -1,0 +1,132 @@
+"""The settings with which a stage plays a model: its text form, the engine that serves it, and its limits.
+
+An engine is one parameter, with its options as in a URL:
+
+    hf                                        transformers, with a slot cache (`eefcore.policies.hf_engine`)
+    hf?dtype=bfloat16
+    vllm                                      vLLM in this process (`eefcore.policies.vllm`)
+    vllm?tensor_parallel=2&memory=0.5&critic_memory=0.3
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta
+
+from eefcore.errors import PolicyError
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Share = Annotated[float, Meta(gt=0, le=1)]
+AdapterRank = Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]
+"""The largest ranks that vLLM can be told to make room for."""
+Count = Annotated[int, Meta(ge=1)]
+
+NO_VLLM = 'vLLM is not installed here: pip install "eefcore[vllm]", or use hf'
+
+
+class HFOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", tag="hf"):
+    """The options of transformers.
+
+    Attributes:
+        dtype: of the weights and of what is computed; None is float32 on a CPU and bfloat16 on a GPU.
+        device: a device of torch; `auto` is the first GPU, if there is one.
+    """
+
+    dtype: Dtype | None = None
+    device: str = "auto"
+
+
+class VLLMOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", tag="vllm"):
+    """The options of vLLM, by default what keeps its log-likelihoods near those of training.
+
+    Attributes:
+        dtype: of the weights; None is float32 on a CPU and bfloat16 on a GPU, as `hf` plays and training computes.
+        block_size: tokens of a block of the prefix cache, which finds whole blocks alone; None is 32 on a CPU (where
+            vLLM's own 128 is longer than a shop's page) and 16 on a GPU.
+        tensor_parallel: GPUs over which each layer is divided.
+        memory: share of the device's memory that the engine takes.
+        critic_memory: the same of the engine of a critic that is another model; both must fit together.
+        max_lora_rank: the largest rank of an adapter; None is that of the first adapter.
+    """
+
+    dtype: Dtype | None = None
+    block_size: Literal[8, 16, 32, 64, 128] | None = None
+    tensor_parallel: Count = 1
+    memory: Share = 0.9
+    critic_memory: Share = 0.4
+    max_lora_rank: AdapterRank | None = None
+
+
+Engine = HFOptions | VLLMOptions
+ENGINES: dict[str, type[Engine]] = {"hf": HFOptions, "vllm": VLLMOptions}
+
+
+def read_engine(text: str) -> Engine:
+    """Return the engine that a parameter names, `vllm?block_size=32`, with its options checked.
+
+    Raises:
+        PolicyError: there is no such engine or option, a value does not fit, or vLLM is not installed.
+    """
+    kind, _, query = text.partition("?")
+    if kind not in ENGINES:
+        near = difflib.get_close_matches(kind, ENGINES, 1)
+        raise PolicyError(
+            f"engine {text!r}: expected one of {', '.join(ENGINES)}, with options as in vllm?block_size=32"
+            + (f"; do you mean {near[0]}?" if near else "")
+        )
+    engine = ENGINES[kind]
+    try:
+        options = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
+        read = msgspec.convert(options, engine, strict=False)
+    except ValueError as error:  # msgspec's own errors are ValueErrors as well
+        raise PolicyError(
+            f"engine {text!r}: {error}; {kind} takes {', '.join(engine.__struct_fields__)}, as in "
+            f"{kind}?{engine.__struct_fields__[0]}=float32"
+        ) from error
+    if kind == "vllm" and find_spec("vllm") is None:
+        raise PolicyError(f"engine {text!r}: {NO_VLLM}")
+    return read
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stage plays a model.
+
+    Attributes:
+        format: how dialogues are written as text.
+        engine: what serves a model folder or hub name; a prefix of the model's own name goes before (`load_policy`).
+        slots: episodes that are played at a time.
+        max_new_tokens: the longest action.
+        context: the longest dialogue with its answer; None takes what the model can.
+    """
+
+    LIMITS: ClassVar = ("format", "slots", "max_new_tokens", "context")
+
+    format: str = "compact"
+    engine: Engine = HFOptions()
+    slots: int = 64
+    max_new_tokens: int = 96
+    context: int | None = None
+
+    @classmethod
+    def of(cls, parameters: Any) -> PolicySettings:
+        """Return the settings in a stage's parameters; a stage without the parameter `engine` plays with transformers."""
+        engine = read_engine(parameters.engine) if hasattr(parameters, "engine") else HFOptions()
+        limits: dict[str, Any] = {name: getattr(parameters, name) for name in cls.LIMITS}
+        return cls(engine=engine, **limits)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Return what a policy of this machine is loaded with, whichever engine plays it."""
+        return {name: getattr(self, name) for name in self.LIMITS}
+
+    def for_critic(self) -> PolicySettings:
+        """Return the settings of a critic that is loaded beside the policy, with its own share of the memory."""
+        if isinstance(self.engine, VLLMOptions):
+            engine = msgspec.structs.replace(self.engine, memory=self.engine.critic_memory)
+            return msgspec.structs.replace(self, engine=engine)
+        return self
