@@ -1,11 +1,4 @@
-"""Explore in one iteration of EEF: the starts of Algorithm 1, lines 6-9, and what playing them found.
-
-line                   here
-6                      initial_starts    s_0 of every task, once or several times
-7-9                    expert_starts     s_l, s_2l, …, s_Ml of every expert trajectory
-6-9                    explore           both, or the states that a finder asks for in place of the latter
-"setting the state"    check_replays     the expert trajectories that the environment can be set to
-"""
+"""Explore in one iteration of EEF: make the starts of Algorithm 1, lines 6-9, play them, and count what they found."""
 
 from __future__ import annotations
 
@@ -32,7 +25,7 @@ class RefusedTrajectory(NamedTuple):
 
 
 class ReplayCheck(NamedTuple):
-    """The trajectories that replay exactly, and those that do not."""
+    """The trajectories that replay exactly, and those that nothing can be explored from."""
 
     replayable: list[Trajectory]
     refused: list[RefusedTrajectory]
@@ -103,10 +96,7 @@ def explore(
 
 
 def check_replays(benchmark: Benchmark, experts: Iterable[Trajectory]) -> ReplayCheck:
-    """Replay each trajectory, and return those that show every recorded observation and those that do not.
-
-    DESIGN 4.1 asks that every restored state is verified.
-    """
+    """Replay each trajectory, and return those that show every recorded observation and those that do not."""
     env, check = benchmark.make(), ReplayCheck([], [])
     for trajectory in experts:
         try:
@@ -121,18 +111,14 @@ def check_replays(benchmark: Benchmark, experts: Iterable[Trajectory]) -> Replay
 def _probe_start(experts: Sequence[Trajectory], probe: Probe, temperature: float, seed: int) -> Start:
     expert = experts[probe.expert]
     history = expert.history.at(probe.step)
+    # Without token ids: those that an expert sampled belong to another vocabulary.
+    steps = tuple(msgspec.structs.replace(s, tokens=(), logps=()) for s in history.steps)
     return Start(
-        _text_only(history),
+        msgspec.structs.replace(history, steps=steps),
         Sampling(temperature, _episode_seed(seed, history, expert.source, probe.sample)),
         probe.sample,
         tuple(m for m in expert.marks if m.step < probe.step),
     )
-
-
-def _text_only(history: History) -> History:
-    """Return h_t without token ids: those that an expert sampled belong to another vocabulary."""
-    steps = tuple(msgspec.structs.replace(s, tokens=(), logps=()) for s in history.steps)
-    return msgspec.structs.replace(history, steps=steps)
 
 
 def _episode_seed(seed: int, history: History, source: str, sample: int) -> int:

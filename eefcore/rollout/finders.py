@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import groupby
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -75,15 +76,9 @@ def load_finder(name: str, experts: Sequence[Trajectory], M: int, *, repeats: in
 
 
 def fewest_expert_actions(experts: Iterable[Trajectory], simulations: Iterable[Trajectory]) -> dict[str, int]:
-    """Return the expert actions of each task's best solution so far, as get_traj chooses it; unsolved tasks are missing."""
-    fewest: dict[str, int] = {}
-    for t in (*experts, *simulations):
-        if t.win:
-            fewest[t.task_id] = min(t.n_expert, fewest.get(t.task_id, t.n_expert))
-    return fewest
-
-
-# ---------------------------------------------------------------- fixed and binary: the paper's grid
+    """Return the expert actions of each solved task's best solution so far, as get_traj chooses it."""
+    wins = [t for t in (*experts, *simulations) if t.win]
+    return {t.task_id: t.n_expert for t in sorted(wins, key=lambda t: -t.n_expert)}  # the fewest come last
 
 
 class _Grid:
@@ -169,24 +164,16 @@ def _step_for_recovery(steps: Sequence[int], tried: Mapping[int, bool | None]) -
     return _hunt([i for i in steps if i > first_loss], tried)
 
 
-def _hunt(steps: Sequence[int], tried: Iterable[int]) -> int | None:
+def _hunt(steps: Sequence[int], tried: Container[int]) -> int | None:
     """Return the middle of the longest stretch of `steps` that were not tried; of equal stretches the later."""
-    stretches: list[list[int]] = [[]]
-    skip = set(tried)
-    for i in steps:
-        if i in skip:
-            stretches.append([])
-        else:
-            stretches[-1].append(i)
-    return _middle(max(reversed(stretches), key=len))
+    stretches = [[*stretch] for again, stretch in groupby(steps, lambda i: i in tried) if not again]
+    return _middle(max(reversed(stretches), key=len, default=()))
 
 
 def _middle(steps: Sequence[int]) -> int | None:
     """Return the middle step; of two the later."""
     return steps[len(steps) // 2] if steps else None
 
-
-# ---------------------------------------------------------------- bandit: all inner states
 
 ROUNDS = 20
 """Rounds of a bandit: enough to learn from, and few enough to keep a batch full."""
@@ -210,7 +197,7 @@ class Bandit:
         self.budget = sum(len(explored_steps(len(e), M)) for e in experts)
         self.round = math.ceil(self.budget / ROUNDS)
         self._expert_step: dict[State, tuple[int, int]] = {}  # of two experts in one state the shorter counts
-        for e, k in sorted(((e, k) for k, e in enumerate(experts)), key=_by_length):
+        for k, e in sorted(enumerate(experts), key=lambda ke: (len(ke[1]), ke[1].source, ke[1].actions)):
             for i in range(1, len(e)):
                 self._expert_step.setdefault(e.state(i), (k, i))
 
@@ -219,7 +206,11 @@ class Bandit:
         fewest = fewest_expert_actions(self.experts, simulations)
         times = Counter(t.state(t.n_expert) for t in simulations)
         wins, losses = self._outcomes_by_arm(simulations)
-        draws = [self._random(e, len(simulations)) for e in self.experts]
+        n_simulations = len(simulations)
+        draws = [
+            Random(msgspec.json.encode([self.seed, n_simulations, e.task_id, e.source, e.actions]))
+            for e in self.experts
+        ]
         offers: dict[str, list[_Offer]] = defaultdict(list)
         for state, (k, i) in self._expert_step.items():
             task, n = state.task_id, times[state]
@@ -244,17 +235,8 @@ class Bandit:
         part = step * (self.M + 1) // len(self.experts[k])
         return part, self.experts[k].win, min(sample, 2)
 
-    def _random(self, expert: Trajectory, n: int) -> Random:
-        key = [self.seed, n, expert.task_id, expert.source, expert.actions]
-        return Random(msgspec.json.encode(key))
-
 
 _Arm = tuple[int, bool, int]  # part of the trajectory, whether the expert won, how often simulated before
-
-
-def _by_length(entry: tuple[Trajectory, int]) -> tuple[int, str, tuple[str, ...]]:
-    expert, _ = entry
-    return len(expert), expert.source, expert.actions
 
 
 class _Offer(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -41,7 +42,8 @@ def rollout(
         ReplayMismatch: an environment that was restored to a start shows another observation than the start recorded.
     """
     episodes: dict[Hashable, _Episode] = {
-        i: _Episode(start, restore(make_env(), start.history)) for i, start in enumerate(starts)
+        i: _Episode(start, restore(make_env(), start.history), start.history)
+        for i, start in enumerate(starts)
     }
     ended: dict[Hashable, Trajectory] = {}
 
@@ -54,7 +56,17 @@ def rollout(
 
     def end(key: Hashable, reward: float, stop: StopReason) -> None:
         policy.close(key)
-        ended[key] = trajectory = episodes[key].trajectory(policy.name, reward, stop)
+        episode = episodes[key]
+        ended[key] = trajectory = Trajectory(
+            history=episode.history,
+            reward=reward,
+            n_expert=len(episode.start.history),
+            source=policy.name,
+            stop=stop,
+            sample=episode.start.sample,
+            temperature=episode.start.sampling.temperature,
+            marks=episode.start.marks,
+        )
         on_end(trajectory)
 
     for key in episodes:
@@ -77,38 +89,18 @@ def rollout(
     return [ended[key] for key in episodes if key in ended]
 
 
+@dataclass
 class _Episode:
-    """An episode in play: its start, its environment, and the history so far."""
+    """An episode in play, with its history so far."""
 
-    def __init__(self, start: Start, env: Environment) -> None:
-        self.start, self.env, self.history = start, env, start.history
-
-    def trajectory(self, source: str, reward: float, stop: StopReason) -> Trajectory:
-        """Return τ once the episode has ended."""
-        return Trajectory(
-            history=self.history,
-            reward=reward,
-            n_expert=len(self.start.history),
-            source=source,
-            stop=stop,
-            sample=self.start.sample,
-            temperature=self.start.sampling.temperature,
-            marks=self.start.marks,
-        )
+    start: Start
+    env: Environment
+    history: History
 
 
 def restore(env: Environment, history: History) -> Environment:
-    """Restore `env` to the state of `history`, compare its observation with the recorded one, and return it.
-
-    Raises:
-        ReplayMismatch: the two observations differ.
-    """
-    observation = env.restore(history.state)
-    if observation != history.observation:
-        raise ReplayMismatch(
-            f"{history.task_id}: after {len(history)} actions the environment shows {observation!r}, "
-            f"the history {history.observation!r}; was it recorded in another version?"
-        )
+    """Restore `env` to the state of `history`, and return it; raise ReplayMismatch if it shows another observation."""
+    _check_observation(history, env.restore(history.state))
     return env
 
 
@@ -122,15 +114,16 @@ def replay(env: Environment, trajectory: Trajectory) -> Trajectory:
     Raises:
         ReplayMismatch: at the first difference; nothing can be explored from such a trajectory.
     """
-    observation, reward = env.reset(trajectory.task_id), 0.0
-    for i, step in enumerate(trajectory.history.steps):
-        _check_observation(trajectory, i, step.observation, observation)
+    history = trajectory.history
+    observation, reward = env.reset(history.task_id), 0.0
+    for i, step in enumerate(history.steps):
+        _check_observation(history.at(i), observation)
         env.snapshot()
         observation, reward, _ = env.step(step.action)
-    if not trajectory.history.observation and observation and trajectory.history.steps:
-        history = msgspec.structs.replace(trajectory.history, observation=observation)
+    if not history.observation and observation and history.steps:
+        history = msgspec.structs.replace(history, observation=observation)
         trajectory = msgspec.structs.replace(trajectory, history=history)
-    _check_observation(trajectory, len(trajectory), trajectory.history.observation, observation)
+    _check_observation(history, observation)
     if reward != trajectory.reward:
         raise ReplayMismatch(
             f"{trajectory.task_id}: replayed to reward {reward}, recorded {trajectory.reward}; "
@@ -139,9 +132,9 @@ def replay(env: Environment, trajectory: Trajectory) -> Trajectory:
     return trajectory
 
 
-def _check_observation(trajectory: Trajectory, i: int, recorded: str, observation: str) -> None:
-    if recorded != observation:
+def _check_observation(history: History, observation: str) -> None:
+    if history.observation != observation:
         raise ReplayMismatch(
-            f"{trajectory.task_id}: o_{i} is now {observation!r}, recorded {recorded!r}; "
-            "the catalogue, the goals or the interface changed since"
+            f"{history.task_id}: o_{len(history)} is now {observation!r}, recorded {history.observation!r}; was it "
+            "recorded in another version, or did the catalogue, the goals or the interface change since?"
         )
