@@ -1,14 +1,4 @@
-"""Define the nouns of both papers, as immutable records; this module imports nothing from the package.
-
-Transition   what an environment answers to an action
-Step         (o_t, a_t)
-State        s_t, as a key: a task and the actions since s_0
-History      h_t, what a policy sees when it must act
-Trajectory   τ and R(τ)
-Example      τ and the actions of it to train on
-Preference   two examples from one state, the one to be preferred first
-Card         the environment that a number was measured in
-"""
+"""Define the nouns of both papers, as immutable records; this module imports nothing from the package."""
 
 from __future__ import annotations
 
@@ -48,19 +38,12 @@ class Transition(NamedTuple):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """(o_t, a_t): an observation and the action that answered it.
-
-    Attributes:
-        observation: o_t.
-        action: a_t as the environment reads it, thoughts included.
-        tokens: the ids that the policy sampled for a_t, its end mark included; empty if a_t was not sampled.
-        logps: log π(token) of each, at temperature 1.
-    """
+    """(o_t, a_t): an observation and the action that answered it."""
 
     observation: str
-    action: str
-    tokens: tuple[int, ...] = ()
-    logps: tuple[float, ...] = ()
+    action: str  # as the environment reads it, thoughts included
+    tokens: tuple[int, ...] = ()  # the sampled ids, the end mark included; empty if a_t was not sampled
+    logps: tuple[float, ...] = ()  # log π(token) of each, at temperature 1
 
 
 class State(msgspec.Struct, frozen=True):
@@ -117,29 +100,17 @@ class Mistake(msgspec.Struct, frozen=True):
 
 
 class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """τ: a finished episode, its reward, and the agents that acted in it.
+    """τ: a finished episode, its reward, and the agents that acted in it."""
 
-    Attributes:
-        history: the whole episode; `history.observation` is the last observation.
-        reward: R(τ) in [0, 1], the final one; 1 is a win.
-        n_expert: a_0 … a_{n_expert-1} are an expert's, the rest the policy's.
-        source: the name of the agent that acted last, an expert or a policy.
-        stop: why the episode ended.
-        sample: the number of this sample among several from the same state.
-        temperature: the temperature at which the policy's actions were sampled.
-        money: the cost of the expert's part, in dollars.
-        marks: the mistakes of an imperfect expert, for analysis only.
-    """
-
-    history: History
-    reward: float
-    n_expert: int = 0
-    source: str = ""
+    history: History  # the whole episode; `history.observation` is the last observation
+    reward: float  # R(τ) in [0, 1], the final one; 1 is a win
+    n_expert: int = 0  # a_0 … a_{n_expert-1} are an expert's, the rest the policy's
+    source: str = ""  # the name of the agent that acted last, an expert or a policy
     stop: StopReason = StopReason.DONE
-    sample: int = 0
-    temperature: float = 0.0
-    money: float = 0.0
-    marks: tuple[Mistake, ...] = ()
+    sample: int = 0  # the number of this sample among several from the same state
+    temperature: float = 0.0  # at which the policy's actions were sampled
+    money: float = 0.0  # the cost of the expert's part, in dollars
+    marks: tuple[Mistake, ...] = ()  # the mistakes of an imperfect expert, for analysis only
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.reward <= 1.0:
@@ -184,19 +155,12 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A trajectory and its actions to train on: a_first, a_{first+1}, …, and nothing before.
-
-    `trajectory` solves the important state s_first.
-
-    Attributes:
-        until: train on a_first … a_{until-1} only, and read nothing after; None trains to the end.
-        phrase: words that the prompt says of this dialogue (NAT); `formats.dialogue` writes them.
-    """
+    """A solution τ of the important state s_first; its actions a_first, a_{first+1}, … are trained, and none before."""
 
     trajectory: Trajectory
     first: int = 0
-    until: int | None = None
-    phrase: str = ""
+    until: int | None = None  # train on a_first … a_{until-1} only, and read nothing after
+    phrase: str = ""  # words that the prompt says of this dialogue (NAT), by `formats.dialogue`
 
     def __post_init__(self) -> None:
         task, length = self.trajectory.task_id, len(self.trajectory)
@@ -215,23 +179,17 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Two examples from one state, `chosen` to become more likely: (h, a^w, a^l) of Agent Q eq. 4, τ^w, τ^l of eq. 5.
-
-    Attributes:
-        margin: how much better the chosen one is (a difference of rewards, or of Q), above 0.
-        reason: why it is better, in a few words for a reader.
-        chosen_logps: log π_ref of each trained token of `chosen`, at temperature 1; empty until computed.
-        rejected_logps: the same for `rejected`.
-        age: rounds since π_ref was the model that learns; 0 if learning starts from π_ref.
-    """
+    """Two examples from one state, `chosen` to become more likely: (h, a^w, a^l) of Agent Q eq. 4, τ^w, τ^l of eq. 5."""
 
     chosen: Example
     rejected: Example
-    margin: float
-    reason: str = ""
-    chosen_logps: tuple[float, ...] = ()
+    margin: float  # how much better the chosen one is (a difference of rewards, or of Q), above 0
+    reason: str = ""  # why it is better, in a few words
+    chosen_logps: tuple[
+        float, ...
+    ] = ()  # log π_ref of each trained token, at temperature 1; empty until computed
     rejected_logps: tuple[float, ...] = ()
-    age: int = 0
+    age: int = 0  # rounds since π_ref was the model that learns; 0 if learning starts from π_ref
 
     def __post_init__(self) -> None:
         states = [e.trajectory.state(e.first) for e in (self.chosen, self.rejected)]
@@ -264,15 +222,12 @@ def _trained(example: Example) -> tuple[str, ...]:
 
 
 class Card(msgspec.Struct, frozen=True):
-    """An environment card: what must be equal for two numbers to be compared.
+    """An environment card: what must be equal for two numbers to be compared."""
 
-    Attributes:
-        name: the name of the benchmark.
-        facts: catalogue size and hash, goal hash, price seed, tagger, interface, package versions …
-    """
-
-    name: str
-    facts: dict[str, str | int | float | bool]
+    name: str  # of the benchmark
+    facts: dict[
+        str, str | int | float | bool
+    ]  # catalogue size and hash, goal hash, tagger, package versions …
 
     @property
     def key(self) -> str:

@@ -26,11 +26,7 @@ class SkillRates(NamedTuple):
 def skill_from_pattern(pattern: str) -> Skill:
     """Return the skill whose actions match the regular expression `pattern` (with `re.search`)."""
     search = re.compile(pattern).search
-
-    def skill(history: History) -> list[int]:
-        return [i for i, action in enumerate(history.actions) if search(action)]
-
-    return skill
+    return lambda history: [i for i, action in enumerate(history.actions) if search(action)]
 
 
 def skills_by_action(history: History, skills: Mapping[str, Skill]) -> list[tuple[str, ...]]:

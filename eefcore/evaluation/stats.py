@@ -57,9 +57,8 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
 def rate(values: Array) -> Estimate:
     """Return the share of ones, with Wilson's interval.
 
-    With several seeds, n is replaced by the effective sample size p (1 - p) / V, with the variance V of the crossed
-    bootstrap: a seed that repeats the tasks of another adds no new tasks. Where all seeds agree, V is 0 and n is the
-    number of tasks.
+    With several seeds, n is the effective sample size p (1 - p) / V, with the variance V of the crossed bootstrap: a
+    seed that repeats the tasks of another adds none. Where all seeds agree, V is 0 and n is the number of tasks.
     """
     return _estimate(values, lambda share, n: _rate_interval(values, share, n))
 

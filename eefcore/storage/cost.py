@@ -13,25 +13,15 @@ from eefcore.types import History, Trajectory
 
 
 class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The cost of a stage or a result; `a + b` is the sum of two.
+    """The cost of a stage or a result; `a + b` is the sum of two."""
 
-    Attributes:
-        episodes: simulations played by a policy.
-        env_steps: actions that the environment answered, without those of an expert.
-        tokens_written: tokens sampled by a policy.
-        tokens_read: tokens that a policy read and had not written, each counted once an episode.
-        tokens_trained: tokens that carry a loss, times epochs.
-        seconds: wall time of the stages.
-        money: dollars paid to experts.
-    """
-
-    episodes: int = 0
-    env_steps: int = 0
-    tokens_written: int = 0
-    tokens_read: int = 0
-    tokens_trained: int = 0
-    seconds: float = 0.0
-    money: float = 0.0
+    episodes: int = 0  # simulations played by a policy
+    env_steps: int = 0  # actions that the environment answered, without those of an expert
+    tokens_written: int = 0  # tokens sampled by a policy
+    tokens_read: int = 0  # tokens that a policy read and had not written, each counted once an episode
+    tokens_trained: int = 0  # tokens that carry a loss, times epochs
+    seconds: float = 0.0  # wall time of the stages
+    money: float = 0.0  # dollars paid to experts
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(**{name: value + getattr(other, name) for name, value in asdict(self).items()})

@@ -7,6 +7,7 @@ reported in one way: the place, what happened, what to do next.
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from eefcore.errors import StoreError
-from eefcore.unicode import all_well_formed
+from eefcore.unicode import well_formed
 
 R = TypeVar("R")
 
@@ -121,7 +122,7 @@ class LineCodec(Generic[R]):
             try:
                 line = self._encoder.encode(record)
             except UnicodeEncodeError:  # a lone surrogate, which no file can hold
-                line = self._encoder.encode(all_well_formed(msgspec.to_builtins(record)))
+                line = well_formed(json.dumps(msgspec.to_builtins(record), ensure_ascii=False)).encode()
             self._decoder.decode(line)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise StoreError(

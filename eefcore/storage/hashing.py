@@ -40,14 +40,14 @@ def hash_file(path: Path, notes: Path) -> str:
         note = notes / digest(str(real))[:16]
         if stat.st_size >= LARGE:
             with suppress(OSError, msgspec.DecodeError):
-                kept = msgspec.json.decode(note.read_bytes(), type=_Note)
-                if (kept.size, kept.modified, kept.changed) == now:
-                    return kept.content
+                noted, content = msgspec.json.decode(note.read_bytes(), type=tuple[tuple[int, ...], str])
+                if noted == now:
+                    return content
         content = _hashes[real, *now] = hashlib.file_digest(file, "sha256").hexdigest()
     if stat.st_size >= LARGE:
         with suppress(OSError):  # without a note, the next process reads the file again
             notes.mkdir(parents=True, exist_ok=True)
-            note.write_bytes(msgspec.json.encode(_Note(*now, content)))
+            note.write_bytes(msgspec.json.encode((now, content)))
     return content
 
 
@@ -62,13 +62,4 @@ def hash_folder(folder: Path) -> str:
     return digest(*(text for name in files for text in (name, hash_file(folder / name, notes))))
 
 
-_hashes: dict[tuple[Path, int, int, int], str] = {}
-
-
-class _Note(msgspec.Struct):
-    """The size, the times and the hash of a large file, from when it was read."""
-
-    size: int
-    modified: int
-    changed: int
-    content: str
+_hashes: dict[tuple[Path, int, int, int], str] = {}  # by path, size and times

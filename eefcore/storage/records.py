@@ -21,21 +21,13 @@ R = TypeVar("R")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of a file of records.
+    """The first line of a file of records."""
 
-    Attributes:
-        eefcore: the version of the file format.
-        kind: the kind of records in words, as `trajectories` or `examples`.
-        type: the name of their class; empty if there are none.
-        records: the number of records that follow.
-        card: the environment that they were made in; None if unknown, as for imported data.
-    """
-
-    eefcore: int
-    kind: str
-    type: str
-    records: int
-    card: Card | None
+    eefcore: int  # the version of the file format
+    kind: str  # the kind of records in words, as trajectories
+    type: str  # the name of their class; empty if there are none
+    records: int  # the number of records that follow
+    card: Card | None  # the environment that they were made in; None if unknown, as for imported data
 
 
 class Records(NamedTuple, Generic[R]):

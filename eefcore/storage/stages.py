@@ -1,4 +1,4 @@
-"""Keep each stage of a run in a folder: what the stage was, what came of it, and how far it is.
+"""Keep each stage of a run in a folder: its record, its results and its progress.
 
     results/<run>/<label>-<identity>/            a finished stage; the final name is the proof
     results/<run>/.<label>-<identity>.partial/   a stage at work, or one that was killed
@@ -12,13 +12,11 @@ holds a path outside the root. The files inside are typed JSONL (`eefcore.storag
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -26,7 +24,7 @@ import msgspec
 from eefcore.errors import ParamsError, StageBusy, StoreError
 from eefcore.storage.cost import Cost
 from eefcore.storage.disk import LineCodec, explain_os_errors, read_bytes, sync_folder, write_atomically
-from eefcore.storage.hashing import hash_folder
+from eefcore.storage.hashing import digest, hash_folder
 from eefcore.storage.metrics_log import Metric
 from eefcore.types import Card
 
@@ -40,34 +38,22 @@ ATTEMPT_FILES = ("attempts.json", "progress.json", "metrics.partial.jsonl", NOTE
 
 
 class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished stage: its code, parameters, inputs and metrics; `stage.json` in its folder.
+    """A finished stage: its code, parameters, inputs and metrics; `stage.json` in its folder."""
 
-    Attributes:
-        label: its place in the run, as `explore#1`.
-        notebook: the name of its notebook, as `05_explore`.
-        inputs: the identity of each input, by the input's name.
-        identity: the hash of what its result follows from (`stage_identity`).
-        metrics: the last value of each logged key.
-        packages: versions of packages that may change a number.
-        seconds: working time over all attempts.
-        attempts: how often the stage was started, 1 if it was never interrupted.
-        code: the hash of each module that its results follow from (`eefcore.tracking.identity`); empty in older records.
-    """
-
-    label: str
-    notebook: str
+    label: str  # its place in the run, as explore#1
+    notebook: str  # as 05_explore
     params: dict[str, Any]
-    inputs: dict[str, str]
-    identity: str
+    inputs: dict[str, str]  # the identity of each, by its name
+    identity: str  # the hash of what its result follows from (`stage_identity`)
     card: Card | None
     cost: Cost
-    metrics: dict[str, Metric]
-    packages: dict[str, str]
-    seconds: float
-    attempts: int
+    metrics: dict[str, Metric]  # the last value of each logged key
+    packages: dict[str, str]  # versions of packages that may change a number
+    seconds: float  # working time over all attempts
+    attempts: int  # how often the stage was started
     started: datetime
     finished: datetime
-    code: dict[str, str] = {}
+    code: dict[str, str] = {}  # the hash of each module that its results follow from; empty in older records
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -80,20 +66,16 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def stage_identity(notebook: str, params: Params, inputs: Mapping[str, str]) -> str:
-    """Return the hash of what a stage's result follows from.
-
-    That is its notebook's name, its parameters and the identities of its inputs.
-    """
+    """Return the hash of what a stage's result follows from: its notebook, parameters and its inputs' identities."""
     content = [notebook, sorted(params.items()), sorted(inputs.items())]
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    return digest(msgspec.json.encode(content, order="sorted").decode())
 
 
 def workspace() -> Path:
     """Return the folder that holds `notebooks` and `params`: the working folder or one above it; else the working folder."""
     here = Path.cwd()
-    return next(
-        (p for p in (here, *here.parents) if (p / "notebooks").is_dir() and (p / "params").is_dir()), here
-    )
+    folders = (p for p in (here, *here.parents) if (p / "notebooks").is_dir() and (p / "params").is_dir())
+    return next(folders, here)
 
 
 def results_root() -> Path:
@@ -129,9 +111,8 @@ def read_record(folder: Path) -> StageRecord:
 
 def write_record(folder: Path, record: StageRecord) -> None:
     """Write `record` as `stage.json` in `folder`."""
-    write_atomically(
-        folder / "stage.json", msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-    )
+    text = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    write_atomically(folder / "stage.json", text + b"\n")
 
 
 def finished_stages(run: str) -> list[StageRecord]:
@@ -220,9 +201,7 @@ class StageLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 
