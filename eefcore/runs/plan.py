@@ -26,7 +26,7 @@ from eefcore.policies.loading import is_trainable
 from eefcore.policies.settings import read_engine
 from eefcore.runs.notebook import Notebook
 from eefcore.runs.params import SWAPS, Method, Params, Values
-from eefcore.search.critics import check_critic, is_tunable
+from eefcore.search.critic import check_critic, is_tunable
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.tracking.identity import code_of, identity

@@ -1,11 +1,11 @@
 """Search over trees of pages, and learn from what it finds (Agent Q §5.1 and §5.3).
 
 `mcts` has the phases and equations 6, 7 and 9 on the data of `tree`; `growth` runs them for many trees side by side.
-`critic` ranks actions, `trunk` puts a failed expert into a tree, and `test_time` acts with search.
+`critic` ranks actions, `forest` grows the trees of a stage and puts failed experts into them, and `test_time` acts with
+search.
 """
 
 from eefcore.search.calibration import (
-    CriticAccuracy,
     agreement,
     chance_accuracy,
     critic_accuracy,
@@ -13,12 +13,16 @@ from eefcore.search.calibration import (
     rank_again,
     reliability,
 )
-from eefcore.search.cost import Tally
-from eefcore.search.critic import Critic, Ranking, RankingCritic
+from eefcore.search.critic import (
+    Critic,
+    RankingCritic,
+    critic_from_model,
+    critic_weights,
+    load_critic,
+    resolve_critic,
+)
 from eefcore.search.critic_data import answer_questions, critic_questions, split_tasks
-from eefcore.search.critics import critic_from_model, critic_weights, load_critic, resolve_critic
 from eefcore.search.forest import (
-    TreeCounts,
     count_trees,
     grow_trees,
     illustrative_tree,
@@ -27,24 +31,15 @@ from eefcore.search.forest import (
     search_cost,
     trajectories,
 )
-from eefcore.search.growth import grow, new_trees
+from eefcore.search.growth import grow
 from eefcore.search.guard import Guard, irreversible_actions
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.test_time import (
-    SearchedEpisode,
-    SearchMethod,
-    play_trees,
-    play_with_search,
-    search_card,
-)
-from eefcore.search.tree import Tree
-from eefcore.search.trunk import add_trunk
+from eefcore.search.test_time import SearchedEpisode, SearchMethod, play_with_search, search_card
+from eefcore.search.tree import Tally, Tree
 
 __all__ = [
     "Critic",
-    "CriticAccuracy",
     "Guard",
-    "Ranking",
     "RankingCritic",
     "SearchMethod",
     "SearchSettings",
@@ -52,8 +47,6 @@ __all__ = [
     "Signal",
     "Tally",
     "Tree",
-    "TreeCounts",
-    "add_trunk",
     "agreement",
     "answer_questions",
     "chance_accuracy",
@@ -68,10 +61,8 @@ __all__ = [
     "illustrative_tree",
     "irreversible_actions",
     "load_critic",
-    "new_trees",
     "pass_at",
     "plant_trees",
-    "play_trees",
     "play_with_search",
     "rank_again",
     "reliability",

@@ -1,6 +1,7 @@
 """Rank proposed actions with a model, as the critic of Agent Q §5.1.1: it names the best, then the best of the rest.
 
     RankingCritic    the paper's critic: a prompted policy, usually the base model
+    load_critic      the critic that a parameter names: a model, the policy itself, or none
 
 A ranking becomes Q̂ linearly: of n actions the best has 1, the next 1 - 1/(n-1), …, the worst 0. (The paper says only
 that a ranking stands for an implicit value function.) The question goes to the model as the last observation of h_t: a
@@ -10,15 +11,21 @@ policy that keeps what it read has the page already, and every policy that can a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from eefcore.actions import command
+from eefcore.errors import ParamsError
+from eefcore.policies.loading import check_policy, is_trainable, load_policy, model_path
+from eefcore.policies.settings import PolicySettings
 from eefcore.protocols import Policy, Sampling
 from eefcore.rendering.critic_prompts import BEST_ACTION, TASK_SOLVED, VERDICTS, critic_question, parse_choice
-from eefcore.search.cost import Tally
 from eefcore.search.scheduler import Request, Requests, draw_seed
+from eefcore.search.tree import Tally
 from eefcore.types import History
+
+SELF, NONE = "self", "none"
 
 
 class Ranking(NamedTuple):
@@ -46,10 +53,10 @@ class Critic(Protocol):
 class RankingCritic:
     """Asks `policy` n - 1 times to rank n actions, each time without those that it named before.
 
-    An answer names an action by its number, or by its very words. If it does neither, or never came, the question is
-    asked again: first greedily, then sampled at `temperature` with a seed of its own. After `attempts` in vain the
-    ranking stops: the actions left get 0.5, or the score of the last named one if that is less, so that none stands
-    above an action that was named. Both cases are counted. `length` returns the tokens of a history as `policy` reads it.
+    An answer names an action by its number, or by its very words. The first question is greedy; without an answer it is
+    asked again, sampled at `temperature` with a seed of its own. After `attempts` in vain the ranking stops, and the
+    actions left are neutral (`by_rank`). Both cases are counted. `length` returns the tokens of a history as `policy`
+    reads it.
     """
 
     def __init__(
@@ -114,3 +121,50 @@ def by_rank(order: Sequence[int], n: int) -> list[float]:
     scores = {i: 1.0 - rank / (n - 1) for rank, i in enumerate(order)}
     neutral = min([0.5, *scores.values()])
     return [scores.get(i, neutral) for i in range(n)]
+
+
+def load_critic(spec: str, policy: Policy, settings: PolicySettings, *, seed: int) -> RankingCritic | None:
+    """Return the ranking critic of `spec`: a model as `load_policy` reads it, `self` for `policy`, or `none`.
+
+    The paper's critic is the base model, prompted and never trained; π_θ forgets how to judge as it learns to act.
+    """
+    if spec == SELF:
+        return RankingCritic(policy, seed=seed, length=policy.length)
+    return None if spec == NONE else critic_from_model(spec, settings.for_critic(), seed=seed)
+
+
+def critic_from_model(spec: str, settings: PolicySettings, *, seed: int) -> RankingCritic:
+    """Load a model as `load_policy` does, and return it as a ranking critic."""
+    model = load_policy(spec, settings)
+    return RankingCritic(model, seed=seed, length=model.length)
+
+
+def resolve_critic(spec: str, inputs: Mapping[str, Path]) -> str:
+    """Return the tuned critic if a stage reads one, else the critic that its parameter names."""
+    return str(inputs["critic"] / "model") if "critic" in inputs else spec
+
+
+def critic_weights(spec: str) -> str | Path:
+    """Return where the weights of a critic are, to train on.
+
+    Raises:
+        ParamsError: the critic has no weights here: `self`, `none`, or a model behind an endpoint.
+    """
+    if not is_tunable(spec):
+        raise ParamsError(f"14_tune: critic {spec!r} can't be tuned; name a model, as in train.base")
+    return model_path(spec)
+
+
+def is_tunable(spec: str) -> bool:
+    """Return whether a critic has weights of its own here, to train on."""
+    return spec not in (SELF, NONE) and is_trainable(spec)
+
+
+def check_critic(spec: str, *, format: str) -> None:
+    """Refuse a critic that no stage could ask, before anything starts.
+
+    Raises:
+        PolicyError: there is no such model, or it can't be asked in this format.
+    """
+    if spec not in (SELF, NONE):
+        check_policy(spec, format=format)

@@ -5,26 +5,29 @@
     count_trees   what growing them found, by the logged keys
     search_cost   what growing them cost, in the units of the ledger
 
-EEF in the tree is ours: half of the simulations of a task begin at the M states of the failed trajectory that EEF would
-explore from (`trunk`). The number of simulations of a task is the same either way.
+EEF in the tree is ours; no paper has it. The actions of a failed expert trajectory, the trunk, are edges before the tree
+grows, each with one visit and the expert's return. Half of the simulations begin at s_0, the others in turn at the M
+states of the trunk that EEF would explore from. All returns are backed up to s_0. The number of simulations of a task
+is the same either way.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from eefcore.protocols import Benchmark
-from eefcore.search.cost import Tally
+from eefcore.errors import ParamsError
+from eefcore.protocols import Benchmark, Reply
+from eefcore.search import mcts
 from eefcore.search.growth import new_trees
+from eefcore.search.mcts import Proposal, StepResult
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.tree import EdgeId, Tree
-from eefcore.search.trunk import add_trunk
+from eefcore.search.tree import EdgeId, Simulation, Tally, Tree, copy_tree
 from eefcore.selection.algorithm import explored_steps
 from eefcore.storage.cost import Cost, total_cost
-from eefcore.types import History, Trajectory
+from eefcore.types import History, StopReason, Trajectory
 
 
 def plant_trees(
@@ -51,6 +54,39 @@ def plant_trees(
     ]
 
 
+def add_trunk(tree: Tree, expert: Trajectory, states: Sequence[int]) -> Tree:
+    """Return a copy of `tree` with the expert's trajectory as trunk; every other simulation begins at an s_i of `states`.
+
+    The expert's actions stand in the tree without tokens: their likelihood under the policy is computed when needed. They
+    make no node pairs (`mcts.Proposal.count` is 0), because nearly every failure ends with a purchase, and a policy that
+    was trained to reject what the failed expert did stopped buying.
+
+    Raises:
+        ParamsError: the tree has grown, has another root than the expert's s_0, or may see no reward.
+    """
+    history, lost = expert.history, expert.stop is not StopReason.DONE
+    if len(tree.nodes) > 1 or tree.signal is not Signal.REWARD or tree.root != history.at(0):
+        raise ParamsError(
+            f"{tree.task_id}: a trunk needs a tree at s_0 of the expert's own task that has not grown and sees rewards; "
+            f"got {len(tree.nodes)} nodes, signal {tree.signal.value}, an expert on {expert.task_id}; "
+            "start a new tree on the expert's task with signal reward"
+        )
+    tree, node = copy_tree(tree), 0
+    for i, step in enumerate(history.steps, start=1):
+        done = i == len(expert) and not lost
+        result = StepResult(history.at(i).observation, done, expert.reward if done else None)
+        mcts.expand(tree, node, [Proposal(Reply(step.action), result, count=0)])
+        node = tree.nodes[node].edges[0].child
+    value = 0.0 if lost else mcts.episode_return(expert.reward, tree.settings)
+    tree.trunk = Simulation(
+        node, history.observation, expert.stop, value, (), expert.reward, given=len(history)
+    )
+    mcts.backup(tree, tree.trunk)
+    limit = min(len(history), tree.settings.max_turns)
+    tree.starts = tuple(s for i in states if i < limit for s in (0, i))
+    return tree
+
+
 def grow_trees(
     trees: Sequence[Tree],
     simulations: int,
@@ -58,17 +94,15 @@ def grow_trees(
 ) -> list[Tree]:
     """Return the trees, in the same order, grown so that each task takes `simulations`, shared among its trees.
 
-    Args:
-        grow_to: grows some trees to so many simulations each (`growth.grow`, in a journal for each number).
+    `grow_to` grows some trees to so many simulations each (`growth.grow`, in a journal for each number).
     """
-    of_task: dict[str, list[int]] = defaultdict(list)
-    for i, tree in enumerate(trees):
-        of_task[tree.task_id].append(i)
+    n_trees = Counter(tree.task_id for tree in trees)
+    nth: Counter[str] = Counter()
     by_share: dict[int, list[int]] = defaultdict(list)
-    for indices in of_task.values():
-        for nth, i in enumerate(indices):
-            share = simulations // len(indices) + (nth < simulations % len(indices))
-            by_share[share].append(i)
+    for i, tree in enumerate(trees):
+        share, rest = divmod(simulations, n_trees[tree.task_id])
+        by_share[share + (nth[tree.task_id] < rest)].append(i)
+        nth[tree.task_id] += 1
     grown: dict[int, Tree] = {}
     for to, indices in sorted(by_share.items()):
         grown.update(zip(indices, grow_to(to, [trees[i] for i in indices]), strict=True))
@@ -104,17 +138,14 @@ def count_trees(trees: Sequence[Tree], agreement: float) -> TreeCounts:
     """Count what grown trees found; `agreement` is their `calibration.agreement`."""
     tally = sum((t.tally for t in trees), Tally())
     simulations = [s for t in trees for s in t.simulations]
-    of_task: dict[str, list[Tree]] = defaultdict(list)
-    for tree in trees:
-        of_task[tree.task_id].append(tree)
-    wins = {task: [s.reward == 1.0 for t in some for s in t.simulations] for task, some in of_task.items()}
+    passed = pass_at(trees, (1, len(simulations)))
     return TreeCounts(
         trees=len(trees),
         simulations=len(simulations),
         nodes=_share(sum(len(t.nodes) for t in trees), len(trees)),
-        depth=_share(sum(_depth(t) for t in trees), len(trees)),
-        solved=_share(sum(map(any, wins.values())), len(wins)),
-        first=_share(sum(w[0] for w in wins.values() if w), len(wins)),
+        depth=_share(sum(max(len(t.path(k)) for k in range(len(t.nodes))) for t in trees), len(trees)),
+        solved=passed[len(simulations)],
+        first=passed[1],
         value=_share(sum(s.value for s in simulations), len(simulations)),
         merged=_share(tally.merged, tally.proposals),
         malformed=_share(tally.malformed, tally.proposals),
@@ -150,10 +181,7 @@ def search_cost(trees: Iterable[Tree], length: Callable[[History], int]) -> Cost
 
     It is computed from the trees, so that growth that was killed and continued costs the same as growth without a break.
     A page is counted as read once for all simulations that pass it, as by a policy that keeps what it read; the critic's
-    questions are all counted.
-
-    Args:
-        length: returns the tokens of a history as the policy reads it.
+    questions are all counted. `length` returns the tokens of a history as the policy reads it.
     """
     return total_cost(_tree_cost(tree, length) for tree in trees)
 
@@ -161,9 +189,8 @@ def search_cost(trees: Iterable[Tree], length: Callable[[History], int]) -> Cost
 def _tree_cost(tree: Tree, length: Callable[[History], int]) -> Cost:
     lengths = {0: length(tree.root)}
     n_read = lengths[0]
-    by_simulations = {
-        edge_id for s in tree.simulations for edge_id in tree.path(s.node)
-    }  # the policy does not read an edge that only the trunk passed
+    # The policy does not read an edge that only the trunk passed.
+    by_simulations = {edge_id for s in tree.simulations for edge_id in tree.path(s.node)}
     for k, node in enumerate(tree.nodes):  # parents come before their children
         for i, edge in enumerate(node.edges):
             if EdgeId(k, i) in by_simulations:
@@ -178,14 +205,6 @@ def _tree_cost(tree: Tree, length: Callable[[History], int]) -> Cost:
         tokens_written=tree.tally.tokens_written,
         tokens_read=max(0, n_read) + tree.tally.critic_read,
     )
-
-
-def _depth(tree: Tree) -> int:
-    depths = [0] * len(tree.nodes)
-    for k, node in enumerate(tree.nodes):
-        if node.parent >= 0:
-            depths[k] = depths[node.parent] + 1
-    return max(depths)
 
 
 def _share(part: float, whole: int) -> float:

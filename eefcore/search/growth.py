@@ -14,21 +14,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from eefcore.errors import ParamsError, StoreError
 from eefcore.protocols import Benchmark, Environment, Policy
 from eefcore.rollout.rollout import restore
 from eefcore.search import mcts
-from eefcore.search.cost import Tally
 from eefcore.search.critic import Critic
-from eefcore.search.env_view import EnvView, open_view
-from eefcore.search.guard import Irreversible, never_irreversible
-from eefcore.search.mcts import Proposal, Selection, StepResult
+from eefcore.search.guard import EnvView, Irreversible, never_irreversible
+from eefcore.search.mcts import Selection
 from eefcore.search.scheduler import Scheduler
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.simulation import EffectKey, Ending, Leaf, SimulationResult, Simulator, effect_key
-from eefcore.search.tree import EdgeId, Node, Simulation, Tree, copy_tree, new_tree
-from eefcore.types import History, StopReason
+from eefcore.search.simulation import EffectKey, Ending, SimulationResult, Simulator, effect_key
+from eefcore.search.tree import EdgeId, Simulation, Tally, Tree, copy_tree, new_tree
+from eefcore.types import History
 
 
 def new_trees(
@@ -74,15 +73,15 @@ def grow(
     env = make_env()
     for tree in grown:
         restore(env, tree.history(max(tree.starts, default=0)))
-    scheduler = _TreeScheduler(
-        grown,
-        [Simulator(tree.settings, critic, effect_key) for tree in grown],
+    growth = _Growth(
+        [Simulator(tree, critic, effect_key) for tree in grown],
         Scheduler(policy, critic.policy if critic else None, sessions=sessions),
-        lambda signal: open_view(signal, make_env, irreversible),
-        to=to,
-        on_simulations=on_simulations,
+        make_env,
+        irreversible,
+        to,
+        on_simulations,
     )
-    scheduler.grow(at_once)
+    growth.run(at_once)
     return grown
 
 
@@ -107,58 +106,54 @@ def next_wave(tree: Tree, to: int) -> list[Selection]:
 def add_result(tree: Tree, selection: Selection, result: SimulationResult) -> None:
     """Add the result of a simulation to the tree: expand the leaf, and back up the return."""
     tree.tally += result.tally
-    (path, node, given), ending = selection, result.ending
+    node, ending = selection.node, result.ending
     if result.followed is not None:
         mcts.expand(tree, node, result.proposals)
-        path = (*path, EdgeId(node, result.followed))
-        node = tree.edge(path[-1]).child
+        node = tree.nodes[node].edges[result.followed].child
     if ending is None:
         return
+    here = tree.nodes[node]
     if result.followed is None and mcts.expandable(tree, selection):
-        mcts.mark_dead_end(tree, node, ending.stop)
-    if tree.nodes[node].stop is not None:
-        mcts.set_value(tree, node, ending.value)
+        here.stop = ending.stop  # no proposal was an action: an episode ends here, and is lost
+    if here.stop is not None:
+        here.value = ending.value  # so that a critic is asked for it only once
     # A limit ends an episode with reward 0, as in a rollout; a search that may not see rewards records none.
     at_limit = 0.0 if tree.signal is Signal.REWARD else None
     reward = at_limit if ending.reward is None else ending.reward
-    simulation = Simulation(node, ending.observation, ending.stop, ending.value, ending.steps, reward, given)
-    mcts.backup(tree, path, simulation)
+    simulation = Simulation(
+        node, ending.observation, ending.stop, ending.value, ending.steps, reward, selection.given
+    )
+    mcts.backup(tree, simulation)
+    tree.simulations.append(simulation)
 
 
-class _TreeScheduler:
+@dataclass
+class _Growth:
     """Grows trees, each one wave after the other, a fixed number of trees at a time."""
 
-    def __init__(
-        self,
-        trees: Sequence[Tree],
-        simulators: Sequence[Simulator],
-        scheduler: Scheduler,
-        open_env: Callable[[Signal], EnvView],
-        *,
-        to: int,
-        on_simulations: Callable[[int], None],
-    ) -> None:
-        self._trees, self._simulators, self._scheduler = trees, simulators, scheduler
-        self._open_env, self._to, self._on_simulations = open_env, to, on_simulations
-        self._waiting = iter(range(len(trees)))
-        self._free_envs: dict[Signal, list[EnvView]] = {signal: [] for signal in Signal}
+    simulators: Sequence[Simulator]
+    scheduler: Scheduler
+    make_env: Callable[[], Environment]
+    irreversible: Irreversible
+    to: int
+    on_simulations: Callable[[int], None]
+    free_envs: list[Environment] = field(default_factory=list)
 
-    def grow(self, at_once: int) -> None:
+    def run(self, at_once: int) -> None:
         """Grow all trees, `at_once` at a time."""
+        self.waiting = iter(range(len(self.simulators)))
         for _ in range(at_once):
             self._start_next_tree()
-        self._scheduler.run()
+        self.scheduler.run()
 
     def _start_next_tree(self) -> None:
         """Start the next tree that has requests; those before it without any are complete."""
-        for i in self._waiting:
-            if self._start_wave(i):
-                return
+        next((i for i in self.waiting if self._start_wave(i)), None)
 
     def _start_wave(self, i: int) -> bool:
         """Start the tree's next wave; return False if it has its simulations."""
-        tree = self._trees[i]
-        while wave := next_wave(tree, self._to):
+        tree = self.simulators[i].tree
+        while wave := next_wave(tree, self.to):
             results = [_result_at_end(tree, selection) for selection in wave]
             if None in results:
                 for n in [n for n, result in enumerate(results) if result is None]:
@@ -170,19 +165,20 @@ class _TreeScheduler:
     def _start_simulation(
         self, i: int, n: int, wave: list[Selection], results: list[SimulationResult | None]
     ) -> None:
-        tree, free = self._trees[i], self._free_envs[self._trees[i].signal]
-        env = free.pop() if free else self._open_env(tree.signal)
+        simulator = self.simulators[i]
+        env = self.free_envs.pop() if self.free_envs else self.make_env()
 
         def on_result(result: SimulationResult) -> None:
-            free.append(env)
+            self.free_envs.append(env)
             results[n] = result
             if None not in results:
-                self._end_wave(tree, wave, results)
+                self._end_wave(simulator.tree, wave, results)
                 if not self._start_wave(i):
-                    self._scheduler.leave(i)
+                    self.scheduler.leave(i)
                     self._start_next_tree()
 
-        self._scheduler.start(i, self._simulators[i].simulate(_leaf(tree, wave[n]), env), on_result)
+        view = EnvView(env, simulator.tree.signal, self.irreversible)
+        self.scheduler.start(i, simulator.simulate(wave[n], view), on_result)
 
     def _end_wave(
         self, tree: Tree, wave: Sequence[Selection], results: Sequence[SimulationResult | None]
@@ -190,7 +186,7 @@ class _TreeScheduler:
         for selection, result in zip(wave, results, strict=True):
             if result is not None:
                 add_result(tree, selection, result)
-        self._on_simulations(len(wave))
+        self.on_simulations(len(wave))
 
 
 def _result_at_end(tree: Tree, selection: Selection) -> SimulationResult | None:
@@ -200,17 +196,6 @@ def _result_at_end(tree: Tree, selection: Selection) -> SimulationResult | None:
         return None
     ending = Ending(here.observation, here.stop, here.value, (), here.reward)
     return SimulationResult(ending, (), None, Tally())
-
-
-def _leaf(tree: Tree, selection: Selection) -> Leaf:
-    node = tree.nodes[selection.node]
-    by_expert = [Proposal(e.reply, _step_result(tree.nodes[e.child]), 0, e.q_hat) for e in node.edges]
-    history = tree.history(selection.node)
-    return Leaf(history, mcts.expandable(tree, selection), node.rollouts, node.stop, by_expert)
-
-
-def _step_result(node: Node) -> StepResult:
-    return StepResult(node.observation, node.stop is StopReason.DONE, node.reward)
 
 
 def _checked(tree: Tree, critic: Critic | None) -> Tree:

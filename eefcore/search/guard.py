@@ -1,4 +1,4 @@
-"""Guard irreversible actions: take them only in a snapshot, or with a human's consent.
+"""Guard irreversible actions, and show a search its environment, with rewards or without.
 
 A purchase or a booking can't be undone outside. In a simulator that `restore` has set to its state it can: whatever
 happens there, `restore` leads back. So a search may rehearse such actions there, and only there. An agent that acts for
@@ -11,7 +11,12 @@ from collections.abc import Callable
 
 from eefcore import protocols
 from eefcore.protocols import Benchmark, Environment
-from eefcore.types import State, Transition
+from eefcore.rendering.critic_prompts import EPISODE_OVER
+from eefcore.rollout.rollout import restore
+from eefcore.search.mcts import StepResult
+from eefcore.search.settings import Signal
+from eefcore.search.tree import Tally
+from eefcore.types import History, State, Transition
 
 REFUSED = "This can't be undone, and the user did not agree to it. Nothing was done."
 
@@ -78,3 +83,42 @@ class Guard:
             agreed = self._in_snapshot
             self.rehearsed, self.violations = self.rehearsed + agreed, self.violations + (not agreed)
         return self._env.step(action) if agreed else Transition(REFUSED)
+
+
+class EnvView:
+    """What one simulation sees of an environment, which is guarded.
+
+    With `Signal.CRITIC` the view does not read rewards, and hides the last page, on which some shops print the score; so
+    a tree that the critic alone grows can't contain a reward.
+    """
+
+    def __init__(self, env: Environment, signal: Signal, irreversible: Irreversible) -> None:
+        self._guard, self._signal, self._steps = Guard(env, irreversible), signal, 0
+
+    def go_to(self, history: History) -> None:
+        """Restore the state of `history`, in O(1) where the environment has snapshots.
+
+        Raises:
+            ReplayMismatch: the environment shows another observation than the history recorded.
+        """
+        restore(self._guard, history)
+
+    def step(self, action: str) -> StepResult:
+        """Take an action; the reward, if the search may see it, comes with the end of the episode."""
+        self._steps += 1
+        transition = self._guard.step(action)
+        if not transition.done:
+            return StepResult(transition.observation)
+        if self._signal is Signal.CRITIC:
+            return StepResult(EPISODE_OVER, done=True)
+        return StepResult(transition.observation, done=True, reward=transition.reward)
+
+    def snapshot(self) -> None:
+        """Keep the present state, because the search will come back to it."""
+        self._guard.snapshot()
+
+    @property
+    def tally(self) -> Tally:
+        """Return the counts of actions, and of those that can't be undone outside."""
+        guard = self._guard
+        return Tally(env_steps=self._steps, irreversible=guard.rehearsed, violations=guard.violations)

@@ -4,25 +4,23 @@
     §5.1.2 selection, UCB1            eq. 6       select, best_edge, ucb
     §5.1.2 expansion                              expand, with the proposals that `simulation` made
     §5.1.2 simulation                             `simulation.Simulator` rolls out with π_θ; episode_return is its R
-    §5.1.2 backpropagation            eq. 7       backup, update_edges; mean_return is Q̃
+    §5.1.2 backpropagation            eq. 7       backup; mean_return is Q̃
     §5.2 mixture of Q̃ and Q̂           eq. 9       mixed_q
     the action to take                            choose_action, principal_path
 
-All functions are functions of the tree alone. `expand`, `mark_dead_end`, `set_value`, `backup` and `update_edges` change it
-in place.
+All functions are functions of the tree alone. `expand` and `backup` change it in place.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.tree import Edge, EdgeId, Node, Simulation, Tree
+from eefcore.search.tree import Edge, EdgeId, Node, Simulation, Tree, copy_tree
 from eefcore.types import StopReason
 
 
@@ -51,9 +49,6 @@ class Selection(NamedTuple):
     given: int = 0
 
 
-# ---------------------------------------------------------------- Q: equations 7 and 9
-
-
 def mean_return(edge: Edge, in_flight: int = 0) -> float:
     """Return Q̃(h, a), the mean of the returns (eq. 7); 0 before the first, as the paper initialises it.
 
@@ -71,9 +66,6 @@ def mixed_q(edge: Edge, alpha: float, in_flight: int = 0) -> float:
 def visits(node: Node) -> int:
     """Return N(h) = Σ_a N(h, a)."""
     return sum(e.N for e in node.edges)
-
-
-# ---------------------------------------------------------------- selection: equation 6
 
 
 def ucb(edge: Edge, n: int, settings: SearchSettings, in_flight: int = 0) -> float:
@@ -109,7 +101,8 @@ def select(tree: Tree, in_flight: Mapping[EdgeId, int] | None = None, nth: int =
     `in_flight` counts, by edge, the simulations of a wave that have not ended: each counts as a visit that was lost,
     so that the next simulation goes elsewhere. A wave of one has none, and is the paper's search.
     """
-    extra, node = in_flight or {}, tree.start_node(nth)
+    extra = in_flight or {}
+    node = tree.starts[nth % len(tree.starts)] if tree.starts else tree.at
     path = list(tree.path(node))
     given = len(path) if tree.starts else 0
     while (here := tree.nodes[node]).expanded and not _at_depth_limit(tree, len(path)):
@@ -118,9 +111,6 @@ def select(tree: Tree, in_flight: Mapping[EdgeId, int] | None = None, nth: int =
         path.append(EdgeId(node, i))
         node = here.edges[i].child
     return Selection(tuple(path), node, given)
-
-
-# ---------------------------------------------------------------- expansion
 
 
 def expandable(tree: Tree, selection: Selection) -> bool:
@@ -141,16 +131,6 @@ def expand(tree: Tree, node: int, proposals: Sequence[Proposal]) -> None:
         tree.nodes.append(_child(tree, EdgeId(node, i), p.result, turns))
 
 
-def mark_dead_end(tree: Tree, node: int, stop: StopReason) -> None:
-    """Mark a node none of whose proposals was an action: an episode ends there, and is lost."""
-    tree.nodes[node].stop, tree.nodes[node].value = stop, 0.0
-
-
-def set_value(tree: Tree, node: int, value: float) -> None:
-    """Set the return of an episode that ends at `node`; a critic is asked for it only once."""
-    tree.nodes[node].value = value
-
-
 def _child(tree: Tree, parent: EdgeId, result: StepResult, turns: int) -> Node:
     node = Node(result.observation, parent=parent.node, edge=parent.edge)
     if result.done:
@@ -165,35 +145,24 @@ def _at_depth_limit(tree: Tree, depth: int) -> bool:
     return tree.settings.depth is not None and depth >= tree.settings.depth
 
 
-# ---------------------------------------------------------------- backpropagation: equation 7
-
-
 def episode_return(reward: float, settings: SearchSettings) -> float:
     """Return R of eq. 7 for an episode that the environment ended with `reward`."""
     return float(reward == 1.0) if settings.by == "win" else reward
 
 
-def backup(tree: Tree, path: Sequence[EdgeId], simulation: Simulation) -> None:
-    """Update every edge of `path` by eq. 7, and add the simulation to the tree."""
-    update_edges(tree, path, simulation)
-    tree.simulations.append(simulation)
-
-
-def update_edges(tree: Tree, path: Sequence[EdgeId], simulation: Simulation) -> None:
-    """Update every edge of `path` by eq. 7; an expert's trunk needs only this, because it is no simulation.
+def backup(tree: Tree, simulation: Simulation) -> None:
+    """Back up the return of a simulation by eq. 7, to every edge from the root to the node where it left the tree.
 
     N and the sum of returns each grow; their ratio is the paper's running mean. With a discount the return shrinks
     with the number of actions between an edge and the end of the episode.
     """
+    path = tree.path(simulation.node)
     after = len(path) - 1 + len(simulation.steps)
     for i, edge_id in enumerate(path):
         edge = tree.edge(edge_id)
         edge.N += 1
         edge.total += simulation.value * tree.settings.discount ** (after - i)
     tree.nodes[simulation.node].rollouts += 1
-
-
-# ---------------------------------------------------------------- the action to take
 
 
 def choose_action(tree: Tree, by: str, node: int | None = None) -> int | None:
@@ -224,40 +193,35 @@ def principal_path(tree: Tree, by: str) -> tuple[EdgeId, ...]:
     return tuple(path)
 
 
-# ---------------------------------------------------------------- consistency
-
-
 def contradictions(tree: Tree) -> Iterator[str]:
     """Yield what contradicts itself in a tree: nothing, unless it was edited or comes from another version.
 
-    N(h, a) = N(h') + the rollouts that began at h', for the child h'; N(h) = Σ_a N(h, a) is how N(h) is computed.
-    N and the sum of returns of every edge follow from the simulations, each of which passes through the path to its
-    node; so Q̃ and Q lie in [0, 1].
+    N and the sum of returns of every edge are those that its simulations back up; so Q̃ and Q lie in [0, 1].
     """
-    passes: Counter[EdgeId] = Counter()
-    total: dict[EdgeId, float] = {}
-    began = Counter(s.node for s in tree.traversals)
-    for s in tree.traversals:
-        path = tree.path(s.node)
-        after = len(path) - 1 + len(s.steps)
-        for i, edge_id in enumerate(path):
-            passes[edge_id] += 1
-            total[edge_id] = total.get(edge_id, 0.0) + s.value * tree.settings.discount ** (after - i)
-    for k, node in enumerate(tree.nodes):
-        if node.rollouts != began[k]:
-            yield f"node {k}: {node.rollouts} rollouts, but {began[k]} simulations began there"
+    for k, i, edge in _edges(tree):
+        child = tree.nodes[edge.child]
+        if (child.parent, child.edge) != (k, i):
+            yield f"edge {k}.{i}: its child {edge.child} says it comes from {child.parent}.{child.edge}"
+    expected = copy_tree(tree)
+    for node in expected.nodes:
+        node.rollouts = 0
+    for _, _, edge in _edges(expected):
+        edge.N, edge.total = 0, 0.0
+    for simulation in tree.traversals:
+        backup(expected, simulation)
+    for k, (node, again) in enumerate(zip(tree.nodes, expected.nodes, strict=True)):
+        if node.rollouts != again.rollouts:
+            yield f"node {k}: {node.rollouts} rollouts, but {again.rollouts} simulations began there"
         if tree.signal is Signal.CRITIC and node.reward is not None:
             yield f"node {k}: a reward in a tree that was to see none"
-        for i, edge in enumerate(node.edges):
-            edge_id, child = EdgeId(k, i), tree.nodes[edge.child]
-            if (child.parent, child.edge) != edge_id:
-                yield f"edge {k}.{i}: its child {edge.child} says it comes from {child.parent}.{child.edge}"
-            if not edge.N == passes[edge_id] == visits(child) + child.rollouts:
-                yield (
-                    f"edge {k}.{i}: N {edge.N}, but {passes[edge_id]} simulations pass it, and its child has "
-                    f"{visits(child)} visits and {child.rollouts} rollouts"
-                )
-            if not math.isclose(edge.total, total.get(edge_id, 0.0), abs_tol=1e-9):
-                yield f"edge {k}.{i}: returns of {edge.total}, but its simulations' are {total.get(edge_id, 0.0)}"
-            if not 0.0 <= edge.total <= edge.N or not 0.0 <= edge.q_hat <= 1.0:
-                yield f"edge {k}.{i}: Q̃ {edge.total}/{edge.N} or Q̂ {edge.q_hat} outside [0, 1]"
+    for (k, i, edge), (_, _, again) in zip(_edges(tree), _edges(expected), strict=True):
+        if edge.N != again.N:
+            yield f"edge {k}.{i}: N {edge.N}, but {again.N} simulations pass it"
+        if not math.isclose(edge.total, again.total, abs_tol=1e-9):
+            yield f"edge {k}.{i}: returns of {edge.total}, but its simulations' are {again.total}"
+        if not 0.0 <= edge.total <= edge.N or not 0.0 <= edge.q_hat <= 1.0:
+            yield f"edge {k}.{i}: Q̃ {edge.total}/{edge.N} or Q̂ {edge.q_hat} outside [0, 1]"
+
+
+def _edges(tree: Tree) -> Iterator[tuple[int, int, Edge]]:
+    return ((k, i, edge) for k, node in enumerate(tree.nodes) for i, edge in enumerate(node.edges))

@@ -1,7 +1,7 @@
 """Run one simulation as a generator of requests: expand a leaf, follow the best proposal, roll out to the end of the episode.
 
-This is Agent Q §5.1.1 and §5.1.2. A simulation sees the leaf and not the tree, so its result depends on nothing but the
-leaf, the settings and the seed.
+This is Agent Q §5.1.1 and §5.1.2. A simulation reads the tree and does not change it, so its result depends on nothing
+but the leaf, the settings and the seed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from eefcore.actions import command, is_thought
 from eefcore.errors import SimulatorError
 from eefcore.protocols import Reply, Sampling
 from eefcore.search import mcts
-from eefcore.search.cost import Tally
 from eefcore.search.critic import Critic
-from eefcore.search.env_view import EnvView
-from eefcore.search.mcts import Proposal, StepResult
+from eefcore.search.guard import EnvView
+from eefcore.search.mcts import Proposal, Selection, StepResult
 from eefcore.search.scheduler import Request, Requests, draw_seed
-from eefcore.search.settings import SearchSettings
-from eefcore.search.tree import Edge
+from eefcore.search.tree import Edge, Node, Tally, Tree
 from eefcore.types import History, Step, StopReason
 
 EffectKey = Callable[[str, StepResult], Hashable]
@@ -35,16 +33,6 @@ def effect_key(action: str, result: StepResult) -> Hashable:
     """
     hidden = is_thought(action) or (result.done and result.reward is None)
     return (result, command(action) if hidden else "")
-
-
-class Leaf(NamedTuple):
-    """The node at which a simulation leaves the tree."""
-
-    history: History
-    expand: bool  # whether it gets proposals
-    rollouts: int  # rollouts that began here before
-    stop: StopReason | None = None  # why the episode is over here, if it is
-    expert_proposals: Sequence[Proposal] = ()  # actions of an expert that are edges here already
 
 
 class Ending(NamedTuple):
@@ -74,49 +62,61 @@ class SimulationResult(NamedTuple):
 
 
 class Simulator(NamedTuple):
-    """The settings, the critic and the merging rule that simulations of a tree share."""
+    """What the simulations of a tree share: the tree, its critic, and the rule by which proposals are merged."""
 
-    settings: SearchSettings
+    tree: Tree
     critic: Critic | None
     effect_key: EffectKey
 
-    def simulate(self, leaf: Leaf, env: EnvView) -> Requests[SimulationResult]:
+    def simulate(self, selection: Selection, env: EnvView) -> Requests[SimulationResult]:
         """Propose K actions, rank them, follow the best, and roll out with π_θ to the end."""
-        proposals: Sequence[Proposal] = ()
+        leaf = self.tree.nodes[selection.node]
+        history, nth = self.tree.history(selection.node), leaf.rollouts
+        result = StepResult(history.observation, done=leaf.stop is not None)
+        proposals: list[Proposal] = []
         followed, tally = None, Tally()
         try:
-            history, result = leaf.history, StepResult(leaf.history.observation, leaf.stop is not None)
-            if leaf.expand:
+            if mcts.expandable(self.tree, selection):
                 replies = yield self._proposal_requests(history)
                 tally += _count_replies(replies)
                 if not (usable := [r for r in replies if r.stop is None]):
                     ending = _dead_end(history, replies)
                     return SimulationResult(ending, (), None, tally + Tally(failed=int(ending is None)))
-                proposals = self._try_replies(env, history, usable, leaf.expert_proposals)
-                proposals, ranking_tally = yield from self._rank(history, proposals)
-                tally += ranking_tally + Tally(merged=len(usable) - sum(p.count > 0 for p in proposals))
-                followed = mcts.best_edge([_edge(p) for p in proposals], self.settings)
+                proposals = self._try_replies(env, history, usable, leaf)
+                tally += Tally(merged=len(usable) - sum(p.count > 0 for p in proposals))
+                if self.critic is not None:
+                    actions = [p.reply.action for p in proposals]
+                    scores, ranking_tally = yield from self.critic.ranking(history, actions)
+                    proposals = [p._replace(q_hat=q) for p, q in zip(proposals, scores, strict=True)]
+                    tally += ranking_tally
+                edges = [Edge(p.reply, -1, p.count, q_hat=p.q_hat) for p in proposals]
+                followed = mcts.best_edge(edges, self.tree.settings)
                 reply, result = proposals[followed].reply, proposals[followed].result
-                history = history.then(reply.action, result.observation, reply.tokens, reply.logps)
-            ending, rollout_tally = yield from self._roll_out(history, result, env, leaf)
+                history, nth = history.then(reply.action, result.observation, reply.tokens, reply.logps), 0
+            ending, rollout_tally = yield from self._roll_out(history, result, env, nth)
             tally += rollout_tally + Tally(failed=int(ending is None))
         except SimulatorError:
             # The proposals are dropped as well: the tree stays as it was.
-            return SimulationResult(None, (), None, tally + env.pop_tally() + Tally(failed=1))
-        return SimulationResult(ending, proposals, followed, tally + env.pop_tally())
+            return SimulationResult(None, (), None, tally + env.tally + Tally(failed=1))
+        return SimulationResult(ending, proposals, followed, tally + env.tally)
 
     def _proposal_requests(self, history: History) -> list[Request]:
-        s = self.settings
+        s = self.tree.settings
         return [
             Request(history, Sampling(s.temperature, draw_seed(s.seed, history, "propose", i)))
             for i in range(s.K)
         ]
 
     def _try_replies(
-        self, env: EnvView, history: History, replies: Iterable[Reply], expert_proposals: Iterable[Proposal]
+        self, env: EnvView, history: History, replies: Iterable[Reply], leaf: Node
     ) -> list[Proposal]:
-        """Try each reply once; merge those of equal effect into the first, or into an expert's action at this node."""
-        by_effect = {self.effect_key(p.reply.action, p.result): p for p in expert_proposals}
+        """Try each reply once; merge those of equal effect into the first, or into an expert's action at the leaf."""
+        by_effect: dict[Hashable, Proposal] = {}
+        for edge in leaf.edges:
+            child = self.tree.nodes[edge.child]
+            result = StepResult(child.observation, child.stop is StopReason.DONE, child.reward)
+            effect = self.effect_key(edge.reply.action, result)
+            by_effect[effect] = Proposal(edge.reply, result, 0, edge.q_hat)
         effects: dict[str, Hashable] = {}
         for reply in replies:
             if reply.action not in effects:
@@ -130,20 +130,11 @@ class Simulator(NamedTuple):
             by_effect[effects[reply.action]] = same._replace(count=same.count + 1)
         return list(by_effect.values())
 
-    def _rank(
-        self, history: History, proposals: Sequence[Proposal]
-    ) -> Requests[tuple[Sequence[Proposal], Tally]]:
-        if self.critic is None:
-            return proposals, Tally()
-        scores, tally = yield from self.critic.ranking(history, [p.reply.action for p in proposals])
-        return [p._replace(q_hat=q) for p, q in zip(proposals, scores, strict=True)], tally
-
     def _roll_out(
-        self, history: History, result: StepResult, env: EnvView, leaf: Leaf
+        self, history: History, result: StepResult, env: EnvView, nth: int
     ) -> Requests[tuple[Ending | None, Tally]]:
         """Act with π_θ from `history` to the end; the ending is None if the infrastructure spoilt it."""
-        s, first, tally = self.settings, len(history), Tally()
-        nth = leaf.rollouts if history is leaf.history else 0
+        s, first, tally = self.tree.settings, len(history), Tally()
         sampling = Sampling(s.rollout_temperature, draw_seed(s.seed, history, "rollout", nth))
         if not result.done:
             env.go_to(history)
@@ -160,16 +151,11 @@ class Simulator(NamedTuple):
         if result.reward is not None:
             value = mcts.episode_return(result.reward, s)
         else:
-            value, verdict_tally = yield from self._verdict(history)
+            assert self.critic is not None  # `growth.grow` refuses a search without reward and without critic
+            (value,), verdict_tally = yield from self.critic.verdict(history)
             tally += verdict_tally
         steps = history.steps[first:]
         return Ending(history.observation, StopReason.DONE, value, steps, result.reward), tally
-
-    def _verdict(self, history: History) -> Requests[tuple[float, Tally]]:
-        """Return the critic's value of an ending whose reward the search may not see."""
-        assert self.critic is not None  # `growth.grow` refuses a search without reward and without critic
-        (value,), tally = yield from self.critic.verdict(history)
-        return value, tally
 
 
 def _count_replies(replies: Sequence[Reply]) -> Tally:
@@ -194,7 +180,3 @@ def _dead_end(history: History, replies: Sequence[Reply]) -> Ending | None:
 def _lost(history: History, first: int, stop: StopReason) -> Ending:
     """End an episode at a limit, without a reward, whatever the environment might have returned."""
     return Ending(history.observation, stop, 0.0, history.steps[first:])
-
-
-def _edge(proposal: Proposal) -> Edge:
-    return Edge(reply=proposal.reply, child=-1, proposals=proposal.count, q_hat=proposal.q_hat)

@@ -20,14 +20,13 @@ from eefcore.protocols import Benchmark, Environment, Policy, Sampling
 from eefcore.rendering.critic_prompts import EPISODE_OVER
 from eefcore.rollout.rollout import Start, restore, rollout
 from eefcore.search import mcts
-from eefcore.search.cost import Tally
 from eefcore.search.critic import Critic
 from eefcore.search.forest import search_cost
 from eefcore.search.growth import grow, new_trees
 from eefcore.search.guard import REFUSED, irreversible_actions
 from eefcore.search.scheduler import draw_seed, run_requests
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.tree import Tree, copy_tree
+from eefcore.search.tree import Tally, Tree, copy_tree
 from eefcore.storage.cost import Cost, rollout_cost
 from eefcore.types import Card, History, StopReason, Trajectory
 
@@ -95,9 +94,6 @@ def search_card(card: Card, signal: Signal) -> Card:
     return msgspec.structs.replace(card, facts={**card.facts, "search saw": "the reward"})
 
 
-# ---------------------------------------------------------------- beams
-
-
 def _play_beams(
     benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
 ) -> list[SearchedEpisode]:
@@ -115,9 +111,6 @@ def _play_beams(
     starts = [Start(History(task, env.reset(task))) for task in tasks]
     played = rollout(beams, benchmark.make, starts, max_turns=method.settings.max_turns)
     return [SearchedEpisode(t, rollout_cost([t], policy.length)) for t in played]
-
-
-# ---------------------------------------------------------------- best of N
 
 
 def _play_best_of(
@@ -149,9 +142,6 @@ def _play_best_of(
         cost += Cost(tokens_written=tally.tokens_written, tokens_read=tally.critic_read)
         episodes.append(SearchedEpisode(played[max(of_task, key=lambda k: scores[k])], cost, tally))
     return episodes
-
-
-# ---------------------------------------------------------------- MCTS
 
 
 def _play_mcts(

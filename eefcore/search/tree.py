@@ -7,7 +7,7 @@
       trunk        an expert's trajectory, if one was added before the tree grew
 
 A node knows its parent and stores only its own observation, so a tree is one line of JSON whose size grows with what was
-observed and not with depth; `history` assembles h_t again. Only the functions of `mcts` change a tree.
+observed and not with depth; `history` assembles h_t again. Only `mcts` and `growth` change a tree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import msgspec
 
 from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
-from eefcore.search.cost import Tally
 from eefcore.search.settings import SearchSettings, Signal
 from eefcore.types import History, Step, StopReason, Trajectory
 
@@ -91,6 +90,45 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
     given: int = 0
 
 
+class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Counts of what growing a tree took, and of what went wrong; `a + b` adds them up.
+
+    Attributes:
+        asked: questions to π_θ.
+        critic_asked: questions to the critic.
+        critic_read: tokens of the critic's questions, without the history they ask about.
+        tokens_written: by both.
+        env_steps: actions that the environment answered.
+        proposals: actions proposed, those below among them.
+        merged: proposals that had the effect of another.
+        malformed: proposals without an action, and those that found the context full.
+        lost: proposals that the infrastructure spoilt.
+        failed: simulations that the infrastructure spoilt; no return of theirs is backed up.
+        unparseable: answers of the critic that named no action.
+        neutral: rankings left incomplete because of it.
+        irreversible: actions that can't be undone outside, done in a snapshot.
+        violations: such actions anywhere else, which were refused; there must be none.
+    """
+
+    asked: int = 0
+    critic_asked: int = 0
+    critic_read: int = 0
+    tokens_written: int = 0
+    env_steps: int = 0
+    proposals: int = 0
+    merged: int = 0
+    malformed: int = 0
+    lost: int = 0
+    failed: int = 0
+    unparseable: int = 0
+    neutral: int = 0
+    irreversible: int = 0
+    violations: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
+
+
 class EdgeId(NamedTuple):
     """The address of an edge: its node, and its index there."""
 
@@ -133,10 +171,6 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
     def traversals(self) -> list[Simulation]:
         """Return all simulations and, before them, the trunk if there is one: everything that visited edges."""
         return self.simulations if self.trunk is None else [self.trunk, *self.simulations]
-
-    def start_node(self, n: int) -> int:
-        """Return the node where the selection of simulation n begins."""
-        return self.starts[n % len(self.starts)] if self.starts else self.at
 
     def path(self, node: int) -> tuple[EdgeId, ...]:
         """Return the edges from the root to `node`."""

@@ -7,7 +7,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from helpers.search_toys import HAT, Dice, grown, roots
+from helpers.search_toys import HAT, Dice, grown, record, roots
 
 from eefcore.figures import search
 from eefcore.figures import tree as tree_view
@@ -63,7 +63,7 @@ def test_where_an_episode_ends_it_is_said_how():
     for node, (stop, reward, value) in zip(tree.nodes[1:], ends, strict=False):
         node.stop, node.reward, node.value = stop, reward, value
     for child in range(1, len(tree.nodes)):
-        mcts.backup(tree, tree.path(child), Simulation(child, "end", StopReason.DONE, 0.5))
+        record(tree, Simulation(child, "end", StopReason.DONE, 0.5))
     said = {"".join(t.itertext()) for t in drawn(tree).findall(f"{NS}text")}
     assert {"R 1.00", "R 0.50", "judged 0.75", "turn limit"} <= said
     assert len([t for t in said if t.startswith(("R ", "judged", "turn"))]) == 4
@@ -107,7 +107,7 @@ def test_five_thousand_nodes_are_quick(shape):
             ],
         )
         for child in range(first, len(tree.nodes)):
-            mcts.backup(tree, tree.path(child), Simulation(child, "end", StopReason.DONE, 0.5))
+            record(tree, Simulation(child, "end", StopReason.DONE, 0.5))
         k = k + 1 if shape == "wide" else first
     start = time.process_time()
     svg = tree_view.TreeView(tree).svg

@@ -7,12 +7,11 @@ from random import Random
 
 from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Policy, Reply, Sampling
-from eefcore.search import growth
-from eefcore.search.cost import Tally
+from eefcore.search import growth, mcts
 from eefcore.search.critic import Critic, Ranking, by_rank
 from eefcore.search.scheduler import run_requests
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.tree import Tree, new_tree
+from eefcore.search.tree import Simulation, Tally, Tree, new_tree
 from eefcore.types import History, StopReason, Transition
 from helpers.toy_shop import TASKS, ToyShop
 
@@ -65,6 +64,12 @@ def settings(**changes) -> SearchSettings:
 def roots(tasks=TASKS[3:], signal: Signal = Signal.REWARD, **changes) -> list[Tree]:
     shop = ToyShop()
     return [new_tree(History(t, shop.reset(t)), settings(**changes), signal, "dice") for t in tasks]
+
+
+def record(tree: Tree, simulation: Simulation) -> None:
+    """Back up a simulation, and add it to the tree."""
+    mcts.backup(tree, simulation)
+    tree.simulations.append(simulation)
 
 
 class ScriptedCritic:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.search_toys import grown, roots, settings
+from helpers.search_toys import grown, record, roots, settings
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -34,7 +34,7 @@ def went(t, node, reward, *actions, stop=StopReason.DONE):
     """A simulation that left the tree at `node` and went on with `actions`."""
     steps = tuple(Step(f"page {a}", a, (9,), (-1.0,)) for a in actions)
     value = float(reward == 1.0)
-    mcts.backup(t, t.path(node), Simulation(node, "end", stop, value, steps, reward))
+    record(t, Simulation(node, "end", stop, value, steps, reward))
 
 
 def worked() -> Tree:
@@ -141,8 +141,8 @@ def test_two_trees_of_one_task_are_compared_and_equal_trajectories_count_once():
 
 def test_trees_without_rewards_are_refused():
     t = tree(signal=Signal.CRITIC)
-    mcts.backup(t, t.path(1), Simulation(1, "end", StopReason.DONE, 1.0))
-    mcts.backup(t, t.path(2), Simulation(2, "end", StopReason.DONE, 0.0))
+    record(t, Simulation(1, "end", StopReason.DONE, 1.0))
+    record(t, Simulation(2, "end", StopReason.DONE, 0.0))
     with pytest.raises(ParamsError, match="has no reward"):
         pairs.node_pairs([t], theta=0.1)
 

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 import pytest
-from helpers.search_toys import CRITIC, grown, roots, settings
+from helpers.search_toys import CRITIC, grown, record, roots, settings
 
 from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
@@ -34,15 +34,14 @@ def tree(**changes):
 
 
 def simulated(tree, value, *, steps=(), **q_hat):
-    """One simulation as `growth.land` makes it: select, expand the leaf, follow its best, back up."""
-    path, node, _ = mcts.select(tree)
+    """One simulation as `growth.add_result` adds it: select, expand the leaf, follow its best, back up."""
+    node = mcts.select(tree).node
     if q_hat:
         mcts.expand(tree, node, proposals(**q_hat))
         edges = tree.nodes[node].edges
-        path = (*path, EdgeId(node, mcts.best_edge(edges, tree.settings)))
-        node = tree.edge(path[-1]).child
-    mcts.backup(tree, path, Simulation(node, "end", StopReason.DONE, value, tuple(steps), value))
-    return "".join(tree.edge(p).reply.action for p in path)
+        node = edges[mcts.best_edge(edges, tree.settings)].child
+    record(tree, Simulation(node, "end", StopReason.DONE, value, tuple(steps), value))
+    return "".join(tree.edge(p).reply.action for p in tree.path(node))
 
 
 def numbers(tree, node):
