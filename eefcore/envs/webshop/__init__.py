@@ -9,6 +9,5 @@ from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.product import Product
 from eefcore.envs.webshop.env import WebShop
 from eefcore.envs.webshop.goals import Goal
-from eefcore.envs.webshop.splits import HeldOutSizes
 
-__all__ = ["Catalogue", "Goal", "HeldOutSizes", "Product", "WebShop", "WebShopBenchmark"]
+__all__ = ["Catalogue", "Goal", "Product", "WebShop", "WebShopBenchmark"]

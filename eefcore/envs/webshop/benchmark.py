@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from eefcore import __version__
-from eefcore.envs.panels import Facts, PanelBenchmark, Splits, panel_sizes
+from eefcore.envs.panels import Facts, PanelBenchmark, PanelSizes, Splits, panel_sizes
 from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.loading import only_file
 from eefcore.envs.webshop.env import Interface, StepCache, WebShop
@@ -18,7 +18,6 @@ from eefcore.envs.webshop.interfaces.official import OfficialText
 from eefcore.envs.webshop.nouns import load_tagger
 from eefcore.envs.webshop.shop import Shop
 from eefcore.envs.webshop.splits import (
-    HeldOutSizes,
     default_sizes,
     read_splits,
     split_by_content,
@@ -65,7 +64,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         item_lines: bool = True,
         tagger: str = "letters",
         seed: int = 233,
-        sizes: HeldOutSizes | None = None,
+        sizes: PanelSizes | None = None,
         splits_file: Path | None = None,
         hold_out_products: bool = False,
         cache: Path | None = None,
@@ -84,7 +83,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
             item_lines: see `AgentLite`.
             tagger: `letters` or the name of a spaCy model.
             seed: of prices, price caps and splits by content.
-            sizes: of the splits.
+            sizes: of the dev and test splits; all other goals are trained on.
             splits_file: `{"train": [ids], "dev": [ids], "test": [ids]}`.
             hold_out_products: for splits by content: no product of a test goal is a training goal's.
             cache: where the built catalogue is kept; `eefcore.storage.hashing.cache_folder()` by default.
@@ -157,8 +156,7 @@ def make_interface(name: str, shop: Shop, *, arrows: bool, item_lines: bool) -> 
 def webshop_mini(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
     """Load a generated shop of as many tasks as `sizes` says, in which navigation is needed; no `data` is read."""
     panels = panel_sizes(sizes)
-    held_out = HeldOutSizes(test=panels.test, dev=panels.dev)
-    return WebShopBenchmark.load(generated_shop(sum(panels), seed), sizes=held_out, seed=seed)
+    return WebShopBenchmark.load(generated_shop(sum(panels), seed), sizes=panels, seed=seed)
 
 
 def webshop(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
@@ -180,9 +178,8 @@ def _official(
     data: str, sizes: str, seed: int, *, goals: str, hold_out_products: bool = False
 ) -> WebShopBenchmark:
     panels = panel_sizes(sizes) if sizes else None
-    held_out = panels and HeldOutSizes(test=panels.test, dev=panels.dev)
     benchmark = WebShopBenchmark.load(
-        Path(data), goals=goals, sizes=held_out, seed=seed, hold_out_products=hold_out_products
+        Path(data), goals=goals, sizes=panels, seed=seed, hold_out_products=hold_out_products
     )
     if panels and panels.train:
         benchmark.splits["train"] = benchmark.splits["train"][: panels.train]

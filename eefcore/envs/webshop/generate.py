@@ -47,6 +47,9 @@ from eefcore.storage.hashing import cache_folder
 SHARES = {"direct": 0.42, "next": 0.22, "far": 0.08, "back": 0.18, "back_next": 0.10}
 """The probability of each kind of task."""
 
+_MISFITS = {"direct": (0, 2), "next": (3, 5), "far": (6, 7), "back": (0, 1), "back_next": (2, 3)}
+"""The fewest and the most products that can't win and come before the right one, by kind of task."""
+
 FILES = ("items_shuffle.json", "items_ins_v2.json", "items_human_ins.json", "tasks.json")
 
 _Json = dict[str, Any]
@@ -114,8 +117,8 @@ def write_catalogue(
     for request, kind in zip(requests, kinds, strict=True):
         for rank, role in enumerate(_family_roles(rng, kind)):
             product, id = _product(rng, request, role, rank), next(ids)
-            rows.append({"asin": id, **product.row})
-            attributes[id] = {"attributes": list(product.attributes)}
+            rows.append({"asin": id, **product})
+            attributes[id] = {"attributes": list(request.attributes)}
             if role == "target":
                 labels[id] = kind
                 human[id] = [_instruction(rng, id, request)]
@@ -158,12 +161,10 @@ def _code_hash(*modules: ModuleType) -> str:
     trees = [ast.parse(inspect.getsource(module)) for module in modules]
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [s for s in node.body if not _is_docstring(s)]
+            node.body = [
+                s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+            ]
     return hashlib.sha256("\n".join(map(ast.dump, trees)).encode()).hexdigest()[:8]
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _requests(rng: random.Random, tasks: int) -> list[_Request]:
@@ -184,42 +185,27 @@ def _family_roles(rng: random.Random, kind: str) -> list[str]:
     `dear` costs too much; `other` has another colour, size, … and says so in its title; `trap` has one too,
     and only its options show it. None of them can win, and all match the query in full.
     """
-
-    def misfits(n: int) -> list[str]:
-        return rng.choices(("dear", "other"), (0.6, 0.4), k=n)
-
-    if kind == "direct":
-        head = misfits(rng.randint(0, 2))
-    elif kind == "next":
-        head = misfits(rng.randint(3, 5))
-    elif kind == "far":
-        head = misfits(rng.randint(6, 7))
-    elif kind == "back":
-        head = misfits(rng.randint(0, 1))
-        head.insert(rng.randint(0, len(head)), "trap")
-    elif kind == "back_next":
-        head = misfits(rng.randint(2, 3))
-        head.insert(rng.randint(0, 2), "trap")
-    else:
+    if kind not in SHARES:
         raise DataError(f"no kind of task {kind!r}; there are {', '.join(SHARES)}")
-    return [*head, "target", *misfits(rng.randint(0, 2))]
+
+    def misfits(fewest: int, most: int) -> list[str]:
+        return rng.choices(("dear", "other"), (0.6, 0.4), k=rng.randint(fewest, most))
+
+    head = misfits(*_MISFITS[kind])
+    if kind.startswith("back"):
+        head.insert(rng.randint(0, min(len(head), 2)), "trap")
+    return [*head, "target", *misfits(0, 2)]
 
 
-class _Product(NamedTuple):
-    """A product of the official file, without its id, and its attributes, which stand in another file."""
-
-    row: _Json
-    attributes: tuple[str, ...]
-
-
-def _product(rng: random.Random, request: _Request, role: str, rank: int) -> _Product:
-    kind, attributes, price = request.kind, request.attributes, request.price
+def _product(rng: random.Random, request: _Request, role: str, rank: int) -> _Json:
+    """Return a product of the official file, without its id."""
+    kind, price = request.kind, request.price
     if role == "dear":  # above every cap that can be drawn for the target's price
         price += rng.randint(45, 80)
     elif role != "target":
         price = max(9.0, price - rng.randint(0, 8))
-    options = {name: _values(rng, name, request.options.get(name), lacking=False) for name in kind.options}
-    title = [rng.choice(BRANDS), *rng.sample(attributes, 2), kind.noun]
+    options = {name: _values(rng, name, request.options.get(name)) for name in kind.options}
+    title = [rng.choice(BRANDS), *rng.sample(request.attributes, 2), kind.noun]
     if role in ("other", "trap"):
         name = rng.choice(list(request.options))
         options[name] = _values(rng, name, request.options[name], lacking=True)
@@ -228,10 +214,10 @@ def _product(rng: random.Random, request: _Request, role: str, rank: int) -> _Pr
     # BM25 ranks a family by the length of its documents alone, so fillers make up for short options.
     words = 14 + 2 * rank - len(title) - sum(map(len, options.values())) - len(options)
     description = " ".join(rng.sample(FILLERS, words))
-    return _Product(_row(kind, " ".join(title), description, price, options), attributes)
+    return _row(kind, " ".join(title), description, price, options)
 
 
-def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool) -> list[str]:
+def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool = False) -> list[str]:
     """Draw three or four values of an option, with `wanted` among them, or without it if it is to be lacking."""
     others = [v for v in OPTION_VALUES[name] if v != wanted]
     n = min(rng.choice((3, 4)), len(others))
@@ -270,7 +256,7 @@ def _background(rng: random.Random, ids: Iterator[str], n: int) -> Iterator[tupl
     for _ in range(n):
         kind, attribute, own = rng.choice(KINDS), rng.choice(ATTRIBUTES), rng.choice(BACKGROUND_ATTRIBUTES)
         title = f"{rng.choice(BRANDS)} {own} {attribute} {kind.noun}"
-        options = {name: _values(rng, name, None, lacking=False) for name in kind.options}
+        options = {name: _values(rng, name, None) for name in kind.options}
         description = " ".join(rng.sample(FILLERS, rng.randint(10, 20)))
         price = rng.randint(9, 140) + rng.choice((0.0, 0.5))
         yield next(ids), _row(kind, title, description, price, options), [own, attribute]

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import msgspec
 
-from eefcore.envs.webshop.catalogue.product import Product
+from eefcore.envs.webshop.catalogue.product import Product, SearchableCatalogue
 from eefcore.errors import DataError
 
 NO_CAP = 1_000_000.0
@@ -73,37 +73,22 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return tuple(zip(self.option_names, self.options, strict=True)) if self.option_names else self.options
 
 
-class Cap(NamedTuple):
-    """A price cap, and the clause of the instruction that states it."""
-
-    price_upper: float
-    clause: str
-
-
-class ProductTable(Protocol):
-    """The part of a catalogue that goals need."""
-
-    asins: Sequence[str]
-
-    def __getitem__(self, asin: str) -> Product: ...
-
-
 class _Human(msgspec.Struct):
     """One entry of `items_human_ins*.json`."""
 
     instruction: str
-    instruction_attributes: list[str]
-    instruction_options: list[str]
+    instruction_attributes: tuple[str, ...]
+    instruction_options: tuple[str, ...]
 
 
 class _Synthetic(msgspec.Struct):
     """One entry of `items_ins_v2*.json`."""
 
     instruction: str | None = None
-    instruction_attributes: list[str] | None = None
+    instruction_attributes: tuple[str, ...] | None = None
 
 
-def human_goals(catalogue: ProductTable, file: Path, *, seed: int = 233) -> list[Goal]:
+def human_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 233) -> list[Goal]:
     """Read one goal per human instruction that has attributes, in the official shuffled order.
 
     Instructions for products that the catalogue does not have are left out, as officially.
@@ -118,18 +103,18 @@ def human_goals(catalogue: ProductTable, file: Path, *, seed: int = 233) -> list
         for entry in (e for e in by_asin[asin] if e.instruction_attributes):
             cap, clause = price_cap(product.price, f"{seed}\n{asin}\n{entry.instruction}")
             goals.append(
-                _goal(
-                    product,
+                Goal(
                     instruction=entry.instruction.strip(".") + clause,
                     attributes=entry.instruction_attributes,
                     options=entry.instruction_options,
                     price_upper=cap,
+                    **_about(product),
                 )
             )
     return shuffled(goals)
 
 
-def synthetic_goals(catalogue: ProductTable, file: Path, *, seed: int = 233) -> list[Goal]:
+def synthetic_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 233) -> list[Goal]:
     """Make one goal per product with an instruction and combination of its options, in the official shuffled order.
 
     A goal weighs the mean over its attributes of 1 / (number of goals with that attribute).
@@ -154,28 +139,28 @@ def synthetic_goals(catalogue: ProductTable, file: Path, *, seed: int = 233) -> 
         for values in itertools.product(*(product.options[name] for name in names)):
             wishes = ", and ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
             goals.append(
-                _goal(
-                    product,
+                Goal(
                     instruction=f"{instruction}{' with ' + wishes if wishes else ''}{clause}",
                     attributes=attributes,
                     options=values,
                     option_names=names,
                     price_upper=cap,
+                    **_about(product),
                 )
             )
     return shuffled(_with_weights(goals))
 
 
-def price_cap(price: float, key: str) -> Cap:
-    """Draw two of the first four of 10, 20, …, 990 above `price`, and return the larger; no cap if there are not two.
+def price_cap(price: float, key: str) -> tuple[float, str]:
+    """Draw two of the first four of 10, 20, …, 990 above `price`, and return the larger with its clause of the text.
 
-    `key` names the goal, and seeds the draw. The smallest of the four can never be chosen, as officially.
+    Without two there is no cap. `key` names the goal, and seeds the draw. The smallest of the four can never be chosen, as officially.
     """
     above = [p for p in _PRICES if p > price][:4]
     if len(above) < 2:
-        return Cap(NO_CAP, "")
+        return NO_CAP, ""
     cap = max(random.Random(key).sample(above, 2))
-    return Cap(cap, f", and price lower than {cap:.2f} dollars")
+    return cap, f", and price lower than {cap:.2f} dollars"
 
 
 def shuffled(goals: Sequence[Goal]) -> list[Goal]:
@@ -185,27 +170,15 @@ def shuffled(goals: Sequence[Goal]) -> list[Goal]:
     return goals
 
 
-def _goal(
-    product: Product,
-    *,
-    instruction: str,
-    attributes: Sequence[str],
-    options: Sequence[str],
-    option_names: Sequence[str] = (),
-    price_upper: float,
-) -> Goal:
-    return Goal(
-        asin=product.asin,
-        instruction=instruction,
-        attributes=tuple(attributes),
-        options=tuple(options),
-        option_names=tuple(option_names),
-        price_upper=price_upper,
-        query=product.query,
-        product_category=product.product_category,
-        name=product.title,
-        category=product.category,
-    )
+def _about(product: Product) -> dict[str, Any]:
+    """Return the fields of a goal that are its product's."""
+    return {
+        "asin": product.asin,
+        "query": product.query,
+        "product_category": product.product_category,
+        "name": product.title,
+        "category": product.category,
+    }
 
 
 def _with_weights(goals: list[Goal]) -> list[Goal]:

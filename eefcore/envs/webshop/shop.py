@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
 
-from eefcore.envs.webshop.catalogue.product import Product
+from eefcore.envs.webshop.catalogue.product import SearchableCatalogue
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.nouns import NounTagger
 from eefcore.envs.webshop.reward import get_reward
@@ -18,19 +16,6 @@ FILTERS = (
     "<c>",
     "<q>",
 )  # list products by chance, attribute, category or query, without searching
-
-
-class SearchableCatalogue(Protocol):
-    """The part of a catalogue that a shop needs."""
-
-    hash: str
-    asins: Sequence[str]
-
-    def __len__(self) -> int: ...
-    def __contains__(self, asin: object) -> bool: ...
-    def __getitem__(self, asin: str) -> Product: ...
-    def search(self, query: str, k: int = 50) -> tuple[str, ...]: ...
-    def filtered(self, kind: str, value: str) -> Sequence[str]: ...
 
 
 class Shop:

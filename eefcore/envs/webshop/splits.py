@@ -12,34 +12,27 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from eefcore.envs.panels import SPLITS, Splits
+from eefcore.envs.panels import SPLITS, PanelSizes, Splits
 from eefcore.envs.webshop.goals import Goal
 from eefcore.errors import DataError, LeakageError
+from eefcore.storage.hashing import digest
 
 HELD_OUT = 2
 """Goals of one product in the dev or test split, at most, where products are held out."""
 
 
-class HeldOutSizes(NamedTuple):
-    """How many goals to test on and to select models on; the rest is trained on."""
-
-    test: int
-    dev: int
-
-
-def default_sizes(n: int) -> HeldOutSizes:
+def default_sizes(n: int) -> PanelSizes:
     """Return 250 goals to test on, as EEF has, and 100 to select on, but at most a quarter and an eighth of all."""
-    return HeldOutSizes(min(250, n // 4), min(100, n // 8))
+    return PanelSizes(test=min(250, n // 4), dev=min(100, n // 8))
 
 
 def split_by_content(
-    goals: Mapping[str, Goal], sizes: HeldOutSizes, *, seed: int, hold_out_products: bool = False
+    goals: Mapping[str, Goal], sizes: PanelSizes, *, seed: int, hold_out_products: bool = False
 ) -> Splits:
-    """Split goals by content into the given sizes.
+    """Split goals by content: `sizes.test` to test on, `sizes.dev` to select models on, and all others to train on.
 
     A group of goals that would overflow a split goes to the next, so a split may be smaller than asked when
     groups are large. Where products are held out, `HELD_OUT` goals of a product at most are tested on, and its others
@@ -48,7 +41,7 @@ def split_by_content(
     Raises:
         DataError: more goals are asked for than there are.
     """
-    if min(sizes) < 0 or sum(sizes) > len(goals):
+    if min(sizes) < 0 or sizes.test + sizes.dev > len(goals):
         raise DataError(
             f"splits of {sizes.test} test and {sizes.dev} dev goals out of {len(goals)}; ask for fewer, or "
             "load more products"
@@ -56,7 +49,7 @@ def split_by_content(
     room = {"test": sizes.test, "dev": sizes.dev, "train": len(goals)}
     splits: dict[str, list[str]] = {name: [] for name in SPLITS}
     groups = _groups(goals.values(), hold_out_products)
-    for group in sorted(sorted((_sort_key(seed, i), i) for i in group) for group in groups):
+    for group in sorted(sorted((digest(str(seed), i), i) for i in group) for group in groups):
         most = HELD_OUT if hold_out_products else len(group)
         name = next(name for name, left in room.items() if left >= min(most, len(group)))
         used = group if name == "train" else group[:most]
@@ -140,7 +133,3 @@ def _groups(goals: Iterable[Goal], hold_out_products: bool) -> list[list[str]]:
     for task_id in ids:
         groups[find(task_id)].append(task_id)
     return list(groups.values())
-
-
-def _sort_key(seed: int, task_id: str) -> str:
-    return hashlib.sha256(f"{seed}\n{task_id}".encode()).hexdigest()

@@ -109,15 +109,10 @@ FILLERS = (
 _FEW, _MANY = 110, 1100
 """Words that the ids of a small and of a large shop are made of; a small one has 110² products at most."""
 
+_FOUR_LETTERS = ["".join(w) for w in product("BDFGHJKLMNPRSTVZ", "AEIOU", "BDFGKLMNPRSTVZ", "AEIO")]
 
-def _syllables() -> tuple[str, ...]:
-    """Return four-letter words for product ids, spread evenly over all such words."""
-    words = ["".join(w) for w in product("BDFGHJKLMNPRSTVZ", "AEIOU", "BDFGKLMNPRSTVZ", "AEIO")]
-    spread = [words[i * 1979 % len(words)] for i in range(2 * _MANY)]
-    return tuple(spread)
-
-
-SYLLABLES = _syllables()
+SYLLABLES = tuple(_FOUR_LETTERS[i * 1979 % len(_FOUR_LETTERS)] for i in range(2 * _MANY))
+"""Words for product ids, spread evenly over all of four letters."""
 
 ID_WORDS = SYLLABLES[:_FEW], SYLLABLES[_MANY : _MANY + _FEW]
 """The first and the second words of the ids in a small shop."""

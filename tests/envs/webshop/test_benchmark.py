@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from eefcore.envs.webshop import HeldOutSizes, WebShopBenchmark
+from eefcore.envs.panels import PanelSizes
+from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.errors import DataError, LeakageError, ParamsError, UnknownTask
 from eefcore.rollout.rollout import replay
 from eefcore.types import History, State, Trajectory
@@ -84,11 +85,11 @@ def test_instructions_and_goals(load):
 
 
 def test_synthetic_goals_and_the_other_interfaces(load):
-    bench = load(goals="synthetic", interface="text_rich", sizes=HeldOutSizes(test=10, dev=4))
+    bench = load(goals="synthetic", interface="text_rich", sizes=PanelSizes(test=10, dev=4))
     assert [len(bench.tasks(split)) for split in ("train", "dev", "test")] == [26, 4, 10]
     assert bench.max_turns == 100
     assert bench.make().reset(bench.tasks("dev")[0]).startswith("WebShop\nInstruction: \nFind me ")
-    apart = load(goals="synthetic", sizes=HeldOutSizes(test=10, dev=4), hold_out_products=True)
+    apart = load(goals="synthetic", sizes=PanelSizes(test=10, dev=4), hold_out_products=True)
     bought = [{apart.goal(i).asin for i in apart.tasks(split)} for split in ("train", "dev", "test")]
     assert not any(a & b for a, b in itertools.combinations(bought, 2))
 
@@ -138,7 +139,7 @@ def test_the_card_tells_everything_a_number_depends_on(load):
         load(arrows=False),
         load(item_lines=False),
         load(seed=1),
-        load(sizes=HeldOutSizes(test=1, dev=1)),
+        load(sizes=PanelSizes(test=1, dev=1)),
     ]
     assert len({base.key, *(bench.card.key for bench in others)}) == 7
 
@@ -150,7 +151,7 @@ def test_splits_file_of_the_folder_is_used_and_checked(load, folder):
     try:
         file.write_text(json.dumps({"train": ids[:2], "dev": ids[2:3], "test": ids[3:4]}))
         assert load().tasks("train") == tuple(ids[:2])
-        assert len(load(sizes=HeldOutSizes(3, 3)).tasks("test")) == 3
+        assert len(load(sizes=PanelSizes(test=3, dev=3)).tasks("test")) == 3
         file.write_text(json.dumps({"train": ids[:2], "dev": [], "test": ids[:1]}))
         with pytest.raises(LeakageError, match=ids[0]):
             load()
@@ -164,7 +165,7 @@ def test_splits_file_of_the_folder_is_used_and_checked(load, folder):
         ({"interface": "html"}, ParamsError, "interface 'html'; choose one of agentlite, text, text_rich"),
         ({"goals": "mine"}, ParamsError, "goals 'mine'; choose one of human, synthetic"),
         ({"tagger": "no_such_model"}, DataError, "no_such_model"),
-        ({"sizes": HeldOutSizes(test=15, dev=15)}, DataError, "15 test and 15 dev goals out of 20"),
+        ({"sizes": PanelSizes(test=15, dev=15)}, DataError, "15 test and 15 dev goals out of 20"),
     ],
 )
 def test_what_can_not_be_loaded(load, options, error, message):

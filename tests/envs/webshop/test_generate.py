@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eefcore.envs.webshop import HeldOutSizes, WebShopBenchmark
+from eefcore.envs.panels import PanelSizes
+from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.envs.webshop.generate import FILES, SHARES, write_catalogue
 from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
 from eefcore.errors import DataError
@@ -30,7 +31,9 @@ def made(tmp_path_factory):
     def make(*, tasks=8, seed=0, products=None, shares=None):
         folder = tmp_path_factory.mktemp("made")
         write_catalogue(folder, products=products or 10 * tasks, tasks=tasks, seed=seed, shares=shares)
-        return WebShopBenchmark.load(folder, cache=folder / "cache", sizes=HeldOutSizes(0, 0), seed=seed)
+        return WebShopBenchmark.load(
+            folder, cache=folder / "cache", sizes=PanelSizes(test=0, dev=0), seed=seed
+        )
 
     return make
 

@@ -11,9 +11,9 @@ from helpers.webshop_stand_in import TOWEL, StandIn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eefcore.envs.panels import PanelSizes
 from eefcore.envs.webshop.goals import NO_CAP, Goal, human_goals, price_cap, shuffled, synthetic_goals
 from eefcore.envs.webshop.splits import (
-    HeldOutSizes,
     check_splits,
     default_sizes,
     read_splits,
@@ -202,7 +202,7 @@ GOALS = by_id(some_goal(i) for i in range(50))
 
 
 def test_splits_have_their_sizes_and_hold_every_goal_once():
-    splits = split_by_content(GOALS, HeldOutSizes(test=10, dev=5), seed=1)
+    splits = split_by_content(GOALS, PanelSizes(test=10, dev=5), seed=1)
     assert {name: len(ids) for name, ids in splits.items()} == {"test": 10, "dev": 5, "train": 35}
     assert sorted(i for ids in splits.values() for i in ids) == sorted(GOALS)
     check_splits(splits, GOALS)
@@ -210,18 +210,18 @@ def test_splits_have_their_sizes_and_hold_every_goal_once():
 
 def test_splits_depend_on_the_seed_and_not_on_the_order():
     backwards = dict(reversed(GOALS.items()))
-    assert split_by_content(GOALS, HeldOutSizes(10, 5), seed=1) == split_by_content(
-        backwards, HeldOutSizes(10, 5), seed=1
+    assert split_by_content(GOALS, PanelSizes(test=10, dev=5), seed=1) == split_by_content(
+        backwards, PanelSizes(test=10, dev=5), seed=1
     )
-    assert split_by_content(GOALS, HeldOutSizes(10, 5), seed=1) != split_by_content(
-        GOALS, HeldOutSizes(10, 5), seed=2
+    assert split_by_content(GOALS, PanelSizes(test=10, dev=5), seed=1) != split_by_content(
+        GOALS, PanelSizes(test=10, dev=5), seed=2
     )
 
 
 def test_goals_that_differ_in_their_price_alone_stay_together():
     texts = [f"towel {i // 2}, and price lower than {10 * (i % 2) + 20}.00 dollars" for i in range(40)]
     goals = by_id(some_goal(i, text) for i, text in enumerate(texts))
-    splits = split_by_content(goals, HeldOutSizes(10, 6), seed=0)
+    splits = split_by_content(goals, PanelSizes(test=10, dev=6), seed=0)
     where = {goals[i].instruction.split(",")[0]: set() for i in goals}
     for name, ids in splits.items():
         for i in ids:
@@ -236,9 +236,9 @@ def test_products_can_be_held_out():
     def products(splits, name):
         return {goals[i].asin for i in splits[name]}
 
-    mixed = split_by_content(goals, HeldOutSizes(10, 5), seed=0)
+    mixed = split_by_content(goals, PanelSizes(test=10, dev=5), seed=0)
     assert products(mixed, "test") & products(mixed, "train")
-    apart = split_by_content(goals, HeldOutSizes(10, 4), seed=0, hold_out_products=True)
+    apart = split_by_content(goals, PanelSizes(test=10, dev=4), seed=0, hold_out_products=True)
     assert not products(apart, "test") & (products(apart, "train") | products(apart, "dev"))
     assert {name: len(products(apart, name)) for name in apart} == {"test": 5, "dev": 2, "train": 3}
     assert {name: len(ids) for name, ids in apart.items()} == {"test": 10, "dev": 4, "train": 15}
@@ -248,17 +248,19 @@ def test_groups_chained_by_text_and_product_stay_together():
     goals = by_id(
         [some_goal(0, "a", "P"), some_goal(1, "b", "P"), some_goal(2, "b", "Q"), some_goal(3, "c", "R")]
     )
-    splits = split_by_content(goals, HeldOutSizes(test=2, dev=0), seed=0, hold_out_products=True)
+    splits = split_by_content(goals, PanelSizes(test=2, dev=0), seed=0, hold_out_products=True)
     tested = {goals[i].asin for i in splits["test"]}
     assert tested <= {"P", "Q"} and {goals[i].asin for i in splits["train"]} == {"R"}
 
 
 def test_too_many_goals_asked_for():
     with pytest.raises(DataError, match="40 test and 20 dev goals out of 50"):
-        split_by_content(GOALS, HeldOutSizes(40, 20), seed=0)
+        split_by_content(GOALS, PanelSizes(test=40, dev=20), seed=0)
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(12087, (250, 100)), (13, (3, 1)), (400, (100, 50)), (0, (0, 0))])
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(12087, (0, 100, 250)), (13, (0, 1, 3)), (400, (0, 50, 100)), (0, (0, 0, 0))]
+)
 def test_default_sizes(n, sizes):
     assert default_sizes(n) == sizes
 

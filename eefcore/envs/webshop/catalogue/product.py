@@ -1,6 +1,9 @@
-"""One product, as the official loader reads it (engine/engine.py:230-362)."""
+"""A product, as the official loader reads it (engine/engine.py:230-362), and what a catalogue of them offers."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -49,3 +52,16 @@ class Product(Entry, frozen=True):
 
     price_tag: str
     price: float
+
+
+class SearchableCatalogue(Protocol):
+    """The part of a catalogue that goals and a shop need."""
+
+    hash: str
+    asins: Sequence[str]
+
+    def __len__(self) -> int: ...
+    def __contains__(self, asin: object) -> bool: ...
+    def __getitem__(self, asin: str) -> Product: ...
+    def search(self, query: str, k: int = 50) -> tuple[str, ...]: ...
+    def filtered(self, kind: str, value: str) -> Sequence[str]: ...
