@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,8 @@ class IndexWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._numbers = _TermNumbers()
+        self._terms: dict[str, int] = {}
+        self._number = lru_cache(maxsize=_CACHED)(self._number_of)
         self._lengths: list[np.ndarray] = []  # terms in each document, repetitions counted
         self._sizes: list[np.ndarray] = []  # different terms in each document
         self._spilled = open(folder / "spilled", "wb")  # noqa: SIM115, closed by __exit__
@@ -49,8 +51,7 @@ class IndexWriter:
 
     def add(self, texts: Sequence[str]) -> None:
         """Add a batch of documents; a few thousand at a time are counted fastest."""
-        number = self._numbers.__getitem__
-        numbers = [list(map(number, words(text))) for text in texts]
+        numbers = [list(map(self._number, words(text))) for text in texts]
         documents = np.repeat(np.arange(len(texts)), [len(one) for one in numbers])
         flat = np.fromiter(chain.from_iterable(numbers), np.int64, len(documents))
         documents, flat = documents[flat >= 0], flat[flat >= 0]
@@ -73,10 +74,16 @@ class IndexWriter:
         self._write_postings(blocks, norms(lengths.sum() / filled) if filled else np.ones(256, np.float32))
         path.unlink()
 
+    def _number_of(self, word: str) -> int:
+        """Return the number of a word's term, -1 for a stop word; terms are numbered as they come."""
+        new = term(word)
+        return -1 if new is None else self._terms.setdefault(new, len(self._terms))
+
     def _write_vocabulary(self) -> np.ndarray:
         """Write the terms in order; return the new number of each, by its old one."""
-        encoded = [term.encode() for term in self._numbers.terms]
-        self._numbers = _TermNumbers()
+        encoded = [term.encode() for term in self._terms]
+        self._terms.clear()
+        self._number.cache_clear()
         by_bytes = sorted(range(len(encoded)), key=encoded.__getitem__)
         self._save("terms", np.frombuffer(b"".join(encoded[n] for n in by_bytes), np.uint8))
         self._save("term_ends", np.cumsum([len(encoded[n]) for n in by_bytes], dtype=np.int64))
@@ -127,21 +134,6 @@ class IndexWriter:
 
     def _save(self, name: str, array: np.ndarray) -> None:
         np.save(self._folder / f"{name}.npy", array)
-
-
-class _TermNumbers(dict[str, int]):
-    """Maps a word of a text to the number of its term, -1 for a stop word; terms are numbered as they come."""
-
-    def __init__(self) -> None:
-        self.terms: dict[str, int] = {}
-
-    def __missing__(self, word: str) -> int:
-        new = term(word)
-        number = -1 if new is None else self.terms.setdefault(new, len(self.terms))
-        if len(self) >= _CACHED:
-            self.clear()
-        self[word] = number
-        return number
 
 
 class _Block(NamedTuple):

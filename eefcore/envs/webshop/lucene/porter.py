@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_SHAPE = {ord(vowel): "v" for vowel in "aeiou"}
 _STEP_2 = {
     "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "bli": "ble", "alli": "al",
     "entli": "ent", "eli": "e", "ousli": "ous", "ization": "ize", "ation": "ate", "ator": "ate", "alism": "al",
@@ -85,14 +84,10 @@ def _replace_ending(word: str, ending: re.Pattern[str], suffixes: dict[str, str]
 
 def _shape(word: str) -> str:
     """Return v for each vowel, c for each consonant; y is a vowel after a consonant."""
-    shape = word.replace("v", "c").translate(_SHAPE)
-    if "y" not in shape:
-        return re.sub("[^v]", "c", shape)
-    out = []
-    for at, letter in enumerate(shape):
-        vowel = letter == "v" or (letter == "y" and at > 0 and out[-1] == "c")
-        out.append("v" if vowel else "c")
-    return "".join(out)
+    shape = ""
+    for letter in word:
+        shape += "v" if letter in "aeiou" or (letter == "y" and shape.endswith("c")) else "c"
+    return shape
 
 
 def _measure(word: str) -> int:

@@ -85,7 +85,8 @@ class Index:
     def _add(self, postings: _Postings, scores: np.ndarray) -> np.ndarray:
         """Add a term to `scores`; return the new scores of its documents."""
         documents = self._documents[postings.start : postings.stop]
-        now = scores[documents] + self._added(postings)
+        added = _score(self._impacts, postings.weight)[self._codes[postings.start : postings.stop]]
+        now = scores[documents] + added
         scores[documents] = now
         return now
 
@@ -104,11 +105,6 @@ class Index:
         added = _score(self._impacts[self._codes[postings.start + at[there]]], postings.weight)
         totals[there] += added
         return totals
-
-    def _added(self, postings: _Postings) -> np.ndarray:
-        """Return what a term adds to each of its documents, float32."""
-        table = _score(self._impacts, postings.weight)
-        return table[self._codes[postings.start : postings.stop]]
 
     def _postings(self, term: str, times: int) -> _Postings | None:
         number = self._find(term)
