@@ -12,19 +12,16 @@ import msgspec
 
 from eefcore.actions import command, commands_only
 from eefcore.protocols import Benchmark, Environment, Irreversible, Skill
-from eefcore.types import Card, History, State, Transition
+from eefcore.types import Card, State, Transition
 
 SUFFIX = "+composite"
 """What follows a benchmark's name, in params files and on cards."""
 
 
 class CompositeBenchmark:
-    """The benchmark `inner` for agents that write composite actions.
+    """The benchmark `inner` for agents that write composite actions; its skills are counted in the commands.
 
-    Attributes:
-        inner: the benchmark itself.
-        skills: those of `inner`, counted in the commands.
-        max_turns: that of `inner`. A composite action is one turn, also where an interface counts a thought as another.
+    A composite action is one of `max_turns`, also where an interface counts a thought as another.
     """
 
     def __init__(self, inner: Benchmark) -> None:
@@ -85,8 +82,4 @@ class CompositeEnvironment:
 
 def _in_commands(skill: Skill) -> Skill:
     """Return the skill that finds in the commands of a history what `skill` finds in its actions."""
-
-    def uses(history: History) -> list[int]:
-        return [*skill(commands_only(history))]
-
-    return uses
+    return lambda history: skill(commands_only(history))

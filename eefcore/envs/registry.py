@@ -7,17 +7,15 @@
     sciworld                 ScienceWorld's tasks of the 22 kinds that AgentTraj-L shows, without teleport; needs Java
     sciworld_mini            the twelve kinds whose paths are short
 
-An entry says how a benchmark is loaded, what it needs, how long its episodes are, and which module holds its scripted
-experts. It names modules and functions as strings, which are imported on demand. A params file may also
-name a function of your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by
-`+composite` is the same benchmark for agents of composite actions (`envs.composite`).
+An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
+your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` is the
+same benchmark for agents of composite actions (`envs.composite`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, NamedTuple
 
 from eefcore.envs.composite import SUFFIX, CompositeBenchmark
@@ -65,50 +63,51 @@ class Entry:
     episodes: Mapping[str, EpisodeSize] = field(default_factory=dict)
 
 
-_webshop = partial(
-    Entry,
-    max_turns=20,
-    card="webshop",
-    experts="eefcore.experts.webshop.experts:EXPERTS",
-    composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
-    episodes={
-        "compact": EpisodeSize(9, 80, 160),  # measured in `make run`
-        "composite_compact": EpisodeSize(5, 170, 370),  # of an expert; a thought and its call are one action
-        "agentlite": EpisodeSize(9, 180, 1060),  # of an expert on official products, 3.5 characters a token
-        "chat": EpisodeSize(9, 180, 1060),
-    },
-)
-_sciworld = partial(
-    Entry,
-    source="simulated",
-    card="sciworld",
-    experts="eefcore.experts.sciworld.experts:EXPERTS",
-    episodes={"agentgym": EpisodeSize(20, 800, 1600)},  # of a gold path, each thought two sentences long
-)
-
-ENTRIES: Mapping[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        _webshop(
-            name="webshop_mini", loader="eefcore.envs.webshop.benchmark:webshop_mini", source="generated"
-        ),
-        _webshop(name="webshop", loader="eefcore.envs.webshop.benchmark:webshop", source="files"),
-        _webshop(
-            name="webshop_synthetic",
-            loader="eefcore.envs.webshop.benchmark:webshop_synthetic",
-            source="files",
-        ),
-        _webshop(
-            name="webshop_synthetic_hard",
-            loader="eefcore.envs.webshop.benchmark:webshop_synthetic_hard",
-            source="files",
-        ),
-        # AgentGym's server gives 100 moves; the longer ones of the simulator's own paths change a state of matter.
-        _sciworld(name="sciworld", loader="eefcore.envs.sciworld.benchmark:sciworld", max_turns=100),
-        # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
-        _sciworld(name="sciworld_mini", loader="eefcore.envs.sciworld.benchmark:sciworld_mini", max_turns=40),
+def _webshop(name: str, source: Literal["files", "generated"]) -> Entry:
+    return Entry(
+        name=name,
+        loader=f"eefcore.envs.webshop.benchmark:{name}",
+        source=source,
+        max_turns=20,
+        card="webshop",
+        experts="eefcore.experts.webshop.experts:EXPERTS",
+        composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
+        episodes={
+            "compact": EpisodeSize(9, 80, 160),  # measured in `make run`
+            "composite_compact": EpisodeSize(
+                5, 170, 370
+            ),  # of an expert; a thought and its call are one action
+            "agentlite": EpisodeSize(
+                9, 180, 1060
+            ),  # of an expert on official products, 3.5 characters a token
+            "chat": EpisodeSize(9, 180, 1060),
+        },
     )
-}
+
+
+def _sciworld(name: str, max_turns: int) -> Entry:
+    return Entry(
+        name=name,
+        loader=f"eefcore.envs.sciworld.benchmark:{name}",
+        source="simulated",
+        max_turns=max_turns,
+        card="sciworld",
+        experts="eefcore.experts.sciworld.experts:EXPERTS",
+        episodes={"agentgym": EpisodeSize(20, 800, 1600)},  # of a gold path, each thought two sentences long
+    )
+
+
+_ENTRIES = (
+    _webshop("webshop_mini", "generated"),
+    _webshop("webshop", "files"),
+    _webshop("webshop_synthetic", "files"),
+    _webshop("webshop_synthetic_hard", "files"),
+    # AgentGym's server gives 100 moves; the longer ones of the simulator's own paths change a state of matter.
+    _sciworld("sciworld", 100),
+    # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
+    _sciworld("sciworld_mini", 40),
+)
+ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchmark:
@@ -136,11 +135,7 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
 
 
 def max_turns(name: str, *, data: str, sizes: str, seed: int) -> int:
-    """Return how many actions an episode has at most; only a benchmark of your own is loaded to find out.
-
-    Raises:
-        ParamsError: as `load`.
-    """
+    """Return how many actions an episode has at most; only a benchmark of your own is loaded to find out."""
     if entry := ENTRIES.get(name.removesuffix(SUFFIX)):
         return entry.max_turns
     return load(name, data=data, sizes=sizes, seed=seed).max_turns
@@ -149,8 +144,7 @@ def max_turns(name: str, *, data: str, sizes: str, seed: int) -> int:
 def typical_episode(name: str, format: str) -> EpisodeSize:
     """Return the size of a typical episode of a benchmark whose dialogue is written in `format`.
 
-    A format that the benchmark has no measurement of, and a benchmark of your own, take that of another benchmark in
-    the same format, or else of a shop in `chat`: real episodes may be longer or shorter.
+    Without a measurement it is that of another benchmark in the same format, or else of a shop in `chat`.
     """
     entry = ENTRIES.get(name.removesuffix(SUFFIX))
     if entry is not None and format in entry.episodes:

@@ -3,10 +3,9 @@
 An episode ends when all goals are met (a win), when the score falls below 0 (the wrong thing was focused on: a loss),
 or after `max_turns` actions. The simulator would go on in each case, and its `done` does not mean a win.
 
-R(τ) is 1 for a win and for nothing else. A loss has its score / 100, at most 0.99 and at least 0, so that the
-reward columns of EEF Table 3 can be filled; so has an unfinished episode, whose score is what was reached when the
-actions ran out. EEF restricts its agents to win or loss (§4.1), so all that learns here asks `Trajectory.win`:
-selection, finders, pairs with `by: win`. The score is reported, and never trained on.
+R(τ) is 1 for a win and for nothing else. A loss and an unfinished episode have their score / 100, at most 0.99 and at
+least 0, for the reward columns of EEF Table 3. EEF restricts its agents to win or loss (§4.1), so all that learns here
+asks `Trajectory.win`; the score is reported, and never trained on.
 
 An agent may write thoughts before its action, as AgentGym's agents do: the simulator gets what follows the last
 `Action:`, or the whole text. `reset task`, which would undo a failure, is given as words the simulator does not know.
@@ -59,7 +58,6 @@ class SciWorld(Episode[Task]):
         """Go to `state`, by cached responses or by replay, and return the observation there.
 
         Raises:
-            UnknownTask: no task has its id.
             EpisodeOver: its actions go on after the episode ends.
             ReplayMismatch: a replay does not show what was seen before.
         """

@@ -1,11 +1,10 @@
 """A Java process that answers calls, is made as deterministic as it can be, and never outlives this process.
 
     hash codes   every object's identity hash is 1 (`-XX:hashCode=2`), because the simulator keeps objects in hash
-                 sets and an agent reads them in that order. Checked at each start; without it nothing is started
+                 sets and an agent reads them in that order. Checked at each start
     memory       256 MB of heap hold some two hundred tasks; with the rest of Java that is about 350 MB
-    its end      it reads our pipe and exits when the pipe closes, however we end: return, exception, SIGKILL. It is
-                 in a session of its own, so that Ctrl-C interrupts us and not it. A forked child closes its end of
-                 the pipe, and starts a process of its own when it needs one
+    its end      it exits when our pipe to it closes, however we end. In a session of its own, Ctrl-C does not reach
+                 it. A forked child closes its end of the pipe, and starts a process of its own when it needs one
 
 It is called by one thread at a time (`Jvm.exclusive`): calls from several threads at once corrupt the simulator's
 global state.
@@ -24,7 +23,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import Any, NamedTuple
+from typing import Any
 
 from eefcore.errors import SimulatorError
 
@@ -49,11 +48,7 @@ def missing_dependency() -> str:
 
 
 def simulator_version() -> str:
-    """Return the version of the installed package.
-
-    Raises:
-        SimulatorError: the package, or Java, is not installed.
-    """
+    """Return the version of the installed package; raise SimulatorError if it, or Java, is not installed."""
     if missing := missing_dependency():
         raise SimulatorError(missing)
     return version(PACKAGE)
@@ -81,17 +76,13 @@ class Jvm:
 
         # py4j calls this method when Ctrl-C comes in a call, and does not have it.
         setattr(GatewayConnection, "shutdown_socket", lambda connection, *ports: connection.close())  # noqa: B010
-        started = _start(flags)
-        self.pid = started.process.pid
-        self._process, self._lock = started.process, threading.RLock()
-        self._end = weakref.finalize(self, _end, started.process, os.getpid())
+        self._process, port, token = _start(flags)
+        self.pid, self._lock = self._process.pid, threading.RLock()
+        self._end = weakref.finalize(self, _end, self._process, os.getpid())
         # Only `release` forgets objects: py4j's collector would send messages at any time, from any thread.
         self._gateway: Any = JavaGateway(
             gateway_parameters=GatewayParameters(
-                port=started.port,
-                auth_token=started.token,
-                enable_memory_management=False,
-                read_timeout=CALL_TIMEOUT,
+                port=port, auth_token=token, enable_memory_management=False, read_timeout=CALL_TIMEOUT
             )
         )
         self._hang_up = weakref.finalize(self, _hang_up, self._gateway, os.getpid())
@@ -129,11 +120,10 @@ class Jvm:
                 raise JavaError(error.java_exception.toString()) from None
             except JavaError:
                 raise
-            except (Py4JError, OSError) as error:
+            except BaseException as error:
                 self.close()
-                raise SimulatorError(f"the simulator {self.pid} stopped answering: {error}") from error
-            except BaseException:
-                self.close()
+                if isinstance(error, (Py4JError, OSError)):
+                    raise SimulatorError(f"the simulator {self.pid} stopped answering: {error}") from error
                 raise
 
     def release(self, reference: Any) -> None:
@@ -164,15 +154,8 @@ class Jvm:
         self._process.stdin.close()
 
 
-class _JavaProcess(NamedTuple):
-    """A started process, and how to connect to it."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    token: str
-
-
-def _start(flags: tuple[str, ...]) -> _JavaProcess:
+def _start(flags: tuple[str, ...]) -> tuple[subprocess.Popen[bytes], int, str]:
+    """Start the process; return it with the port and the token to connect with."""
     from py4j.java_gateway import find_jar_path
 
     spec = find_spec(PACKAGE)
@@ -194,7 +177,7 @@ def _start(flags: tuple[str, ...]) -> _JavaProcess:
         for line in process.stdout:  # a Java may print other lines before the port
             output.append(line.decode(errors="replace").strip())
             if output[-1].isdecimal():
-                return _JavaProcess(process, int(output[-1]), process.stdout.readline().decode().strip())
+                return process, int(output[-1]), process.stdout.readline().decode().strip()
         _end(process, os.getpid())
         errors.seek(0)
         output += errors.read().decode(errors="replace").splitlines()

@@ -1,7 +1,6 @@
 """The navigation skills of ScienceWorld (`eefcore.protocols.Skill`), as Next and Back are those of a shop.
 
-An expert's failure is worth exploring where an agent can learn to recover from it. A wrong focus can't be recovered
-from: it ends the episode. What does go wrong and can be mended is counted here, by the actions and the observations:
+A wrong focus ends the episode, and nothing can be learnt from it. What goes wrong and can be mended is counted here:
 
     Return    into a room, nothing to do there, and back out to go elsewhere
     Refocus   a focus that found nothing, or several things; then one that is accepted

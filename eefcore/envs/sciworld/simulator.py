@@ -1,13 +1,11 @@
 """Tasks of ScienceWorld that run side by side in one Java process, each as if it were alone there.
 
-The package's own `step` builds the whole list of valid actions, tens of milliseconds, to return five fields; here a
-step is the simulator's answer alone. Called directly, its agent interface needs less than a megabyte a task.
-What the tasks of a process share (the state of `scala.util.Random`, the counter of object ids) is saved with the
-task that used it last, and restored when that task goes on.
+The package's own `step` lists all valid actions, tens of milliseconds; here a step is the simulator's answer alone,
+equal to the letter. What the tasks of a process share (the state of `scala.util.Random`, the counter of object ids) is
+saved with the task that used it last, and restored when that task goes on.
 
-Observations and scores are those of the package's `step`, to the letter. Two of its traps are avoided. After a
-`load` the package returns the last episode's score until something is done, and its `reset` computes a gold path
-each time once one was computed. Here every task is loaded anew, looks around once, and has a score of its own.
+Two traps of the package are avoided: after a `load` it returns the last episode's score until something is done, and
+its `reset` computes a gold path each time once one was computed. Here every task is loaded anew and looks around once.
 """
 
 from __future__ import annotations
@@ -28,10 +26,7 @@ _MASK, _XOR = (1 << 48) - 1, 0x5DEECE66D  # of java.util.Random: setSeed(s) sets
 
 
 class Response(NamedTuple):
-    """The simulator's response to a command: the text, the score, and whether all goals are met.
-
-    The score is in 0 … 100, or -100 when the task has failed for good.
-    """
+    """The response to a command: the text, the score in 0 … 100 or -100 for a failure, and whether all goals are met."""
 
     observation: str
     score: int
@@ -46,14 +41,9 @@ class SharedState(NamedTuple):
 
 
 class RunningTask:
-    """A task that runs in a simulator.
+    """A task that runs in a simulator, and the last response in it; `interface` and `agent` are Java objects.
 
-    Attributes:
-        simulator: where it runs.
-        interface: the simulator's agent interface to it, a Java object.
-        agent: its agent, a Java object.
-        shared: the process's state as this task left it; None while it is the one that acts.
-        response: the last response in it.
+    `shared` is the process's state as this task left it, None while it is the one that acts.
     """
 
     def __init__(self, simulator: Simulator, interface: Any, agent: Any) -> None:
@@ -78,18 +68,11 @@ class Simulator:
             self._task_maker = self._server.taskMaker()
             self._random = java.Class.forName("scala.util.Random$").getField("MODULE$").get(None).self()
             self._random_state = _private_field(self._random.getClass(), "seed")
-            self._ids, self._some, self._text = (
-                self.jvm.classes.util.UniqueIdentifier,
-                scala.Some,
-                java.String,
-            )
+            self._ids = self.jvm.classes.util.UniqueIdentifier
+            self._some, self._text = scala.Some, java.String
 
     def load(self, task: str, variation: int) -> RunningTask:
-        """Load a task and look around; the `response` of the result is o_0, the task and the room.
-
-        Raises:
-            SimulatorError: the process has ended.
-        """
+        """Load a task and look around; the `response` of the result is o_0, the task and the room."""
         with self.jvm.exclusive():
             self._save_shared()
             self._server.load(task, variation, SIMPLIFICATIONS, False)
@@ -106,11 +89,8 @@ class Simulator:
     def step(self, running: RunningTask, command: str) -> Response:
         """Give a command in a task and return the response; any text is answered.
 
-        An exception of the simulator is an answer too, and the task has failed for good, as in the package when an
-        action throws one.
-
-        Raises:
-            SimulatorError: the process has ended.
+        An exception of the simulator is an answer too, and the task has failed for good, as in the package. Raises
+        SimulatorError if the process has ended, as `load` and `gold` do.
         """
         with self.jvm.exclusive():
             self._restore_shared(running)
@@ -118,10 +98,7 @@ class Simulator:
             return running.response
 
     def gold(self, task: str, variation: int) -> tuple[str, ...]:
-        """Return the commands of the simulator's own rule-based agent from s_0; they nearly always win.
-
-        Takes up to seconds.
-        """
+        """Return the commands of the simulator's own agent from s_0, which nearly always win; takes up to seconds."""
         with self.jvm.exclusive():
             self._save_shared()
             self._server.load(task, variation, SIMPLIFICATIONS, True)
@@ -156,11 +133,7 @@ class Simulator:
         return Response(observation or NO_ANSWER, round(100 * float(score)), completed == "true")
 
     def _reuse_task_maker(self) -> None:
-        """Put the first task maker back in place of the one that a load has made.
-
-        Every load makes all thirty kinds of task anew, and only one is played. Java would copy the new ones about,
-        a fifth of its time.
-        """
+        """Put the first task maker back: each load makes all kinds of task anew, and Java would copy them about."""
         getattr(self._server, "taskMaker_$eq")(self._task_maker)
 
     def _unwrap(self, option: Any) -> Any:
@@ -174,9 +147,7 @@ class Simulator:
         if running is self._acting:
             return
         self._save_shared()
-        assert (
-            running.shared is not None
-        )  # saved when another task took over, or it would be the one that acts
+        assert running.shared is not None  # saved when another task took over
         self._random.setSeed((running.shared.random ^ _XOR) & _MASK)
         getattr(self._ids, "count_$eq")(running.shared.object_count)
         self._acting = running

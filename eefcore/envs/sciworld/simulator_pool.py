@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import cache
 from typing import NamedTuple
 
 from eefcore.envs.sciworld.simulator import Response, RunningTask, Simulator
@@ -28,18 +29,14 @@ class SimulatorState(NamedTuple):
 
 
 class ResponseCache:
-    """The responses at the last `size` states; an older one is played again when it is asked for."""
+    """The responses at the last `size` states; an older one is played again when it is needed."""
 
     def __init__(self, size: int = 50_000) -> None:
         self._responses: dict[SimulatorState, Response] = {}
         self._size, self._lock = size, threading.Lock()
 
     def add(self, state: SimulatorState, response: Response) -> None:
-        """Keep the response at `state`.
-
-        Raises:
-            ReplayMismatch: the cache holds another response for this state.
-        """
+        """Keep the response at `state`; raise ReplayMismatch if the cache holds another one for it."""
         with self._lock:
             earlier = self._responses.setdefault(state, response)
             if len(self._responses) > self._size:
@@ -85,16 +82,8 @@ class SimulatorPool:
         ):  # the process was ended (no memory, a signal): once more, from s_0 in a new one
             return self._play(state, cache)
 
-    def gold(self, task: Task) -> tuple[str, ...]:
-        """Return the commands of the simulator's own rule-based agent from s_0."""
-        return self.simulator().gold(*task)
-
     def simulator(self) -> Simulator:
-        """Return a running simulator, each in its turn; start one while there are fewer than allowed.
-
-        Raises:
-            SimulatorError: it can't be started.
-        """
+        """Return a running simulator, each in its turn; start one while there are fewer than allowed."""
         with self._lock:
             self._simulators = [s for s in self._simulators if s.jvm.alive]
             start = len(self._simulators) < self._max_simulators
@@ -151,9 +140,7 @@ class SimulatorPool:
                 unneeded.simulator.forget(unneeded)
 
 
-_shared_pool = SimulatorPool()
-
-
+@cache
 def shared_pool() -> SimulatorPool:
     """Return the pool of this process, so that one simulator runs however many benchmarks are loaded."""
-    return _shared_pool
+    return SimulatorPool()

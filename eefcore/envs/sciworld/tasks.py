@@ -4,10 +4,9 @@ The simulator splits each kind's variations in the order of their numbers, 50 / 
 other substances, animals or rooms than training tasks. These splits are kept: a panel is drawn from the simulator's
 own `dev` or `test`, never from another.
 
-    SCIWORLD    22 kinds: those of AgentTraj-L (the demonstrations of EEF §4.1), which are AgentGym's but for the one
-                of which AgentTraj-L shows nothing
-    MINI        12 kinds whose gold paths take at most about twenty actions
     AGENTGYM    23 kinds in the order of AgentGym's `data_idx`
+    SCIWORLD    22 kinds: those of AgentTraj-L (the demonstrations of EEF §4.1), AgentGym's but for one
+    MINI        12 kinds whose gold paths take at most about twenty actions
 """
 
 from __future__ import annotations
@@ -96,18 +95,16 @@ def all_variations(kinds: Iterable[str]) -> list[Task]:
     return [Task(kind, variation) for kind in kinds for variation in range(VARIATIONS[kind])]
 
 
-def agentgym_task(data_idx: int) -> Task:
-    """Return the task that AgentGym (its server, its AgentTraj-L and AgentEval files) numbers `data_idx`.
+_NUMBERED = all_variations(AGENTGYM)
 
-    Raises:
-        UnknownTask: AgentGym has no task of that number.
-    """
-    first = 0
-    for kind in AGENTGYM:
-        if first <= data_idx < first + VARIATIONS[kind]:
-            return Task(kind, data_idx - first)
-        first += VARIATIONS[kind]
-    raise UnknownTask(f"AgentGym numbers its ScienceWorld tasks 0 to {first - 1}; got {data_idx}")
+
+def agentgym_task(data_idx: int) -> Task:
+    """Return the task that AgentGym (its server, its AgentTraj-L and AgentEval files) numbers `data_idx`."""
+    if not 0 <= data_idx < len(_NUMBERED):
+        raise UnknownTask(
+            f"AgentGym numbers its ScienceWorld tasks 0 to {len(_NUMBERED) - 1}; got {data_idx}"
+        )
+    return _NUMBERED[data_idx]
 
 
 def split_tasks(kinds: Iterable[str], sizes: PanelSizes, *, version: str, seed: int) -> Splits:

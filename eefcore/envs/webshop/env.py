@@ -21,22 +21,16 @@ class Interface(Protocol):
 
     def start(self, goal: Goal) -> ShopStep:
         """Return s_0 and o_0."""
-        ...
 
     def act(self, goal: Goal, session: ShopSession, action: str) -> ShopStep:
         """Return what `action` leads to from `session`. Pure, and without an exception for any text."""
-        ...
 
     def irreversible(self, action: str) -> bool:
-        """Whether `action` buys."""
-        ...
+        """Return whether `action` buys."""
 
 
 class StepCache:
-    """The steps that led to the last `size` states, shared by the environments of a benchmark.
-
-    An older step is made again by replay when it is asked for.
-    """
+    """The steps that led to the last `size` states; an older one is played again when it is needed."""
 
     def __init__(self, size: int = 50_000) -> None:
         self._steps: dict[State, ShopStep] = {}
@@ -73,11 +67,7 @@ class WebShop(Episode[Goal]):
         return self._current.observation
 
     def step(self, action: str | bytes) -> Transition:
-        """Act. Any text is answered, as the interface specifies; bytes are read as UTF-8.
-
-        Raises:
-            EpisodeOver: after done, or before `reset`.
-        """
+        """Act; any text is answered, bytes are read as UTF-8. Raise EpisodeOver after done, or before `reset`."""
         before = self._running_state()
         if isinstance(action, bytes):
             action = action.decode("utf-8", errors="replace")
@@ -92,12 +82,9 @@ class WebShop(Episode[Goal]):
         return state
 
     def restore(self, state: State) -> str:
-        """Go to `state`, and return the observation there.
-
-        A state of which no snapshot was taken is played from s_0, and cached.
+        """Go to `state`, from s_0 if no snapshot of it was taken, and return the observation there.
 
         Raises:
-            UnknownTask: no goal has its task id.
             EpisodeOver: its actions go on after the episode ends.
         """
         observation = self.reset(state.task_id)

@@ -1,10 +1,9 @@
 """The goals of WebShop: what users ask for, and at which price (engine/goal.py:22-127 of princeton-nlp/WebShop).
 
-Goals are fixed by seed and content. The official engine draws price caps from an unseeded stream, so that
-public logs of one goal show 40, 50 and 60 dollars. Here the cap of a goal is drawn from a stream of its own,
-seeded by the seed and by the goal's product and instruction. It does not depend on the order of the goals, nor on
-which others there are. The order of the goals is the official one, shuffled with seed 233, so that "goal 17" is
-the same goal as elsewhere.
+The official engine draws price caps from an unseeded stream, so that public logs of one goal show 40, 50 and 60
+dollars. Here the cap of a goal is drawn from a stream of its own, seeded by the seed and by the goal's product and
+instruction. The order of the goals is the official one, shuffled with seed 233, so that "goal 17" is the same goal as
+elsewhere.
 """
 
 from __future__ import annotations
@@ -31,33 +30,19 @@ _SHUFFLE_SEED = 233
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What a user asks for.
+    """What a user asks for."""
 
-    Attributes:
-        asin: the product the goal was written for; another one may do as well.
-        instruction: the text, price clause included.
-        attributes: what the product must have; at least one.
-        options: the values to choose.
-        option_names: the name of each option, for synthetic goals; () for human ones.
-        price_upper: the highest price allowed, NO_CAP if the text names none.
-        query: of the product.
-        product_category: of the product.
-        name: the product's title.
-        category: the shop's department.
-        weight: how often the official engine draws it.
-    """
-
-    asin: str
-    instruction: str
-    attributes: tuple[str, ...]
-    options: tuple[str, ...] = ()
-    option_names: tuple[str, ...] = ()
-    price_upper: float = NO_CAP
-    query: str
+    asin: str  # the product the goal was written for; another one may do as well
+    instruction: str  # the text, price clause included
+    attributes: tuple[str, ...]  # what the product must have; at least one
+    options: tuple[str, ...] = ()  # the values to choose
+    option_names: tuple[str, ...] = ()  # the name of each option, for synthetic goals
+    price_upper: float = NO_CAP  # the highest price allowed
+    query: str  # of the product, like the next three
     product_category: str
     name: str
     category: str
-    weight: float = 1.0
+    weight: float = 1.0  # how often the official engine draws it
 
     @cached_property
     def id(self) -> str:

@@ -9,31 +9,20 @@ import msgspec
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """A product as it is stored.
-
-    Attributes:
-        asin: its id, as shown.
-        title: `name` of the official file.
-        description: `full_description`.
-        bullets: `small_description`, always a tuple here.
-        options: option name (lower case) to its values (stripped, `/` as ` | `, lower case), in file order.
-        prices: one price, or the low and the high of a range; none where the file has none.
-        category: the shop's department (`beauty`, `garden`, …).
-        product_category: the path, parts separated by ` › `.
-        query: the human search query of the file, lower case and stripped.
-        attributes: `items_ins` attributes; ("DUMMY_ATTR",) where it has none.
-    """
+    """A product as it is stored."""
 
     asin: str
-    title: str
-    description: str
-    bullets: tuple[str, ...]
-    options: dict[str, tuple[str, ...]]
-    prices: tuple[float, ...]
-    category: str
-    product_category: str
-    query: str
-    attributes: tuple[str, ...]
+    title: str  # `name` of the official file
+    description: str  # `full_description`
+    bullets: tuple[str, ...]  # `small_description`
+    options: dict[
+        str, tuple[str, ...]
+    ]  # name in lower case: values stripped, `/` as ` | `, lower case, in file order
+    prices: tuple[float, ...]  # one price, or the low and the high of a range; none where the file has none
+    category: str  # the shop's department (`beauty`, `garden`, …)
+    product_category: str  # the path, parts separated by ` › `
+    query: str  # the human search query of the file, lower case and stripped
+    attributes: tuple[str, ...]  # of `items_ins`; ("DUMMY_ATTR",) where it has none
 
     @property
     def text(self) -> str:
@@ -43,15 +32,12 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Product(Entry, frozen=True):
-    """A product as the shop shows it and the reward reads it; `prices` is [100.0] where the file has none.
+    """A product as the shop shows it and the reward reads it; `prices` is (100.0,) where the file has none."""
 
-    Attributes:
-        price_tag: what pages print: `$9.99`, `$9.99 to $12.0`.
-        price: what the reward compares with the cap; drawn once by content from a range (see `catalogue`).
-    """
-
-    price_tag: str
-    price: float
+    price_tag: str  # what pages print: `$9.99`, `$9.99 to $12.0`
+    price: (
+        float  # what the reward compares with the cap; drawn once by content from a range (see `catalogue`)
+    )
 
 
 class SearchableCatalogue(Protocol):

@@ -12,8 +12,7 @@ every page says 15. Buttons, ids and option values are case-sensitive and exact.
 Where the papers leave it open, we decided:
 - Buying ends the episode. AgentLite's loop waits for `Finish`, but nothing after it changes the reward.
 - An episode that never buys has reward 0. AgentLite reports the server's hidden progress score there.
-- Where AgentLite's own program would stop with an exception (an argument that is no object, parameters it
-  does not know), the reply is that of an action it can't parse.
+- Where AgentLite's own program would stop with an exception, the reply is that of an action it can't parse.
 - The 404 that a `/` in the query causes, and what else of a query its URL loses, is kept: the page is empty.
 """
 
@@ -70,11 +69,10 @@ class AgentLite:
     """The interface of the two papers. Pure: an action's outcome depends on the session and the goal alone.
 
     Args:
-        shop: what is sold.
-        arrows: buttons read `Next >` and `< Prev`, as in AgentLite's code; else `Next` and `Prev`, as in the
-            transcripts EEF prints.
-        item_lines: item pages show Rating, Description, Features and Reviews, as AgentBoard's do; else not,
-            as in those transcripts. The buttons work either way.
+        arrows: buttons read `Next >` and `< Prev`, as in AgentLite's code; else `Next` and `Prev`, as in EEF's
+            transcripts.
+        item_lines: item pages show Rating, Description, Features and Reviews, as AgentBoard's do; else not, as in
+            EEF's transcripts. The buttons work either way.
     """
 
     name = "agentlite"
@@ -161,21 +159,13 @@ class AgentLite:
 
     def _message(self, goal: Goal, session: ShopSession, message: str) -> ShopStep:
         """Return a message in place of the page, which is fetched all the same: the client reads its buttons."""
-        return ShopStep(self._fetch(goal, session)[0], web_page(message))
+        return self._page_step(goal, session)._replace(observation=web_page(message))
 
     def _page_step(self, goal: Goal, session: ShopSession) -> ShopStep:
-        """Return the page itself."""
-        session, text = self._fetch(goal, session)
-        return ShopStep(session, text)
-
-    def _fetch(self, goal: Goal, session: ShopSession) -> tuple[ShopSession, str]:
-        """Return the session with the ids and options that the client remembers from the page, and the page's text."""
+        """Return the page, and the session with the ids and options that the client remembers from it."""
         page = self._pages.at(session, goal.instruction)
-        if page.listed:
-            session = session._replace(listed=page.listed)
-        if page.option_types:
-            session = session._replace(option_types=page.option_types)
-        return session, page.text
+        listed, types = page.listed or session.listed, page.option_types or session.option_types
+        return ShopStep(session._replace(listed=listed, option_types=types), page.text)
 
 
 @lru_cache(maxsize=65536)

@@ -5,9 +5,8 @@ r"""The pages of AgentBoard's shop as AgentLite's client writes them (benchmark/
     product id    "\n[ID] "
     other text    "\nT "
 
-Pages do not show the goal, and lose the characters that Latin-1 lacks; the client remembers buttons unchanged. What
-looks like a goal in front of a button is cut from any text, since that is how the client removes the goal from
-the start page.
+Pages lose the characters that Latin-1 lacks; the client remembers buttons unchanged. What looks like a goal in front of
+a button is cut from any text, since that is how the client removes the goal from the start page.
 """
 
 from __future__ import annotations
@@ -40,13 +39,7 @@ class AgentLitePage(NamedTuple):
 
 
 class AgentLitePages:
-    """The pages of a shop, each written once.
-
-    Args:
-        shop: what is sold.
-        arrow_labels: the labels that stand for `Next >` and `< Prev`.
-        item_lines: whether item pages show Rating, Description, Features and Reviews.
-    """
+    """The pages of a shop, each written once; `arrow_labels` stand for `Next >` and `< Prev`."""
 
     def __init__(self, shop: Shop, *, arrow_labels: Mapping[str, str], item_lines: bool) -> None:
         self._shop = shop

@@ -29,7 +29,7 @@ RATING = "N.A."
 
 
 class StringKind(Enum):
-    """The part of a page that a visible string belongs to."""
+    """The part that a visible string has on a page."""
 
     TEXT = "text"
     BUTTON = "button"
@@ -45,21 +45,13 @@ class VisibleString(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where the two copies of the shop differ.
+    """Where the two copies of the shop differ."""
 
-    Attributes:
-        heading: of the start page.
-        search_button: its label.
-        per_page: products on a results page.
-        total: the number of results that every results page shows; None for the true number.
-        margin: white space before the product category, where one template breaks the line.
-    """
-
-    heading: str
+    heading: str  # of the start page
     search_button: str
-    per_page: int
-    total: int | None
-    margin: str
+    per_page: int  # products on a results page
+    total: int | None  # the number of results that every results page shows; None for the true number
+    margin: str  # white space before the product category, where one template breaks the line
 
 
 OFFICIAL = Site("WebShop", "Search", 10, None, "")

@@ -14,29 +14,17 @@ Options = tuple[tuple[str, str], ...]
 
 
 class ShopSession(NamedTuple):
-    """An immutable snapshot of a visit to the shop. Going back to it costs nothing.
-
-    Attributes:
-        page: the type of page.
-        query: the last search.
-        number: of the results page.
-        asin: the product of an item page.
-        options: what is selected on it.
-        sub_page: the name of a sub page.
-        listed: ids on the last page that showed any (AgentLite).
-        option_types: (value, name) of the options on the last page that showed any (AgentLite).
-        visited: ids opened since the start page (text_rich).
-    """
+    """An immutable snapshot of a visit to the shop. Going back to it costs nothing."""
 
     page: str = START
-    query: str = ""
-    number: int = 0
-    asin: str = ""
-    options: Options = ()
+    query: str = ""  # the last search
+    number: int = 0  # of the results page
+    asin: str = ""  # the product of an item page
+    options: Options = ()  # what is selected on it
     sub_page: str = ""
-    listed: tuple[str, ...] = ()
-    option_types: Options = ()
-    visited: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()  # ids on the last page that showed any (AgentLite)
+    option_types: Options = ()  # (value, name) of the options on the last page that showed any (AgentLite)
+    visited: frozenset[str] = frozenset()  # ids opened since the start page (text_rich)
 
     @property
     def page_key(self) -> ShopSession:
