@@ -1,30 +1,27 @@
-"""Explain why one method is better than another, over seeds: which tasks it came to solve, how, and what it was trained on.
+"""Explain why one method is better than another, over seeds, as the section `analysis_chapter` of a report.
 
-    analysis_chapter         the section of a report, with difficulty beside it
-    read_training_data       what a method of one seed read and was trained on
-    training_set_shares      expert actions and mistakes as shares of what was trained (EEF §1)
-    first_successes          in which iteration a task was first solved, from s_0 or from how many actions of which expert
-    credits                  the methods that solved a task first; None for tasks that none ever solved
-
-Experts mark their mistakes; the marks are read only here, after everything was decided.
+It has win rate by how hard a task is (the simplicity bias of EEF §3.1), which tasks a method came to solve and from where
+(`first_successes`, `first_solvers`), and what it was trained on (`training_set_shares`: EEF §1). Experts mark their
+mistakes; the marks are read only here, after everything was decided.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from statistics import fmean
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from eefcore.evaluation import stats
+from eefcore.evaluation import metrics, stats
 from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
 from eefcore.experts.registry import Measure
 from eefcore.figures import evaluation
-from eefcore.reports.difficulty import difficulty_blocks
 from eefcore.reports.document import cells
-from eefcore.reports.document.blocks import Chapter, Figure, Prose, chapter
+from eefcore.reports.document.blocks import Block, Chapter, Figure, Prose, chapter
 from eefcore.reports.document.cells import Cell, Column, Table
 from eefcore.reports.evidence import Method
 from eefcore.selection.algorithm import Repository, TrainingSet, count_selection, solution
@@ -32,16 +29,10 @@ from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, Example, State, Trajectory
 
+K = TypeVar("K", int, str)
+
 DEMONSTRATED = "demonstrated"  # the origin of a success that an expert acted to its end
 ALONE = "s_0"  # the origin of a success without any expert action
-
-
-class TrainingData(NamedTuple):
-    """What one method of one seed read and was trained on, in the order of Algorithm 1."""
-
-    experts: list[Trajectory]  # D_e
-    simulations: list[list[Trajectory]]  # D_1, D_2, …
-    examples: list[list[Example]]  # what the model of each iteration was trained on
 
 
 class TrainingSetShares(NamedTuple):
@@ -62,85 +53,50 @@ class FirstSuccess(NamedTuple):
     """The first success on a task; of several in one iteration the one that the paper would train on."""
 
     iteration: int  # i of the D_i that holds it; 0 is D_e
-    origin: (
-        str  # DEMONSTRATED, ALONE, or the expert whose actions are its head; strong+weak where both acted so
-    )
+    origin: str  # DEMONSTRATED, ALONE, or the experts whose actions are its head, such as strong+weak
     n_expert: int  # expert actions at its head
     length: int  # |τ|
 
 
-class Credit(NamedTuple):
-    """The methods that solved a task in the earliest iteration, and how."""
-
-    iteration: int
-    firsts: dict[str, FirstSuccess]
+FirstSuccesses = dict[str, FirstSuccess | None]
+"""How each task was first solved; None if it never was."""
 
 
-def read_training_data(run: StageInputs[Path], card: Card) -> TrainingData:
-    """Read what a method of one seed read and was trained on.
-
-    Raises:
-        CardMismatch: a stage was made in another environment.
-    """
-    return TrainingData(
-        read_records(run["experts"] / "experts.jsonl", Trajectory, card=card).list,
-        [
-            read_records(folder / "simulations.jsonl", Trajectory, card=card).list
-            for folder in run.by_iteration("simulations").values()
-        ],
-        [
-            read_records(folder / "examples.jsonl", Example, card=card).list
-            for folder in run.by_iteration("select").values()
-        ],
+def training_set_shares(method: str, iteration: int, seeds: Sequence[Sequence[Example]]) -> TrainingSetShares:
+    """Return the shares of what one iteration of a method was trained on, over its seeds."""
+    shares = zip(*map(_shares, seeds), strict=True)
+    return TrainingSetShares(
+        method, iteration, *(stats.mean(np.array([[v] for v in values])) for values in shares)
     )
 
 
-def training_set_shares(method: str, seeds: Sequence[TrainingData]) -> list[TrainingSetShares]:
-    """Return the shares of what each iteration of a method was trained on, over its seeds."""
-    return [
-        TrainingSetShares(
-            method, i, *(stats.mean(np.array([[v] for v in values])) for values in zip(*shares, strict=True))
-        )
-        for i, sets in enumerate(zip(*(seed.examples for seed in seeds), strict=True), 1)
-        for shares in [[_shares(examples) for examples in sets]]
-    ]
-
-
-def first_successes(tasks: Iterable[str], data: TrainingData) -> dict[str, FirstSuccess | None]:
-    """Return how each task was first solved, in D_e, D_1, D_2, … whichever comes first; None if it never was.
+def first_successes(tasks: Iterable[str], rounds: Sequence[Sequence[Trajectory]]) -> FirstSuccesses:
+    """Return how each task was first solved in `rounds` = D_e, D_1, D_2, …, in whichever comes first.
 
     Of the successes of one iteration it is the choice of `solution`: the one with the fewest expert actions.
     """
-    repositories = [Repository(d) for d in (data.experts, *data.simulations)]
-    return {
-        task: next(
-            (
-                FirstSuccess(i, _origin(t, data.experts), t.n_expert, len(t))
-                for i, repository in enumerate(repositories)
-                if (t := solution(State(task), repository)) is not None
-            ),
-            None,
-        )
-        for task in tasks
-    }
+    repositories = [Repository(d) for d in rounds]
+
+    def first(task: str) -> FirstSuccess | None:
+        for i, repository in enumerate(repositories):
+            if (t := solution(State(task), repository)) is not None:
+                return FirstSuccess(i, _origin(t, rounds[0]), t.n_expert, len(t))
+        return None
+
+    return {task: first(task) for task in tasks}
 
 
-def credits(firsts: Mapping[str, Mapping[str, FirstSuccess | None]]) -> dict[str, Credit | None]:
-    """Return for each task all methods that solved it in the earliest iteration; None for tasks that none ever solved.
+def first_solvers(firsts: Mapping[str, FirstSuccesses]) -> dict[str, set[str]]:
+    """Return for each task all methods that solved it in the earliest iteration in which any did.
 
     Args:
-        firsts: `first_successes` by method, or by method and seed in words, all over the same tasks.
+        firsts: `first_successes` by method, all over the same tasks.
     """
-    out: dict[str, Credit | None] = {}
+    out = {}
     for task in next(iter(firsts.values()), {}):
-        solved = {name: first for name, by_task in firsts.items() if (first := by_task[task]) is not None}
-        if not solved:
-            out[task] = None
-            continue
-        earliest = min(first.iteration for first in solved.values())
-        out[task] = Credit(
-            earliest, {name: first for name, first in solved.items() if first.iteration == earliest}
-        )
+        iterations = {name: first.iteration for name, of in firsts.items() if (first := of[task])}
+        earliest = min(iterations.values(), default=None)
+        out[task] = {name for name, iteration in iterations.items() if iteration == earliest}
     return out
 
 
@@ -166,22 +122,40 @@ def _origin(success: Trajectory, experts: Iterable[Trajectory]) -> str:
 
 
 class Training(NamedTuple):
-    """How a method came to solve its training tasks, a mapping a seed, and what it was trained on last."""
+    """How a method came to solve its training tasks, by seed, and what it was trained on last."""
 
-    firsts: dict[int, dict[str, FirstSuccess | None]]
+    firsts: dict[int, FirstSuccesses]
     shares: TrainingSetShares
     marked: bool  # whether its experts marked their mistakes
+
+    def where(self, condition: Callable[[FirstSuccess], bool]) -> Array:
+        """Return [R, T] whether a task was solved, and `condition` holds for how it first was."""
+        return np.array(
+            [[float(f is not None and condition(f)) for f in seed.values()] for seed in self.firsts.values()]
+        )
 
 
 def read_training(method: Method) -> Training:
     """Read how a method came to solve its training tasks, seed by seed, because the simulations of one are many."""
-    firsts, examples, marked = {}, [], False
+    firsts, marked = {}, False
     for seed, run, tasks in zip(method.seeds, method.stages, method.tasks(), strict=True):
-        data = read_training_data(run, method.card)
-        firsts[seed] = first_successes(tasks, data)
-        examples.append(data._replace(experts=[], simulations=[]))
-        marked |= any(t.marks for t in data.experts)
-    return Training(firsts, training_set_shares(method.name, examples)[-1], marked)
+        rounds = read_rounds(run, method.card)
+        firsts[seed] = first_successes(tasks, rounds)
+        marked |= any(t.marks for t in rounds[0])
+    last = max(method.numbered("select"))
+    return Training(firsts, training_set_shares(method.name, last, method.examples(last)), marked)
+
+
+def read_rounds(run: StageInputs[Path], card: Card) -> list[list[Trajectory]]:
+    """Return D_e, D_1, D_2, … of a method of one seed.
+
+    Raises:
+        CardMismatch: a stage was made in another environment.
+    """
+    files = [folder / "simulations.jsonl" for folder in run.by_iteration("simulations").values()]
+    return [
+        read_records(file, Trajectory, card=card).list for file in [run["experts"] / "experts.jsonl", *files]
+    ]
 
 
 def analysis_chapter(
@@ -200,14 +174,19 @@ def analysis_chapter(
         measures: of how hard a task is.
     """
     found = {m.name: read_training(m) for m in methods}
+    seeds = sorted({seed for of in found.values() for seed in of.firsts})
+    solvers = {
+        seed: list(first_solvers({m: f.firsts[seed] for m, f in found.items() if seed in f.firsts}).values())
+        for seed in seeds
+    }
     return chapter(
         "why",
         "Why",
-        *difficulty_blocks(evaluations, solutions, kinds, measures),
-        Prose(_unsolved_sentence(_unsolved(found))),
+        *(_difficulty(evaluations, solutions, kinds, measures) if any(t.win for t in solutions) else []),
+        Prose(_unsolved_sentence(found, solvers)),
         Figure("origins", _ORIGINS, evaluation.origins({m: _origin_shares(t) for m, t in found.items()})),
         _growth_table(found),
-        _first_table(found),
+        _first_table(found, solvers),
         *_mistakes(found),
         _training_set_table(found),
     )
@@ -241,121 +220,158 @@ def _growth_table(found: Mapping[str, Training]) -> Table:
     """Return how many tasks each method first solved in each iteration, and from where."""
     rows = []
     for method, of in found.items():
-        ways = sorted({(f.iteration, f.origin) for seed in of.firsts.values() for f in seed.values() if f})
-        for iteration, origin in ways:
-            firsts = [
-                f for seed in of.firsts.values() for f in seed.values() if f and f[:2] == (iteration, origin)
-            ]
-            share = stats.rate(_where(of, lambda f, way=(iteration, origin): f is not None and f[:2] == way))
-            rows.append(
-                (
-                    cells.words(method),
-                    cells.count(iteration),
-                    cells.words(_words(origin)),
-                    cells.share(share),
-                    cells.count(sum(f.n_expert for f in firsts) / len(firsts), digits=1),
-                )
-            )
-    columns = (
-        Column("Method", key="method", words=True),
-        Column("iteration"),
-        Column("first solved from", words=True),
-        Column("share of training tasks"),
-        Column("expert actions at its head"),
-    )
-    note = "Iteration 0 is what the experts demonstrated. Small print: 95 % intervals over seeds and tasks."
-    return Table("growth", columns, tuple(rows), note=note)
-
-
-def _first_table(found: Mapping[str, Training]) -> Table:
-    """Return the shares of tasks that each method solved, was among the first to solve, and was alone the first to solve."""
-    ever = {m: _where(of, lambda f: f is not None) for m, of in found.items()}
-    first, alone = _credit_arrays(found)
-    rows = tuple(
+        firsts = [f for seed in of.firsts.values() for f in seed.values() if f]
+        for way in sorted({(f.iteration, f.origin) for f in firsts}):
+            share = stats.rate(of.where(lambda f, way=way: (f.iteration, f.origin) == way))
+            heads = fmean(f.n_expert for f in firsts if (f.iteration, f.origin) == way)
+            rows.append((method, *way, share, heads))
+    columns: cells.Columns[tuple[str, int, str, Estimate, float]] = [
+        (Column("Method", key="method", words=True), lambda row: cells.words(row[0])),
+        (Column("iteration"), lambda row: cells.count(row[1])),
         (
-            cells.words(m),
-            cells.share(stats.rate(ever[m])),
-            cells.share(stats.rate(first[m])),
-            cells.share(stats.rate(alone[m])),
+            Column("first solved from", words=True),
+            lambda row: cells.words(_ORIGIN.get(row[2], f"states of {row[2]}")),
+        ),
+        (Column("share of training tasks"), lambda row: cells.share(row[3])),
+        (Column("expert actions at its head"), lambda row: cells.count(row[4], digits=1)),
+    ]
+    note = "Iteration 0 is what the experts demonstrated. Small print: 95 % intervals over seeds and tasks."
+    return cells.make_table("growth", columns, rows, note=note)
+
+
+_ORIGIN = {DEMONSTRATED: "demonstrated", ALONE: "the task’s start"}
+
+
+def _first_table(found: Mapping[str, Training], solvers: Mapping[int, Sequence[set[str]]]) -> Table:
+    """Return the shares of tasks that each method solved, was among the first to solve, and was alone the first to solve."""
+
+    def share(method: str, condition: Callable[[set[str]], bool]) -> Cell:
+        seeds = found[method].firsts
+        return cells.share(
+            stats.rate(np.array([[float(condition(names)) for names in solvers[seed]] for seed in seeds]))
         )
-        for m in found
-    )
-    columns = (
-        Column("Method", key="method", words=True),
-        Column("solved"),
-        Column("among the first to"),
-        Column("alone the first to"),
-    )
+
+    columns: cells.Columns[str] = [
+        (Column("Method", key="method", words=True), cells.words),
+        (Column("solved"), lambda m: cells.share(stats.rate(found[m].where(lambda f: True)))),
+        (Column("among the first to"), lambda m: share(m, lambda names: m in names)),
+        (Column("alone the first to"), lambda m: share(m, lambda names: names == {m})),
+    ]
     note = (
         "Shares of the training tasks. First: in the earliest iteration in which any of these methods has a solution; "
         "methods that share a stage share its solutions. Small print: 95 % intervals over seeds and tasks."
     )
-    return Table("first_solved", columns, rows, note=note)
+    return cells.make_table("first_solved", columns, found, note=note)
 
 
-def _credit_arrays(found: Mapping[str, Training]) -> tuple[dict[str, Array], dict[str, Array]]:
-    first: dict[str, list[list[float]]] = {m: [] for m in found}
-    alone: dict[str, list[list[float]]] = {m: [] for m in found}
-    for seed in sorted({seed for of in found.values() for seed in of.firsts}):
-        present = {m: of.firsts[seed] for m, of in found.items() if seed in of.firsts}
-        by = [credit.firsts if credit else {} for credit in credits(present).values()]
-        for m in present:
-            first[m].append([float(m in firsts) for firsts in by])
-            alone[m].append([float(m in firsts and len(firsts) == 1) for firsts in by])
-    return {m: np.array(rows) for m, rows in first.items()}, {m: np.array(rows) for m, rows in alone.items()}
-
-
-def _unsolved(found: Mapping[str, Training]) -> Array:
-    """Return [R, T] whether no method of the seed solved the task."""
-    seeds = set.intersection(*(set(of.firsts) for of in found.values()))
-    of_seed = (credits({m: of.firsts[seed] for m, of in found.items()}).values() for seed in sorted(seeds))
-    return np.array([[float(credit is None) for credit in by_task] for by_task in of_seed])
-
-
-def _unsolved_sentence(unsolved: Array) -> str:
+def _unsolved_sentence(found: Mapping[str, Training], solvers: Mapping[int, Sequence[set[str]]]) -> str:
+    """Say how many tasks no method solved, in the seeds that all methods have."""
+    unsolved = np.array(
+        [
+            [not names for names in by_task]
+            for seed, by_task in solvers.items()
+            if all(seed in of.firsts for of in found.values())
+        ]
+    )
     if not unsolved.size:
         return "No seed has all methods yet."
-    by_all = int(unsolved.all(axis=0).sum())
-    n = unsolved.shape[1]
+    in_all, n = int(unsolved.all(axis=0).sum()), unsolved.shape[1]
     if len(unsolved) == 1:
-        return f"{by_all:,} of the {n:,} training tasks were solved by no method."
+        return f"{in_all:,} of the {n:,} training tasks were solved by no method."
     return (
         f"{100 * unsolved.mean():.1f} % of the {n:,} training tasks were solved by no method of a seed; "
-        f"{by_all:,} of them in none of the {len(unsolved)} seeds."
+        f"{in_all:,} of them in none of the {len(unsolved)} seeds."
     )
 
 
 def _origin_shares(of: Training) -> dict[str, float]:
-    ways = {
-        "demonstrated": lambda f: f is not None and f.origin == DEMONSTRATED,
-        "from the start": lambda f: f is not None and f.origin == ALONE,
-        "from an expert’s state": lambda f: f is not None and f.origin not in (DEMONSTRATED, ALONE),
+    ways: dict[str, Callable[[FirstSuccess], bool]] = {
+        "demonstrated": lambda f: f.origin == DEMONSTRATED,
+        "from the start": lambda f: f.origin == ALONE,
+        "from an expert’s state": lambda f: f.origin not in (DEMONSTRATED, ALONE),
     }
-    return {kind: float(_where(of, way).mean()) for kind, way in ways.items()}
-
-
-def _where(of: Training, way: Callable[[FirstSuccess | None], bool]) -> Array:
-    """Return [R, T] whether `way` holds for how a task was first solved."""
-    return np.array([[float(way(first)) for first in seed.values()] for seed in of.firsts.values()])
-
-
-def _words(origin: str) -> str:
-    return {DEMONSTRATED: "demonstrated", ALONE: "the task’s start"}.get(origin, f"states of {origin}")
+    return {kind: float(of.where(way).mean()) for kind, way in ways.items()}
 
 
 def _training_set_table(found: Mapping[str, Training]) -> Table:
-    marked = any(of.marked for of in found.values())
     columns: list[tuple[Column, Callable[[TrainingSetShares], Cell]]] = [
         (Column("Method", key="method", words=True), lambda t: cells.words(t.method)),
         (Column("iteration"), lambda t: cells.count(t.iteration)),
         (Column("trained actions"), lambda t: cells.score(t.actions, 0)),
         (Column("an expert’s"), lambda t: cells.share(t.expert)),
-        *([(Column("an expert’s mistakes"), lambda t: cells.share(t.mistakes))] if marked else []),
         (Column("of lost trajectories"), lambda t: cells.share(t.lost)),
     ]
-    rows = tuple(tuple(cell(of.shares) for _, cell in columns) for of in found.values())
+    if any(of.marked for of in found.values()):
+        columns.insert(4, (Column("an expert’s mistakes"), lambda t: cells.share(t.mistakes)))
     note = (
         "The training set of the last supervised iteration. A training set is known whole: the interval is over other "
         "seeds, and with one seed it is a point."
     )
-    return Table("trained", tuple(column for column, _ in columns), rows, note=note)
+    return cells.make_table("trained", columns, (of.shares for of in found.values()), note=note)
+
+
+# ------------------------------------------------------------------------------ how hard a task is
+
+
+def difficulty(solutions: Iterable[Trajectory], measure: Measure) -> dict[str, int]:
+    """Return how hard each task is by `measure` of a perfect expert's solution; tasks that even it lost are left out."""
+    return {t.task_id: measure.value(t) for t in solutions if t.win}
+
+
+def win_rate_by_group(
+    group: Mapping[str, K], evaluations: Iterable[Evaluation]
+) -> dict[str, dict[K, Estimate]]:
+    """Return the win rate of each method within each group of tasks, in order; tasks without a group are left out."""
+    return {
+        e.method: metrics.win_rate_by(group, *([t for t in run if t.task_id in group] for run in e.runs))
+        for e in evaluations
+    }
+
+
+def _difficulty(
+    evaluations: Sequence[Evaluation],
+    solutions: Sequence[Trajectory],
+    kinds: Mapping[str, str],
+    measures: Sequence[Measure],
+) -> list[Block | Figure]:
+    """Return win rate by each of `measures` of a perfect expert's `solutions`, and by kind of task, as figures and a table."""
+    levels = [difficulty(solutions, m) for m in measures]
+    needs = f"{' and '.join(m.demand for m in measures)} {'ask' if len(measures) > 1 else 'asks'}"
+    policies = [e for e in evaluations if not e.method.startswith("expert: ")]
+    figures = [
+        Figure(
+            f"by_{m.name}",
+            f"Win rate by {m.phrase}.",
+            evaluation.by_difficulty(win_rate_by_group(level, policies), m.title),
+        )
+        for m, level in zip(measures, levels, strict=True)
+    ]
+    groups: list[tuple[str, str, Mapping[str, Any]]] = [
+        (f"{m.title[0].upper()}{m.title[1:]}", m.name, level)
+        for m, level in zip(measures, levels, strict=True)
+    ]
+    groups.append(("Kind of task", "kind", {task: kinds[task] for task in levels[0] if task in kinds}))
+    columns: list[tuple[Column, Callable[[Evaluation], Cell]]] = [
+        (Column("Method", key="method", words=True), lambda e: cells.words(e.method))
+    ]
+    for heading, key, group in groups:
+        rates, sizes = win_rate_by_group(group, evaluations), Counter(group.values())
+        columns += [
+            (
+                Column(f"{g} (n = {sizes[g]:,})", heading, f"{key} {g}"),
+                lambda e, rates=rates, g=g: cells.share(rates[e.method][g]),
+            )
+            for g in sorted(sizes)
+        ]
+    note = "Win rate on the test set. Small print: 95 % intervals over seeds and tasks."
+    return [
+        Prose(_BIAS.format(needs)),
+        *figures,
+        cells.make_table("difficulty", columns, evaluations, note=note),
+    ]
+
+
+_BIAS = (
+    "Simplicity bias: behaviour cloning and rejection sampling keep what is easy to solve. What {} of a task, measured on "
+    "a perfect expert’s solution, makes it visible."
+)

@@ -16,8 +16,7 @@ from eefcore.experts.registry import STEPS
 from eefcore.experts.webshop import experts as shop
 from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.reports import analysis
-from eefcore.reports.analysis import ALONE, DEMONSTRATED, Credit, FirstSuccess, TrainingData
-from eefcore.reports.difficulty import difficulty, win_rate_by_group
+from eefcore.reports.analysis import ALONE, DEMONSTRATED, FirstSuccess, difficulty, win_rate_by_group
 from eefcore.rollout.exploration import expert_starts
 from eefcore.rollout.rollout import rollout
 from eefcore.selection.algorithm import Repository, cloning_set, training_set
@@ -60,28 +59,18 @@ def values(row):
     ],
 )
 def test_what_a_method_was_trained_on(examples, expected):
-    (row,) = analysis.training_set_shares("m", [TrainingData([], [], [examples])])
+    row = analysis.training_set_shares("m", 1, [examples])
     assert (row.method, row.iteration) == ("m", 1) and values(row) == pytest.approx(expected)
     assert [row.mistakes.low, row.mistakes.high] == pytest.approx([expected[2]] * 2)  # known whole
 
 
-def test_a_row_an_iteration_over_all_seeds():
-    one = TrainingData([], [], [[Example(WON)], [Example(LOST)]])
-    two = TrainingData([], [], [[Example(LOST)], [Example(WON), Example(LOST)]])
-    first, second = analysis.training_set_shares("m", [one, two])
-    assert (first.iteration, second.iteration) == (1, 2)
-    assert values(first) == pytest.approx([5, 1.0, 1 / 6, 1 / 2])
-    assert values(second) == pytest.approx([8, 1.0, (2 / 6 + 2 / 10) / 2, (1 + 0.6) / 2])
-    assert (
-        first.mistakes.seeds == 2
-        and first.mistakes.low == 0.0
-        and first.mistakes.high == pytest.approx(2 / 6)
-    )
-
-
-def test_seeds_of_unequal_length_are_not_one_method():
-    with pytest.raises(ValueError, match="zip"):
-        analysis.training_set_shares("m", [TrainingData([], [], [[]]), TrainingData([], [], [[], []])])
+def test_the_shares_of_an_iteration_are_means_over_its_seeds():
+    row = analysis.training_set_shares("m", 2, [[Example(LOST)], [Example(WON), Example(LOST)]])
+    assert row.iteration == 2
+    assert values(row) == pytest.approx([8, 1.0, (2 / 6 + 2 / 10) / 2, (1 + 0.6) / 2])
+    one_won = analysis.training_set_shares("m", 1, [[Example(WON)], [Example(LOST)]]).mistakes
+    assert one_won.seeds == 2
+    assert [one_won.value, one_won.low, one_won.high] == pytest.approx([1 / 6, 0.0, 2 / 6])
 
 
 def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
@@ -94,12 +83,9 @@ def test_marks_go_with_an_experts_actions_into_what_eef_trains(mini):
         assert {m.step for m in t.marks} == {i for i in slipped[t.task_id] if i < t.n_expert}
     tasks = mini.tasks("train")
     chosen = training_set(tasks, experts, sims, Repository([*experts, *sims]))
-    (eef,) = analysis.training_set_shares("EEF", [TrainingData(experts, [sims], [chosen.examples])])
-    (every,) = analysis.training_set_shares(
-        "SFT ALL", [TrainingData(experts, [], [cloning_set(experts, "all")])]
-    )
-    (won,) = analysis.training_set_shares(
-        "SFT POS", [TrainingData(experts, [], [cloning_set(experts, "positive")])]
+    eef, every, won = (
+        analysis.training_set_shares("m", 1, [examples])
+        for examples in (chosen.examples, cloning_set(experts, "all"), cloning_set(experts, "positive"))
     )
     assert eef.mistakes.value < every.mistakes.value > won.mistakes.value
     assert 0 < eef.expert.value < every.expert.value == 1.0 and eef.lost.value == won.lost.value == 0.0
@@ -156,18 +142,15 @@ def test_win_rate_by_difficulty_over_seeds():
 # Who solved what first ----------------------------------------------------------------------------------
 
 A, B = expert("abcd"), expert("abX", source="weak")
-HISTORY = TrainingData(
-    experts=[A, B, expert("pq", 1.0, "shown")],
-    simulations=[
-        [episode("y", reward=0.0), episode("abZ", 2), episode("o", task="own"), episode("abcZZ", 3)],
-        [episode("z"), episode("abcZ", 3, task="late", source="tiny"), episode("o", task="shown")],
-    ],
-    examples=[],
-)
+ROUNDS = [
+    [A, B, expert("pq", 1.0, "shown")],
+    [episode("y", reward=0.0), episode("abZ", 2), episode("o", task="own"), episode("abcZZ", 3)],
+    [episode("z"), episode("abcZ", 3, task="late", source="tiny"), episode("o", task="shown")],
+]
 
 
 def test_the_first_success_and_where_it_came_from():
-    assert analysis.first_successes(["t", "shown", "own", "never", "late"], HISTORY) == {
+    assert analysis.first_successes(["t", "shown", "own", "never", "late"], ROUNDS) == {
         "t": FirstSuccess(1, "strong+weak", 2, 3),  # both acted so; fewer of their actions than abcZZ
         "shown": FirstSuccess(0, DEMONSTRATED, 2, 2),
         "own": FirstSuccess(1, ALONE, 0, 1),
@@ -177,25 +160,20 @@ def test_the_first_success_and_where_it_came_from():
 
 
 def test_an_iteration_alone_comes_before_the_next():
-    fewer_later = TrainingData([A], [[episode("abcZ", 3)], [episode("z")]], [])
+    fewer_later = [[A], [episode("abcZ", 3)], [episode("z")]]
     assert analysis.first_successes(["t"], fewer_later) == {"t": FirstSuccess(1, "strong", 3, 4)}
 
 
-def test_credit_goes_to_all_methods_of_the_earliest_iteration():
+def test_the_first_solvers_are_all_methods_of_the_earliest_iteration():
     early, late = FirstSuccess(1, "strong", 2, 4), FirstSuccess(2, ALONE, 0, 3)
-    expected = analysis.credits(
+    found = analysis.first_solvers(
         {
             "EEF": {"a": early, "b": early, "c": late, "d": None},
             "RFT": {"a": late, "b": FirstSuccess(1, ALONE, 0, 3), "c": None, "d": None},
         }
     )
-    assert expected == {
-        "a": Credit(1, {"EEF": early}),
-        "b": Credit(1, {"EEF": early, "RFT": FirstSuccess(1, ALONE, 0, 3)}),
-        "c": Credit(2, {"EEF": late}),
-        "d": None,
-    }
-    assert analysis.credits({}) == {}
+    assert found == {"a": {"EEF"}, "b": {"EEF", "RFT"}, "c": {"EEF"}, "d": set()}
+    assert analysis.first_solvers({}) == {}
 
 
 @given(
@@ -213,14 +191,14 @@ def test_credit_goes_to_all_methods_of_the_earliest_iteration():
 def test_a_task_is_solved_when_a_success_of_it_was_found(drawn, rounds):
     sims = [episode(a, min(n, len(a) - 1), r, t) for t, a, n, r in drawn]
     parts = [sims[i::rounds] for i in range(rounds)]
-    firsts = analysis.first_successes("tu", TrainingData([], parts, []))
+    firsts = analysis.first_successes("tu", [[], *parts])
     for task, first in firsts.items():
         won = [i for i, part in enumerate(parts, 1) if any(t.win and t.task_id == task for t in part)]
         assert (first.iteration if first else None) == (won[0] if won else None)
 
 
 def test_a_failure_of_the_infrastructure_solves_nothing():
-    spoilt = TrainingData([], [[episode("ab", stop=StopReason.MODEL_FAILURE)]], [])
+    spoilt = [[], [episode("ab", stop=StopReason.MODEL_FAILURE)]]
     assert analysis.first_successes(["t"], spoilt) == {"t": None}
 
 
@@ -229,14 +207,12 @@ def test_a_failure_of_the_infrastructure_solves_nothing():
 
 @pytest.fixture
 def stages(tmp_path):
-    """Folders as a report knows them, of one method with two iterations."""
+    """The folders of a method that simulated twice, as a report finds them."""
     wanted = {
         "EEF/experts": ("experts", [A, B]),
-        "EEF/simulations1": ("simulations", [episode("z")]),
-        "EEF/select1": ("examples", [Example(A)]),
-        "EEF/select2": ("examples", [Example(B), Example(A, 1)]),
-        "EEF/select10": ("examples", []),
-        "EEF 2/select3": ("examples", [Example(A)]),  # another method's
+        "EEF/simulations2": ("simulations", [episode("z")]),
+        "EEF/simulations10": ("simulations", [episode("y")]),
+        "EEF 2/simulations3": ("simulations", [episode("x")]),  # another method's
     }
     folders = {}
     for name, (kind, records) in wanted.items():
@@ -247,16 +223,14 @@ def stages(tmp_path):
 
 
 def test_a_method_is_read_in_the_order_of_its_iterations(stages):
-    assert analysis.read_training_data(stages, CARD) == TrainingData(
-        [A, B], [[episode("z")]], [[Example(A)], [Example(B), Example(A, 1)], []]
-    )
+    assert analysis.read_rounds(stages, CARD) == [[A, B], [episode("z")], [episode("y")]]
 
 
 def test_another_environment_is_refused(stages):
     with pytest.raises(CardMismatch):
-        analysis.read_training_data(stages, Card("elsewhere", {}))
+        analysis.read_rounds(stages, Card("elsewhere", {}))
 
 
 def test_an_empty_training_set_has_no_unknown_share():
-    (row,) = analysis.training_set_shares("m", [TrainingData([], [], [[]])])
+    row = analysis.training_set_shares("m", 1, [[]])
     assert not any(math.isnan(v) for v in values(row))
