@@ -1,11 +1,7 @@
-"""Hold what a report says as plain data: sections of text, tables, figures and case studies.
+"""Hold what a report says as plain data: a `Document` of sections, and their blocks of text, tables, figures and case studies.
 
-    Document > Section > Prose, Points, Table, Picture, Drawing, CaseStudy, Dialogue, Facts, Listing
-    Figure, Chapter, chapter              a section while its figures are still matplotlib plots
-    write_document, read_document         the file, from which a report is rendered again without its run
-    tables, case_studies                  all tables and case studies of a document
-
-A document is rendered as a page (`html`), as text for a README (`markdown`) and as a W&B Report (`wandb_report`).
+`chapter` makes a section whose figures are still matplotlib plots. `write_document` writes the file from which a report is
+rendered again without its run: as a page (`html`), as text for a README (`markdown`), as a W&B Report (`wandb_report`).
 """
 
 from __future__ import annotations
@@ -26,7 +22,6 @@ class Prose(msgspec.Struct, frozen=True, tag=True):
     """A paragraph."""
 
     text: str
-    soft: bool = False  # print it smaller
 
 
 class Points(msgspec.Struct, frozen=True, tag=True):
@@ -204,3 +199,9 @@ def read_document(path: Path) -> Document:
         raise StoreError(
             f"{path}: expected a report written by eefcore, got: {error}; write it again with `eef report`"
         ) from error
+
+
+def without_surrogates(document: Document) -> Document:
+    """Return the document with a question mark for each half of a surrogate pair, which an observation may have."""
+    text = json.dumps(msgspec.to_builtins(document), ensure_ascii=False).encode("utf-8", "replace")
+    return msgspec.convert(json.loads(text), Document)

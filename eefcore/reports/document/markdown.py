@@ -6,22 +6,9 @@ import re
 from pathlib import Path
 
 from eefcore.evaluation.formatting import outcome
-from eefcore.reports.document.blocks import (
-    Block,
-    CaseStudy,
-    Dialogue,
-    Document,
-    Drawing,
-    Facts,
-    Listing,
-    Picture,
-    Points,
-    Prose,
-    Section,
-    Side,
-    Turn,
-)
-from eefcore.reports.document.cells import Table, markdown_table
+from eefcore.reports.document import blocks
+from eefcore.reports.document.blocks import Block, CaseStudy, Document, Section, Side, Turn
+from eefcore.reports.document.cells import markdown_table
 from eefcore.storage.disk import write_atomically
 
 
@@ -45,28 +32,35 @@ def section(content: Section, pictures: str) -> str:
 def block(content: Block, pictures: str) -> str:
     """Return one block as Markdown."""
     match content:
-        case Prose(text):
+        case blocks.Prose(text):
             return text
-        case Points(lines):
+        case blocks.Points(lines):
             return "\n".join(f"- {line}" for line in lines)
-        case Table():
-            heading = f"### {content.title}\n\n" if content.title else ""
-            note = f"\n\n<sub>{content.note}</sub>" if content.note else ""
-            return f"{heading}{markdown_table(content)}{note}"
-        case Picture(name, caption):
+        case blocks.Table(title=title, note=note):
+            heading = f"### {title}\n\n" if title else ""
+            return f"{heading}{markdown_table(content)}" + (f"\n\n<sub>{note}</sub>" if note else "")
+        case blocks.Picture(name, caption):
             return f"![{caption}]({pictures}/{name}.png)\n\n*{caption}*"
-        case Drawing(caption, _, text):
-            return f"{caption}\n\n{fenced(text)}"
-        case CaseStudy():
-            return f"### {content.title.strip()}\n\n{content.rule}\n\n{fenced(case_study_text(content))}"
-        case Dialogue(caption, segments):
-            row = "".join(f"«{s.text}»" if s.trained else s.text for s in segments)
-            return f"{caption}\n\n{fenced(row)}"
-        case Facts(facts, title):
+        case blocks.Facts(facts, title):
             rows = "\n".join(f"- {name}: {value}" for name, value in facts.items())
             return f"### {title}\n\n{rows}" if title else rows
-        case Listing(text):
+        case blocks.CaseStudy(title=title, rule=rule):
+            return f"### {title.strip()}\n\n{rule}\n\n{fenced(plain_text(content))}"
+        case blocks.Drawing(caption=caption) | blocks.Dialogue(caption=caption):
+            return f"{caption}\n\n{fenced(plain_text(content))}"
+        case blocks.Listing(text):
             return fenced(text)
+
+
+def plain_text(content: blocks.CaseStudy | blocks.Drawing | blocks.Dialogue | blocks.Listing) -> str:
+    """Return what a block holds as plain text; in a training row, what carries the loss is between « and »."""
+    match content:
+        case blocks.CaseStudy():
+            return case_study_text(content)
+        case blocks.Dialogue(segments=segments):
+            return "".join(f"«{s.text}»" if s.trained else s.text for s in segments)
+        case _:
+            return content.text
 
 
 def case_study_text(study: CaseStudy) -> str:
@@ -75,40 +69,35 @@ def case_study_text(study: CaseStudy) -> str:
     lines: list[str] = []
     for row in study.rows[:cut]:
         if row.same and row.left:
-            lines += _turn("both", row.left)
+            lines += _turns("both", row.left)
         else:
-            for side, turn in ((study.left, row.left), (study.right, row.right)):
-                lines += _turn(side.name, turn) if turn else []
+            lines += [*_turns(study.left.name, row.left), *_turns(study.right.name, row.right)]
     if study.parting is not None:
         lines.append("---- here they part ----")
-    for side, turns in (
-        (study.left, [row.left for row in study.rows[cut:]]),
-        (study.right, [row.right for row in study.rows[cut:]]),
-    ):
-        lines += [line for turn in turns if turn for line in _turn(side.name, turn)]
+    rest = study.rows[cut:]
+    for side, turns in ((study.left, [r.left for r in rest]), (study.right, [r.right for r in rest])):
+        lines += _turns(side.name, *turns)
         lines.append(f"---- {_ending(side)} ----")
     if study.expert:
-        lines += [line for turn in study.expert_turns for line in _turn("expert", turn)]
+        lines += _turns("expert", *study.expert_turns)
         lines.append(f"---- the expert tried it too: {_ending(study.expert)} ----")
     return "\n".join(lines)
 
 
 def fenced(text: str) -> str:
     """Return a text in a code fence longer than any run of backticks in it."""
-    ticks = "`" * max(3, 1 + max((len(run) for run in _runs(text)), default=0))
+    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{ticks}text\n{text}\n{ticks}"
 
 
-def _turn(name: str, turn: Turn) -> list[str]:
-    action = f"{name} {turn.index:>2} > {turn.action}"
-    if turn.thought and turn.answer.strip() == "OK":
-        return [action]
-    return [action, *(f"      {line}" for line in turn.answer.splitlines())]
+def _turns(name: str, *turns: Turn | None) -> list[str]:
+    lines = []
+    for turn in filter(None, turns):
+        lines.append(f"{name} {turn.index:>2} > {turn.action}")
+        if not turn.thought or turn.answer.strip() != "OK":
+            lines += [f"      {line}" for line in turn.answer.splitlines()]
+    return lines
 
 
 def _ending(side: Side) -> str:
     return f"{side.name}: {outcome(side.badge)}"
-
-
-def _runs(text: str) -> list[str]:
-    return re.findall("`+", text)

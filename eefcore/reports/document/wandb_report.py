@@ -1,15 +1,8 @@
-"""Write a report as a W&B Report: its JSON spec is made offline, and published once there is a key.
+"""Write a report as a W&B Report: `write` makes its JSON spec offline, and `publish` saves it to W&B once there is a key.
 
-    write_for_run, write    document -> results/<run>/report.wandb.json
-    publish                 that file -> a report in the W&B project, the same one each time
-
-Tables, sentences, case studies and training rows are in the spec itself. Figures can't be, because a W&B Report shows
-only pictures that W&B has: each figure is a panel over what the report's own stage logged (`figures/<name>`), which
-`eef sync` uploads first. Further panels show the logged costs of all stages, and the tables `tables/methods` and
-`tables/budget`, so that readers can explore the cost curves.
-
-The library has no public way to and from JSON, so this module uses `Report._to_model` and `_from_model`, and a test makes
-the round trip. The library draws ids at random; here they are made from names, so that equal documents give equal specs.
+Text, tables and case studies are in the spec itself. A W&B Report shows only pictures that W&B has: each figure is a panel
+over what the report's own stage logged, which `eef sync` uploads first. The library has no public way to and from JSON, so
+this module uses `Report._to_model` and `_from_model`, and a test makes the round trip.
 """
 
 from __future__ import annotations
@@ -25,21 +18,9 @@ from typing import Any
 
 from eefcore.errors import TrackingError
 from eefcore.reports.document import blocks
-from eefcore.reports.document.blocks import (
-    Block,
-    CaseStudy,
-    Dialogue,
-    Document,
-    Drawing,
-    Facts,
-    Listing,
-    Picture,
-    Points,
-    Prose,
-    read_document,
-)
-from eefcore.reports.document.cells import Table, markdown_table
-from eefcore.reports.document.markdown import case_study_text
+from eefcore.reports.document.blocks import Block, Document, read_document
+from eefcore.reports.document.cells import markdown_table
+from eefcore.reports.document.markdown import plain_text
 from eefcore.storage import stages
 from eefcore.storage.disk import read_bytes, write_atomically
 from eefcore.tracking import wandb_run
@@ -114,62 +95,59 @@ def publish(path: Path) -> str:
 def wandb_report(document: Document, run: str, groups: Sequence[str]) -> Any:
     """Return the `wandb_workspaces` Report of `document`, unsaved; nothing is sent to W&B."""
     wr = _library()
+    document = blocks.without_surrogates(document)
     own = _runset(wr, "the report's stage", f"Group == '{run}' and JobType in ['07_report', '10_suite']")
     everything = _runset(wr, "all stages", f"Group in {list(groups)!r}")
-    parts = [wr.P(text=_text(document.headline))]
+    parts = [wr.P(text=document.headline)]
     if document.details:
-        parts.append(wr.UnorderedList(items=[_text(line) for line in document.details]))
+        parts.append(wr.UnorderedList(items=list(document.details)))
     parts.append(wr.TableOfContents())
     for section in document.sections:
         parts.append(wr.H2(text=section.heading))
-        parts += [part for block in section.blocks for part in _blocks(wr, block, own)]
+        parts += [part for block in section.blocks for part in _parts(wr, block, own)]
     parts += [wr.H2(text="Cost"), _grid(wr, "costs", everything, _costs(wr))]
     if charts := _charts(wr, {table.name for table in blocks.tables(document)}):
         parts.append(_grid(wr, "charts", own, charts))
     return wr.Report(
         project=wandb_run.PROJECT,
         entity="",
-        title=_text(document.title)[:_TITLE],
-        description=_text(document.headline),
+        title=document.title[:_TITLE],
+        description=document.headline,
         width="fluid",
         blocks=parts,
     )
 
 
-def _blocks(wr: Any, block: Block, own: Any) -> Iterator[Any]:
+def _parts(wr: Any, block: Block, own: Any) -> Iterator[Any]:
+    """Yield the parts of a W&B Report that show a block: its title, its caption, and what it holds."""
     match block:
-        case Prose(text):
-            yield wr.P(text=_text(text))
-        case Points(lines):
-            yield wr.UnorderedList(items=[_text(line) for line in lines])
-        case Table():
-            if block.title:
-                yield wr.H3(text=_text(block.title))
-            yield wr.MarkdownBlock(text=_text(markdown_table(block)))
+        case blocks.Table(title=title) | blocks.CaseStudy(title=title) | blocks.Facts(title=title) if title:
+            yield wr.H3(text=title.strip())
+    match block:
+        case (
+            blocks.Drawing(caption=caption)
+            | blocks.Dialogue(caption=caption)
+            | blocks.CaseStudy(rule=caption)
+        ):
+            yield wr.P(text=caption)
+    match block:
+        case blocks.Prose(text):
+            yield wr.P(text=text)
+        case blocks.Points(lines):
+            yield wr.UnorderedList(items=list(lines))
+        case blocks.Table():
+            yield wr.MarkdownBlock(text=markdown_table(block))
             if block.note:
-                yield wr.BlockQuote(text=_text(block.note))
-        case Picture(name, caption):
+                yield wr.BlockQuote(text=block.note)
+        case blocks.Picture(name, caption):
             layout = wr.Layout(w=24, h=14)
             panel = wr.MediaBrowser(title=name, media_keys=[f"figures/{name}"], num_columns=1, layout=layout)
             yield _grid(wr, name, own, [panel])
-            yield wr.P(text=_text(caption))
-        case Drawing(caption, _, text):
-            yield wr.P(text=_text(caption))
-            yield wr.CodeBlock(code=_text(text), language="markdown")
-        case CaseStudy():
-            yield wr.H3(text=_text(block.title.strip()))
-            yield wr.P(text=_text(block.rule))
-            yield wr.CodeBlock(code=_text(case_study_text(block)), language="markdown")
-        case Dialogue(caption, spans):
-            row = "".join(f"«{span.text}»" if span.trained else span.text for span in spans)
-            yield wr.P(text=_text(caption))
-            yield wr.CodeBlock(code=_text(row), language="markdown")
-        case Facts(facts, title):
-            if title:
-                yield wr.H3(text=_text(title))
-            yield wr.MarkdownBlock(text=_text("\n".join(f"- **{k}**: {v}" for k, v in facts.items())))
-        case Listing(text):
-            yield wr.CodeBlock(code=_text(text), language="markdown")
+            yield wr.P(text=caption)
+        case blocks.Facts(facts):
+            yield wr.MarkdownBlock(text="\n".join(f"- **{k}**: {v}" for k, v in facts.items()))
+        case _:
+            yield wr.CodeBlock(code=plain_text(block), language="markdown")
 
 
 def _costs(wr: Any) -> list[Any]:
@@ -185,28 +163,32 @@ def _costs(wr: Any) -> list[Any]:
     ]
 
 
+_CHARTS = {
+    "methods": (
+        "wandb/scatter/v0",
+        {"x": "tokens trained", "y": "win rate"},
+        {"title": "win rate against trained tokens"},
+    ),
+    "budget": (
+        "wandb/lineseries/v0",
+        {"step": "simulations a task", "lineVal": "win rate", "lineKey": "line"},
+        {"title": "win rate against simulations a task", "xname": "simulations a task"},
+    ),
+}
+"""The kind, fields and texts of the charts over logged tables, by the name of the table."""
+
+
 def _charts(wr: Any, names: set[str]) -> list[Any]:
     """Return charts of win rate against cost over those of the logged tables that are among `names`."""
-    out = []
-    if "methods" in names:
-        chart = wr.CustomChart.from_table(
-            "tables/methods",
-            chart_fields={"x": "tokens trained", "y": "win rate"},
-            chart_strings={"title": "win rate against trained tokens"},
-        )
-        chart.chart_name = "wandb/scatter/v0"
-        out.append(chart)
-    if "budget" in names:
-        chart = wr.CustomChart.from_table(
-            "tables/budget",
-            chart_fields={"step": "simulations a task", "lineVal": "win rate", "lineKey": "line"},
-            chart_strings={"title": "win rate against simulations a task", "xname": "simulations a task"},
-        )
-        chart.chart_name = "wandb/lineseries/v0"
-        out.append(chart)
-    for i, chart in enumerate(out):
-        chart.layout = wr.Layout(x=12 * i, w=12, h=10)
-    return out
+    charts = []
+    for table, (kind, fields, strings) in _CHARTS.items():
+        if table not in names:
+            continue
+        chart = wr.CustomChart.from_table(f"tables/{table}", chart_fields=fields, chart_strings=strings)
+        chart.chart_name = kind
+        chart.layout = wr.Layout(x=12 * len(charts), w=12, h=10)
+        charts.append(chart)
+    return charts
 
 
 def _runset(wr: Any, name: str, filters: str) -> Any:
@@ -222,8 +204,7 @@ def _grid(wr: Any, name: str, runset: Any, panels: Sequence[Any]) -> Any:
 
 
 def _spec(report: Any) -> bytes:
-    with warnings.catch_warnings():  # pydantic warns of the library's own types
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):  # pydantic warns of the library's own types
         model = json.loads(report._to_model().model_dump_json(by_alias=True))
     return json.dumps(model, indent=1, ensure_ascii=False).encode()
 
@@ -232,8 +213,7 @@ def _loaded(path: Path) -> Any:
     wr = _library()
     from wandb_workspaces.reports.v2 import internal
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         model = internal.ReportViewspec.model_validate_json(read_bytes(path))
         report = wr.Report._from_model(model)
     report.width = model.spec.width  # the library does not restore it
@@ -241,13 +221,7 @@ def _loaded(path: Path) -> Any:
 
 
 def _library() -> Any:
-    with warnings.catch_warnings():  # the library uses deprecated parts of pydantic
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):  # the library uses deprecated parts of pydantic
         import wandb_workspaces.reports.v2 as wr  # loads wandb, which takes seconds
 
     return wr
-
-
-def _text(text: str) -> str:
-    """Return a text that JSON can hold; an observation may have half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()
