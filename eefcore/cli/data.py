@@ -92,6 +92,6 @@ def sciworld(
         raise ParamsError(f"--benchmark {benchmark}: expected sciworld or sciworld_mini")
     played = read_agenttraj(file, world, repair=not as_written)
     write_records(out, played.trajectories, kind="trajectories", card=world.card)
-    for what, n in played.table().items():
+    for what, n in played.counts.items():
         typer.echo(f"{n:>8,}  {what}")
     typer.echo(f"{out}: replayed, so they can be cloned and explored from: 02_expert's `file`")

@@ -4,6 +4,7 @@
 `ScriptedExpert` answers a history, and `demonstrator` gives it a price. `foreign` reads and writes other formats.
 """
 
+from eefcore.experts.base_skills import SkillExample
 from eefcore.experts.collect import (
     attempted_tasks,
     by_expert,
@@ -18,32 +19,16 @@ from eefcore.experts.collect import (
     task_starts,
     without_held_out,
 )
-from eefcore.experts.demonstrate import (
-    ALLOCATIONS,
-    Demonstrator,
-    ScriptedExpert,
-    demonstrate_tasks,
-    demonstrate_within,
-    demonstrator,
-)
+from eefcore.experts.demonstrate import Demonstrator, ScriptedExpert, demonstrator
 from eefcore.experts.registry import (
-    PERFECT,
-    STEPS,
     Measure,
     ScriptedExperts,
-    SkillExample,
     base_skill_examples,
     experts_of,
-    find_experts,
-    permute_names,
     register_experts,
-    rewrite_trajectory,
 )
 
 __all__ = [
-    "ALLOCATIONS",
-    "PERFECT",
-    "STEPS",
     "Demonstrator",
     "Measure",
     "ScriptedExpert",
@@ -53,8 +38,6 @@ __all__ = [
     "base_skill_examples",
     "by_expert",
     "choose_expert",
-    "demonstrate_tasks",
-    "demonstrate_within",
     "demonstrations",
     "demonstrator",
     "expert_cost",
@@ -62,12 +45,9 @@ __all__ = [
     "expert_names",
     "expert_table",
     "experts_of",
-    "find_experts",
     "held_out_starts",
-    "permute_names",
     "read_demonstrations",
     "register_experts",
-    "rewrite_trajectory",
     "task_starts",
     "without_held_out",
 ]

@@ -1,14 +1,5 @@
 """Let scripted experts demonstrate tasks, within a budget of dollars (EEF §6, allocation between experts).
 
-    ScriptedExpert       h_t -> a_t, and the mistakes that a_t makes on purpose
-    demonstrate_tasks    τ_e of each task
-    demonstrator         a scripted expert with its price
-    demonstrate_within   D_e for a budget, by one of three allocations:
-
-        each          every expert on every task, one expert after the other, in the order in which they are named
-        cheap_first   the cheapest on every task; then the next dearer on the tasks that are still lost, and so on
-        dear_first    the dearest, as long as what is left pays the cheapest for every later task; then the cheapest
-
 Demonstrations are paid for one by one, and a price is known only after the last action. One is started only if the
 highest cost it may reach fits what is left of the budget, so a budget is never overdrawn and a little may be left.
 """
@@ -16,13 +7,19 @@ highest cost it may reach fits what is left of the budget, so a budget is never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from eefcore.errors import ParamsError
 from eefcore.protocols import Benchmark
 from eefcore.types import History, Mistake, StopReason, Trajectory
 
 ALLOCATIONS = ("each", "cheap_first", "dear_first")
+"""How a budget is shared between experts.
+
+each          every expert on every task, one expert after the other, in the order in which they are named
+cheap_first   the cheapest on every task; then the next dearer on the tasks that are still lost, and so on
+dear_first    the dearest, as long as what is left pays the cheapest for every later task; then the cheapest
+"""
 
 
 class ScriptedExpert(Protocol):
@@ -40,6 +37,14 @@ class ScriptedExpert(Protocol):
     def mistakes(self, history: History) -> tuple[Mistake, ...]:
         """Return the mistakes that a_t makes on purpose, for analysis only: no method sees them."""
         ...
+
+
+class Strength(NamedTuple):
+    """An expert's habits, the rates of its mistakes, and the dollars that an action of it costs (a nominal price)."""
+
+    habits: Any
+    rates: Any
+    price: float
 
 
 GivesUp = Callable[[History], bool]

@@ -1,34 +1,23 @@
 """Find the scripted experts of a benchmark, and what belongs to them: task kinds, difficulty, skills for a tiny base.
 
-    ScriptedExperts       experts by strength, kinds and measures of tasks, base skills and phrases
-    experts_of            the scripted experts of a benchmark
-    register_experts      those of an environment of your own
-    base_skill_examples   examples of base skills, on which a tiny base is pretrained
-    rewrite_trajectory    a trajectory in other words, for base skills; permute_names: other names for things
-
 Nothing else in the package knows which environment it demonstrates in, reports on, or makes a base for. A benchmark
 without scripted experts is learnt from a `file` of trajectories, and its reports leave out what scripts would add.
-
-Two kinds of skill have similar names. A *base skill* is a piece of an episode on which a tiny base is pretrained, so
-that it knows the words of an environment and not the strategy. A *navigation skill* (`evaluation.navigation`, as Next
-and Back in a shop) is what EEF counts in trajectories.
+A *base skill* (`experts.base_skills`) is no *navigation skill* (`evaluation.navigation`), which EEF counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from random import Random
 from typing import Any, NamedTuple, Protocol
-
-from msgspec.structs import replace
 
 from eefcore.actions import is_thought
 from eefcore.envs.registry import scripted_experts
 from eefcore.errors import ParamsError
+from eefcore.experts.base_skills import SkillExample
 from eefcore.experts.demonstrate import Demonstrator
 from eefcore.protocols import Benchmark
-from eefcore.types import Example, Trajectory
+from eefcore.types import Trajectory
 
 PERFECT = "perfect"
 """The strength of an expert that makes no mistakes. Reports measure a task's difficulty on its solution."""
@@ -51,15 +40,8 @@ STEPS = Measure(
     "the shortest solution",
     lambda solution: sum(not is_thought(a) for a in solution.actions),
 )
-"""The measure of every environment. A perfect expert can't know what it has not seen: it is what a solution needs
-without luck."""
-
-
-class SkillExample(NamedTuple):
-    """An example of a base skill on one task, on which a tiny base is pretrained."""
-
-    name: str
-    example: Example
+"""The measure of every environment: what a solution needs without luck, as a perfect expert can't know what it has not
+seen."""
 
 
 class MakeDemonstrator(Protocol):
@@ -157,22 +139,3 @@ def base_skill_examples(
             "give its eefcore.experts.ScriptedExperts `base_skills`"
         )
     return list(examples(benchmark, tasks, n=n, seed=seed))
-
-
-def rewrite_trajectory(trajectory: Trajectory, rewrite: Callable[[str], str]) -> Trajectory:
-    """Return the trajectory with `rewrite` applied to every observation and action.
-
-    With other names in it, a base can only follow a dialogue by reading it, and not by heart.
-    """
-    history = trajectory.history
-    steps = tuple(
-        replace(s, observation=rewrite(s.observation), action=rewrite(s.action)) for s in history.steps
-    )
-    return replace(
-        trajectory, history=replace(history, steps=steps, observation=rewrite(history.observation))
-    )
-
-
-def permute_names(names: Sequence[str], rng: Random) -> dict[str, str]:
-    """Return a random permutation of the names, as a map from each to its new name."""
-    return dict(zip(names, rng.sample(names, len(names)), strict=True))

@@ -20,6 +20,9 @@ from eefcore.rollout.exploration import check_replays
 simulated = [pytest.mark.java, pytest.mark.xdist_group("jvm"), pytest.mark.usefixtures("simulators")]
 GOLD = {gold.task.kind: gold for gold in read(GOLDEN_FILE)}
 OLD = ("greenhouse", "green house")
+CHANGED = "trajectories that show something else today"
+REFUSED = "trajectories with an action that is not taken today"
+MISNUMBERED = "records whose number names a task that they do not ask for"
 
 
 @pytest.mark.parametrize(
@@ -86,21 +89,25 @@ class TestRead:
         assert t.win and t.source == "agenttraj" and t.n_expert == len(t)
         assert world.goal(t.task_id) == gold.task
         assert t.actions[0].startswith("Thought:\nSo.")
-        assert (found.won_as_written, found.diverged, found.refused) == (1, 0, 0)
-        assert not found.repaired and not found.after_end
+        assert {name: n for name, n in found.counts.items() if n} == {
+            "trajectories": 1,
+            "won": 1,
+            "won as written": 1,
+        }
 
     def test_old_spelling_is_repaired_where_the_simulator_refuses_it(self, world, tmp_path):
         gold = green()
         path = written(tmp_path, record(gold, old=True, actions=won(gold)))
         found = agenttraj.read_agenttraj(path, world)
         (t,) = found.trajectories
-        assert t.win and found.won_as_written == 0
-        assert found.repaired["room"] == sum("greenhouse" in a for a in won(gold))
-        assert found.diverged == 0 and found.refused == 0
+        assert t.win and found.counts["won as written"] == 0
+        assert found.counts["actions repaired: room"] == sum("greenhouse" in a for a in won(gold))
+        assert found.counts[CHANGED] == found.counts[REFUSED] == 0
         assert check_replays(world, found.trajectories).refused == []
         as_it_is = agenttraj.read_agenttraj(path, world, repair=False)
         assert not as_it_is.trajectories[0].win and as_it_is.trajectories[0].reward == 0
-        assert (as_it_is.refused, as_it_is.diverged, sum(as_it_is.repaired.values())) == (1, 1, 0)
+        assert (as_it_is.counts[REFUSED], as_it_is.counts[CHANGED]) == (1, 1)
+        assert not any(as_it_is.counts[f"actions repaired: {name}"] for name in REPAIRS)
         assert check_replays(world, as_it_is.trajectories).refused == []
 
     def test_actions_after_the_end_are_left_out_and_counted(self, world, tmp_path):
@@ -108,19 +115,19 @@ class TestRead:
         found = agenttraj.read_agenttraj(
             written(tmp_path, record(gold, actions=[*won(gold), "wait1", "look around"])), world
         )
-        assert found.trajectories[0].win and found.after_end == 2
+        assert found.trajectories[0].win and found.counts["actions after the end"] == 2
 
     def test_an_episode_that_shows_something_else_today_is_counted(self, world, tmp_path):
         gold = green()
         other = gold._replace(observations=["A different room.", *gold.observations[1:]])
         found = agenttraj.read_agenttraj(written(tmp_path, record(other, actions=won(gold))), world)
-        assert found.trajectories[0].win and found.diverged == 1
+        assert found.trajectories[0].win and found.counts[CHANGED] == 1
 
     def test_tasks_of_other_kinds_are_counted(self, world, tmp_path):
         found = agenttraj.read_agenttraj(
             written(tmp_path, record(GOLD["boil"]), record(green(), number=4639)), world
         )
-        assert found.trajectories == [] and found.other_tasks == 2
+        assert found.trajectories == [] and found.counts["records of other tasks"] == 2
 
     @pytest.mark.parametrize("acts", [["look around"], ["look around", "go to hallway"]])
     def test_a_record_that_asks_for_another_task_than_its_number_is_counted(self, world, tmp_path, acts):
@@ -137,22 +144,13 @@ class TestRead:
             ),
             world,
         )
-        assert found.misnumbered == 1 and [t.win for t in found.trajectories] == [False, True]
-        assert found.won_as_written == 1
-        assert found.table()["records whose number names a task that they do not ask for"] == 1
+        assert found.counts[MISNUMBERED] == 1 and [t.win for t in found.trajectories] == [False, True]
+        assert found.counts["won as written"] == 1
         assert {t.history.at(0).observation.partition("\n")[0] for t in found.trajectories} == {asked}
         as_it_is = agenttraj.read_agenttraj(
             written(tmp_path, record(other, actions=acts)), world, repair=False
         )
-        assert (as_it_is.trajectories, as_it_is.misnumbered) == ([], 1)
-
-    def test_the_table_has_the_counts_in_words(self, world, tmp_path):
-        gold = green()
-        table = agenttraj.read_agenttraj(
-            written(tmp_path, record(gold, old=True, actions=won(gold))), world
-        ).table()
-        assert table["trajectories"] == table["won"] == 1 and table["won as written"] == 0
-        assert table["actions repaired: room"] > 0 and table["actions repaired: typo"] == 0
+        assert (as_it_is.trajectories, as_it_is.counts[MISNUMBERED]) == ([], 1)
 
     def test_an_id_of_another_file_is_an_error(self, world, tmp_path):
         path = written(tmp_path, record(green()) | {"item_id": "webshop_7"})

@@ -14,18 +14,18 @@ from eefcore.types import Card, Trajectory
 
 
 def test_each_expert_demonstrates_each_task_of_the_split(mini):
-    shown = collect.demonstrations(mini, ["strong", "weak"], "dev", seed=1)
-    assert [(t.source, t.task_id) for t in shown] == [
+    trajectories = collect.demonstrations(mini, ["strong", "weak"], "dev", seed=1)
+    assert [(t.source, t.task_id) for t in trajectories] == [
         (name, task) for name in ("strong", "weak") for task in mini.tasks("dev")
     ]
-    assert all(t.n_expert == len(t) for t in shown)
+    assert all(t.n_expert == len(t) for t in trajectories)
 
 
 def test_demonstrations_repeat_by_seed(mini):
-    def shown(seed):
+    def demonstrate(seed):
         return collect.demonstrations(mini, ["weak"], "train", seed=seed)
 
-    assert shown(1) == shown(1) != shown(2)
+    assert demonstrate(1) == demonstrate(1) != demonstrate(2)
 
 
 def test_each_expert_has_its_price(mini):
@@ -57,7 +57,7 @@ def paid(t, money):
     return Trajectory(history=t.history, reward=t.reward, n_expert=len(t), source=t.source, money=money)
 
 
-TRIED = [
+TRAJECTORIES = [
     paid(by_next("a", source="dear"), 0.5),
     paid(naive("b", source="dear"), 0.25),
     paid(by_back("a", source="cheap"), 0.01),
@@ -66,19 +66,19 @@ TRIED = [
 
 
 def test_experts_are_named_in_order_of_appearance():
-    assert collect.expert_names(TRIED) == ["dear", "cheap"]
-    assert collect.by_expert(TRIED, "dear") == [TRIED[0], TRIED[1], TRIED[3]]
-    assert collect.by_expert(TRIED, "nobody") == []
+    assert collect.expert_names(TRAJECTORIES) == ["dear", "cheap"]
+    assert collect.by_expert(TRAJECTORIES, "dear") == [TRAJECTORIES[0], TRAJECTORIES[1], TRAJECTORIES[3]]
+    assert collect.by_expert(TRAJECTORIES, "nobody") == []
 
 
 def test_the_cost_of_demonstrations_is_their_money():
-    assert collect.expert_cost(TRIED) == Cost(money=1.01)
+    assert collect.expert_cost(TRAJECTORIES) == Cost(money=1.01)
     assert collect.expert_cost([]) == Cost()
 
 
 def test_the_table_has_a_row_for_each_expert():
-    dear, cheap = collect.expert_table(TRIED, SKILLS)
-    lengths = [len(TRIED[0]), len(TRIED[1]), len(TRIED[3])]
+    dear, cheap = collect.expert_table(TRAJECTORIES, SKILLS)
+    lengths = [len(TRAJECTORIES[0]), len(TRAJECTORIES[1]), len(TRAJECTORIES[3])]
     assert dear == {
         "expert": "dear",
         "trajectories": 3,
@@ -121,32 +121,32 @@ def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
 
 def test_our_own_records_are_read(mini, tmp_path):
     file = tmp_path / "experts.jsonl"
-    write_records(file, TRIED, kind="trajectories", card=CARD)
-    assert collect.read_demonstrations(str(file), mini) == TRIED
+    write_records(file, TRAJECTORIES, kind="trajectories", card=CARD)
+    assert collect.read_demonstrations(str(file), mini) == TRAJECTORIES
 
 
 def conversation(tmp_path, instruction):
     """A foreign file of one record."""
-    said = [
+    messages = [
         ("human", "You are a shopper."),
         ("gpt", "OK"),
         ("human", instruction),
         ("gpt", "search[hat]"),
         ("human", "a hat"),
     ]
-    turns = [{"from": who, "value": text} for who, text in said]
+    turns = [{"from": speaker, "value": text} for speaker, text in messages]
     file = tmp_path / "webshop.json"
     file.write_text(json.dumps([{"item_id": "webshop_1", "reward": 0.5, "conversations": turns}]))
     return str(file)
 
 
 @pytest.mark.parametrize(
-    "said", ["{}, and price lower than 77.00 dollars", "Instruction:\n{}.\n[Search]", "{}"]
+    "wording", ["{}, and price lower than 77.00 dollars", "Instruction:\n{}.\n[Search]", "{}"]
 )
-def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, said):
+def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, wording):
     task = mini.tasks("dev")[0]
     wish, _, _ = mini.instruction(task).partition(", and price lower than")
-    (t,) = collect.read_demonstrations(conversation(tmp_path, said.format(wish)), mini)
+    (t,) = collect.read_demonstrations(conversation(tmp_path, wording.format(wish)), mini)
     assert t.task_id == task
     assert (len(t), t.reward) == (1, 0.5) and "search[hat]" in t.actions[0]
 
@@ -174,8 +174,8 @@ def test_a_missing_file_is_refused(mini, tmp_path):
 
 def test_trajectories_of_dev_and_test_tasks_are_left_out(mini):
     tasks = [i for split in ("test", "train", "dev") for i in mini.tasks(split)]
-    shown = [episode(task, (), 0.0) for task in (*tasks, "a foreign one")]
-    assert [t.task_id for t in collect.without_held_out(shown, mini)] == [
+    trajectories = [episode(task, (), 0.0) for task in (*tasks, "a foreign one")]
+    assert [t.task_id for t in collect.without_held_out(trajectories, mini)] == [
         *mini.tasks("train"),
         "a foreign one",
     ]

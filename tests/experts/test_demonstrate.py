@@ -27,12 +27,12 @@ def expert(name, price, wins=TASKS, highest_cost=None):
 CHEAP, DEAR = expert("cheap", 1.0, wins="q"), expert("dear", 10.0)
 
 
-def text_of(shown):
-    return " ".join(f"{t.source[0]}{t.task_id}" for t in shown)
+def text_of(demonstrations):
+    return " ".join(f"{t.source[0]}{t.task_id}" for t in demonstrations)
 
 
 @pytest.mark.parametrize(
-    "allocation, budget, shown",
+    "allocation, budget, demonstrations",
     [
         ("each", None, "dp dq dr ds cp cq cr cs"),  # no limit, experts as named
         ("each", 34.0, "dp dq dr cp cq cr cs"),  # four dollars are left, no dear one
@@ -48,8 +48,11 @@ def text_of(shown):
         ("dear_first", 2.0, "cp cq"),
     ],
 )
-def test_demonstrations_that_a_budget_pays_for(allocation, budget, shown):
-    assert text_of(demonstrate_within([DEAR, CHEAP], TASKS, budget=budget, allocation=allocation)) == shown
+def test_demonstrations_that_a_budget_pays_for(allocation, budget, demonstrations):
+    assert (
+        text_of(demonstrate_within([DEAR, CHEAP], TASKS, budget=budget, allocation=allocation))
+        == demonstrations
+    )
 
 
 def test_experts_are_allocated_by_price_and_not_by_the_order_of_names():
@@ -91,11 +94,11 @@ def test_no_budget_is_overdrawn_and_no_demonstration_repeats(allocation, budget,
     experts = [expert(f"{i}", most * part, wins, most) for i, (most, part, wins) in enumerate(drawn)]
     cheapest = min(o.highest_cost for o in experts)
     assume(cheapest <= budget)
-    shown = demonstrate_within(experts, TASKS, budget=budget, allocation=allocation)
-    assert 0 < sum(t.money for t in shown) <= budget + 1e-9
-    assert len({(t.source, t.task_id) for t in shown}) == len(shown)
+    demonstrations = demonstrate_within(experts, TASKS, budget=budget, allocation=allocation)
+    assert 0 < sum(t.money for t in demonstrations) <= budget + 1e-9
+    assert len({(t.source, t.task_id) for t in demonstrations}) == len(demonstrations)
     if allocation != "each" and cheapest * len(TASKS) <= budget:
-        assert {t.task_id for t in shown} == set(TASKS)  # each has someone
+        assert {t.task_id for t in demonstrations} == set(TASKS)  # each has someone
 
 
 @pytest.mark.parametrize(
@@ -133,11 +136,14 @@ def test_a_shops_experts_are_paid_by_the_action(mini):
     everything = collect.demonstrations(mini, ["weak", "strong"], "train", seed=0)
     budget = sum(t.money for t in everything) / 2
     for allocation in ALLOCATIONS:
-        shown = collect.demonstrations(
+        demonstrations = collect.demonstrations(
             mini, ["weak", "strong"], "train", seed=0, budget=budget, allocation=allocation
         )
-        assert set(shown) <= set(everything) and {t.source for t in shown} == {"weak", "strong"}
-        left = budget - sum(t.money for t in shown)
+        assert set(demonstrations) <= set(everything) and {t.source for t in demonstrations} == {
+            "weak",
+            "strong",
+        }
+        left = budget - sum(t.money for t in demonstrations)
         longest = (
             0.03 + 0.001 * len(mini.tasks("train"))
         ) * mini.max_turns  # of the strong, and one of the weak a task
@@ -145,9 +151,11 @@ def test_a_shops_experts_are_paid_by_the_action(mini):
 
 
 def test_cheap_first_asks_the_dear_expert_where_the_cheap_one_lost(mini):
-    shown = collect.demonstrations(mini, ["weak", "strong"], "train", seed=0, allocation="cheap_first")
-    lost = {t.task_id for t in collect.by_expert(shown, "weak") if not t.win}
-    assert {t.task_id for t in collect.by_expert(shown, "strong")} == lost
+    demonstrations = collect.demonstrations(
+        mini, ["weak", "strong"], "train", seed=0, allocation="cheap_first"
+    )
+    lost = {t.task_id for t in collect.by_expert(demonstrations, "weak") if not t.win}
+    assert {t.task_id for t in collect.by_expert(demonstrations, "strong")} == lost
 
 
 def test_a_budget_beside_a_file_is_refused(mini, tmp_path):
@@ -166,10 +174,10 @@ def test_without_a_file_scripted_experts_demonstrate(mini):
 
 def test_only_training_tasks_of_the_benchmark_count_as_attempted(mini):
     first, second, *_ = mini.tasks("train")
-    shown = [
+    demonstrations = [
         CHEAP.demonstrate(task) for task in (second, "a foreign one", mini.tasks("test")[0], first, second)
     ]
-    assert collect.attempted_tasks(shown, mini) == [second, first]
+    assert collect.attempted_tasks(demonstrations, mini) == [second, first]
     assert [(s.task_id, s.observation) for s in collect.task_starts(mini, [first])] == [
         (first, mini.make().reset(first))
     ]

@@ -24,7 +24,7 @@ LIVES = (
 ACTION = "Thought: The baby ant goes to the red box. I should move baby ant to red box. Action: move baby ant to red box"
 
 
-def told(opening: str, *actions: str) -> Trajectory:
+def trajectory(opening: str, *actions: str) -> Trajectory:
     steps = tuple(Step(opening if i == 0 else "Done.", a) for i, a in enumerate(actions))
     return Trajectory(
         history=History("t", "You move the ant to the red box." if steps else opening, steps),
@@ -44,7 +44,7 @@ def box(text: str) -> str:
 
 @given(st.integers(0, 300))
 def test_a_thing_has_one_name_throughout(seed):
-    seen, action, answer = texts(rename_things(told(FIND, ACTION), Random(seed)))
+    seen, action, answer = texts(rename_things(trajectory(FIND, ACTION), Random(seed)))
     assert {box(seen), *re.findall(r"(\w+) box", action), box(answer)} == {box(seen)}
     animal = re.search(r"baby ([\w ]+?)\n", seen)[1]
     assert f"move baby {animal} to" in action and f"move the {animal} to" in answer
@@ -52,7 +52,10 @@ def test_a_thing_has_one_name_throughout(seed):
 
 @given(st.integers(0, 300))
 def test_only_names_change_and_each_kind_keeps_its_own(seed):
-    before, after = texts(told(FIND, ACTION))[0], texts(rename_things(told(FIND, ACTION), Random(seed)))[0]
+    before, after = (
+        texts(trajectory(FIND, ACTION))[0],
+        texts(rename_things(trajectory(FIND, ACTION), Random(seed)))[0],
+    )
     hidden = r"\w+(?= (?:box|light bulb|wire|tree)\b)|(?<=flower pot )\d|(?<=substance )[B-Z]|(?<=called the )[a-z ]+"
     animals = r"(?<=baby )[\w ]+?(?=\n)|(?<=\ta )[\w ]+?(?= egg)"
     assert re.sub(f"{hidden}|{animals}", "…", after) == re.sub(f"{hidden}|{animals}", "…", before)
@@ -60,11 +63,12 @@ def test_only_names_change_and_each_kind_keeps_its_own(seed):
 
 
 def test_every_name_of_a_kind_comes_up():
-    boxes = Counter(box(texts(rename_things(told(FIND), Random(seed)))[0]) for seed in range(600))
+    boxes = Counter(box(texts(rename_things(trajectory(FIND), Random(seed)))[0]) for seed in range(600))
     assert set(boxes) == {"blue", "green", "yellow", "orange", "purple", "red"}
     assert max(boxes.values()) < 200
     bulbs = {
-        re.search(r"(\w+) light bulb", texts(rename_things(told(FIND), Random(s)))[0])[1] for s in range(99)
+        re.search(r"(\w+) light bulb", texts(rename_things(trajectory(FIND), Random(s)))[0])[1]
+        for s in range(99)
     }
     assert len(bulbs) > 3
 
@@ -72,18 +76,18 @@ def test_every_name_of_a_kind_comes_up():
 def test_two_things_never_get_one_name():
     two = "First:\n\ta red box\n\ta blue box\n\tflower pot 1\n\tflower pot 2\n\ta turtle egg\n\ta dove egg"
     for seed in range(50):
-        (seen,) = texts(rename_things(told(two), Random(seed)))
+        (seen,) = texts(rename_things(trajectory(two), Random(seed)))
         assert max(Counter(re.findall(r"\w+ box|pot \d|[\w ]+ egg", seen)).values()) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_animal_whose_life_span_is_asked_for_keeps_its_name(seed):
-    seen, _, _ = texts(rename_things(told(LIVES, "Action: look around"), Random(seed)))
+    seen, _, _ = texts(rename_things(trajectory(LIVES, "Action: look around"), Random(seed)))
     assert "baby ant" in seen and "turtle egg" in seen
 
 
 def test_renaming_keeps_the_rest_of_a_trajectory():
-    before = told(FIND, ACTION)
+    before = trajectory(FIND, ACTION)
     after = rename_things(before, Random(1))
     assert (after.task_id, len(after), after.source) == (before.task_id, len(before), before.source)
     assert rename_things(before, Random(1)) == after != before

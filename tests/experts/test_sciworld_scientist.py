@@ -68,7 +68,7 @@ def histories(kind):
 
 
 def scientist(habits=STEADY, seed=0, **mistakes):
-    return Scientist(PLANS, habits=habits, rates=MistakeRates(**mistakes), seed=seed)
+    return Scientist(PLANS.__getitem__, habits=habits, rates=MistakeRates(**mistakes), seed=seed)
 
 
 # What is read ------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_a_room_is_read():
 
 
 @pytest.mark.parametrize(
-    "told, answer, expected",
+    "command, answer, expected",
     [
         ("go to hallway", "You move to the hallway.", {"room": "hallway", "things": ()}),
         ("open door to bathroom", "The door is now open.", {"open": {("bathroom", "kitchen"), ("hallway", "kitchen")}}),
@@ -96,8 +96,8 @@ def test_a_room_is_read():
         ("open fridge", "The fridge is now open.", {"room": "kitchen", "refused": False}),
     ],
 )  # fmt: skip
-def test_an_answer_is_read(told, answer, expected):
-    now = next_scene(first_scene(KITCHEN), told, answer)
+def test_an_answer_is_read(command, answer, expected):
+    now = next_scene(first_scene(KITCHEN), command, answer)
     assert {name: getattr(now, name) for name in expected} == expected
 
 
@@ -132,15 +132,15 @@ def test_a_route_leads_through_doors_and_is_the_shortest():
 
 
 @pytest.mark.parametrize(
-    "said, answer, listed, plain",
+    "command, answer, listed, plain",
     [
         ("focus on egg turtle", "You focus on the turtle egg.", ("turtle egg", "axe"), "focus on turtle egg"),
         ("pick up thermometer in kitchen", "", ("thermometer",), "pick up thermometer"),
         ("look around", "", ("thermometer",), None),
     ],
 )
-def test_things_are_called_as_they_are_listed(said, answer, listed, plain):
-    assert next(iter(gold._plainer_commands(said, answer, listed)), None) == plain
+def test_things_are_called_as_they_are_listed(command, answer, listed, plain):
+    assert next(iter(gold._plainer_commands(command, answer, listed)), None) == plain
 
 
 # The scientist, on paths that are on file ---------------------------------------------------------------
@@ -148,16 +148,16 @@ def test_things_are_called_as_they_are_listed(said, answer, listed, plain):
 
 @pytest.mark.parametrize("kind", PLANS)
 def test_without_mistakes_it_follows_its_plan_and_says_so(kind):
-    who = scientist()
+    expert = scientist()
     *before, end = histories(kind)
-    for history, told in zip(before, PLANS[kind].actions, strict=True):
-        action = who.act(history)
-        assert simulator_command(action) == told and who.next_step(history) == told
+    for history, command in zip(before, PLANS[kind].actions, strict=True):
+        action = expert.act(history)
+        assert simulator_command(action) == command and expert.next_step(history) == command
         assert action.startswith("Thought: ") and "\n" not in action
-        assert action.partition(" Action: ")[0].endswith(f"{told}.")
-        assert who.mistakes(history) == () and not who.gives_up(history)
-    assert who.gives_up(end) and who.next_step(end) == ""
-    assert simulator_command(who.act(end)) == "look around"
+        assert action.partition(" Action: ")[0].endswith(f"{command}.")
+        assert expert.mistakes(history) == () and not expert.gives_up(history)
+    assert expert.gives_up(end) and expert.next_step(end) == ""
+    assert simulator_command(expert.act(end)) == "look around"
 
 
 @pytest.mark.parametrize("kind", PLANS)
@@ -169,26 +169,26 @@ def test_a_scene_is_where_the_simulator_says(kind):
 
 
 def test_thoughts_say_their_purpose():
-    there = PLANS["find-plant"]
-    said = [thought(there, i, told, now) for i, (told, now) in enumerate(zip(there.actions, there.scenes, strict=False))]  # fmt: skip
-    assert any(s.startswith("I look for a plant") for s in said)
-    assert any(" is a plant. I should focus on " in s for s in said)
-    assert any(s.startswith("I bring the ") and " box, in the " in s for s in said)
-    assert thought(there, 0, "0", there.scenes[0], noticed="That did not work.") == (
+    plan = PLANS["find-plant"]
+    thoughts = [thought(plan, i, command, now) for i, (command, now) in enumerate(zip(plan.actions, plan.scenes, strict=False))]  # fmt: skip
+    assert any(s.startswith("I look for a plant") for s in thoughts)
+    assert any(" is a plant. I should focus on " in s for s in thoughts)
+    assert any(s.startswith("I bring the ") and " box, in the " in s for s in thoughts)
+    assert thought(plan, 0, "0", plan.scenes[0], noticed="That did not work.") == (
         "That did not work. Any of them will do. I should answer 0."
     )
 
 
 def test_it_goes_on_from_the_plan_step_of_another_agent():
-    told = PLANS["find-plant"].actions
+    commands = PLANS["find-plant"].actions
     first, *_ = histories("find-plant")
     elsewhere = first.then("examine air", "a substance called air")
-    assert simulator_command(scientist().act(elsewhere)) == told[0]
+    assert simulator_command(scientist().act(elsewhere)) == commands[0]
     for history in histories("find-plant")[1:-1]:
         thought_by_another = history.at(0)
         for step, seen in zip(history.steps, [*(s.observation for s in history.steps[1:]), history.observation], strict=True):  # fmt: skip
             thought_by_another = thought_by_another.then(action_text("Hm.", step.action), seen)
-        assert simulator_command(scientist().act(thought_by_another)) == told[len(history)]
+        assert simulator_command(scientist().act(thought_by_another)) == commands[len(history)]
 
 
 def test_an_expert_that_opens_nothing_skips_commands_to_open():
@@ -207,21 +207,21 @@ def test_an_expert_that_notices_a_wrong_room_goes_back():
     assert f"This is the {wrong}" not in scientist(STEADY).act(lost)
 
 
-@pytest.mark.parametrize("slip", ["drop", "replace", "insert"])
-def test_a_mistake_is_marked_where_it_is_made(slip):
+@pytest.mark.parametrize("mistake", ["drop", "replace", "insert"])
+def test_a_mistake_is_marked_where_it_is_made(mistake):
     first = histories("use-thermometer")[0]
-    who = scientist(**{slip: 1.0})
-    assert simulator_command(who.act(first)) != PLANS["use-thermometer"].actions[0]
-    assert {mark.kind for mark in who.mistakes(first)} == {slip}
-    assert {mark.step for mark in who.mistakes(first)} == {0}
+    expert = scientist(**{mistake: 1.0})
+    assert simulator_command(expert.act(first)) != PLANS["use-thermometer"].actions[0]
+    assert {mark.kind for mark in expert.mistakes(first)} == {mistake}
+    assert {mark.step for mark in expert.mistakes(first)} == {0}
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(sorted(PLANS)), st.integers(0, 50), st.data())
 def test_it_is_a_function_of_the_history_and_its_seed(kind, seed, data):
     history = data.draw(st.sampled_from(histories(kind)))
-    slips = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "growth_per_repair": 1.0}
-    one, other = (scientist(EXPERT_HABITS, seed, **slips) for _ in range(2))
+    rates = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "growth_per_repair": 1.0}
+    one, other = (scientist(EXPERT_HABITS, seed, **rates) for _ in range(2))
     other.act(histories(kind)[-1])
     assert one.act(history) == other.act(history)
     assert one.mistakes(history) == other.mistakes(history)
@@ -245,47 +245,45 @@ def world(tmp_path_factory):
         yield benchmark
 
 
-def shown(world, name, seed=0):
+def demonstrate(world, name, seed=0):
     return collect.demonstrations(world, [name], "train", seed=seed)
 
 
 @pytest.fixture(scope="module")
 def strong(world):
-    return [t for seed in range(2) for t in shown(world, "strong", seed)]
+    return [t for seed in range(2) for t in demonstrate(world, "strong", seed)]
 
 
 class TestExperts:
     pytestmark = simulated
 
     def test_the_perfect_wins_and_makes_no_mistakes(self, world):
-        played = shown(world, "perfect")
+        played = demonstrate(world, "perfect")
         assert [world.goal(t.task_id).kind for t in played] == [*MINI]
         assert all(t.win and not t.marks for t in played)
 
     def test_a_thing_is_seen_before_it_is_used(self, world):
         """Rooms are looked at before anything in them is used."""
-        for t in shown(world, "perfect"):
+        for t in demonstrate(world, "perfect"):
             for i, action in enumerate(t.actions):
-                if (told := simulator_command(action)).startswith(("focus on ", "pick up ")):
-                    thing = told.split(" on ")[-1].removeprefix("pick up ").partition(" in ")[0]
+                if (command := simulator_command(action)).startswith(("focus on ", "pick up ")):
+                    thing = command.split(" on ")[-1].removeprefix("pick up ").partition(" in ")[0]
                     seen = "\n".join(t.history.at(j).observation for j in range(i + 1))
-                    assert all(word in seen for word in thing.split()), (told, i)
+                    assert all(word in seen for word in thing.split()), (command, i)
 
     def test_gold_paths_are_worked_out_once(self, world, monkeypatch):
-        first = gold.GoldPaths(world)
-        worked_out = {task: first[task] for task in world.tasks("train")}
-        again = gold.GoldPaths(world)
+        first = {task: gold.gold_path(world, task) for task in world.tasks("train")}
         monkeypatch.setattr(gold, "work_out_gold_path", None)
-        assert {task: again[task] for task in worked_out} == worked_out
-        assert all(each.won for each in worked_out.values())
+        assert {task: gold.gold_path(world, task) for task in first} == first
+        assert all(path.won for path in first.values())
 
     def test_the_naive_opens_nothing(self, world):
-        played = shown(world, "naive")
+        played = demonstrate(world, "naive")
         assert not [a for t in played for a in t.actions if simulator_command(a).startswith("open ")]
         assert sum(t.win for t in played) < len(played) / 2
 
     def test_experts_win_by_their_strength_and_fail_by_marked_mistakes(self, world, strong):
-        weak = shown(world, "weak")
+        weak = demonstrate(world, "weak")
         for t in (*strong, *weak):
             assert t.win or t.marks
             assert all(isinstance(m, Mistake) and m.step < len(t) for m in t.marks)
@@ -299,13 +297,16 @@ class TestExperts:
         assert check_replays(world, strong).refused == []
 
     def test_prices_and_kinds(self, world):
-        who = lab.make_scientist(world, "strong")
-        (played,) = demonstrate_tasks(world, who, world.tasks("train")[:1], price=0.5, gives_up=who.gives_up)
+        expert = lab.make_scientist(world, "strong")
+        (played,) = demonstrate_tasks(
+            world, expert, world.tasks("train")[:1], price=0.5, gives_up=expert.gives_up
+        )
         assert played.money == 0.5 * len(played) and played.source == "strong"
         assert lab.task_kinds(world)[played.task_id] == MINI[0]
         (rooms,) = registry.experts_of(world).measures
-        assert [rooms.value(t) for t in shown(world, "perfect")] == [
-            sum(simulator_command(a).startswith("go to ") for a in t.actions) for t in shown(world, "perfect")
+        assert [rooms.value(t) for t in demonstrate(world, "perfect")] == [
+            sum(simulator_command(a).startswith("go to ") for a in t.actions)
+            for t in demonstrate(world, "perfect")
         ]
 
     def test_strengths_have_names(self, world):
@@ -314,7 +315,7 @@ class TestExperts:
 
 
 def test_only_commands_to_walk_have_a_destination():
-    assert [destination(told) for told in ("go to kitchen", "open door to hallway", "open fridge")] == [
+    assert [destination(command) for command in ("go to kitchen", "open door to hallway", "open fridge")] == [
         "kitchen",
         "hallway",
         "",

@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.base_skills import SHARES, base_skill_examples
 from eefcore.experts.webshop.view import read_call, read_view
 from eefcore.rollout.rollout import replay
@@ -16,7 +15,7 @@ N = 400
 
 @pytest.fixture(scope="module")
 def skills(mini):
-    return list(base_skill_examples(mini, shop.make_shopper(mini, "naive"), mini.tasks("train"), n=N, seed=0))
+    return list(base_skill_examples(mini, mini.tasks("train"), n=N, seed=0))
 
 
 def of(skills, *names):
@@ -46,15 +45,14 @@ STRATEGY = re.compile("Next|Prev|Back to Search")
 
 def test_skills_come_in_their_shares(skills):
     assert len(skills) == N and sum(SHARES.values()) == pytest.approx(1)
-    told = Counter(s.name for s in skills)
+    counts = Counter(s.name for s in skills)
     for name, share in SHARES.items():
-        assert told[name] / N == pytest.approx(share, abs=0.07)
+        assert counts[name] / N == pytest.approx(share, abs=0.07)
 
 
 def test_equal_seeds_show_equal_skills(mini, skills):
-    naive = shop.make_shopper(mini, "naive")
-    assert list(base_skill_examples(mini, naive, mini.tasks("train"), n=30, seed=0)) == skills[:30]
-    assert list(base_skill_examples(mini, naive, mini.tasks("train"), n=30, seed=1)) != skills[:30]
+    assert list(base_skill_examples(mini, mini.tasks("train"), n=30, seed=0)) == skills[:30]
+    assert list(base_skill_examples(mini, mini.tasks("train"), n=30, seed=1)) != skills[:30]
 
 
 def test_skills_are_shown_on_training_tasks_alone(mini, skills):
@@ -143,14 +141,14 @@ def test_refused_begins_at_a_refusal_and_goes_on_sensibly(skills):
 
 
 def test_an_options_skill_says_which_options_are_offered(skills):
-    told = Counter()
+    counts = Counter()
     for example in of(skills, "options"):
         (thought,) = thoughts(trained(example))
         page = read_view(example.trajectory.history.at(example.first)).page
         for value, no in re.findall(r"Suppose I need (.+?), there is (no )?\1\.", thought):
             assert (value in page.options) == (not no)
-            told[no] += 1
-    assert told["no "] == told[""] > 50
+            counts[no] += 1
+    assert counts["no "] == counts[""] > 50
 
 
 def test_naive_skills_end_in_a_purchase(skills):

@@ -12,6 +12,7 @@ from eefcore import envs
 from eefcore.actions import command
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.experts import registry
+from eefcore.experts.base_skills import rewrite_trajectory
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.composite import CompositeShopper, to_calls, to_composite
@@ -41,14 +42,14 @@ def test_a_composite_shopper_does_what_the_shopper_does(world, strength):
 
 
 def test_each_base_skill_is_one_action_and_verdicts_are_right(world):
-    shown = registry.base_skill_examples(world, world.tasks("train"), n=240, seed=0)
-    assert {len(s.example.trained_indices) for s in shown} == {1}
-    assert {s.name for s in shown} >= {"shop", "page", "rank", "options", "verdict"}
-    for s in shown:
+    examples = registry.base_skill_examples(world, world.tasks("train"), n=240, seed=0)
+    assert {len(s.example.trained_indices) for s in examples} == {1}
+    assert {s.name for s in examples} >= {"shop", "page", "rank", "options", "verdict"}
+    for s in examples:
         if s.name == "verdict":
-            said = s.example.trajectory.actions[-1]
+            action = s.example.trajectory.actions[-1]
             of_the_last = " ".join(s.example.trajectory.actions[:-1]).rpartition("Went back.")[2]
-            assert command(said) == (
+            assert command(action) == (
                 "2" if "closest" in of_the_last or "there is no " in of_the_last else "1"
             )
 
@@ -63,20 +64,20 @@ def listed(t: Trajectory) -> list[tuple[str, str]]:
 
 
 def in_the_shops_ids(t: Trajectory, world: CompositeBenchmark) -> Trajectory:
-    """What is told in other ids, in those of the products with these titles."""
+    """Return a trajectory of other ids with those of the products with these titles."""
     catalogue = world.inner.shop.catalogue
     by_title = {catalogue[asin].title: asin for asin in catalogue.asins}
-    known = {id: by_title[title] for id, title in listed(t)}
-    return registry.rewrite_trajectory(
-        t, lambda text: re.sub(ID, lambda found: known.get(found[0], found[0]), text)
+    shop_ids = {id: by_title[title] for id, title in listed(t)}
+    return rewrite_trajectory(
+        t, lambda text: re.sub(ID, lambda found: shop_ids.get(found[0], found[0]), text)
     )
 
 
 def test_verdicts_show_wins_and_failures_of_episodes_that_turned_the_page(world):
     """A base that saw failures alone would tell an episode by its Next."""
-    shown = registry.base_skill_examples(world, world.tasks("train"), n=800, seed=3)
-    told = [s.example.trajectory.actions for s in shown if s.name == "verdict"]
-    judged = Counter(command(a[-1]) for a in told if "Next >" in " ".join(map(command, a)))
+    examples = registry.base_skill_examples(world, world.tasks("train"), n=800, seed=3)
+    episodes = [s.example.trajectory.actions for s in examples if s.name == "verdict"]
+    judged = Counter(command(a[-1]) for a in episodes if "Next >" in " ".join(map(command, a)))
     assert min(judged["1"], judged["2"]) > 0.25 * judged.total()
 
 
@@ -87,12 +88,12 @@ def test_a_rank_skill_names_the_best_offered_action_by_its_words(world):
         if s.name != "rank":
             continue
         t = in_the_shops_ids(s.example.trajectory, world)
-        asked = t.history.at(s.example.first)
-        page, listed = asked.observation.split("\nDo not act yet.")
+        question = t.history.at(s.example.first)
+        page, listed = question.observation.split("\nDo not act yet.")
         options = re.findall(r"^\d\. (.*)$", listed, re.M)
         named = command(t.actions[-1])
         assert options[parse_choice(Reply(t.actions[-1]), options)] == named
-        out = command(perfect.act(msgspec.structs.replace(asked, observation=page)))
+        out = command(perfect.act(msgspec.structs.replace(question, observation=page)))
         if out in options and out in (write_call("click", "Next >"), write_call("click", BACK)):
             assert named == out
             ways += 1

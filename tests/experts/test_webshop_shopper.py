@@ -47,7 +47,7 @@ def imperfect(benchmark, mistakes, habits=EXPERT_HABITS, seed=0):
 
 
 @pytest.fixture(scope="module")
-def shown(mini):
+def trajectories(mini):
     """What shoppers of all strengths do on all tasks."""
     return everyone(mini)
 
@@ -185,8 +185,8 @@ def check_thoughts(trajectory):
     assert decided == [] or trajectory.stop is StopReason.TURN_LIMIT
 
 
-def test_it_does_what_it_thinks(shown):
-    for t in shown:
+def test_it_does_what_it_thinks(trajectories):
+    for t in trajectories:
         check_thoughts(t)
 
 
@@ -258,7 +258,7 @@ def test_strengths_are_ordered(generated):
 
 
 def test_long_tasks_fail_more(generated):
-    """By themselves: each further page is a further chance to slip."""
+    """By themselves: each further page is a further chance of a mistake."""
     shop_ = generated("200/0/0", seed=3)
     kinds = shop.task_kinds(shop_)
     strong = everyone(shop_, ["strong"], (0, 1, 2))
@@ -270,15 +270,15 @@ def test_long_tasks_fail_more(generated):
     assert share("direct") > share("next", "back") > share("far", "back_next")
 
 
-def test_the_naive_one_never_navigates(mini, shown):
-    naive = [t for t in shown if t.source == "naive"]
+def test_the_naive_one_never_navigates(mini, trajectories):
+    naive = [t for t in trajectories if t.source == "naive"]
     assert len(naive) == 80
     for uses in mini.skills.values():
         assert not [t for t in naive if uses(t.history)]
 
 
-def test_the_perfect_one_makes_no_mistakes(shown):
-    perfect = [t for t in shown if t.source == "perfect"]
+def test_the_perfect_one_makes_no_mistakes(trajectories):
+    perfect = [t for t in trajectories if t.source == "perfect"]
     assert all(t.win and not t.marks for t in perfect)
 
 
@@ -286,19 +286,19 @@ def test_the_perfect_one_makes_no_mistakes(shown):
 
 
 def check_marks(t):
-    """A slip is marked on a thought and on the last of the actions it led to, unless the turn limit cut those."""
+    """A mistake is marked on a thought and on the last of the actions it led to, unless the turn limit cut those."""
     assert all(0 <= m.step < len(t) for m in t.marks)
     thoughts = [i for i, a in enumerate(t.actions) if read_call(a)[0] == "Think"]
-    for slip in t.marks:
-        thought = max(i for i in thoughts if i <= slip.step)
+    for mistake in t.marks:
+        thought = max(i for i in thoughts if i <= mistake.step)
         last = min((i for i in thoughts if i > thought), default=len(t)) - 1
         cut = last == len(t) - 1 and t.stop is StopReason.TURN_LIMIT
-        assert slip.step in (thought, last) and Mistake(thought, slip.kind) in t.marks
-        assert cut or Mistake(last, slip.kind) in t.marks
+        assert mistake.step in (thought, last) and Mistake(thought, mistake.kind) in t.marks
+        assert cut or Mistake(last, mistake.kind) in t.marks
 
 
-def test_marks_lie_on_thoughts_and_on_what_they_led_to(shown):
-    marked = [t for t in shown if t.marks]
+def test_marks_lie_on_thoughts_and_on_what_they_led_to(trajectories):
+    marked = [t for t in trajectories if t.marks]
     assert {t.source for t in marked} == {"strong", "weak"}
     for t in marked:
         check_marks(t)
@@ -306,9 +306,9 @@ def test_marks_lie_on_thoughts_and_on_what_they_led_to(shown):
         assert list(t.marks) == sorted(t.marks, key=lambda m: m.step)
 
 
-def test_an_expert_that_loses_has_made_a_mistake(shown):
+def test_an_expert_that_loses_has_made_a_mistake(trajectories):
     """An expert knows enough to win: nothing but a mistake, or the turn limit, can cost it a task."""
-    for t in shown:
+    for t in trajectories:
         if t.source in ("strong", "weak") and t.stop is StopReason.DONE and not t.win:
             assert t.marks, t.actions
 
@@ -337,7 +337,7 @@ def test_a_forgotten_option_is_not_chosen(mini):
 
 
 def shopper_of(judged, wanted=("red",), **rest):
-    return Shopper({"t": Request("hat", wanted)}, lambda task, asin: judged[asin], **rest)
+    return Shopper(lambda task: Request("hat", wanted), lambda task, asin: judged[asin], **rest)
 
 
 def results(*listings):
@@ -453,12 +453,12 @@ def test_the_page_of_a_solution_is_counted_since_the_last_search(buttons, page):
     assert shop.solution_page(Trajectory(history=history, reward=1.0)) == page
 
 
-def test_every_action_of_a_demonstration_is_the_experts(shown):
-    for t in shown:
+def test_every_action_of_a_demonstration_is_the_experts(trajectories):
+    for t in trajectories:
         assert t.n_expert == len(t)
         assert t.money == pytest.approx(0.5 * len(t))
         assert t.stop is StopReason.DONE or len(t) == 20
-    assert Counter(t.source for t in shown) == dict.fromkeys(shop.STRENGTHS, 80)
+    assert Counter(t.source for t in trajectories) == dict.fromkeys(shop.STRENGTHS, 80)
 
 
 def test_a_demonstration_is_cut_at_the_turn_limit(mini):

@@ -4,21 +4,16 @@
 often. `read_agenttraj` replays AgentTraj-L's recorded trajectories in today's simulator.
 """
 
-from eefcore.experts.sciworld.agenttraj import AgentTraj, read_agenttraj
-from eefcore.experts.sciworld.experts import EXPERTS, STRENGTHS, make_scientist, task_kinds
-from eefcore.experts.sciworld.scene import Scene, read_scene
-from eefcore.experts.sciworld.scientist import Habits, MistakeRates, Scientist
+from eefcore.experts.sciworld.agenttraj import read_agenttraj
+from eefcore.experts.sciworld.experts import EXPERTS
+from eefcore.experts.sciworld.scientist import STRENGTHS, Habits, MistakeRates, Scientist, make_scientist
 
 __all__ = [
     "EXPERTS",
     "STRENGTHS",
-    "AgentTraj",
     "Habits",
     "MistakeRates",
-    "Scene",
     "Scientist",
     "make_scientist",
     "read_agenttraj",
-    "read_scene",
-    "task_kinds",
 ]

@@ -1,17 +1,16 @@
 """Replay AgentTraj-L's ScienceWorld trajectories, the demonstrations of EEF §4.1, in today's simulator.
 
 The file (`sciworld_train.json`: 2,120 conversations with `item_id: sciworld_<data_idx>`, no reward) was recorded with a
-simulator older than any that is published: a third of it does not run as it is format_action. Three repairs of spelling are
-known (OSU-NLP-Group/EarlyExperience, envs/scienceworld), and are made where the simulator does not take an action:
+simulator older than any that is published: a third of it does not run as it is written. Three spellings are repaired
+where the simulator does not take an action (OSU-NLP-Group/EarlyExperience, envs/scienceworld):
 
     room       `green house` is `greenhouse`
     terminal   `connect X terminal 1 to …` of what is no wire is `connect X to …`
     typo       `cachew`, `sandwhich`
 
-An episode is won if it wins when it is replayed: as it is format_action, or else repaired. Both are counted, for a finding to
-be checked when the file is at hand: Table 1's 1,489 positive trajectories of 2,120 are about as many as run as format_action
-(1,494), and 2,038 win when repaired, so that the paper's "expert failures" here may be names that have changed, and
-no mistakes of GPT-4's. On the 22 kinds of `sciworld` the counts also fit the simulator's own gold paths.
+An episode is won if it wins when it is replayed, as it is written or else repaired. Both are counted: Table 1's 1,489
+positive trajectories of 2,120 are about as many as win as written (1,494), and 2,038 win when repaired, so the paper's
+"expert failures" here may be names that have changed, and no mistakes of GPT-4's.
 """
 
 from __future__ import annotations
@@ -47,95 +46,68 @@ REPAIRS: dict[str, Repair] = {
 """Each takes an action's text, thought included, and returns it as it is spelt today."""
 
 
-class AgentTraj(NamedTuple):
-    """The trajectories of a file as they play today, and counts of what had to be done for it.
+_WON_AS_WRITTEN = "won as written"
+_CHANGED = "trajectories that show something else today"  # spelling aside
+_REFUSED = "trajectories with an action that is not taken today"
+_AFTER_END = "actions after the end"
+_OTHER_TASK = "records of other tasks"
+_MISNUMBERED = "records whose number names a task that they do not ask for"
+_COUNTS = (
+    "won",
+    _WON_AS_WRITTEN,
+    *(f"actions repaired: {name}" for name in REPAIRS),
+    _CHANGED,
+    _REFUSED,
+    _AFTER_END,
+    _OTHER_TASK,
+    _MISNUMBERED,
+)
 
-    Attributes:
-        trajectories: of tasks of the benchmark, with the observations of today.
-        won_as_written: of them, how many win without repairs.
-        repaired: actions that were repaired, by repair.
-        diverged: of the trajectories, how many show anything else today than was recorded, spelling aside.
-        refused: of the trajectories, how many hold an action that today's simulator does not take.
-        after_end: actions left out because the episode had ended.
-        other_tasks: records of tasks that the benchmark does not hold.
-        misnumbered: records that ask for something else than the task of their number, and do not win it: left out,
-            as a file may count the kinds of task otherwise than the server does.
-    """
+
+class AgentTraj(NamedTuple):
+    """The trajectories of a file, of tasks of the benchmark and as they play today, and counts by what is counted."""
 
     trajectories: list[Trajectory]
-    won_as_written: int
-    repaired: Counter[str]
-    diverged: int
-    refused: int
-    after_end: int
-    other_tasks: int
-    misnumbered: int
-
-    def table(self) -> dict[str, int]:
-        """Return the counts by what they count, in words."""
-        return {
-            "trajectories": len(self.trajectories),
-            "won": sum(t.win for t in self.trajectories),
-            "won as written": self.won_as_written,
-            **{f"actions repaired: {name}": self.repaired[name] for name in REPAIRS},
-            "trajectories that show something else today": self.diverged,
-            "trajectories with an action that is not taken today": self.refused,
-            "actions after the end": self.after_end,
-            "records of other tasks": self.other_tasks,
-            "records whose number names a task that they do not ask for": self.misnumbered,
-        }
-
-
-class _Replay(NamedTuple):
-    trajectory: Trajectory
-    repaired: Counter[str]
-    diverged: bool
-    refused: bool
-    after_end: int
+    counts: dict[str, int]
 
 
 def read_agenttraj(path: Path, benchmark: SciWorldBenchmark, *, repair: bool = True) -> AgentTraj:
     """Read a file in AgentGym's format, and replay its trajectories.
 
+    A record that asks for something else than the task of its number, and does not win it, is left out and counted: a
+    file may count the kinds of task otherwise than the server does.
+
     Args:
-        repair: whether to repair what does not win as format_action.
+        repair: whether to repair what does not win as it is written.
 
     Raises:
         DataError: the file is not of that format, or an id is no `sciworld_<data_idx>`.
     """
-    replays: list[_Replay] = []
-    won_as_written = other_tasks = misnumbered = 0
+    trajectories: list[Trajectory] = []
+    counts = Counter[str]()
     for episode in parse_file(path, "agentgym").episodes:
         try:
             task = benchmark.task_id_of(agentgym_task(_task_number(episode.id, path)))
         except UnknownTask:
-            other_tasks += 1
+            counts[_OTHER_TASK] += 1
             continue
-        replay = _replay(benchmark, task, episode, {})
-        wins_as_written = replay.trajectory.win
+        trajectory, found = _replay(benchmark, task, episode, {})
+        wins_as_written = trajectory.win
         if repair and not wins_as_written:
-            replay = _replay(benchmark, task, episode, REPAIRS)
-        if not (replay.trajectory.win or _asks_for(episode.observations[0], benchmark.instruction(task))):
-            misnumbered += 1
+            trajectory, found = _replay(benchmark, task, episode, REPAIRS)
+        if not (trajectory.win or _asks_for(episode.observations[0], benchmark.instruction(task))):
+            counts[_MISNUMBERED] += 1
             continue
-        won_as_written += wins_as_written
-        replays.append(replay)
-    return AgentTraj(
-        [r.trajectory for r in replays],
-        won_as_written,
-        sum((r.repaired for r in replays), Counter[str]()),
-        sum(r.diverged for r in replays),
-        sum(r.refused for r in replays),
-        sum(r.after_end for r in replays),
-        other_tasks,
-        misnumbered,
-    )
+        counts += found + Counter({"won": trajectory.win, _WON_AS_WRITTEN: wins_as_written})
+        trajectories.append(trajectory)
+    table = {name: counts[name] for name in _COUNTS}
+    return AgentTraj(trajectories, {"trajectories": len(trajectories), **table})
 
 
 def _asks_for(recorded: str, instruction: str) -> bool:
     """Return whether a first observation asks for what the task does; one that says no task in words is believed."""
-    asked = [_respell(line) for line in recorded.splitlines() if line.startswith("Your task is to")]
-    return not asked or _respell(instruction) in asked
+    requests = [_respell(line) for line in recorded.splitlines() if line.startswith("Your task is to")]
+    return not requests or _respell(instruction) in requests
 
 
 def _task_number(record_id: str, path: Path) -> int:
@@ -147,27 +119,32 @@ def _task_number(record_id: str, path: Path) -> int:
 
 def _replay(
     benchmark: SciWorldBenchmark, task: str, episode: Episode, repairs: Mapping[str, Repair]
-) -> _Replay:
-    env = benchmark.make()
+) -> tuple[Trajectory, Counter[str]]:
+    """Return the trajectory as it plays today, and counts of what had to be done for it."""
+    env, counts = benchmark.make(), Counter[str]()
     history, reward, done = History(task, env.reset(task)), 0.0, False
     scene = first_scene(history.observation)
-    repaired: Counter[str] = Counter()
-    diverged, refused = _respell(episode.observations[0]) != _respell(history.observation), False
+    changed, refused = _respell(episode.observations[0]) != _respell(history.observation), False
     for action, recorded in zip(episode.actions, [*episode.observations[1:], None], strict=False):
         if done:
             break
         before = env.snapshot()
         answer = env.step(action)
         after = next_scene(scene, simulator_command(action), answer.observation)
-        if after.refused and (better := _repair_action(action, repairs)).repairs:
+        if after.refused and (
+            useful := [name for name, repair in repairs.items() if repair(action) != action]
+        ):
             env.restore(before)
-            action, answer = better.action, env.step(better.action)
+            for name in useful:
+                action = repairs[name](action)
+                counts[f"actions repaired: {name}"] += 1
+            answer = env.step(action)
             after = next_scene(scene, simulator_command(action), answer.observation)
-            repaired.update(better.repairs)
         scene, reward, done = after, answer.reward, answer.done
         refused |= scene.refused
-        diverged |= recorded is not None and _respell(recorded) != _respell(answer.observation)
+        changed |= recorded is not None and _respell(recorded) != _respell(answer.observation)
         history = history.then(action, answer.observation)
+    counts += Counter({_CHANGED: changed, _REFUSED: refused, _AFTER_END: len(episode.actions) - len(history)})
     trajectory = Trajectory(
         history=history,
         reward=reward,  # 0 for an episode that does not end, as for one that ran out of turns
@@ -175,21 +152,7 @@ def _replay(
         source="agenttraj",
         stop=StopReason.DONE if done else StopReason.TURN_LIMIT,
     )
-    return _Replay(trajectory, repaired, diverged, refused, len(episode.actions) - len(history))
-
-
-class _RepairedAction(NamedTuple):
-    action: str
-    repairs: list[str]
-
-
-def _repair_action(action: str, repairs: Mapping[str, Repair]) -> _RepairedAction:
-    names = []
-    for name, repair in repairs.items():
-        if (better := repair(action)) != action:
-            action = better
-            names.append(name)
-    return _RepairedAction(action, names)
+    return trajectory, counts
 
 
 def _respell(observation: str) -> str:

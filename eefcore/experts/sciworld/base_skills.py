@@ -9,41 +9,35 @@
     refused    go on after a command that the simulator did not take
     asked      answer the simulator when it asks which of several things is meant
 
-The actions that lead to a skill's state are only read: an example trains from its `first` action on. A thought and its
-action are one text here, so what no skill may teach as a choice (to come back from a wrong room, to open a container)
-is never decided in a trained thought of its own: `stated` teaches it as words. To focus once more is: after nonsense,
-and by a number when asked which; not after a look at what else there is. These are not the navigation skills that EEF
-counts (`evaluation.navigation`).
+An example trains from its `first` action on; what leads there is only read. A thought and its action are one text here,
+so what no skill may teach as a choice (to come back from a wrong room, to open a container) is never decided in a trained
+thought of its own: `stated` teaches it as words. To focus once more is: after nonsense, and by a number when asked which;
+not after a look at what else there is.
 
-Each episode is shown several times, with other names for things of a kind (`rename_things`). Seven hundred tasks are few
-enough to be learnt by heart, box by box. With other names the same dialogue can only be followed by reading: which box,
-bulb, animal, flower pot or room off the hallway is what the page and the task say, and nothing else.
+Each episode is shown several times, with other names for things of a kind (`rename_things`): seven hundred tasks are few
+enough to be learnt by heart, and with other names a dialogue can only be followed by reading.
 """
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from random import Random
 
-from eefcore.experts.registry import SkillExample, permute_names, rewrite_trajectory
-from eefcore.experts.sciworld.scene import HOUSE, route
-from eefcore.experts.sciworld.scientist import Scientist
-from eefcore.experts.sciworld.skill_episode import SkillEpisode
-from eefcore.experts.sciworld.thoughts import destination, location, walking_reason
-from eefcore.protocols import Benchmark
+from eefcore.envs.sciworld import SciWorldBenchmark
+from eefcore.experts.base_skills import (
+    SkillEpisode,
+    SkillExample,
+    draw_skill,
+    permute_names,
+    rewrite_trajectory,
+)
+from eefcore.experts.sciworld.scene import HOUSE, Scene, action_text, read_scene, route
+from eefcore.experts.sciworld.scientist import Scientist, go_to, make_scientist
+from eefcore.experts.sciworld.thoughts import Plan, conclude, destination, location, thought, walking_reason
+from eefcore.protocols import Environment
 from eefcore.types import Example, Trajectory
 
-SHARES = {
-    "room": 0.34,
-    "errand": 0.2,
-    "way": 0.14,
-    "door": 0.04,
-    "find": 0.08,
-    "stated": 0.12,
-    "refused": 0.05,
-    "asked": 0.03,
-}
 NAMINGS = 8
 """How often each episode is shown: once as it was played, then with other names."""
 
@@ -52,98 +46,173 @@ _NONSENSE = ("focus on it", "use it", "open the way", "go home", "pick up everyt
 
 
 def base_skill_examples(
-    benchmark: Benchmark, naive: Scientist, tasks: Sequence[str], *, n: int, seed: int
+    benchmark: SciWorldBenchmark, tasks: Iterable[str], *, n: int, seed: int
 ) -> Iterator[SkillExample]:
     """Yield `n` examples of base skills on random ones of `tasks`, in the proportions of `SHARES`.
 
     Each episode is played once and shown `NAMINGS` times. They come task by task: what one episode sees of a world is
     remembered for the next, and a world takes longer to load than to use.
     """
-    rng, env = random.Random(f"skills {seed}"), benchmark.make()
-    known_things: set[str] = set()
+    rng, env, tasks = Random(f"skills {seed}"), benchmark.make(), [*tasks]
+    naive = make_scientist(benchmark, "naive")
+    seen_things: set[str] = set()
     for i, task in enumerate(sorted(rng.choices(tasks, k=-(-n // NAMINGS)), key=tasks.index)):
-        name = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        played = _SKILLS[name](SkillEpisode(env, task, rng, known_things), naive)
+        name = draw_skill(SHARES, rng)
+        _, skill = _SKILLS[name]
+        episode = HouseEpisode(env, task, naive, rng, seen_things)
+        played = skill(episode)
+        if played is None:
+            episode.restart(task)
+            played = _room(episode)
         yield SkillExample(name, played)
         for _ in range(min(NAMINGS, n - i * NAMINGS) - 1):
             yield SkillExample(name, Example(rename_things(played.trajectory, rng), played.first))
 
 
-# The skills --------------------------------------------------------------------------------------------------
+class HouseEpisode(SkillEpisode[Scientist]):
+    """An episode in ScienceWorld's house, every action with a thought.
+
+    Attributes:
+        seen_things: names of things that were listed in any task so far.
+    """
+
+    def __init__(
+        self, env: Environment, task: str, naive: Scientist, rng: Random, seen_things: set[str]
+    ) -> None:
+        super().__init__(env, task, naive, rng)
+        self.seen_things = seen_things
+        seen_things.update(self.scene.things)
+
+    @property
+    def scene(self) -> Scene:
+        """The scene at h_t."""
+        return read_scene(self.history)
+
+    @property
+    def plan(self) -> Plan:
+        """The naive scientist's plan of the task."""
+        return self.naive.plan(self.history.task_id)
+
+    @property
+    def visited_rooms(self) -> set[str]:
+        """The rooms that the episode has been in, the present one among them."""
+        return {read_scene(self.history.at(i)).room for i in range(len(self.history) + 1)}
+
+    def do(self, reason: str, command: str) -> None:
+        """Give a command, after a thought that says the reason, which may be empty."""
+        self.act(action_text(conclude(reason, command=command), command))
+
+    def follow(self, start: int, end: int) -> None:
+        """Take the plan's actions from index `start` up to, not including, `end`."""
+        for i, command in enumerate(self.plan.actions[start:end], start):
+            self.act(action_text(thought(self.plan, i, command, self.scene), command))
+
+    def go_to_a_task_room(self) -> None:
+        """Follow the plan to a random room in which it does something."""
+        commands = self.plan.actions
+        arrivals = [
+            i
+            for i, command in enumerate(commands)
+            if not destination(command)
+            and not command.startswith("open ")
+            and (i == 0 or destination(commands[i - 1]))
+        ]
+        self.follow(0, self.rng.choice(arrivals or [0]))
+
+    def wander(self) -> None:
+        """Go through no, one or two doors."""
+        for _ in range(self.rng.choice((0, 0, 1, 1, 2))):
+            self.enter_a_new_room()
+
+    def enter_a_new_room(self) -> bool:
+        """Go through a random door to a room not yet visited; return False where there is none."""
+        scene = self.scene
+        rooms = [r for r in HOUSE[scene.room] if r not in self.visited_rooms]
+        if not rooms:
+            return False
+        room = self.rng.choice(rooms)
+        for command in go_to(room, scene):
+            closed = " The door is closed." if command.startswith("open") else ""
+            self.do(f"I go to the {room}.{closed}", command)
+        return True
+
+    def any_command(self) -> str:
+        """Return a random sensible command, whether it helps or not; none that could end the episode."""
+        scene = self.scene
+        room = self.rng.choice(HOUSE[scene.room])
+        commands = [f"open door to {room}", f"go to {room}", "wait1"]
+        if scene.things:
+            thing, other = self.rng.choice(scene.things), self.rng.choice(scene.things)
+            commands += [f"{verb} {thing}" for verb in ("open", "pick up", "examine", "activate", "mix")]
+            commands += [f"move {thing} to {other}", f"pour {thing} in {other}"]
+        return self.rng.choice(commands)
+
+    def finish_in_room(self) -> Example:
+        """Do what the naive scientist does until it would leave the room, or needs what is in something closed."""
+        first = len(self.history)
+        while not self.done:
+            command = self.naive.next_step(self.history)
+            ends = not command or destination(command) or command.startswith("open ")
+            if ends and len(self.history) > first:
+                break
+            self.act_naively()
+        return self.example(first)
 
 
-def _room(episode: SkillEpisode, naive: Scientist) -> Example:
-    episode.go_to_a_task_room(naive.plan(episode.history.task_id))
-    return _act_naively(episode, naive)
+# The skills; None where the task has no occasion for one, and `room` is shown instead ------------------------
 
 
-def _room_instead(episode: SkillEpisode, naive: Scientist) -> Example:
-    """Show `room` from the start of the task, where the task has no occasion for the skill that was drawn."""
-    episode.restart(episode.history.task_id)
-    return _room(episode, naive)
+def _room(episode: HouseEpisode) -> Example:
+    episode.go_to_a_task_room()
+    return episode.finish_in_room()
 
 
-def _act_naively(episode: SkillEpisode, naive: Scientist) -> Example:
-    """Do what the naive scientist does until it would leave the room, or needs what is in something closed."""
-
-    def at_the_end() -> bool:
-        command = naive.next_step(episode.history)
-        return not command or bool(destination(command)) or command.startswith("open ")
-
-    first = len(episode.history)
-    while not episode.done and (len(episode.history) == first or not at_the_end()):
-        episode.act(naive.act(episode.history))
-    return episode.example(first, source=naive.name)
-
-
-def _errand(episode: SkillEpisode, naive: Scientist) -> Example:
+def _errand(episode: HouseEpisode) -> Example | None:
     """What for and where to is the plan's, and so has to be read from the task."""
-    plan = naive.plan(episode.history.task_id)
-    commands = plan.actions
+    commands = episode.plan.actions
     departures = [
         i for i, c in enumerate(commands) if destination(c) and (i == 0 or not destination(commands[i - 1]))
     ]
     if not departures:
-        return _room_instead(episode, naive)
+        return None
     start = episode.rng.choice(departures)
     end = next((i for i in range(start, len(commands)) if not destination(commands[i])), len(commands))
-    episode.follow(plan, 0, start)
+    episode.follow(0, start)
     first = len(episode.history)
-    episode.follow(plan, start, end + (commands[end : end + 1] == ("look around",)))
-    return episode.example(first, source=naive.name)
+    episode.follow(start, end + (commands[end : end + 1] == ("look around",)))
+    return episode.example(first)
 
 
-def _way(episode: SkillEpisode, naive: Scientist) -> Example:
+def _way(episode: HouseEpisode) -> Example | None:
     """What for and where to is read; how to get there is trained."""
     episode.wander()
     visited, here = episode.visited_rooms, episode.scene.room
     rooms = [r for r in HOUSE if r not in visited and route(here, r)[0] not in visited]
     if not rooms:
-        return _room_instead(episode, naive)
-    there = episode.rng.choice(rooms)
-    need = episode.rng.choice(_NEEDS).format(episode.rng.choice(sorted(episode.known_things)))
-    episode.do(f"{need}, {location(there)}.", "look around")
+        return None
+    goal = episode.rng.choice(rooms)
+    need = episode.rng.choice(_NEEDS).format(episode.rng.choice(sorted(episode.seen_things)))
+    episode.do(f"{need}, {location(goal)}.", "look around")
     first = len(episode.history)
-    for room in route(here, there):
-        opening = [] if episode.scene.is_open(room) else [f"open door to {room}"]
-        for command in (*opening, f"go to {room}"):
-            reason = walking_reason(need, room, there, closed=command.startswith("open"))
+    for room in route(here, goal):
+        for command in go_to(room, episode.scene):
+            reason = walking_reason(need, room, goal, closed=command.startswith("open"))
             episode.do(reason, command)
-    episode.do(f"I am {location(there)}. {need}.", "look around")
-    return episode.example(first, source=naive.name)
+    episode.do(f"I am {location(goal)}. {need}.", "look around")
+    return episode.example(first)
 
 
-def _door(episode: SkillEpisode, naive: Scientist) -> Example:
+def _door(episode: HouseEpisode) -> Example | None:
     episode.wander()
     first = len(episode.history)
     if not episode.enter_a_new_room():
-        return _room_instead(episode, naive)
+        return None
     if episode.rng.random() < 0.5:
         episode.enter_a_new_room()
-    return episode.example(first, source=naive.name)
+    return episode.example(first)
 
 
-def _find(episode: SkillEpisode, naive: Scientist) -> Example:
+def _find(episode: HouseEpisode) -> Example | None:
     """Ask about as many things that are listed as things that are not.
 
     A small model finds out late that it must look at the listing, and not at how often the answer was yes.
@@ -151,61 +220,62 @@ def _find(episode: SkillEpisode, naive: Scientist) -> Example:
     episode.wander()
     episode.do("I see what is here.", "look around")
     here = sorted(set(episode.scene.things))
-    others = sorted(episode.known_things.difference(here))
-    episode.known_things.update(here)
+    others = sorted(episode.seen_things.difference(here))
+    episode.seen_things.update(here)
     n = min(3, len(here), len(others))
     if not n:
-        return _room_instead(episode, naive)
-    asked = [*episode.rng.sample(here, n), *episode.rng.sample(others, n)]
-    episode.rng.shuffle(asked)
+        return None
+    things = [*episode.rng.sample(here, n), *episode.rng.sample(others, n)]
+    episode.rng.shuffle(things)
     first = len(episode.history)
-    episode.do(" ".join(f"There is {'a' if x in here else 'no'} {x}." for x in asked), "look around")
-    return episode.example(first, source=naive.name)
+    episode.do(" ".join(f"There is {'a' if x in here else 'no'} {x}." for x in things), "look around")
+    return episode.example(first)
 
 
-def _stated(episode: SkillEpisode, naive: Scientist) -> Example:
+def _stated(episode: HouseEpisode) -> Example:
     """The announcement is read, and the announced command is trained."""
     episode.wander()
     command = episode.any_command()
     episode.do(f"I will {command} next.", "look around")
     first = len(episode.history)
     episode.do("", command)
-    return episode.example(first, source=naive.name)
+    return episode.example(first)
 
 
-def _refused(episode: SkillEpisode, naive: Scientist) -> Example:
-    episode.go_to_a_task_room(naive.plan(episode.history.task_id))
+def _refused(episode: HouseEpisode) -> Example:
+    episode.go_to_a_task_room()
     episode.do("", episode.rng.choice(_NONSENSE))
-    return _act_naively(episode, naive)
+    return episode.finish_in_room()
 
 
-def _asked(episode: SkillEpisode, naive: Scientist) -> Example:
+def _asked(episode: HouseEpisode) -> Example | None:
     """Choose one of two things of the same name in a room."""
     episode.wander()
     episode.do("I see what is here.", "look around")
     things = episode.scene.things
     twice = sorted({x for x in things if things.count(x) > 1})
     if not twice:
-        return _room_instead(episode, naive)
+        return None
     verb = episode.rng.choice(("examine", "pick up", "focus on"))
     episode.do("", f"{verb} {episode.rng.choice(twice)}")
     if episode.done or not episode.scene.ambiguous:
-        return _room_instead(episode, naive)
+        return None
     first = len(episode.history)
     episode.do("Any of them will do.", "0")
-    return episode.example(first, source=naive.name)
+    return episode.example(first)
 
 
-_SKILLS: Mapping[str, Callable[[SkillEpisode, Scientist], Example]] = {
-    "room": _room,
-    "errand": _errand,
-    "way": _way,
-    "door": _door,
-    "find": _find,
-    "stated": _stated,
-    "refused": _refused,
-    "asked": _asked,
+_SKILLS: Mapping[str, tuple[float, Callable[[HouseEpisode], Example | None]]] = {
+    "room": (0.34, _room),
+    "errand": (0.2, _errand),
+    "way": (0.14, _way),
+    "door": (0.04, _door),
+    "find": (0.08, _find),
+    "stated": (0.12, _stated),
+    "refused": (0.05, _refused),
+    "asked": (0.03, _asked),
 }
+SHARES = {name: share for name, (share, _) in _SKILLS.items()}
 
 
 # Other names -------------------------------------------------------------------------------------------------
@@ -231,7 +301,7 @@ _ANIMALS = ((r"\b(?:{})\b", _HATCHED), (r"\b(?:{})\b", _BORN))
 """Not renamed in tasks about life spans, where the name is what there is to know."""
 
 
-def rename_things(trajectory: Trajectory, rng: random.Random) -> Trajectory:
+def rename_things(trajectory: Trajectory, rng: Random) -> Trajectory:
     """Return the trajectory with the names of each kind of thing permuted, in every observation and action."""
     instruction = trajectory.history.at(0).observation
     kinds = _KINDS if "life s" in instruction else (*_KINDS, *_ANIMALS)

@@ -1,8 +1,5 @@
 """Work out gold paths: what the simulator's own rule-based agent does in a task, in words that it can see.
 
-    GoldPath    its actions and observations, up to the win
-    GoldPaths   task id -> GoldPath, worked out when first needed (a second or so each) and kept in the user's cache
-
 The agent knows the world from within: it says `focus on egg turtle` of what is listed as `a turtle egg`, opens doors
 that are open, takes what it has not looked for, and goes on when all is done. Here things are called as they are listed
 wherever the simulator then answers the same, a room is looked at before anything in it is used, and commands that
@@ -40,30 +37,23 @@ class GoldPath(msgspec.Struct, frozen=True):
     won: bool
 
 
-class GoldPaths(dict[str, GoldPath]):
-    """Task id to its gold path, worked out when first needed. On disk by task id, which holds the simulator's version."""
+def gold_path(benchmark: SciWorldBenchmark, task_id: str) -> GoldPath:
+    """Return the gold path of a task: from the user's cache, or worked out, which takes a second or so, and kept there.
 
-    def __init__(self, benchmark: SciWorldBenchmark) -> None:
-        super().__init__()
-        self._benchmark = benchmark
-        self._folder = cache_folder() / "sciworld" / f"{simulator_version()}-gold-{FORM}"
-
-    def __missing__(self, task_id: str) -> GoldPath:
-        file = self._folder / f"{task_id}.json"
-        try:
-            self[task_id] = msgspec.json.decode(file.read_bytes(), type=GoldPath)
-        except (OSError, msgspec.DecodeError):
-            self[task_id] = work_out_gold_path(self._benchmark.simulators, self._benchmark.goal(task_id))
-            write_atomically(file, msgspec.json.encode(self[task_id]), sync=False)
-        return self[task_id]
+    Raises:
+        SimulatorError: the simulator can't be started, or has ended.
+    """
+    file = cache_folder() / "sciworld" / f"{simulator_version()}-gold-{FORM}" / f"{task_id}.json"
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=GoldPath)
+    except (OSError, msgspec.DecodeError):
+        path = work_out_gold_path(benchmark.simulators, benchmark.goal(task_id))
+        write_atomically(file, msgspec.json.encode(path), sync=False)
+        return path
 
 
 def work_out_gold_path(simulators: SimulatorPool, task: Task) -> GoldPath:
-    """Return the gold path of a task, asked of the simulator.
-
-    Raises:
-        SimulatorError: it can't be started, or has ended.
-    """
+    """Return the gold path of a task, by playing it in the simulator."""
     cache = ResponseCache()
 
     def respond_to(commands: Sequence[str]) -> Response:
@@ -88,9 +78,8 @@ def _in_plain_words(respond_to: RespondTo, raw: GoldPath) -> GoldPath:
     """Return `raw` without the commands that change nothing, in the words of the listings."""
     commands: list[str] = []
     responses = [respond_to(())]
-    agents_scene = scene = first_scene(
-        raw.observations[0]
-    )  # as the agent goes through the task, and as we do
+    # The scene as the agent goes through the task, and as we do.
+    agents_scene = scene = first_scene(raw.observations[0])
     focus = ""
 
     def give(command: str, response: Response) -> None:
@@ -169,9 +158,7 @@ def _plainer_commands(command: str, answer: str, listed: Sequence[str]) -> list[
 def _plain_name(name: str, listed: Sequence[str], in_answer: str, short: bool) -> str:
     """Return a thing's name as listings have it: `egg turtle egg in inventory` is `turtle egg in inventory`.
 
-    Args:
-        in_answer: the simulator's name of it in its answer.
-        short: whether to leave out what is inside it, too.
+    The simulator calls it `in_answer` in its answer; `short` leaves out what is inside it, too.
     """
     core, inside, _ = name.partition(" in inventory")
     core = (

@@ -1,10 +1,4 @@
-"""Read a ScienceWorld dialogue back into what the agent knows of the house: the room, the things, the doors.
-
-Scene          the room, what is listed in it, which doors are open, what is carried, the last answer
-read_scene     h_t -> Scene
-route          the rooms on the way from one to another; the house has the same plan in every task
-action_text    a thought and the command that it decides -> an action
-"""
+"""Read a ScienceWorld dialogue back into what the agent knows of the house: the room, the things, the doors."""
 
 from __future__ import annotations
 
@@ -133,12 +127,12 @@ def listed_things(look: str) -> tuple[str, ...]:
 
 
 @cache
-def route(here: str, there: str) -> tuple[str, ...]:
-    """Return the rooms to go through, `there` included, by the fewest doors; none if it is here, or is no room."""
-    paths: list[tuple[str, ...]] = [(here,)]
-    reached = {here}
+def route(start: str, goal: str) -> tuple[str, ...]:
+    """Return the rooms to go through, `goal` included, by the fewest doors; none if it is `start`, or is no room."""
+    paths: list[tuple[str, ...]] = [(start,)]
+    reached = {start}
     for path in paths:
-        if path[-1] == there:
+        if path[-1] == goal:
             return path[1:]
         paths += [(*path, room) for room in HOUSE.get(path[-1], ()) if room not in reached]
         reached.update(HOUSE.get(path[-1], ()))

@@ -3,9 +3,8 @@
     Plan      a way through a task, and the scene before each of its actions
     thought   one or two sentences that end in the command they decide: `I need the thermometer, in the kitchen. I should …`
 
-Thoughts are made from the plan's own next steps and from what has been seen: a destination is where the plan next does
-something, a reading is the thermometer's. What only the simulator knows (which animal lives longest, what conducts
-before it is tested) is said when it is acted upon, and not before.
+Thoughts are made from the plan's next steps and from what has been seen. What only the simulator knows (which animal
+lives longest, what conducts before it is tested) is said when it is acted upon, and not before.
 """
 
 from __future__ import annotations
@@ -48,15 +47,10 @@ class Plan(NamedTuple):
 
     def next_deed(self, i: int) -> int:
         """Return the index of the first action from i on that does something: it neither walks, looks nor waits."""
-        n = len(self.actions)
-        return next(
-            (
-                j
-                for j in range(i, n)
-                if not PREPARATIONS.match(self.actions[j]) and not destination(self.actions[j])
-            ),
-            n - 1,
-        )
+        for j, command in enumerate(self.actions[i:], i):
+            if not PREPARATIONS.match(command) and not destination(command):
+                return j
+        return len(self.actions) - 1
 
 
 def plan_of(kind: str, path: GoldPath) -> Plan:
@@ -74,26 +68,23 @@ def destination(command: str) -> str:
 
 
 def thought(plan: Plan, i: int, command: str, scene: Scene, *, noticed: str = "") -> str:
-    """Return the thought that decides `command`, where a_i of the plan is next.
-
-    Args:
-        noticed: what was seen to be wrong, in a sentence.
-    """
+    """Return the thought that decides `command`, where a_i of the plan is next; `noticed` says first what is wrong."""
     i = min(i, len(plan.actions) - 1)
     room = destination(command)
     reason = _walk_reason(plan, i, room, command, scene) if room else _deed_reason(plan, i, command, scene)
-    return conclude(*(s for s in (noticed, reason) if s), command=command)
+    return conclude(noticed, reason, command=command)
 
 
 def conclude(*reasons: str, command: str) -> str:
-    """Return a thought: sentences, and the command that follows from them."""
-    return " ".join((*reasons, f"I should {'answer ' if command.isdecimal() else ''}{command}."))
+    """Return a thought: sentences, of which some may be empty, and the command that follows from them."""
+    decision = f"I should {'answer ' if command.isdecimal() else ''}{command}."
+    return " ".join(sentence for sentence in (*reasons, decision) if sentence)
 
 
-def walking_reason(need: str, room: str, there: str, *, closed: bool) -> str:
+def walking_reason(need: str, room: str, goal: str, *, closed: bool) -> str:
     """Return what a walk is for, where that is, and the next room on the way, whose door may be closed."""
-    through = f", through the {room}" if room != there else ""
-    return f"{need}, {location(there)}{through}.{_CLOSED if closed else ''}"
+    through = f", through the {room}" if room != goal else ""
+    return f"{need}, {location(goal)}{through}.{_CLOSED if closed else ''}"
 
 
 def location(room: str) -> str:
@@ -103,12 +94,12 @@ def location(room: str) -> str:
 
 def _walk_reason(plan: Plan, i: int, room: str, command: str, scene: Scene) -> str:
     j = plan.next_deed(i)
-    there = plan.scenes[j].room
+    goal = plan.scenes[j].room
     need, closed = _purpose(plan, j), command.startswith("open")
-    on_the_way = len(route(room, there)) + 1 == len(route(scene.room, there))
-    if room != there and not on_the_way:  # a way round, or to look for it
+    on_the_way = len(route(room, goal)) + 1 == len(route(scene.room, goal))
+    if room != goal and not on_the_way:  # a way round, or to look for it
         return f"{need}. It may be {location(room)}.{_CLOSED if closed else ''}"
-    return walking_reason(need, room, there, closed=closed)
+    return walking_reason(need, room, goal, closed=closed)
 
 
 def _purpose(plan: Plan, j: int) -> str:

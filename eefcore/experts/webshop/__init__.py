@@ -4,10 +4,9 @@
 `CompositeShopper` writes the same in composite actions (Agent Q Appendix A).
 """
 
-from eefcore.experts.webshop.composite import CompositeShopper, to_calls, to_composite
-from eefcore.experts.webshop.experts import COMPOSITE_EXPERTS, EXPERTS, STRENGTHS, make_shopper, task_kinds
-from eefcore.experts.webshop.shopper import Habits, MistakeRates, Shopper
-from eefcore.experts.webshop.view import View, read_view
+from eefcore.experts.webshop.composite import CompositeShopper
+from eefcore.experts.webshop.experts import COMPOSITE_EXPERTS, EXPERTS
+from eefcore.experts.webshop.shopper import STRENGTHS, Habits, MistakeRates, Shopper, make_shopper
 
 __all__ = [
     "COMPOSITE_EXPERTS",
@@ -17,10 +16,5 @@ __all__ = [
     "Habits",
     "MistakeRates",
     "Shopper",
-    "View",
     "make_shopper",
-    "read_view",
-    "task_kinds",
-    "to_calls",
-    "to_composite",
 ]

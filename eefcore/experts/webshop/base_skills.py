@@ -8,21 +8,20 @@
     stated     do what the last thought decided, whatever that was
     options    say of many option values whether the opened product comes in them
 
-The actions that lead to a skill's state are only read: an example trains from its `first` action on, so no skill
-teaches Next or Back to Search as a choice; `stated` teaches them as words. These are not the navigation skills that EEF
-counts (`evaluation.navigation`).
+An example trains from its `first` action on; what leads there is only read. So no skill teaches Next or Back to Search as
+a choice; `stated` teaches them as words.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from random import Random
 
-from eefcore.experts.registry import SkillExample
-from eefcore.experts.webshop.shopper import Shopper
-from eefcore.experts.webshop.view import View, read_view, write_call
-from eefcore.protocols import Benchmark, Environment
-from eefcore.types import Example, History, StopReason, Trajectory
+from eefcore.envs.webshop.benchmark import WebShopBenchmark
+from eefcore.experts.base_skills import SkillEpisode, SkillExample, draw_skill
+from eefcore.experts.webshop.shopper import Shopper, make_shopper
+from eefcore.experts.webshop.view import BACK, View, read_view, write_call
+from eefcore.types import Example
 
 SHARES = {
     "shop": 0.16,
@@ -36,80 +35,71 @@ SHARES = {
 
 
 def base_skill_examples(
-    benchmark: Benchmark,
-    naive: Shopper,
-    tasks: Sequence[str],
+    benchmark: WebShopBenchmark,
+    tasks: Iterable[str],
     *,
     n: int,
     seed: int,
+    strength: str = "naive",
     shares: Mapping[str, float] = SHARES,
 ) -> Iterator[SkillExample]:
     """Yield `n` examples of base skills on random ones of `tasks`, in the proportions of `shares`."""
-    rng, env = random.Random(f"skills {seed}"), benchmark.make()
+    rng, env, tasks = Random(f"skills {seed}"), benchmark.make(), [*tasks]
+    shopper = make_shopper(benchmark, strength)
     for _ in range(n):
-        name = rng.choices(list(shares), list(shares.values()))[0]
-        yield SkillExample(name, _Episode(env, tasks, naive, rng, benchmark.max_turns).play(name))
+        name = draw_skill(shares, rng)
+        episode = _ShopEpisode(env, rng.choice(tasks), shopper, rng)
+        yield SkillExample(name, episode.play(name, tasks, benchmark.max_turns))
 
 
-class _Episode:
-    """An episode of a random task, played partly at random and partly by the naive shopper."""
+class _ShopEpisode(SkillEpisode[Shopper]):
+    """An episode of shopping."""
 
-    def __init__(
-        self, env: Environment, tasks: Sequence[str], naive: Shopper, rng: random.Random, max_turns: int
-    ) -> None:
-        self.env, self.tasks, self.naive, self.rng, self.max_turns = env, tasks, naive, rng, max_turns
-        task = rng.choice(tasks)
-        self.history = History(task, env.reset(task))
-        self.reward, self.done = 0.0, False
-
-    def play(self, skill: str) -> Example:
-        """Play the episode that shows a skill."""
+    def play(self, skill: str, tasks: list[str], max_turns: int) -> Example:
+        """Play the episode that shows a skill; the options of other `tasks` are asked about."""
         if skill == "page":
             self._search()
             for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3))):
-                self._click_next()
+                self._click(self._view.page.next_button)
         elif skill == "open":
             self._search()
             self._open_any()
         elif skill == "again":
             self._search()
             if self.rng.random() < 0.25:
-                self._click_next()
+                self._click(self._view.page.next_button)
             self._open_and_return()
         elif skill == "refused":
             for _ in range(self.rng.randint(0, 4)):
-                self._act_naively()
+                self.act_naively()
             self._act_impossibly()
         elif skill == "stated":
             return self._stated()
-        elif skill == "options":
-            return self._options()
-        return self._finish_naively()
-
-    def _finish_naively(self) -> Example:
+        elif skill == "options" and (example := self._options(tasks)):
+            return example
         first = len(self.history)
-        while not self.done and len(self.history) < self.max_turns:
-            self._act_naively()
-        return self._example(first)
+        while not self.done and len(self.history) < max_turns:
+            self.act_naively()
+        return self.example(first)
 
     def _stated(self) -> Example:
         if self.rng.random() < 0.8:
             self._search()
             if self.rng.random() < 0.6:
-                self._do(write_call("Think", self._naive_thought(self._view)))
-                self._do(write_call("click", self.rng.choice(self._view.page.listings).asin))
+                self.act(write_call("Think", self._naive_thought(self._view)))
+                self.act(write_call("click", self.rng.choice(self._view.page.listings).asin))
         v = self._view
         arguments = self._any_plan(v)
         verb = "search" if v.page.kind == "start" else "click"
         decision = f"search for {arguments[0]}" if verb == "search" else f"click {', '.join(arguments)}"
-        self._do(write_call("Think", f"{self._judgement(v)}I should {decision}."))
+        self.act(write_call("Think", f"{self._judgement(v)}I should {decision}."))
         first = len(self.history)
         for argument in arguments:
-            self._do(write_call(verb, argument))
-        return self._example(first)
+            self.act(write_call(verb, argument))
+        return self.example(first)
 
-    def _options(self) -> Example:
-        """Ask about as many values that are offered as values that are not.
+    def _options(self, tasks: list[str]) -> Example | None:
+        """Ask about as many values that are offered as values that are not; None where no option is to be chosen.
 
         A task asks for two values at most, and mostly the product has them: a small model finds out late that it must
         look at the page, and not at how often the answer was yes.
@@ -119,19 +109,19 @@ class _Episode:
         offered = self._view.page.options
         requested = {
             option
-            for task in self.rng.sample(self.tasks, min(12, len(self.tasks)))
-            for option in self.naive.requested_options(task)
+            for task in self.rng.sample(tasks, min(12, len(tasks)))
+            for option in self.naive.request(task).options
         }
         others = sorted(requested.difference(offered))
         n = min(4, len(offered), len(others))
-        if not n:  # no option to choose here: play the whole task instead
-            return self._finish_naively()
-        asked = [*self.rng.sample(offered, n), *self.rng.sample(others, n)]
-        self.rng.shuffle(asked)
-        sentences = (f"Suppose I need {v}, there is {v if v in offered else f'no {v}'}." for v in asked)
+        if not n:
+            return None
+        values = [*self.rng.sample(offered, n), *self.rng.sample(others, n)]
+        self.rng.shuffle(values)
+        sentences = (f"Suppose I need {v}, there is {v if v in offered else f'no {v}'}." for v in values)
         first = len(self.history)
-        self._do(write_call("Think", " ".join(sentences)))
-        return self._example(first)
+        self.act(write_call("Think", " ".join(sentences)))
+        return self.example(first)
 
     def _any_plan(self, v: View) -> tuple[str, ...]:
         """Return the arguments of any sensible actions on this page, not of those that would help."""
@@ -139,57 +129,48 @@ class _Episode:
             return (self.naive.decide(self.history.task_id, v).plan[0].split('"')[3],)
         if v.page.kind == "results":
             listed = [x.asin for x in v.page.listings]
-            return (self.rng.choice([*listed, v.page.next_button, "Back to Search"]),)
+            return (self.rng.choice([*listed, v.page.next_button, BACK]),)
         if self.rng.random() < 0.25:
-            return ("Back to Search",)
+            return (BACK,)
         n = min(len(v.page.options), self.rng.choice((0, 1, 1, 2, 2)))
         return (*self.rng.sample(v.page.options, n), "Buy Now")
 
     def _search(self) -> None:
         """Think and search, as the naive shopper does."""
-        self._act_naively()
-        self._act_naively()
+        self.act_naively()
+        self.act_naively()
 
-    def _click_next(self) -> None:
-        """Click Next, after a thought that may judge the page."""
-        v = self._view
-        self._do(write_call("Think", f"{self._judgement(v)}I should click {v.page.next_button}."))
-        self._do(write_call("click", v.page.next_button))
+    def _click(self, button: str) -> None:
+        """Click a button, after a thought that may judge the page."""
+        self.act(write_call("Think", f"{self._judgement(self._view)}I should click {button}."))
+        self.act(write_call("click", button))
 
     def _open_any(self) -> None:
         """Open a random one of the listed products."""
-        asin = self.rng.choice(self._view.page.listings).asin
-        self._do(write_call("Think", f"{self._judgement(self._view)}I should click {asin}."))
-        self._do(write_call("click", asin))
+        self._click(self.rng.choice(self._view.page.listings).asin)
 
     def _open_and_return(self) -> None:
         """Open the product that looks right, and go back to search."""
-        self._do(write_call("Think", self._naive_thought(self._view)))
-        self._do(self.naive.act(self.history))
+        self.act(write_call("Think", self._naive_thought(self._view)))
+        self.act(self.naive.act(self.history))
         thought = self._naive_thought(self._view).split(" I should click")[0]
-        self._do(write_call("Think", f"{thought} I should click Back to Search."))
-        self._do(write_call("click", "Back to Search"))
+        self.act(write_call("Think", f"{thought} I should click {BACK}."))
+        self.act(write_call("click", BACK))
 
     def _act_impossibly(self) -> None:
         """Take an action that the page refuses."""
-        v = self._view
+        v, search_again = self._view, write_call("search", "something else")
         if v.page.kind == "start":
-            action = write_call("click", self.rng.choice(("Buy Now", "Next >", "Back to Search")))
+            action = write_call("click", self.rng.choice(("Buy Now", "Next >", BACK)))
         elif v.page.kind == "results":
             a, b = (self.rng.choice(v.page.listings).asin for _ in "ab")
             mixed = a[:6] + b[6:] if a[6:] != b[6:] else b[:6] + "BABA"
             action = self.rng.choice(
-                (
-                    write_call("click", mixed),
-                    write_call("search", "something else"),
-                    write_call("click", "Buy Now"),
-                )
+                (write_call("click", mixed), search_again, write_call("click", "Buy Now"))
             )
         else:
-            action = self.rng.choice(
-                (write_call("click", "any"), write_call("search", "something else"), "click[Buy Now")
-            )
-        self._do(action)
+            action = self.rng.choice((write_call("click", "any"), search_again, "click[Buy Now"))
+        self.act(action)
 
     def _naive_thought(self, v: View) -> str:
         return self.naive.decide(self.history.task_id, v).thought
@@ -203,18 +184,3 @@ class _Episode:
     @property
     def _view(self) -> View:
         return read_view(self.history)
-
-    def _act_naively(self) -> None:
-        if not self.done:
-            self._do(self.naive.act(self.history))
-
-    def _do(self, action: str) -> None:
-        observation, self.reward, self.done = self.env.step(action)
-        self.history = self.history.then(action, observation)
-
-    def _example(self, first: int) -> Example:
-        stop = StopReason.DONE if self.done else StopReason.TURN_LIMIT
-        trajectory = Trajectory(
-            history=self.history, reward=self.reward, n_expert=first, source=self.naive.name, stop=stop
-        )
-        return Example(trajectory, first)

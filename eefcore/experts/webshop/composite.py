@@ -1,9 +1,5 @@
 """Write the scripted shoppers' thoughts and calls as composite actions (Agent Q Appendix A), and read them back.
 
-    to_composite       a dialogue of thoughts and calls -> one of composite actions
-    to_calls           the way back, so that a shopper can go on from any state
-    CompositeShopper   a shopper that writes composite actions
-
 A thought and the call that follows from it are one action. Later calls of the same thought, as the choice of a
 product's options, have a short thought of their own: the longer thought stands in the actions that are remembered.
 """
@@ -12,7 +8,7 @@ from __future__ import annotations
 
 from eefcore.actions import ActionParts, command, format_action, is_thought, thought
 from eefcore.experts.webshop.shopper import Shopper
-from eefcore.experts.webshop.view import read_call, write_call
+from eefcore.experts.webshop.view import BACK, NEXT, read_call, write_call
 from eefcore.types import History, Mistake
 
 PLAN = "search, judge, open, choose, buy."
@@ -20,12 +16,7 @@ THEN = "Then "
 OK = "OK"
 
 _EXPLANATION_OF_CALL = {"search": "Searched.", "Finish": "Finished."}
-_EXPLANATION_OF_BUTTON = {
-    "Next >": "Turned the page.",
-    "Next": "Turned the page.",
-    "Back to Search": "Went back.",
-    "Buy Now": "Bought.",
-}
+_EXPLANATION_OF_BUTTON = {**dict.fromkeys(NEXT, "Turned the page."), BACK: "Went back.", "Buy Now": "Bought."}
 
 
 def composite_action(thought: str, call: str, *, first: bool) -> str:
@@ -53,9 +44,9 @@ def to_calls(history: History) -> History:
     """Return the same history in thoughts and calls; a thought that only says `Then …` was none of the shopper's."""
     out = history.at(0)
     for i, step in enumerate(history.steps, start=1):
-        said = thought(step.action)
-        if said and not said.startswith(THEN):
-            out = out.then(write_call("Think", said), OK)
+        words = thought(step.action)
+        if words and not words.startswith(THEN):
+            out = out.then(write_call("Think", words), OK)
         out = out.then(command(step.action), history.at(i).observation)
     return out
 
@@ -68,15 +59,15 @@ class CompositeShopper:
 
     def act(self, history: History) -> str:
         """Return a_t."""
-        _, said, call = self._decide(history)
-        return composite_action(said, call, first=not history.steps)
+        _, thought, call = self._decide(history)
+        return composite_action(thought, call, first=not history.steps)
 
     def mistakes(self, history: History) -> tuple[Mistake, ...]:
         """Return the mistakes in a_t: those of its thought, or of the earlier thought that it follows from."""
-        before, said, _ = self._decide(history)
+        before, thought, _ = self._decide(history)
         found = self._shopper.mistakes(before)
-        if said:
-            found += self._shopper.mistakes(before.then(write_call("Think", said), OK))
+        if thought:
+            found += self._shopper.mistakes(before.then(write_call("Think", thought), OK))
         return tuple(Mistake(len(history), kind) for kind in dict.fromkeys(m.kind for m in found))
 
     def _decide(self, history: History) -> tuple[History, str, str]:

@@ -8,29 +8,27 @@
 
 Each is one action after its h_t. The first five teach navigation as an action that may be tried: where no product fits,
 the naive shopper takes the closest, and in a share `WAY_OUT_SHARE` of such cases the perfect shopper's action is shown
-instead. So the base proposes, now and then, to turn the page or to go back, as a prompted large model would, and never
-does so greedily. `rank` does teach that this is better than a product that does not fit. So the base is a better critic
-than agent, as large models are said to be, and how much AI feedback is worth follows from that; the experiments without
-it say how much.
+instead, so that the base proposes to turn the page or to go back now and then, and never greedily. `rank` teaches that
+this is better than a product that does not fit: the base is a better critic than agent, as large models are said to be.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from eefcore.actions import COMMAND, EXPLANATION, PLAN, THOUGHT, ActionParts, command, format_action
+from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.words import ID_WORDS, OPTION_VALUES
-from eefcore.experts.registry import SkillExample, permute_names, rewrite_trajectory
+from eefcore.experts.base_skills import SkillExample, draw_skill, permute_names, rewrite_trajectory
 from eefcore.experts.webshop import base_skills
 from eefcore.experts.webshop.composite import CompositeShopper, to_calls, to_composite
-from eefcore.experts.webshop.shopper import ORDINALS, FindFault, Shopper
+from eefcore.experts.webshop.shopper import ORDINALS, FindFault, Shopper, make_shopper
 from eefcore.experts.webshop.view import BACK, View, read_call, read_view, write_call
-from eefcore.protocols import Benchmark
 from eefcore.rendering.critic_prompts import BEST_ACTION, EPISODE_OVER, TASK_SOLVED, VERDICTS, critic_question
 from eefcore.types import Example, History, StopReason, Trajectory
 
@@ -53,7 +51,10 @@ def _ending(prompt: str) -> str:
 
 PHRASES = (
     *(f"\n{label}" for label in (THOUGHT, COMMAND, EXPLANATION)),
-    *(f'"}}]\n{EXPLANATION}{said}' for said in ("Searched.", "Clicked.", "Bought.", "Went back.")),
+    *(
+        f'"}}]\n{EXPLANATION}{explanation}'
+        for explanation in ("Searched.", "Clicked.", "Bought.", "Went back.")
+    ),
     f'"}}]\n{EXPLANATION}Turned the page.',
     f"{PLAN}search, judge, open, choose, buy.\n{THOUGHT}",
     THOUGHT,
@@ -64,10 +65,7 @@ PHRASES = (
     f"{EPISODE_OVER}\n{TASK_SOLVED.partition('{options}')[0]}1. {VERDICTS[0]}\n2. {VERDICTS[1]}"
     + _ending(TASK_SOLVED),
     _ending(OPTIONS_QUESTION),
-    '"}]\n2. click[{"button": "',
-    '"}]\n3. click[{"button": "',
-    '"}]\n4. click[{"button": "',
-    '"}]\n5. click[{"button": "',
+    *(f'"}}]\n{number}. click[{{"button": "' for number in (2, 3, 4, 5)),
 )
 """What these dialogues repeat beside a shop's own phrases (`webshop.view.PHRASES`)."""
 
@@ -77,24 +75,26 @@ _VALUES = [value for values in OPTION_VALUES.values() for value in values]
 
 
 def base_skill_examples(
-    shop: Benchmark, naive: Shopper, perfect: Shopper, tasks: Sequence[str], *, n: int, seed: int
+    shop: WebShopBenchmark, tasks: Iterable[str], *, n: int, seed: int
 ) -> Iterator[SkillExample]:
     """Yield `n` examples of base skills on random ones of `tasks`, in the proportions of `SHARES`.
 
     Args:
         shop: the shop itself, whose agents write thoughts and calls.
     """
-    rng = random.Random(f"composed skills {seed}")
-    composite_perfect = CompositeShopper(perfect)
-    acting = base_skills.base_skill_examples(shop, naive, tasks, n=50 * n, seed=seed, shares=ACTING_SHARES)
-    solved = base_skills.base_skill_examples(shop, perfect, tasks, n=50 * n, seed=seed, shares={"shop": 1.0})
-    questions = _Questions(naive, solved, rng)
+    rng, tasks, most = random.Random(f"composed skills {seed}"), [*tasks], 50 * n
+    perfect = CompositeShopper(make_shopper(shop, "perfect"))
+    acting = base_skills.base_skill_examples(shop, tasks, n=most, seed=seed, shares=ACTING_SHARES)
+    solved = base_skills.base_skill_examples(
+        shop, tasks, n=most, seed=seed, strength="perfect", shares={"shop": 1.0}
+    )
+    questions = _Questions(make_shopper(shop, "naive"), solved, rng)
     made = 0
     while made < n:
-        name = rng.choices(list(SHARES), list(SHARES.values()))[0]
+        name = draw_skill(SHARES, rng)
         played = next(acting)
         if name == "act":
-            name, example = played.name, _one_action(played.example, composite_perfect, rng)
+            name, example = played.name, _one_action(played.example, perfect, rng)
         else:
             example = questions.ask(name, played.example)
         if example is not None:
@@ -114,16 +114,22 @@ def _one_action(played: Example, perfect: CompositeShopper, rng: random.Random) 
         return None
     candidates = range(before, len(history))
     i = rng.choices(candidates, [_weight(history.actions[i]) if i else 1 for i in candidates])[0]
-    settles = "closest" in history.actions[i] or "there is no " in history.actions[i]
-    if settles and rng.random() < WAY_OUT_SHARE:
+    if _lacks(history.actions[i]) and rng.random() < WAY_OUT_SHARE:
         here = history.at(i)
-        way_out = Trajectory(
-            history=here.then(perfect.act(here), ""), reward=0.0, n_expert=i, source=perfect.name
-        )
-        return Example(way_out, i, i + 1)
-    return Example(
-        Trajectory(history=history, reward=t.reward, n_expert=i, source=t.source, stop=t.stop), i, i + 1
-    )
+        return _last_action(here.then(perfect.act(here), ""), source=perfect.name)
+    whole = Trajectory(history=history, reward=t.reward, n_expert=i, source=t.source, stop=t.stop)
+    return Example(whole, i, i + 1)
+
+
+def _last_action(history: History, *, source: str) -> Example:
+    """Return the example that trains the last action of a history alone."""
+    i = len(history) - 1
+    return Example(Trajectory(history=history, reward=0.0, n_expert=i, source=source), i, i + 1)
+
+
+def _lacks(action: str) -> bool:
+    """Return whether an action settles for a product that does not fit."""
+    return "closest" in action or "there is no " in action
 
 
 def _weight(action: str) -> int:
@@ -167,7 +173,7 @@ class _Questions:
 
     def _rank(self, history: History) -> Example | None:
         task = history.task_id
-        requested = self._naive.requested_options(task)
+        requested = self._naive.request(task).options
         page = review_page(task, read_view(to_calls(history)), self._naive.find_fault, requested)
         if len(page.actions) < 2:
             return None
@@ -188,38 +194,30 @@ class _Questions:
             return None
         right = self._rng.choice(offered)
         others = [v for v in self._rng.sample(_VALUES, 8) if v not in offered]
-        asked = [right, *others][: self._rng.choice((2, 3, 4))]
-        self._rng.shuffle(asked)
-        at = asked.index(right)
+        values = [right, *others][: self._rng.choice((2, 3, 4))]
+        self._rng.shuffle(values)
+        at = values.index(right)
         sentences = (
-            f"I need {v}, there is {v if i == at else f'no {v}'}." for i, v in enumerate(asked[: at + 1])
+            f"I need {v}, there is {v if i == at else f'no {v}'}." for i, v in enumerate(values[: at + 1])
         )
-        return _answered(history, asked, OPTIONS_QUESTION, " ".join(sentences), right)
+        return _answered(history, values, OPTIONS_QUESTION, " ".join(sentences), right)
 
     def _verdict(self, t: Trajectory) -> Example | None:
         if t.stop is not StopReason.DONE:
             return None
         history = to_composite(t.history)
-        since_last_search = " ".join(history.actions).rpartition("Went back.")[2]
-        lacks = "there is no " in since_last_search or "closest" in since_last_search
+        lacks = _lacks(" ".join(history.actions).rpartition("Went back.")[2])
         if lacks == t.win:
             return None
         over = History(t.task_id, EPISODE_OVER, history.steps)
-        return _answered(
-            over,
-            VERDICTS,
-            TASK_SOLVED,
-            "Something was missing." if lacks else "It fits.",
-            "1" if t.win else "2",
-        )
+        thought, answer = ("Something was missing.", "2") if lacks else ("It fits.", "1")
+        return _answered(over, VERDICTS, TASK_SOLVED, thought, answer)
 
 
 def _answered(history: History, options: Sequence[str], prompt: str, thought: str, answer: str) -> Example:
     """Return the question at `history` and its answer, which names an option by its words or its number."""
-    asked = critic_question(history, options, prompt)
-    after = asked.then(format_action(ActionParts(thought, answer, "")), "")
-    i = len(history)
-    return Example(Trajectory(history=after, reward=0.0, n_expert=i, source="critic"), i, i + 1)
+    question = critic_question(history, options, prompt)
+    return _last_action(question.then(format_action(ActionParts(thought, answer, "")), ""), source="critic")
 
 
 # The critic that is always right -----------------------------------------------------------------------------
@@ -274,10 +272,10 @@ def _rate_on_results(task: str, v: View, find_fault: FindFault) -> Iterator[Rate
 
 def _check_options(v: View, requested: Sequence[str]) -> Iterator[str]:
     for option in requested:
-        there = option in v.page.options
-        need = f"I need {option}, there is {'' if there else 'no '}{option}."
+        offered = option in v.page.options
+        need = f"I need {option}, there is {'' if offered else 'no '}{option}."
         yield f"I have {option}." if option in v.chosen else need
-        if not there:
+        if not offered:
             return
 
 

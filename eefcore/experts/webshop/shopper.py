@@ -1,9 +1,5 @@
 """Scripted shoppers that think aloud as the papers' experts do, some of which make mistakes on purpose.
 
-    Habits         what a shopper does when no listed product fits: turn the page, go back, or buy anyway
-    MistakeRates   how often an imperfect shopper makes each mistake
-    Shopper        h_t -> a_t
-
 A shopper knows the goal and the catalogue. It judges the products on a page by the official reward, and says why.
 The mistakes it makes are explicit, drawn from a seed, the task and the turn, and marked in the trajectory.
 """
@@ -11,10 +7,16 @@ The mistakes it makes are explicit, drawn from a seed, the task and the turn, an
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
 
-from eefcore.experts.webshop.view import Listing, View, read_view, write_call
+from eefcore.envs.webshop.benchmark import WebShopBenchmark
+from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
+from eefcore.envs.webshop.words import OPTION_VALUES
+from eefcore.errors import DataError
+from eefcore.experts.demonstrate import Strength
+from eefcore.experts.webshop.view import BACK, Listing, View, read_view, write_call
 from eefcore.types import History, Mistake
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -40,9 +42,7 @@ class Habits(NamedTuple):
     """What a shopper does when no listed product fits."""
 
     max_next: int  # how often it clicks Next after a search, at most
-    goes_back: (
-        bool  # whether it clicks Back to Search when the opened product lacks something, instead of buying it
-    )
+    goes_back: bool  # whether it goes back to search when the opened product lacks something, or buys it
 
 
 EXPERT_HABITS = Habits(max_next=4, goes_back=True)
@@ -90,11 +90,14 @@ class Shopper:
 
     It first thinks about a page and then acts on it; it clicks options one after another without a further thought.
     Equal seeds make equal mistakes, in the thought and in the actions that follow from it.
+
+    Args:
+        request: task id -> what the task asks for.
     """
 
     def __init__(
         self,
-        requests: Mapping[str, Request],
+        request: Callable[[str], Request],
         find_fault: FindFault,
         *,
         name: str = "expert",
@@ -103,12 +106,7 @@ class Shopper:
         seed: int = 0,
     ) -> None:
         self.name, self.habits, self.rates, self.seed = name, habits, rates, seed
-        self.find_fault = find_fault
-        self._requests = requests
-
-    def requested_options(self, task_id: str) -> tuple[str, ...]:
-        """Return the option values that a task asks for."""
-        return self._requests[task_id].options
+        self.request, self.find_fault = request, find_fault
 
     def act(self, history: History) -> str:
         """Return a_t."""
@@ -136,7 +134,7 @@ class Shopper:
     def decide(self, task_id: str, v: View) -> Decision:
         """Return what the shopper thinks and does on the page that it sees."""
         if v.page.kind == "start":
-            query = self._requests[task_id].query
+            query = self.request(task_id).query
             return Decision(f"I should search for {query}.", (write_call("search", query),))
         if v.page.kind == "results":
             return self._decide_on_results(task_id, v)
@@ -176,13 +174,12 @@ class Shopper:
     def _decide_on_product(self, task_id: str, v: View) -> Decision:
         """Check the opened product; go back if it does not do, else choose its options and buy it."""
         careless = self._makes("buy_anyway", task_id, v)
-        requested = self._requests[task_id].options
+        requested = self.request(task_id).options
         sentences: list[str] = []
         plan: list[str] = []
         mistakes: list[str] = []
-        goes_back = (
-            self.habits.goes_back and v.next_clicks < self.habits.max_next
-        )  # else this was the last resort
+        # After the last Next, an opened product was the last resort.
+        goes_back = self.habits.goes_back and v.next_clicks < self.habits.max_next
         fault = self.find_fault(task_id, v.asin) if goes_back else None
         if fault and not careless:
             return _go_back(f"It is {fault}.")
@@ -206,20 +203,14 @@ class Shopper:
 
     def _misjudges(self, task_id: str, v: View, listing: Listing, fault: str | None) -> str | None:
         """Return the mistake that turns the judgement of a listed product into its opposite, or None."""
-        mistake = "pick_wrong"
-        if fault is None:
-            mistake = "overlook"
-        elif fault == "too expensive":
-            mistake = "misread_price"
+        mistake = {None: "overlook", "too expensive": "misread_price"}.get(fault, "pick_wrong")
         return mistake if self._makes(mistake, task_id, v, listing.asin) else None
 
     def _makes(self, mistake: str, task_id: str, v: View, about: str = "") -> bool:
         """Return whether the shopper makes a mistake here, about a product or an option."""
         rate = getattr(self.rates, mistake) * (1 + self.rates.growth_per_detour) ** v.detours
-        if not rate:
-            return False
-        rng = random.Random(f"{self.name}|{self.seed}|{task_id}|{v.turn}|{mistake}|{about}")
-        return rng.random() < rate
+        key = f"{self.name}|{self.seed}|{task_id}|{v.turn}|{mistake}|{about}"
+        return rate > 0 and random.Random(key).random() < rate
 
 
 def _open(sentences: list[str], listing: Listing, mistakes: list[str]) -> Decision:
@@ -228,5 +219,93 @@ def _open(sentences: list[str], listing: Listing, mistakes: list[str]) -> Decisi
 
 
 def _go_back(*sentences: str) -> Decision:
-    thought = f"{' '.join(sentences)} I should click Back to Search."
-    return Decision(thought, (write_call("click", "Back to Search"),))
+    thought = f"{' '.join(sentences)} I should click {BACK}."
+    return Decision(thought, (write_call("click", BACK),))
+
+
+STRENGTHS = {
+    "strong": Strength(
+        EXPERT_HABITS,
+        MistakeRates(
+            pick_wrong=0.07,
+            misread_price=0.07,
+            overlook=0.04,
+            give_up=0.4,
+            forget_option=0.08,
+            buy_anyway=0.7,
+            growth_per_detour=10.0,
+        ),
+        0.03,
+    ),
+    "weak": Strength(
+        EXPERT_HABITS,
+        MistakeRates(
+            pick_wrong=0.16,
+            misread_price=0.16,
+            overlook=0.14,
+            give_up=0.3,
+            forget_option=0.2,
+            buy_anyway=0.6,
+            growth_per_detour=10.0,
+        ),
+        0.001,
+    ),
+    "perfect": Strength(EXPERT_HABITS, NO_MISTAKES, 0.0),
+    "naive": Strength(NAIVE_HABITS, NO_MISTAKES, 0.0),
+}
+"""The scripted shoppers by name.
+
+strong    stands where GPT-4 stands in EEF (about 35 % wins)
+weak      stands where GPT-3.5 stands (about 23 %), thirty times cheaper
+perfect   makes no mistakes, and shows that the tasks can be solved
+naive     buys the first product that fits on page one; what the tiny base knows
+"""
+
+
+def make_shopper(benchmark: WebShopBenchmark, strength: str, *, seed: int = 0) -> Shopper:
+    """Return the scripted shopper of that strength for this benchmark's tasks.
+
+    Raises:
+        DataError: there is no such strength.
+    """
+    if strength not in STRENGTHS:
+        raise DataError(f"no shop expert {strength!r}; choose one of {', '.join(STRENGTHS)}")
+
+    @cache
+    def request(task_id: str) -> Request:
+        goal = benchmark.goal(task_id)
+        return Request(" ".join((*goal.attributes, goal.query)), goal.options)
+
+    habits, rates, _ = STRENGTHS[strength]
+    return Shopper(request, fault_finder(benchmark), name=strength, habits=habits, rates=rates, seed=seed)
+
+
+def fault_finder(benchmark: WebShopBenchmark) -> FindFault:
+    """Return a function that says why a product does not fit a task, by the official reward; None if it fits.
+
+    Options can be seen only once a product is open; but a title that says `red` is a fault when `navy` is asked for.
+    """
+
+    @lru_cache(maxsize=1 << 16)
+    def fault(task_id: str, asin: str, /) -> str | None:
+        goal, product = benchmark.goal(task_id), benchmark.shop.catalogue[asin]
+        if get_type_reward(product, goal, benchmark.shop.nouns).r_type < 1:
+            return f"not a {goal.query}"
+        for attribute in goal.attributes:
+            if not get_attribute_reward(product, (attribute,)).matches:
+                return f"not {attribute}"
+        offered = {value for values in product.options.values() for value in values}
+        for value in goal.options:
+            if value not in offered and _names_another(product.title, value):
+                return f"not {value}"
+        return "too expensive" if product.price > goal.price_upper else None
+
+    return fault
+
+
+def _names_another(title: str, value: str) -> bool:
+    """Return whether a title names another value of the group that `value` belongs to, and not `value`."""
+    words = set(title.lower().split())
+    return value not in words and any(
+        value in group and words & set(group) for group in OPTION_VALUES.values()
+    )

@@ -1,10 +1,4 @@
-"""Read an AgentLite dialogue back into the shop page that it stands on.
-
-View         the page, what it lists or offers, what was opened and chosen before
-read_view    h_t -> View
-write_call   a name and an argument -> an AgentLite action; read_call: the way back
-PHRASES      what all pages and actions have in common
-"""
+"""Read an AgentLite dialogue back into the shop page that it stands on."""
 
 from __future__ import annotations
 
@@ -122,23 +116,22 @@ def read_view(history: History) -> View:
         page = _read_page(answer)
         v = v._replace(
             after_thought=False,
-            refused=False,
+            refused=page.kind == "refused",
             turn=v.turn + (page.kind != "chosen"),
             detours=v.detours + (page.kind != "refused" and argument.startswith(_DETOURS)),
         )
         if page.kind == "refused":
-            v = v._replace(refused=True)
-        elif page.kind == "chosen":
+            continue
+        if page.kind == "chosen":
             v = v._replace(chosen=(*v.chosen, argument))
         elif page.kind == "item" and v.page.kind == "item":  # back from a page about it
             v = v._replace(page=page, chosen=())
         elif page.kind == "item":
             v = v._replace(page=page, asin=argument, chosen=(), opened=(*v.opened, argument))
-        elif page.kind == "results":
-            next_clicks = 0 if name == "search" else v.next_clicks + (argument.startswith("Next"))
-            v = v._replace(page=page, asin="", chosen=(), next_clicks=next_clicks)
         else:
-            v = v._replace(page=page, asin="", chosen=(), next_clicks=0)
+            turned = page.kind == "results" and name != "search"
+            next_clicks = v.next_clicks + argument.startswith("Next") if turned else 0
+            v = v._replace(page=page, asin="", chosen=(), next_clicks=next_clicks)
     return v
 
 

@@ -16,6 +16,7 @@ from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLER
 from eefcore.errors import DataError
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
+from eefcore.experts.webshop.shopper import fault_finder
 
 PER_PAGE = 3
 PAGE = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
@@ -46,7 +47,7 @@ def found(benchmark, task):
 
 def check_kinds(benchmark):
     """Each task by the page of its target, and by what looks right before it."""
-    judge, kinds = shop.fault_finder(benchmark), shop.task_kinds(benchmark)
+    judge, kinds = fault_finder(benchmark), shop.task_kinds(benchmark)
     for task, goal in benchmark.goals.items():
         listed = found(benchmark, task)
         place, kind = listed.index(goal.asin), kinds[task]
