@@ -1,4 +1,4 @@
-"""The nouns: what a state, a history, a trajectory, an example and a card are, and refuse to be."""
+"""Tests of the records in `eefcore.types`: their properties, and the values that they refuse."""
 
 import math
 
@@ -27,7 +27,7 @@ def episode(reward=1.0, **rest):
 # History ------------------------------------------------------------------------------------------------
 
 
-def test_a_history_is_the_steps_so_far_and_what_is_to_be_answered():
+def test_a_history_has_the_steps_so_far_and_the_observation_to_answer():
     h = history()
     assert (len(h), h.actions, h.observation) == (3, ("a", "b", "c"), "o3")
     assert [s.observation for s in h.steps] == ["o0", "o1", "o2"]
@@ -35,7 +35,7 @@ def test_a_history_is_the_steps_so_far_and_what_is_to_be_answered():
 
 
 @given(moves)
-def test_h_i_is_the_history_as_it_was_before_a_i(moves):
+def test_at_i_returns_the_history_before_a_i(moves):
     whole, before = history(moves), History("t", "o0")
     for i, (action, seen) in enumerate(moves):
         assert whole.at(i) == before
@@ -45,18 +45,18 @@ def test_h_i_is_the_history_as_it_was_before_a_i(moves):
 
 
 @pytest.mark.parametrize("i", [-1, 4])
-def test_there_is_no_history_beyond_the_ends(i):
+def test_at_refuses_an_index_outside_the_history(i):
     with pytest.raises(IndexError, match=rf"t: no h_{i} in a history of 3 actions"):
         history().at(i)
 
 
-def test_what_was_sampled_is_kept_with_its_action():
+def test_sampled_tokens_are_stored_with_their_action():
     h = History("t", "o").then("a", "p", tokens=(1, 2), logps=(-0.5, -1.0))
     assert h.steps == (Step("o", "a", (1, 2), (-0.5, -1.0)),)
 
 
 @given(moves, moves)
-def test_states_are_equal_exactly_if_task_and_actions_are(one, other):
+def test_states_are_equal_if_and_only_if_task_and_actions_are(one, other):
     a, b = history(one).state, history(other).state
     same = [x for x, _ in one] == [x for x, _ in other]
     assert (a == b) == same
@@ -80,12 +80,12 @@ def test_states_are_equal_exactly_if_task_and_actions_are(one, other):
         (1.0, StopReason.MODEL_FAILURE, False, "model_failure"),
     ],
 )
-def test_done_is_not_won(reward, stop, win, outcome):
+def test_an_episode_that_is_done_is_won_only_with_reward_1(reward, stop, win, outcome):
     t = episode(reward, stop=stop)
     assert (t.win, t.outcome) == (win, outcome)
 
 
-def test_infrastructure_is_what_nobody_measured_can_help():
+def test_environment_and_model_failures_are_infrastructure():
     assert {s for s in StopReason if s.infrastructure} == {
         StopReason.ENVIRONMENT_FAILURE,
         StopReason.MODEL_FAILURE,
@@ -99,7 +99,7 @@ def test_a_reward_outside_the_unit_interval_is_refused(reward):
 
 
 @pytest.mark.parametrize("n_expert", [-1, 4])
-def test_an_expert_can_not_have_done_more_than_was_done(n_expert):
+def test_more_expert_actions_than_actions_are_refused(n_expert):
     with pytest.raises(ValueError, match=f"n_expert {n_expert} of 3 actions"):
         episode(n_expert=n_expert)
 
@@ -114,7 +114,7 @@ def test_a_trajectory_contains_exactly_its_own_states(own, others):
     assert not t.contains(State("u"))
 
 
-def test_a_trajectory_survives_the_disk():
+def test_a_trajectory_survives_a_round_trip_through_json():
     t = Trajectory(
         history=History("t", "o").then("a", "p", (1,), (-0.5,)),
         reward=0.25,
@@ -133,7 +133,7 @@ def test_a_trajectory_survives_the_disk():
 # Example and Card ---------------------------------------------------------------------------------------
 
 
-def test_an_example_trains_on_an_action_that_is_there():
+def test_an_example_needs_an_action_to_train_on():
     assert [Example(episode(), i).first for i in range(3)] == [0, 1, 2]
     for first in (-1, 3):
         with pytest.raises(ValueError, match=f"t: no action {first} to train on in a trajectory of 3"):
@@ -150,7 +150,7 @@ def test_an_example_may_end_before_its_trajectory_does():
             Example(t, first, until)
 
 
-def test_examples_as_they_were_written_before_they_could_end_are_still_read():
+def test_examples_of_files_without_until_are_still_read():
     written = msgspec.json.encode({"trajectory": episode(), "first": 0})
     assert msgspec.json.decode(written, type=Example) == Example(episode())
     full = Example(episode(), 1, 2, "Good:")
@@ -159,7 +159,7 @@ def test_examples_as_they_were_written_before_they_could_end_are_still_read():
 
 
 def pair(**rest):
-    """After a: b rather than B."""
+    """Return the preference for b over B, after a."""
     better, worse = history(), history((("a", "o1"), ("B", "x")))
     sides = {
         "chosen": Example(Trajectory(history=better, reward=1.0), 1, 2),
@@ -168,7 +168,7 @@ def pair(**rest):
     return Preference(**{**sides, "margin": 1.0, **rest})
 
 
-def test_a_preference_survives_the_disk():
+def test_a_preference_survives_a_round_trip_through_json():
     scored = pair(reason="won", chosen_logps=(-0.5, -1.0), rejected_logps=(0.0,))
     for p in (pair(), scored):
         assert msgspec.json.decode(msgspec.json.encode(p), type=Preference) == p
@@ -181,7 +181,7 @@ def other(actions, task="t", first=1, **rest):
 
 
 @pytest.mark.parametrize(
-    "rest, said",
+    "rest, message",
     [
         ({"rejected": other("aB", task="u")}, "from one state"),
         ({"rejected": other("AB")}, "from one state"),
@@ -196,8 +196,8 @@ def other(actions, task="t", first=1, **rest):
         ({"chosen_logps": (-math.inf,), "rejected_logps": (-1.0,)}, "expected a finite one"),
     ],
 )
-def test_what_is_no_preference(rest, said):
-    with pytest.raises(ValueError, match=said):
+def test_two_examples_that_are_no_preference_are_refused(rest, message):
+    with pytest.raises(ValueError, match=message):
         pair(**rest)
 
 
@@ -205,9 +205,9 @@ FACTS = st.dictionaries(texts, st.one_of(texts, st.integers(-9, 9), st.booleans(
 
 
 @given(FACTS, FACTS)
-def test_cards_have_one_key_exactly_if_they_say_the_same(one, other):
+def test_cards_have_equal_keys_if_and_only_if_their_facts_are_equal(one, other):
     a, b = Card("shop", one), Card("shop", other)
-    said = [msgspec.json.encode(sorted(facts.items())) for facts in (one, other)]
-    assert (a.key == b.key) == (said[0] == said[1])
+    contents = [msgspec.json.encode(sorted(facts.items())) for facts in (one, other)]
+    assert (a.key == b.key) == (contents[0] == contents[1])
     assert a.key == Card("shop", dict(reversed(one.items()))).key != Card("other", one).key
     assert len(a.key) == 8 and int(a.key, 16) >= 0

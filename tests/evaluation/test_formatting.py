@@ -1,4 +1,4 @@
-"""How numbers are written."""
+"""The format of numbers and intervals."""
 
 import math
 
@@ -31,7 +31,7 @@ from eefcore.evaluation.stats import Estimate
         (formatting.outcome, "turn_limit", "turn limit"),
     ],
 )
-def test_how_numbers_are_written(write, number, text):
+def test_numbers_are_formatted(write, number, text):
     assert write(number) == text
 
 
@@ -43,5 +43,5 @@ def test_how_numbers_are_written(write, number, text):
         (Estimate(math.nan, math.nan, math.nan, 0), (), "–"),
     ],
 )
-def test_how_intervals_are_written(estimate, rest, text):
+def test_intervals_are_formatted(estimate, rest, text):
     assert formatting.interval(estimate, *rest) == text

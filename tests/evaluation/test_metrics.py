@@ -60,7 +60,7 @@ def test_methods_are_compared_over_the_seeds_that_both_have():
         compare(a, b._replace(seeds=(), runs=b.runs[:2]))
 
 
-def test_compare_refuses_other_cards_and_other_tasks():
+def test_compare_refuses_different_cards_and_different_tasks():
     a = Evaluation("EEF", CARD, ([naive("a")],))
     with pytest.raises(CardMismatch, match="goals, products differ"):
         compare(
@@ -71,7 +71,7 @@ def test_compare_refuses_other_cards_and_other_tasks():
         compare(a, Evaluation("RFT", CARD, ([naive("a"), naive("b")],)))
 
 
-def test_where_one_side_was_spoilt_neither_counts():
+def test_a_task_that_one_method_lost_to_the_infrastructure_counts_for_neither():
     a = Evaluation("EEF", CARD, ([naive("a", 1.0), naive("b", 1.0)],))
     b = Evaluation("RFT", CARD, ([spoilt("a"), naive("b")],))
     assert compare(a, b).wins.n == 1

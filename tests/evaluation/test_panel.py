@@ -12,7 +12,7 @@ from eefcore.evaluation.panel import score_matrix
 NAN = math.nan
 
 
-def test_runs_are_aligned_by_task_and_not_by_place():
+def test_runs_are_aligned_by_task_and_not_by_position():
     values = score_matrix(
         [[naive("a", 1.0), naive("b", 0.5)], [naive("b", 0.2), spoilt("a")]], lambda t: t.reward
     )
@@ -27,6 +27,6 @@ def test_runs_are_aligned_by_task_and_not_by_place():
         ((), "no run was given"),
     ],
 )
-def test_runs_that_are_no_panel_are_refused(runs, message):
+def test_runs_of_different_or_repeated_tasks_are_refused(runs, message):
     with pytest.raises(ValueError, match=message):
         win_rate(*runs)

@@ -1,4 +1,4 @@
-"""Intervals and tests: numbers worked by hand, scipy's own, and what must hold for any numbers."""
+"""Intervals and tests: numbers worked by hand, equality with scipy, and properties of any numbers."""
 
 import math
 
@@ -15,7 +15,7 @@ binary = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=40)
 
 
 @pytest.mark.parametrize("wins, n", [(0, 10), (3, 10), (10, 10), (1, 1), (146, 250)])
-def test_wilson_is_scipys(wins, n):
+def test_wilson_agrees_with_scipy(wins, n):
     expected = reference.binomtest(wins, n).proportion_ci(method="wilson")
     assert stats.wilson(wins, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
@@ -41,8 +41,8 @@ def test_seeds_give_a_rate_within_its_interval(won):
     assert (rate.n, rate.seeds) == (6, len(won))
 
 
-def test_seeds_that_agree_are_no_new_tasks():
-    """Three equal seeds tell what one tells; three that differ at random tell more of the tasks."""
+def test_seeds_that_agree_do_not_narrow_the_interval():
+    """Three equal seeds have the interval of one; three that differ at random have a narrower one."""
     rng = np.random.default_rng(1)
     one = (rng.random((1, 200)) < 0.4).astype(float)
     equal, apart = np.repeat(one, 3, axis=0), (rng.random((3, 200)) < 0.4).astype(float)
@@ -58,13 +58,13 @@ def test_seeds_that_differ_widen_the_interval():
     assert _width(stats.rate(shaken)) > 2 * _width(stats.rate(steady))
 
 
-def test_seeds_that_all_lose_every_task_still_leave_room():
+def test_a_rate_of_0_over_several_seeds_has_an_interval_above_0():
     assert stats.rate(np.zeros((3, 50))) == (0.0, *stats.wilson(0, 50), 50, 3)
 
 
 @pytest.mark.parametrize("R", [1, 2, 5])
 def test_the_bootstrap_has_the_variance_of_the_mean(R):
-    """One seed, or seeds that all say the same: s² / T. Tasks that all say the same: s² of the seeds / R."""
+    """One seed, or equal seeds: s² / T. Equal tasks: s² of the seeds / R."""
     tasks = np.random.default_rng(0).normal(size=(1, 300))
     drawn = stats.bootstrap(np.repeat(tasks, R, axis=0))
     assert drawn.var() == pytest.approx(tasks.var() / 300, rel=0.1)
@@ -81,8 +81,8 @@ def test_the_mean_has_the_t_interval_of_many_tasks():
     assert stats.mean(values)[1:3] == pytest.approx((t.low, t.high), abs=0.003)
 
 
-def test_intervals_hold_the_truth_when_seeds_differ():
-    """What the module says of three seeds whose logits differ by 0.4, and of one."""
+def test_intervals_cover_the_truth_when_seeds_differ():
+    """The coverage that the module states for three seeds whose logits differ by 0.4, and for one."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=200_000) * math.sqrt(0.4**2 + 2**2)
     truth = (1 / (1 + np.exp(0.2 - noise))).mean()
@@ -96,7 +96,7 @@ def test_intervals_hold_the_truth_when_seeds_differ():
     assert held[1] < 0.75 * 300
 
 
-def test_what_could_not_be_judged_is_no_zero():
+def test_tasks_that_could_not_be_judged_are_nan_and_not_0():
     nothing = stats.rate(np.full((2, 3), NAN))
     assert all(math.isnan(x) for x in nothing[:3])
     assert nothing.n == 0
@@ -139,7 +139,7 @@ def test_paired_reward_has_the_p_of_a_t_test():
     assert (gap.low, gap.high) == pytest.approx((interval.low, interval.high), abs=0.003)
 
 
-def test_pairs_tell_what_two_separate_intervals_do_not():
+def test_a_paired_difference_is_narrower_than_two_separate_intervals():
     """A method that wins the same tasks and a few more."""
     b = np.array([[1.0] * 100 + [0.0] * 150])
     a = b.copy()
@@ -149,7 +149,7 @@ def test_pairs_tell_what_two_separate_intervals_do_not():
 
 
 @given(binary, st.randoms(use_true_random=False))
-def test_a_difference_turns_with_its_sides(won, random):
+def test_swapping_the_sides_negates_the_difference(won, random):
     a, b = np.array([won]), np.array([random.sample(won, len(won))])
     there, back = stats.difference(a, b), stats.difference(b, a)
     assert back.value == -there.value
@@ -158,7 +158,7 @@ def test_a_difference_turns_with_its_sides(won, random):
 
 
 def test_seeds_are_paired_seed_by_seed():
-    """What a seed makes easier for both is no difference: gaps of 0.1 in every seed are told."""
+    """A seed that is easier for both methods adds no difference: a gap of 0.1 in every seed is significant."""
     rng = np.random.default_rng(0)
     seeds = np.array([[0.1], [0.4], [0.7]])
     b = np.clip(seeds + 0.05 * rng.normal(size=(3, 60)), 0, 1)
@@ -173,11 +173,11 @@ def test_no_difference_has_p_1():
     assert stats.difference(won, won) == (0.0, 0.0, 0.0, 1.0, 3, 2)
 
 
-def test_an_expert_that_played_once_is_held_against_each_seed():
+def test_an_expert_that_played_once_is_compared_with_each_seed():
     assert stats.difference(np.ones((3, 20)), np.zeros((1, 20))).value == 1.0
 
 
-def test_a_ratio_is_of_means_and_holds_the_truth_between_its_ends():
+def test_a_ratio_is_of_means_and_its_interval_holds_the_truth():
     rng = np.random.default_rng(1)
     held = 0
     for _ in range(60):
@@ -206,11 +206,11 @@ def test_a_ratio_by_hand(a, b, value):
 
 
 @pytest.mark.parametrize("a, b", [([0, 0], [0, 0]), ([NAN, 1], [1, NAN])])
-def test_nothing_over_nothing_is_no_ratio(a, b):
+def test_the_ratio_of_zero_to_zero_is_nan(a, b):
     assert all(map(math.isnan, stats.ratio(np.array([a], float), np.array([b], float))[:3]))
 
 
-def test_what_can_not_be_paired_is_refused():
+def test_arrays_that_can_not_be_paired_are_refused():
     with pytest.raises(ValueError, match="can't be paired"):
         stats.difference(np.ones((3, 20)), np.zeros((2, 20)))
 
@@ -235,7 +235,7 @@ def test_needed_n_by_hand():
 
 
 @pytest.mark.parametrize("gap, discordant", [(0.06, 0.2), (0.1, 0.3), (0.2, 0.3), (0.15, 0.15)])
-def test_needed_n_has_about_that_power(gap, discordant):
+def test_needed_n_tasks_have_about_the_requested_power(gap, discordant):
     n = stats.needed_n(gap, discordant)
     rng = np.random.default_rng(0)
     only_a = (discordant + gap) / 2
@@ -245,7 +245,7 @@ def test_needed_n_has_about_that_power(gap, discordant):
     assert 0.7 < power < 0.9
 
 
-def test_needed_n_of_nothing():
+def test_needed_n_of_no_gap_is_none():
     assert stats.needed_n(0.0, 0.2) is None
     with pytest.raises(ValueError, match="discordant"):
         stats.needed_n(0.3, 0.2)

@@ -1,4 +1,4 @@
-"""Where an iteration explores from, with seeds of its own, and from which trajectories it can."""
+"""The starts of an exploration, their seeds, and the trajectories that replay."""
 
 from itertools import chain
 
@@ -45,7 +45,7 @@ def experts(source="strong", tasks=TASKS):
 
 
 def long_expert(n=12, source="strong", marks=()):
-    """Looks about for `n` actions."""
+    """Return a trajectory that looks around for `n` actions."""
     steps = tuple(Step(f"o{i}", f"a{i}", (i,), (-1.0,)) for i in range(n))
     return Trajectory(history=History("t", "end", steps), reward=0.0, n_expert=n, source=source, marks=marks)
 
@@ -67,7 +67,7 @@ def test_temperatures(samples, low, high, expected):
 # Line 6 -------------------------------------------------------------------------------------------------
 
 
-def test_every_task_starts_once_per_temperature():
+def test_every_task_starts_once_for_each_temperature():
     starts = initial_starts(TOYS, TASKS, (0.2, 0.9), seed=3)
     assert [(s.history.task_id, s.sample, s.sampling.temperature) for s in starts] == [
         (task, k, t) for k, t in enumerate((0.2, 0.9)) for task in TASKS
@@ -95,7 +95,7 @@ def test_a_start_is_the_text_of_the_experts_history_without_its_ids():
         assert not any(s.tokens or s.logps for s in start.history.steps)
 
 
-def test_only_marks_before_the_start_go_with_it():
+def test_a_start_keeps_the_mistakes_before_it_and_no_later_ones():
     marks = tuple(Mistake(i, f"slip {i}") for i in range(0, 12, 2))
     for start in expert_starts([long_expert(marks=marks)], 5, 0.5, seed=0):
         assert start.marks == marks[: -(-len(start.history) // 2)]
@@ -129,8 +129,8 @@ def test_an_episodes_seed_does_not_depend_on_what_else_is_explored():
 # Round by round -----------------------------------------------------------------------------------------
 
 
-def hasty(history):
-    """Buys what the task asks for where it stands: a win on the right shelf and a loss on any other."""
+def buy_at_once(history):
+    """Buy the task's item at once: a win on the right shelf and a loss on any other."""
     return f"buy {history.task_id}"
 
 
@@ -138,7 +138,7 @@ WANDERED = ("next", "back", "next", "next", "back", "next", "buy green sock")  #
 
 
 def lost_experts(tasks=TASKS):
-    """Wander over the shelves and buy one thing whatever was asked for."""
+    """Return experts that buy the same thing for every task."""
     starts = [Start(History(task, ToyShop().reset(task))) for task in tasks]
     rolled = rollout(
         ScriptedPolicy(lambda history: WANDERED[len(history)], "lost"), ToyShop, starts, max_turns=10
@@ -147,7 +147,7 @@ def lost_experts(tasks=TASKS):
 
 
 def played(starts):
-    return rollout(ScriptedPolicy(hasty, "hasty"), ToyShop, starts, max_turns=10)
+    return rollout(ScriptedPolicy(buy_at_once, "buy_at_once"), ToyShop, starts, max_turns=10)
 
 
 def exploration(finder, play, on_round=lambda _: None):
@@ -159,7 +159,7 @@ def load(name, experts, M=5):
     return finders.load_finder(name, experts, M, seed=7)
 
 
-def test_the_fixed_interval_is_one_batch_after_s_0():
+def test_the_fixed_finder_takes_one_round_with_s_0_first():
     batches = []
     rounds = exploration(load("fixed", lost_experts()), lambda i, s: (batches.append((i, s)), played(s))[1])
     initial, later = (
@@ -170,7 +170,7 @@ def test_the_fixed_interval_is_one_batch_after_s_0():
     assert rounds == [played([*initial, *later])]
 
 
-def test_rounds_come_in_order_and_are_announced_before_they_are_played():
+def test_rounds_are_reported_in_order_before_they_are_played():
     told = []
     rounds = exploration(
         load("binary", lost_experts()),
@@ -183,7 +183,7 @@ def test_rounds_come_in_order_and_are_announced_before_they_are_played():
     assert all(t.n_expert for r in rounds[1:] for t in r)
 
 
-def test_a_state_simulated_again_has_another_seed_and_says_which_sample_it_is():
+def test_a_second_simulation_of_a_state_has_another_seed_and_sample_number():
     (e,) = [e for e in lost_experts() if e.task_id == "red sock"][:1]
     starts = []
 
@@ -200,7 +200,7 @@ def test_a_state_simulated_again_has_another_seed_and_says_which_sample_it_is():
 
 
 @pytest.mark.parametrize("budget", [0, 1, 4, 7])
-def test_what_is_asked_for_beyond_the_budget_is_not_played(budget):
+def test_probes_beyond_the_budget_are_not_played(budget):
     finder = load("binary", lost_experts())
     finder.budget = budget
     whole = [*chain.from_iterable(exploration(load("binary", lost_experts()), lambda _, s: played(s)))]
@@ -215,16 +215,16 @@ class Killed(BaseException):
 @pytest.mark.parametrize("name", ["fixed", "binary", "bandit"])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_killed_anywhere_it_ends_as_if_it_never_had_been(tmp_path_factory, name, data):
-    """Inside a round, between its chunks, or between two rounds: what was finished is not played again."""
+def test_an_exploration_killed_at_any_point_ends_with_the_same_simulations(tmp_path_factory, name, data):
+    """A kill inside a round, between chunks or between rounds repeats no finished episode."""
 
-    def journaled(folder, dies_after):
+    def journaled(folder, killed_after):
         count = 0
 
         def work(part):
             nonlocal count
             count += len(part)
-            if count > dies_after:
+            if count > killed_after:
                 raise Killed
             return played(part)
 
@@ -259,7 +259,7 @@ def changed(t, i):
     return msgspec.structs.replace(t, history=History(t.task_id, t.history.observation, tuple(steps)))
 
 
-def test_what_replays_is_kept_and_what_does_not_is_refused_with_the_place():
+def test_trajectories_that_replay_are_kept_and_others_are_refused_with_the_step():
     whole = experts()
     odd = changed(whole[-1], 1)
     done = check_replays(TOYS, [whole[0], odd, *whole[1:]])
@@ -283,7 +283,7 @@ def test_a_task_of_another_shop_is_refused(mini):
     assert "UnknownTask" in done.refused[0].reason and "'t'" in done.refused[0].reason
 
 
-def test_nothing_to_verify():
+def test_no_trajectories_make_an_empty_replay_check():
     assert check_replays(TOYS, []) == ([], [])
 
 
@@ -323,20 +323,20 @@ def test_counts_of_an_exploration():
     }
 
 
-def test_a_task_that_no_expert_tried_counts():
+def test_a_task_that_no_expert_tried_is_counted():
     told = count_exploration(
         "abcd", [sim("a", 1.0, 3)], [[sim("a", 0.0), sim("b", 1.0), sim("c", 0.0), sim("d", 0.0)]], []
     )
     assert told.newly_solved == 1 / 4
 
 
-def test_counts_of_no_exploration():
+def test_counts_of_an_exploration_without_simulations():
     told = count_exploration([], [], [], [])._asdict()
     assert [name for name, value in told.items() if value != value] == ["per_newly_solved", "kept_length"]
     assert {value for value in told.values() if value == value} == {0}
 
 
-def test_the_kept_length_is_that_of_each_tasks_best_solution():
+def test_kept_length_is_the_mean_expert_actions_of_each_tasks_best_solution():
     tried = [sim("a", 0.0, 3), sim("b", 0.0, 3), sim("c", 1.0, 3)]
     sims = [sim("a", 0.0), sim("b", 0.0), sim("c", 0.0), sim("a", 1.0, 2), sim("a", 1.0, 1), sim("b", 1.0, 2)]
     told = count_exploration("abc", tried, [[*sims, sim("c", 1.0, 1), sim("b", 0.0, 1)]], [])

@@ -1,4 +1,4 @@
-"""What each finder asks for, on outcomes that repeat and on outcomes that do not."""
+"""The states that each finder asks for, on outcomes that repeat and on outcomes that do not."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def simulation(history, won, sample=0, stop=StopReason.DONE):
 
 
 def explored(finder, wins, *, most=None):
-    """Rounds of probes, and all simulations, where `wins(state, sample)` says which are won (None: spoilt).
+    """Return the rounds of probes and all simulations; `wins(state, sample)` is None for an infrastructure failure.
 
-    As `exploration.explore`: s_0 with what is asked for unseen, then round by round within the budget.
+    As `exploration.explore`: s_0 with the first probes, then round by round within the budget.
     """
     tasks = dict.fromkeys(e.task_id for e in finder.experts)
     left = finder.budget if most is None else most
     rounds, seen = [], []
     while True:
-        asked = finder.ask(seen)[:left]
+        requests = finder.ask(seen)[:left]
         starts = [(History(task, "o0"), 0) for task in tasks] if not rounds else []
-        starts += [(finder.experts[p.expert].history.at(p.step), p.sample) for p in asked]
+        starts += [(finder.experts[p.expert].history.at(p.step), p.sample) for p in requests]
         if not starts:
             return rounds, seen
         won = [wins(h.state, sample) for h, sample in starts]
@@ -48,8 +48,8 @@ def explored(finder, wins, *, most=None):
             simulation(h, bool(w), sample, StopReason.DONE if w is not None else StopReason.MODEL_FAILURE)
             for (h, sample), w in zip(starts, won, strict=True)
         ]
-        rounds.append(asked)
-        left -= len(asked)
+        rounds.append(requests)
+        left -= len(requests)
 
 
 def by_step(line):
@@ -58,13 +58,13 @@ def by_step(line):
 
 
 def steps(rounds):
-    return [[p.step for p in asked] for asked in rounds]
+    return [[p.step for p in requests] for requests in rounds]
 
 
 # The grid, on a trajectory of eight actions with l = 1 ---------------------------------------------------
 
 
-def test_fixed_is_one_round_whatever_it_sees():
+def test_fixed_asks_for_one_round_whatever_the_outcomes():
     two = [expert("abcdefghijkl"), expert("abc", task="u")]
     finder = finders.load_finder("fixed", two, 5, seed=0)
     rounds, seen = explored(finder, lambda *_: True)
@@ -72,7 +72,7 @@ def test_fixed_is_one_round_whatever_it_sees():
     assert len(seen) == 2 + 7 and finder.budget == 7
 
 
-def test_fixed_simulates_each_state_as_often_as_it_is_told():
+def test_fixed_simulates_each_state_repeats_times():
     finder = finders.load_finder("fixed", [expert("abcd")], 3, repeats=2, seed=0)
     rounds, _ = explored(finder, lambda *_: True)
     assert rounds == [[Probe(0, i, n) for n in (0, 1) for i in (1, 2, 3)]] and finder.budget == 6
@@ -81,7 +81,7 @@ def test_fixed_simulates_each_state_as_often_as_it_is_told():
 
 
 @pytest.mark.parametrize(
-    "line, asked",
+    "line, requests",
     [
         # s_0 … s_5; nobody won: the middle, then the longest stretch left, the later of equals
         ("LLLLLL", [3, 5, 2, 4, 1]),
@@ -110,13 +110,13 @@ def test_fixed_simulates_each_state_as_often_as_it_is_told():
         ("WWWWW?", [5, 3, 2, 4, 1]),
     ],
 )
-def test_binary_on_a_failed_expert(line, asked):
+def test_binary_on_a_failed_expert(line, requests):
     rounds, _ = explored(finders.load_finder("binary", [expert("abcdefgh")], 5, seed=0), by_step(line))
-    assert steps(rounds) == [[]] + [[i] for i in asked]
+    assert steps(rounds) == [[]] + [[i] for i in requests]
 
 
 @pytest.mark.parametrize(
-    "line, asked",
+    "line, requests",
     [
         ("WLLLLL", []),  # nothing to learn
         ("LLLLLL", [3, 5]),  # its own win stands at its end
@@ -124,16 +124,16 @@ def test_binary_on_a_failed_expert(line, asked):
         ("LLLWWW", [3, 2]),
     ],
 )
-def test_binary_on_an_expert_that_won(line, asked):
+def test_binary_on_an_expert_that_won(line, requests):
     rounds, _ = explored(finders.load_finder("binary", [expert("abcdefgh", 1.0)], 5, seed=0), by_step(line))
-    assert steps(rounds) == [[]] + [[i] for i in asked]
+    assert steps(rounds) == [[]] + [[i] for i in requests]
 
 
-def test_binary_leaves_a_task_that_another_trajectory_solved():
+def test_binary_asks_for_no_state_of_a_task_that_another_trajectory_solved():
     won, lost = expert("abcdefgh", 1.0), expert("mnopqrst", source="weak")
     finder = finders.load_finder("binary", [lost, won], 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False)
-    assert {p.expert for asked in rounds for p in asked} == {1}
+    assert {p.expert for requests in rounds for p in requests} == {1}
 
 
 def test_binary_stops_on_all_trajectories_of_a_task_when_one_wins():
@@ -141,10 +141,10 @@ def test_binary_stops_on_all_trajectories_of_a_task_when_one_wins():
     finder = finders.load_finder("binary", two, 5, seed=0)
     rounds, _ = explored(finder, lambda s, _: s.actions[:1] == ("m",))
     assert rounds[:2] == [[], [Probe(0, 3), Probe(1, 3)]]
-    assert {p.expert for asked in rounds[2:] for p in asked} == {1}
+    assert {p.expert for requests in rounds[2:] for p in requests} == {1}
 
 
-def test_binary_bisects_another_trajectory_no_further_than_the_best_solution():
+def test_binary_looks_only_for_fewer_expert_actions_than_the_best_solution():
     two = [expert("abcdefgh"), expert("mnopqrst", source="weak")]
     finder = finders.load_finder("binary", two, 5, seed=0)
     start = State("t")
@@ -158,10 +158,10 @@ def test_binary_bisects_another_trajectory_no_further_than_the_best_solution():
     assert finder.ask([*seen, simulation(two[0].history.at(1), True)]) == []
 
 
-def test_a_state_of_two_experts_is_asked_once_by_binary():
+def test_binary_asks_once_for_a_state_of_two_experts():
     twins = [expert("abcdefgh", source=source) for source in ("strong", "weak")]
     rounds, _ = explored(finders.load_finder("binary", twins, 5, seed=0), lambda *_: False)
-    assert [len(asked) for asked in rounds] == [0, 1, 1, 1, 1, 1]
+    assert [len(requests) for requests in rounds] == [0, 1, 1, 1, 1, 1]
 
 
 # The bandit ---------------------------------------------------------------------------------------------
@@ -171,60 +171,60 @@ def many(n, length=8, reward=0.0):
     return [expert("abcdefghijkl"[:length], reward, task=f"t{k}") for k in range(n)]
 
 
-def test_the_bandit_leaves_what_is_settled():
+def test_the_bandit_asks_for_no_state_of_a_task_won_from_s_0():
     """Half of the tasks are won from s_0."""
     finder = finders.load_finder("bandit", many(20), 5, seed=0)
     rounds, _ = explored(finder, lambda s, _: not s.actions and int(s.task_id[1:]) % 2 == 0)
-    probed = Counter(finder.experts[p.expert].task_id for asked in rounds for p in asked)
+    probed = Counter(finder.experts[p.expert].task_id for requests in rounds for p in requests)
     assert set(probed) == {f"t{k}" for k in range(1, 20, 2)}
     assert sum(probed.values()) == finder.budget == 100
 
 
-def test_the_bandit_shortens_what_it_solved_and_then_stops():
-    """Every state wins: one solves the task, those before it are tried once each at most."""
+def test_the_bandit_looks_for_fewer_expert_actions_and_then_stops():
+    """Every state wins: one solves the task, and earlier states are tried at most once each."""
     finder = finders.load_finder("bandit", many(20), 5, seed=0)
     rounds, seen = explored(finder, lambda s, _: bool(s.actions))
-    assert all(p.sample == 0 for asked in rounds for p in asked)
+    assert all(p.sample == 0 for requests in rounds for p in requests)
     shortest = {
         t: min(s.n_expert for s in seen if s.task_id == t and s.win) for t in {s.task_id for s in seen}
     }
     assert set(shortest.values()) == {1} and len(seen) < 20 + finder.budget
 
 
-def test_the_bandit_tries_once_where_a_win_would_only_shorten_an_experts():
+def test_the_bandit_tries_each_state_of_a_winning_expert_once():
     finder = finders.load_finder("bandit", many(20, reward=1.0), 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False, most=1000)
-    times = Counter((p.expert, p.step) for asked in rounds for p in asked)
+    times = Counter((p.expert, p.step) for requests in rounds for p in requests)
     assert times == dict.fromkeys([(k, i) for k in range(20) for i in range(1, 8)], 1)
 
 
-def test_the_bandit_learns_where_wins_are():
+def test_the_bandit_asks_for_the_states_that_win():
     """Only s_6 … s_8 of nine actions win; after a few rounds it asks for little else."""
     finder = finders.load_finder("bandit", many(200, 9), 2, seed=0)
     rounds, _ = explored(finder, lambda s, _: len(s.actions) >= 6)
-    late = [sum(p.step >= 6 for p in asked) / len(asked) for asked in rounds if asked]
+    late = [sum(p.step >= 6 for p in requests) / len(requests) for requests in rounds if requests]
     assert late[0] < 0.6 and sum(late[3:8]) / 5 > 0.8
 
 
 def test_the_bandit_tries_again_with_new_samples_but_no_more_than_M_times():
     finder = finders.load_finder("bandit", many(3, 3), 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False, most=1000)
-    times = Counter((p.expert, p.step) for asked in rounds for p in asked)
+    times = Counter((p.expert, p.step) for requests in rounds for p in requests)
     assert times == dict.fromkeys([(k, i) for k in range(3) for i in (1, 2)], 5)
-    assert {p.sample for asked in rounds for p in asked} == set(range(5))
+    assert {p.sample for requests in rounds for p in requests} == set(range(5))
 
 
 def test_the_bandits_rounds_are_a_twentieth_of_its_budget():
     finder = finders.load_finder("bandit", many(40), 5, seed=0)
     rounds, _ = explored(finder, lambda *_: False)
-    assert [len(asked) for asked in rounds] == [0] + [10] * 20
+    assert [len(requests) for requests in rounds] == [0] + [10] * 20
 
 
-def test_another_seed_asks_for_other_states():
-    asked = [
+def test_a_bandit_with_another_seed_asks_for_other_states():
+    requests = [
         explored(finders.load_finder("bandit", many(20), 5, seed=k), lambda *_: False)[0] for k in (0, 0, 1)
     ]
-    assert asked[0] == asked[1] != asked[2]
+    assert requests[0] == requests[1] != requests[2]
 
 
 def test_an_unknown_finder_is_refused():
@@ -232,7 +232,7 @@ def test_an_unknown_finder_is_refused():
         finders.load_finder("bnary", [], 5, seed=0)
 
 
-def test_one_of_your_own_is_named_by_its_module():
+def test_a_finder_of_ones_own_is_loaded_by_module_and_name():
     finder = finders.load_finder(
         "helpers.extensions:LastOnly", [expert("abcd"), expert("ab", task="u")], 3, seed=0
     )
@@ -249,7 +249,7 @@ def test_one_of_your_own_is_named_by_its_module():
 
 @st.composite
 def worlds(draw, *, samples=1):
-    """Experts of a few tasks in a world of two actions, so that trajectories meet, and who wins from where."""
+    """Draw experts of a few tasks in a world of two actions, so that trajectories meet, and the outcome from each state."""
     entries = st.tuples(
         st.text("ab", max_size=9), st.booleans(), st.sampled_from("tuv"), st.sampled_from(["strong", "weak"])
     )
@@ -264,11 +264,11 @@ def worlds(draw, *, samples=1):
 
 @each
 @given(worlds(samples=5), st.integers(0, 3))
-def test_no_finder_spends_more_than_the_paper_or_asks_for_what_is_not_there(name, world, seed):
+def test_no_finder_exceeds_the_budget_or_asks_for_a_missing_state(name, world, seed):
     experts, M, wins = world
     finder = finders.load_finder(name, experts, M, seed=seed)
     rounds, _ = explored(finder, wins)
-    probes = [p for asked in rounds for p in asked]
+    probes = [p for requests in rounds for p in requests]
     assert finder.budget == sum(len(explored_steps(len(e), M)) for e in experts)
     assert len(probes) <= finder.budget
     assert all(0 < p.step < len(experts[p.expert]) for p in probes)
@@ -285,20 +285,20 @@ def test_a_state_is_asked_for_again_only_by_the_bandit_and_as_the_next_sample(wo
         for state in times:
             samples = [t.sample for t in seen if t.state(t.n_expert) == state]
             assert samples == list(range(len(samples)))
-        for asked in rounds:
-            assert len({experts[p.expert].state(p.step) for p in asked}) == len(asked)
+        for requests in rounds:
+            assert len({experts[p.expert].state(p.step) for p in requests}) == len(requests)
 
 
 @each
 @given(worlds(samples=5), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_the_order_of_the_trajectories_is_of_no_matter(name, world, seed, rnd):
+def test_the_order_of_the_trajectories_does_not_change_the_probes(name, world, seed, rnd):
     experts, M, wins = world
     shuffled = rnd.sample(experts, len(experts))
-    asked = []
+    requests = []
     for order in (experts, shuffled):
         rounds, _ = explored(finders.load_finder(name, order, M, seed=seed), wins)
-        asked.append([Counter((order[p.expert].state(p.step), p.sample) for p in r) for r in rounds])
-    assert asked[0] == asked[1]
+        requests.append([Counter((order[p.expert].state(p.step), p.sample) for p in r) for r in rounds])
+    assert requests[0] == requests[1]
 
 
 @given(worlds())
@@ -314,7 +314,7 @@ def test_binary_solves_what_fixed_solves_with_no_more_simulations(world):
 
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 12), st.booleans())
-def test_where_wins_follow_losses_once_binary_finds_the_fewest_expert_actions(length, M, first, won):
+def test_binary_finds_the_fewest_expert_actions_where_wins_follow_losses_once(length, M, first, won):
     """… of the states on the grid, as fixed does; on an expert that won by halving, M + 1 answers in all."""
     e = expert("abcdefghijkl"[:length], float(won))
     best = {}
@@ -329,7 +329,7 @@ def test_where_wins_follow_losses_once_binary_finds_the_fewest_expert_actions(le
 
 
 @given(st.integers(2, 12), st.integers(1, 6), st.integers(1, 12))
-def test_where_losses_follow_wins_once_binary_finds_the_recovery_state(length, M, first):
+def test_binary_finds_the_recovery_state_where_losses_follow_wins_once(length, M, first):
     e = expert("abcdefghijkl"[:length])
     found = {}
     for name in ("fixed", "binary"):
@@ -340,13 +340,13 @@ def test_where_losses_follow_wins_once_binary_finds_the_recovery_state(length, M
 
 @each
 @given(worlds(samples=5), st.data())
-def test_what_is_asked_follows_from_what_was_seen(name, world, data):
-    """A new finder, shown the rounds so far, asks what the old one asked: an exploration can be taken up anywhere."""
+def test_probes_depend_on_the_simulations_so_far_alone(name, world, data):
+    """A new finder asks for the same states after the same rounds: an exploration can resume anywhere."""
     experts, M, wins = world
     rounds, seen = explored(finders.load_finder(name, experts, M, seed=3), wins)
     tasks = len({e.task_id for e in experts})
     k = data.draw(st.integers(0, len(rounds)))
     known = sum(map(len, rounds[:k])) + (tasks if k else 0)
-    asked = finders.load_finder(name, experts, M, seed=3).ask(seen[:known])
+    requests = finders.load_finder(name, experts, M, seed=3).ask(seen[:known])
     expected = rounds[k] if k < len(rounds) else []
-    assert asked[: len(expected)] == expected
+    assert requests[: len(expected)] == expected

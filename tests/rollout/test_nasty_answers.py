@@ -1,4 +1,4 @@
-"""Whatever a model answers, it costs its own episode at most: the others finish, and a second try is no different.
+"""Any answer of a model ends at most its own episode: the others finish, and a second run is equal.
 
 The policies are the real ones. The local one runs with a model whose likeliest tokens are those of the answer; the
 endpoint's client is answered by a function.
@@ -88,7 +88,7 @@ TURNS = 3
 
 
 class Corridor:
-    """Three rooms, whatever is done; the end of it is a win."""
+    """An environment of three rooms that any action walks through to a win."""
 
     def reset(self, task_id: str) -> str:
         return self.restore(State(task_id))
@@ -106,8 +106,8 @@ class Corridor:
         return Transition(f"room {len(self._state.actions)}", float(done), done)
 
 
-def said(script: list[list[str]], history: History) -> str:
-    """What the script has for a dialogue's turn; the last task is always played well."""
+def scripted_answer(script: list[list[str]], history: History) -> str:
+    """Return the script's text for a turn of a dialogue; the last task is always played well."""
     task = int(history.task_id)
     return script[task][len(history)] if task < len(script) else "look"
 
@@ -118,7 +118,7 @@ def played(policy, script) -> list[Trajectory]:
 
 
 def check(make, script, renderer: Renderer, *, knows_the_end: bool = True) -> list[Trajectory]:
-    """Play twice, and look at what came of it.
+    """Play twice, and check the trajectories.
 
     A policy that knows no end mark may write it inside an action, which is shown as words and is not trained on.
     """
@@ -142,7 +142,7 @@ def check(make, script, renderer: Renderer, *, knows_the_end: bool = True) -> li
 
 
 def endpoint(renderer: Renderer, *, chat: bool):
-    """A policy of an endpoint that answers by the script; which dialogue asks is in its words."""
+    """Return how to make a policy of an endpoint that answers by the script."""
 
     def make(script: list[list[str]]) -> OpenAIPolicy:
         asked: dict[int, str] = {}
@@ -155,7 +155,7 @@ def endpoint(renderer: Renderer, *, chat: bool):
         class Endpoint(OpenAIPolicy):
             def _request(self, history, sampling):
                 request = super()._request(history, sampling)
-                asked[request["seed"]] = said(script, history)
+                asked[request["seed"]] = scripted_answer(script, history)
                 return request
 
         policy = Endpoint("http://nowhere", "model", renderer.format, chat=chat, concurrency=2, attempts=1)
@@ -170,7 +170,7 @@ def endpoint(renderer: Renderer, *, chat: bool):
 @example([[text, "look", text] for text in NASTY], False)
 @example([["look", text, "look"] for text in NASTY], True)
 @settings(max_examples=8, deadline=None)
-def test_any_text_of_an_endpoint_costs_its_own_episode_at_most(name, script, chat):
+def test_any_text_of_an_endpoint_ends_no_other_episode(name, script, chat):
     check(endpoint(RENDERERS[name], chat=chat), script, RENDERERS[name])
 
 
@@ -178,7 +178,7 @@ def test_any_text_of_an_endpoint_costs_its_own_episode_at_most(name, script, cha
 
 
 class Puppet(HFPolicy):
-    """The local policy, whose model is sure of the next token of the script."""
+    """A local policy whose model gives the script's next token all probability."""
 
     def __init__(self, renderer: Renderer, script: list[list[str]]) -> None:
         shape = LlamaConfig(
@@ -193,7 +193,7 @@ class Puppet(HFPolicy):
         """Nothing is read, so nothing is kept."""
 
     def ask(self, episode, history, sampling) -> None:
-        text = well_formed(said(self._answers, history))
+        text = well_formed(scripted_answer(self._answers, history))
         if len(text) > 100:
             text = text[:100]  # a model writes at most so much
         self._script[episode] = [*self.renderer.ids(text), *self.renderer.ids(self.renderer.format.end)]
@@ -214,12 +214,12 @@ class Puppet(HFPolicy):
 @example([[text, "look", text] for text in NASTY])
 @example([["look", text, "look"] for text in NASTY])
 @settings(max_examples=10, deadline=None)
-def test_any_tokens_of_a_local_model_cost_their_own_episode_at_most(name, script):
+def test_any_tokens_of_a_local_model_end_no_other_episode(name, script):
     renderer = RENDERERS[name]
     check(lambda answers: Puppet(renderer, answers), script, renderer)
 
 
-def test_a_blank_at_the_end_is_read_as_it_was_sampled_where_the_template_trims():
+def test_a_sampled_trailing_blank_is_kept_where_the_template_trims_it():
     renderer = RENDERERS["trims"]
     (t, _) = played(Puppet(renderer, [["look ", "look", "look"]]), [["look ", "look", "look"]])
     assert t.actions == ("look ", "look", "look") and t.win
@@ -228,7 +228,7 @@ def test_a_blank_at_the_end_is_read_as_it_was_sampled_where_the_template_trims()
     assert renderer.tokenizer.decode(t.history.steps[0].tokens) == "look <|eot|>"
 
 
-def test_an_experts_blank_is_trained_as_the_template_writes_it():
+def test_an_experts_trailing_blank_is_trained_as_the_template_writes_it():
     renderer = RENDERERS["trims"]
     h = History("t", "done", (Step("o", " look "), Step("o", "buy")))
     (made,) = make_rows(Example(Trajectory(history=h, reward=1.0)), renderer)
@@ -251,7 +251,7 @@ def test_sampled_ids_of_another_action_are_still_refused_where_the_template_trim
 @pytest.mark.parametrize(
     ("name", "text"), [("drops_thoughts", "<think>red?</think>look"), ("refuses", "bomb")]
 )
-def test_what_can_not_be_shown_again_is_malformed_and_its_tokens_are_kept_out(name, text):
+def test_an_action_that_the_template_can_not_write_is_malformed_and_has_no_tokens(name, text):
     renderer, script = RENDERERS[name], [["look", text, "look"]]
     for make in (lambda s: Puppet(renderer, s), endpoint(renderer, chat=False)):
         bad, good = played(make(script), script)
@@ -262,7 +262,7 @@ def test_what_can_not_be_shown_again_is_malformed_and_its_tokens_are_kept_out(na
 @pytest.mark.parametrize(
     ("name", "text"), [("drops_thoughts", "<think>red?</think>look"), ("refuses", "bomb")]
 )
-def test_a_head_that_can_not_be_shown_costs_its_own_episode(name, text):
+def test_a_start_that_the_template_can_not_write_ends_its_own_episode_only(name, text):
     renderer = RENDERERS[name]
     head = History("0", "room 1", (Step("room 0", text),))
     starts = [Start(head), Start(History("1", "room 0"))]
@@ -279,7 +279,7 @@ def test_a_head_that_can_not_be_shown_costs_its_own_episode(name, text):
     assert beams.answers() == [("bad", Reply("", stop=StopReason.MALFORMED))] and beams.answers() == []
 
 
-def test_a_template_that_rewrites_every_dialogue_is_an_error_of_the_set_up():
+def test_a_template_that_rewrites_every_dialogue_is_a_set_up_error():
     tokenizer = byte_tokenizer(
         CHATML.replace("{{ m.content }}", "{{ m.content if loop.last or loop.length < 3 else '' }}"),
         special=MARKS,
@@ -296,10 +296,10 @@ def test_a_template_that_rewrites_every_dialogue_is_an_error_of_the_set_up():
 @given(scripts)
 @example([[text, "look", text] for text in NASTY])
 @settings(max_examples=50, deadline=None)
-def test_any_text_of_any_policy_is_played_or_malformed(script):
+def test_any_text_of_a_policy_is_played_or_malformed(script):
     class Blunt(ScriptedPolicy):
         def _reply(self, history):
-            return Reply(said(script, history))
+            return Reply(scripted_answer(script, history))
 
     check(lambda _: Blunt(lambda h: ""), script, RENDERERS["chat"], knows_the_end=False)
 
@@ -312,7 +312,7 @@ OPTIONS = ("search[red]", "click[B0]", "9" * 5000)
 @example("the best is " + "9" * 5000)
 @example("COMMAND: " + "1" * 5000)
 @settings(deadline=None)
-def test_a_critic_that_answers_anything_ranks_all_the_same(text):
+def test_a_critic_ranks_all_actions_whatever_the_model_answers(text):
     history = History("t", "page")
     assert parse_choice(Reply(text), OPTIONS) in (None, 0, 1, 2)
     (ranking,) = ranked(RankingCritic(Dice(lambda h, s: Reply(text))), [(history, OPTIONS)])
@@ -320,18 +320,18 @@ def test_a_critic_that_answers_anything_ranks_all_the_same(text):
 
 
 @given(st.text(st.characters(), max_size=20))
-def test_well_formed_text_can_be_written_and_nothing_else_changes(text):
+def test_well_formed_replaces_lone_surrogates_only(text):
     made = well_formed(text)
     assert made.encode().decode() == made and well_formed(made) is made
     if not any("\ud800" <= c <= "\udfff" for c in text):
         assert made is text
 
 
-def test_halves_that_belong_together_become_their_character():
+def test_two_surrogates_of_a_pair_become_their_character():
     assert well_formed("a\ud83d\ude42b\ud83dc\ude42") == "a🙂b\ufffdc\ufffd"
 
 
-def test_a_record_with_half_a_character_is_kept_with_it_replaced():
+def test_a_record_with_a_lone_surrogate_is_written_with_it_replaced():
     t = Trajectory(history=History("t", "o\ud83d", (Step("o", "look \ud83d", (1,), (-0.5,)),)), reward=1.0)
     lines = LineCodec(Trajectory)
     kept = lines.decode(lines.encode(t, "f:1"), "f:1")
@@ -339,7 +339,7 @@ def test_a_record_with_half_a_character_is_kept_with_it_replaced():
     assert kept.history.steps[0].logps == (-0.5,)
 
 
-def test_a_page_with_half_a_character_can_be_read():
+def test_a_page_with_a_lone_surrogate_is_rendered():
     renderer = RENDERERS["chat"]
     assert renderer.encode(History("t", "o\ud83d")).tokens == renderer.encode(History("t", "o\ufffd")).tokens
     assert np.asarray(renderer.encode(History("t", "\ud83d<|eot|>")).tokens).ndim == 1

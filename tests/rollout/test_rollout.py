@@ -1,4 +1,4 @@
-"""Rollouts from anywhere: heads that are kept, limits that are counted, restores that are verified."""
+"""Rollouts from any history: its actions are kept, limits counted, and restored observations compared."""
 
 import msgspec
 import pytest
@@ -15,8 +15,8 @@ from eefcore.types import History, Mistake, StopReason, Trajectory
 HAT = "green hat"
 
 
-def opened(task=HAT, *actions):
-    """The history of `actions` in the shop."""
+def shop_history(task=HAT, *actions):
+    """Return the history of `actions` in the shop."""
     shop = ToyShop()
     history = History(task, shop.reset(task))
     for action in actions:
@@ -29,7 +29,7 @@ def played(*starts, act=shopper, max_turns=10, **rest):
 
 
 class OneAtATime(ScriptedPolicy):
-    """Answers the youngest question first, one a call, and remembers what is open."""
+    """A policy that answers the newest question first, one a call."""
 
     def __init__(self, act):
         super().__init__(act, "slow")
@@ -46,7 +46,7 @@ class OneAtATime(ScriptedPolicy):
 
 
 def test_an_episode_is_played_to_its_end():
-    (t,) = played(Start(opened()))
+    (t,) = played(Start(shop_history()))
     assert t.actions == ("next", "next", f"buy {HAT}")
     assert (t.win, t.stop, t.n_expert, t.source, len(t)) == (True, StopReason.DONE, 0, "toy", 3)
     assert [s.observation for s in t.history.steps] == [
@@ -57,8 +57,8 @@ def test_an_episode_is_played_to_its_end():
     assert t.history.observation == "bye"
 
 
-def test_the_head_stays_at_the_head_and_is_the_experts():
-    head = opened(HAT, "what", "next")
+def test_the_actions_of_the_start_come_first_and_count_as_the_experts():
+    head = shop_history(HAT, "what", "next")
     (t,) = played(Start(head, Sampling(0.7, 3), sample=2, marks=(Mistake(0, "slip"),)))
     assert t.history.at(2) == head
     assert (t.n_expert, t.sample, t.temperature, t.marks) == (2, 2, 0.7, (Mistake(0, "slip"),))
@@ -76,7 +76,7 @@ def test_the_head_stays_at_the_head_and_is_the_experts():
     ],
 )
 def test_max_turns_counts_all_of_the_trajectory(head, max_turns, length, stop):
-    (t,) = played(Start(opened(HAT, *head)), max_turns=max_turns)
+    (t,) = played(Start(shop_history(HAT, *head)), max_turns=max_turns)
     assert (len(t), t.stop, t.reward, t.n_expert) == (length, stop, float(stop is StopReason.DONE), len(head))
 
 
@@ -86,32 +86,32 @@ def test_a_reply_without_an_action_ends_the_episode_where_it_is(stop):
         def _reply(self, history):
             return Reply("", stop=stop) if history.actions else Reply("next")
 
-    (t,) = rollout(Stops(shopper, "stops"), ToyShop, [Start(opened())], max_turns=9)
+    (t,) = rollout(Stops(shopper, "stops"), ToyShop, [Start(shop_history())], max_turns=9)
     assert (t.actions, t.reward, t.stop) == (("next",), 0.0, stop)
 
 
-def test_done_without_a_win_keeps_its_reward():
-    (t,) = played(Start(opened()), act=lambda h: "buy red hat")
+def test_an_episode_that_is_done_without_a_win_keeps_its_reward():
+    (t,) = played(Start(shop_history()), act=lambda h: "buy red hat")
     assert (t.reward, t.win, t.outcome) == (0.25, False, "loss")
 
 
-def test_sampled_ids_are_kept():
+def test_sampled_token_ids_are_stored_with_the_action():
     class Samples(ScriptedPolicy):
         def _reply(self, history):
             return Reply(self._act(history), (len(history), 9), (-0.5, -0.25))
 
-    (t,) = rollout(Samples(shopper, "ids"), ToyShop, [Start(opened())], max_turns=9)
+    (t,) = rollout(Samples(shopper, "ids"), ToyShop, [Start(shop_history())], max_turns=9)
     assert [s.tokens for s in t.history.steps] == [(0, 9), (1, 9), (2, 9)]
     assert {s.logps for s in t.history.steps} == {(-0.5, -0.25)}
 
 
-def test_no_starts_no_trajectories():
+def test_no_starts_give_no_trajectories():
     assert played() == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(TASKS), st.integers(0, 3)), max_size=8))
-def test_episodes_come_back_in_order_whoever_answers_first(chosen):
-    starts = [Start(opened(task, *["what"] * n), sample=i) for i, (task, n) in enumerate(chosen)]
+def test_trajectories_are_in_the_order_of_the_starts_whichever_ends_first(chosen):
+    starts = [Start(shop_history(task, *["what"] * n), sample=i) for i, (task, n) in enumerate(chosen)]
     together = played(*starts)
     policy, heard = OneAtATime(shopper), []
     alone = rollout(policy, ToyShop, starts, max_turns=10, on_end=heard.append)
@@ -124,9 +124,9 @@ def test_episodes_come_back_in_order_whoever_answers_first(chosen):
 # Restoring and replaying --------------------------------------------------------------------------------
 
 
-def test_restored_is_where_the_history_was():
-    env = restore(ToyShop(), opened(HAT, "next"))
-    assert env.snapshot() == opened(HAT, "next").state
+def test_restore_sets_the_environment_to_the_state_of_a_history():
+    env = restore(ToyShop(), shop_history(HAT, "next"))
+    assert env.snapshot() == shop_history(HAT, "next").state
     assert env.step("next").observation == "green hat, green sock"
 
 
@@ -137,11 +137,11 @@ def test_an_environment_that_shows_something_else_is_refused():
 
 
 def recorded():
-    (t,) = played(Start(opened()))
+    (t,) = played(Start(shop_history()))
     return t
 
 
-def test_a_trajectory_that_replays_to_the_letter_is_itself():
+def test_a_trajectory_that_replays_exactly_is_returned_unchanged():
     t = recorded()
     assert replay(ToyShop(), t) is t
 
@@ -179,6 +179,6 @@ def test_a_changed_reward_is_refused():
         replay(ToyShop(), msgspec.structs.replace(t, reward=0.5))
 
 
-def test_a_trajectory_cut_short_replays_to_nothing():
-    (t,) = played(Start(opened()), max_turns=2)
+def test_a_trajectory_cut_short_replays_to_reward_0():
+    (t,) = played(Start(shop_history()), max_turns=2)
     assert isinstance(t, Trajectory) and replay(ToyShop(), t) is t

@@ -1,4 +1,4 @@
-"""What results cost: sums, and what a rollout took of the environment and of the policy."""
+"""Costs: their sums and means, and the cost of a rollout."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ costs = st.builds(
 )
 
 
-def test_each_cost_is_added_to_its_own_kind():
+def test_costs_are_added_field_by_field():
     names = Cost.__struct_fields__
     one, other = Cost(*range(1, 8)), Cost(*range(10, 80, 10))
     assert one + other == Cost(*range(11, 88, 11))
@@ -35,12 +35,12 @@ def test_a_total_does_not_depend_on_the_order(some):
     assert total_cost(some[:2]) + total_cost(some[2:]) == total_cost(iter(some))
 
 
-def test_nothing_costs_nothing():
+def test_the_total_of_no_costs_is_zero():
     assert total_cost([]) == Cost() == rollout_cost([], len)
 
 
-def rolled(n_expert, tokens):
-    """An expert's actions without tokens, then the policy's with some."""
+def simulation(n_expert, tokens):
+    """Return a trajectory of an expert's actions without tokens, then the policy's with some."""
     steps = [Step("o", "a") for _ in range(n_expert)] + [
         Step("o", "a", (7,) * n, (-1.0,) * n) for n in tokens
     ]
@@ -51,12 +51,12 @@ def rolled(n_expert, tokens):
     "trajectories, length, expected",
     [
         #                        episodes, steps, written, read
-        ([rolled(0, (3, 2))], 50, (1, 2, 5, 45)),
-        ([rolled(4, (3, 2))], 50, (1, 2, 5, 45)),  # the expert's steps are not the policy's
-        ([rolled(4, ())], 50, (1, 0, 0, 50)),  # stopped before it acted: what it read is paid
-        ([rolled(2, (3,)), rolled(0, (1, 1))], 10, (2, 3, 5, 7 + 8)),
-        ([rolled(0, (0, 0))], 0, (1, 2, 0, 0)),  # a policy without tokens
-        ([rolled(0, (9,))], 5, (1, 1, 9, 0)),  # never less than nothing
+        ([simulation(0, (3, 2))], 50, (1, 2, 5, 45)),
+        ([simulation(4, (3, 2))], 50, (1, 2, 5, 45)),  # the expert's steps are not the policy's
+        ([simulation(4, ())], 50, (1, 0, 0, 50)),  # stopped before it acted: what it read is paid
+        ([simulation(2, (3,)), simulation(0, (1, 1))], 10, (2, 3, 5, 7 + 8)),
+        ([simulation(0, (0, 0))], 0, (1, 2, 0, 0)),  # a policy without tokens
+        ([simulation(0, (9,))], 5, (1, 1, 9, 0)),  # never less than nothing
     ],
 )
 def test_rollout_cost(trajectories, length, expected):
@@ -72,7 +72,7 @@ def test_an_experts_sampled_tokens_are_not_written_by_the_policy():
     assert (told.tokens_written, told.tokens_read) == (1, 9)
 
 
-def test_the_mean_of_costs_keeps_whole_things_whole():
+def test_the_mean_of_costs_rounds_counts_to_integers():
     costs = [
         Cost(episodes=3, tokens_read=7, seconds=1.0, money=0.5),
         Cost(episodes=5, tokens_read=8, seconds=2.0),

@@ -24,7 +24,7 @@ def never(items):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 20), st.integers(1, 7))
-def test_each_chunk_is_worked_once_and_in_order(tmp_path_factory, n, chunk):
+def test_each_chunk_is_computed_once_and_in_order(tmp_path_factory, n, chunk):
     path = tmp_path_factory.mktemp("journal") / "j.jsonl"
     seen = []
 
@@ -40,7 +40,7 @@ def test_each_chunk_is_worked_once_and_in_order(tmp_path_factory, n, chunk):
     assert on_resume == [n]
 
 
-def test_a_chunk_may_give_any_number_of_records(tmp_path):
+def test_a_chunk_may_return_any_number_of_records(tmp_path):
     def odd(items):
         return [State("odd", (str(i),)) for i in items if i % 2 for _ in range(2)]
 
@@ -55,7 +55,7 @@ class Killed(BaseException):
 
 @settings(max_examples=50, deadline=None)
 @given(st.data())
-def test_cut_anywhere_it_goes_on_as_if_never_cut(tmp_path_factory, data):
+def test_a_journal_cut_at_any_byte_resumes_with_the_same_records(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("journal") / "j.jsonl"
     items = list(range(9))
     whole = Journal(path, State).run(items, 2, work)
@@ -69,7 +69,7 @@ def test_cut_anywhere_it_goes_on_as_if_never_cut(tmp_path_factory, data):
     assert worked == items[2 * sum(line.startswith(b'{"end_of_chunk":') for line in whole_lines) :]
 
 
-def test_work_that_raises_costs_its_own_chunk(tmp_path):
+def test_work_that_raises_loses_only_its_own_chunk(tmp_path):
     path = tmp_path / "j.jsonl"
 
     def stops(items):
@@ -103,7 +103,7 @@ def test_the_journal_of_other_work_is_refused(tmp_path, items, chunk, fingerprin
     assert path.read_bytes() == before
 
 
-def test_a_harmed_journal_says_where(tmp_path):
+def test_a_damaged_journal_is_refused_with_the_line(tmp_path):
     path = tmp_path / "j.jsonl"
     Journal(path, State).run([1, 2, 3], 1, work)
     header, first, *rest = path.read_text().splitlines(keepends=True)
@@ -118,7 +118,7 @@ def test_a_harmed_journal_says_where(tmp_path):
         Journal(path, State).run([1, 2, 3], 1, never)
 
 
-def test_a_full_disk_costs_the_chunk_in_flight(tmp_path):
+def test_a_full_disk_loses_only_the_chunk_at_work(tmp_path):
     path = tmp_path / "j.jsonl"
     journal = Journal(path, State)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -157,7 +157,7 @@ Journal(Path(sys.argv[1]), State).run(list(range(240)), 6, work)
 """
 
 
-def test_killed_twenty_times_it_reaches_the_same_records(tmp_path):
+def test_a_process_killed_twenty_times_reaches_the_same_records(tmp_path):
     rng, kills, lives = random.Random(0), 0, 0
     while kills < 20:
         lives += 1

@@ -1,4 +1,4 @@
-"""Files of records: what is read is what was written, and a harmed file says where and what."""
+"""Files of records: what is read is what was written, and a harmed file message where and what."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def trajectory(task_id="t", reward=1.0, logp=-0.25):
     return Trajectory(history=History(task_id, "o_1", (step,)), reward=reward, n_expert=1, source="gpt")
 
 
-def kept(path, records=(), kind="trajectories", card=CARD):
+def save(path, records=(), kind="trajectories", card=CARD):
     write_records(path, records, kind=kind, card=card)
     return path
 
@@ -51,8 +51,8 @@ trajectories = st.builds(
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(trajectories, max_size=4))
-def test_what_is_read_is_what_was_written(tmp_path_factory, records):
-    path = kept(tmp_path_factory.mktemp("store") / "τ.jsonl", records)
+def test_records_survive_a_round_trip(tmp_path_factory, records):
+    path = save(tmp_path_factory.mktemp("store") / "τ.jsonl", records)
     header, again = read_records(path, Trajectory, card=CARD)
     assert again == records
     assert (header.eefcore, header.kind, header.records, header.card) == (
@@ -63,8 +63,8 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, records):
     )
 
 
-def test_a_file_is_a_header_and_a_line_a_record(tmp_path):
-    path = kept(tmp_path / "e.jsonl", [Example(trajectory()), Example(trajectory())], kind="examples")
+def test_a_file_has_a_header_and_one_line_for_each_record(tmp_path):
+    path = save(tmp_path / "e.jsonl", [Example(trajectory()), Example(trajectory())], kind="examples")
     header, *lines = path.read_text().splitlines()
     assert json.loads(header)["kind"] == "examples" and json.loads(header)["type"] == "Example"
     assert [set(json.loads(line)) for line in lines] == [{"trajectory"}, {"trajectory"}]
@@ -103,7 +103,7 @@ def nothing(path, text):
 
 
 @pytest.mark.parametrize(
-    ("harm",          "line", "says"),
+    ("damage",          "line", "message"),
     [
         (cut,           3,    "torn: expected 2 whole records, got 1"),
         (lose_a_line,   2,    "torn: expected 2 whole records, got 1"),
@@ -115,26 +115,26 @@ def nothing(path, text):
         (out_of_range,  2,    r"outside \[0, 1\]"),
     ],
 )  # fmt: skip
-def test_a_harmed_file_says_where_and_what(tmp_path, harm, line, says):
-    path = kept(tmp_path / "τ.jsonl", [trajectory(), trajectory()])
-    path.write_text(harm(path, path.read_text()))
-    with pytest.raises(StoreError, match=rf"τ\.jsonl:{line}: .*{says}"):
+def test_a_damaged_file_is_refused_with_the_line_and_the_cause(tmp_path, damage, line, message):
+    path = save(tmp_path / "τ.jsonl", [trajectory(), trajectory()])
+    path.write_text(damage(path, path.read_text()))
+    with pytest.raises(StoreError, match=rf"τ\.jsonl:{line}: .*{message}"):
         read_records(path, Trajectory)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    path = kept(tmp_path / "e.jsonl", [Example(trajectory())], kind="examples")
+    path = save(tmp_path / "e.jsonl", [Example(trajectory())], kind="examples")
     with pytest.raises(StoreError, match=r":1: expected Trajectory records, got Example \('examples'\)"):
         read_records(path, Trajectory)
 
 
 def test_a_changed_catalogue_is_refused_and_the_change_is_named(tmp_path):
-    path = kept(tmp_path / "τ.jsonl", [trajectory()])
+    path = save(tmp_path / "τ.jsonl", [trajectory()])
     now = Card("webshop", {**CARD.facts, "catalogue": "cd34"})
     with pytest.raises(CardMismatch, match="catalogue: expected 'cd34', got 'ab12'"):
         read_records(path, Trajectory, card=now)
     with pytest.raises(CardMismatch, match="unknown environment"):
-        read_records(kept(path, [trajectory()], card=None), Trajectory, card=now)
+        read_records(save(path, [trajectory()], card=None), Trajectory, card=now)
 
 
 def test_a_missing_file_says_to_run_its_stage(tmp_path):
@@ -143,16 +143,16 @@ def test_a_missing_file_says_to_run_its_stage(tmp_path):
 
 
 @pytest.mark.parametrize("logp", [float("-inf"), float("nan")])
-def test_what_could_not_be_read_back_is_not_written(tmp_path, logp):
-    path = kept(tmp_path / "τ.jsonl", [trajectory("old")])
+def test_records_that_can_not_be_read_back_are_not_written(tmp_path, logp):
+    path = save(tmp_path / "τ.jsonl", [trajectory("old")])
     with pytest.raises(StoreError, match=r"τ\.jsonl:3: this Trajectory can't be kept"):
-        kept(path, [trajectory(), trajectory(logp=logp)])
+        save(path, [trajectory(), trajectory(logp=logp)])
     with pytest.raises(StoreError, match="Example, Trajectory in one file"):
-        kept(path, [trajectory(), Example(trajectory())])
+        save(path, [trajectory(), Example(trajectory())])
     assert read_records(path, Trajectory).list == [trajectory("old")]
 
 
-def test_half_a_character_is_replaced_where_no_file_could_hold_it(tmp_path):
+def test_a_lone_surrogate_is_replaced_when_a_record_is_written(tmp_path):
     path = tmp_path / "states.jsonl"
     write_records(path, [State("\ud800")], kind="states", card=None)
     assert read_records(path, State).list == [State("\ufffd")]
@@ -168,29 +168,29 @@ def small_disk():
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, small_disk):
-    path = kept(tmp_path / "τ.jsonl", [trajectory("old")])
+    path = save(tmp_path / "τ.jsonl", [trajectory("old")])
     with pytest.raises(StoreError, match="can't write: File too large; free some space"):
-        kept(path, [trajectory()] * 100)
+        save(path, [trajectory()] * 100)
     assert read_records(path, Trajectory).list == [trajectory("old")]
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_disk_that_fills_up_at_the_last_moment(tmp_path, monkeypatch):
-    path = kept(tmp_path / "τ.jsonl", [trajectory("old")])
+def test_a_disk_that_fills_up_during_the_sync_leaves_the_old_file(tmp_path, monkeypatch):
+    path = save(tmp_path / "τ.jsonl", [trajectory("old")])
 
     def full(handle):
         raise OSError(ENOSPC, os.strerror(ENOSPC))
 
     monkeypatch.setattr(disk.os, "fsync", full)
     with pytest.raises(StoreError, match="No space left on device; free some space"):
-        kept(path, [trajectory()])
+        save(path, [trajectory()])
     assert read_records(path, Trajectory).list == [trajectory("old")]
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.fixture
 def read_only(tmp_path):
-    """A folder that we may not write in, whoever we are."""
+    """Return a folder that is not writable, for root either."""
     folder = tmp_path / "theirs"
     folder.mkdir(mode=0o555)
     root = os.geteuid() == 0
@@ -204,13 +204,13 @@ def read_only(tmp_path):
 def test_an_unwritable_results_folder_says_what_to_do(read_only, monkeypatch):
     monkeypatch.setenv("EEF_RESULTS", str(read_only))
     with pytest.raises(StoreError, match="Permission denied; make the folder writable, or name another"):
-        kept(stages.run_folder("r") / "τ.jsonl", [trajectory()])
+        save(stages.run_folder("r") / "τ.jsonl", [trajectory()])
     with pytest.raises(StoreError, match="Permission denied; make the folder writable, or name another"):
         stages.StageLock(stages.stage_folder("r", "select.1", "ab" * 32))
 
 
-def test_a_file_where_the_results_should_be(tmp_path, monkeypatch):
+def test_a_file_in_place_of_the_results_folder_is_an_error(tmp_path, monkeypatch):
     (tmp_path / "results").write_text("")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
     with pytest.raises(StoreError, match="a file stands where a folder should be"):
-        kept(stages.run_folder("r") / "τ.jsonl", [trajectory()])
+        save(stages.run_folder("r") / "τ.jsonl", [trajectory()])

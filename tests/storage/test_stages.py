@@ -54,13 +54,13 @@ def finish(run, record):
     return folder
 
 
-def test_a_stage_is_there_when_its_folder_is(root):
+def test_a_stage_is_finished_when_its_folder_exists(root):
     folder = finish("smoke", stage())
     assert folder == root / "smoke" / "select.1-abababab"
     assert stages.read_record(folder) == stage()
 
 
-def test_the_stages_of_a_run_come_in_the_order_they_finished(root):
+def test_the_stages_of_a_run_are_sorted_by_the_time_they_finished(root):
     for label, minute in (("select.1", 5), ("expert", 1), ("explore#1", 9)):
         finish("smoke", stage(label, minute=minute))
     finish("other", stage("expert"))
@@ -70,7 +70,7 @@ def test_the_stages_of_a_run_come_in_the_order_they_finished(root):
     assert stages.list_runs() == ["other", "smoke"]
 
 
-def test_publishing_drops_what_a_killed_write_left(root):
+def test_publishing_removes_the_leftovers_of_a_killed_write(root):
     folder = stages.stage_folder("r", "a", "ab" * 32)
     partial = stages.partial_folder(folder)
     partial.mkdir(parents=True)
@@ -110,13 +110,13 @@ def test_identity_does_not_depend_on_order(given_params, inputs):
         ("03_select", {"M": 1, "version": 1, "experts": "a"}, {}),
     ],
 )
-def test_identity_depends_on_all_else(other):
+def test_identity_depends_on_notebook_parameters_and_inputs(other):
     assert stages.stage_identity(*other) != stages.stage_identity(
         "03_select", {"M": 1, "version": 1}, {"experts": "a"}
     )
 
 
-def test_an_input_is_known_by_its_record_or_by_its_files(root):
+def test_an_input_is_identified_by_its_record_or_by_its_files(root):
     assert stages.input_identity(finish("r", stage())) == "ab" * 32
     base = root / "base"
     (base / "sub").mkdir(parents=True)
@@ -131,18 +131,18 @@ def test_an_input_is_known_by_its_record_or_by_its_files(root):
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "-x", "a\n"])
-def test_names_stay_inside_the_results(root, name):
+def test_a_label_that_leaves_the_results_folder_is_refused(root, name):
     with pytest.raises(ParamsError, match="does not name a folder"):
         stages.stage_folder("smoke", name, "ab" * 32)
 
 
 @pytest.mark.parametrize("name", ["", "..", "/", "/etc", "a/../b", "a//b"])
-def test_runs_stay_inside_the_results(root, name):
+def test_a_run_name_that_leaves_the_results_folder_is_refused(root, name):
     with pytest.raises(ParamsError, match="does not name a folder"):
         stages.run_folder(name)
 
 
-def test_the_results_are_beside_the_notebooks_wherever_one_starts(tmp_path, monkeypatch):
+def test_the_results_folder_is_beside_the_notebooks_from_any_working_folder(tmp_path, monkeypatch):
     for folder in ("notebooks", "params", "eefcore/envs"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.delenv("EEF_RESULTS", raising=False)
@@ -168,7 +168,7 @@ def test_one_process_at_a_time_works_on_a_stage(root):
     stages.StageLock(stages.stage_folder("r", "a", "ab" * 32)).release()
 
 
-def test_reading_needs_nothing_heavy():
+def test_reading_stages_imports_no_heavy_package():
     script = "import sys, eefcore.storage.stages, eefcore.storage.journal, eefcore.tracking.stage; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "wandb", "matplotlib", "papermill"} & set(loaded.stdout.split())
