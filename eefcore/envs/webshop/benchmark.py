@@ -17,12 +17,7 @@ from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.envs.webshop.interfaces.official import OfficialText
 from eefcore.envs.webshop.nouns import load_tagger
 from eefcore.envs.webshop.shop import Shop
-from eefcore.envs.webshop.splits import (
-    default_sizes,
-    read_splits,
-    split_by_content,
-    splits_digest,
-)
+from eefcore.envs.webshop.splits import default_sizes, read_splits, split_by_content, splits_digest
 from eefcore.errors import DataError, ParamsError
 
 GOALS = {
@@ -33,15 +28,7 @@ INTERFACES = ("agentlite", "text", "text_rich")
 
 
 class WebShopBenchmark(PanelBenchmark[Goal]):
-    """The tasks of one catalogue through one interface.
-
-    Attributes:
-        folder: the data files.
-        shop: the catalogue, its search, and the reward of a purchase.
-        interface: how the shop is shown.
-        goals: by task id, in the official order. Goals of equal content are one task.
-        splits: task ids of `train`, `dev` and `test`.
-    """
+    """The tasks of the catalogue in `folder` through one interface; goals of equal content are one task."""
 
     name = "webshop"
 
@@ -75,12 +62,10 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         the folder; or are made by content in the default sizes.
 
         Args:
-            folder: holds `items_shuffle*.json`, `items_ins_v2*.json` and, for human goals,
-                `items_human_ins*.json`.
+            folder: holds `items_shuffle*.json`, `items_ins_v2*.json`; for human goals `items_human_ins*.json`.
             interface: one of `INTERFACES`.
             goals: `human` or `synthetic`.
-            arrows: see `AgentLite`; other interfaces ignore it, and the next one.
-            item_lines: see `AgentLite`.
+            arrows, item_lines: see `AgentLite`; other interfaces ignore them.
             tagger: `letters` or the name of a spaCy model.
             seed: of prices, price caps and splits by content.
             sizes: of the dev and test splits; all other goals are trained on.
@@ -95,9 +80,16 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         """
         if goals not in GOALS:
             raise ParamsError(f"goals {goals!r}; choose one of {', '.join(GOALS)}")
+        if interface not in INTERFACES:
+            raise ParamsError(f"interface {interface!r}; choose one of {', '.join(INTERFACES)}")
         catalogue = Catalogue.load(folder, cache=cache, price_seed=seed)
         shop = Shop(catalogue, load_tagger(tagger))
-        shown = make_interface(interface, shop, arrows=arrows, item_lines=item_lines)
+        agentlite = interface == AgentLite.name
+        shown = (
+            AgentLite(shop, arrows=arrows, item_lines=item_lines)
+            if agentlite
+            else OfficialText(shop, rich=interface == "text_rich")
+        )
         pattern, read_goals = GOALS[goals]
         all_goals = read_goals(catalogue, only_file(folder, pattern), seed=seed)
         by_id = {goal.id: goal for goal in all_goals}
@@ -123,7 +115,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
             "eefcore": __version__,
             "rapidfuzz": version("rapidfuzz"),
         }
-        if interface == AgentLite.name:
+        if agentlite:
             facts |= {"arrows": arrows, "item_lines": item_lines}
         return cls(folder, shop, shown, all_goals, splits, facts)
 
@@ -138,19 +130,6 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
     def instruction(self, task_id: str) -> str:
         """Return what the user asks for, in words, the price clause included."""
         return self.goal(task_id).instruction
-
-
-def make_interface(name: str, shop: Shop, *, arrows: bool, item_lines: bool) -> Interface:
-    """Make one of `INTERFACES` onto `shop`.
-
-    Raises:
-        ParamsError: an unknown interface.
-    """
-    if name not in INTERFACES:
-        raise ParamsError(f"interface {name!r}; choose one of {', '.join(INTERFACES)}")
-    if name == AgentLite.name:
-        return AgentLite(shop, arrows=arrows, item_lines=item_lines)
-    return OfficialText(shop, rich=name == "text_rich")
 
 
 def webshop_mini(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:

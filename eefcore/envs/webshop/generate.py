@@ -83,10 +83,9 @@ class _Request(NamedTuple):
 def write_catalogue(
     folder: Path, *, products: int, tasks: int, seed: int = 0, shares: dict[str, float] | None = None
 ) -> ShopSummary:
-    """Write `items_shuffle.json`, `items_ins_v2.json`, `items_human_ins.json` and `tasks.json` into `folder`.
+    """Write `FILES` into `folder`: three in the official format, with one instruction per task, and `tasks.json`.
 
-    The first three are in the official format, with one instruction per task. `tasks.json` maps each target product to
-    its kind of task, for analysis; no environment and no method reads it.
+    `tasks.json` maps each target product to its kind of task, for analysis; no environment and no method reads it.
 
     Args:
         products: at least 10 per task; the others are background products, which match no query in full.

@@ -77,9 +77,6 @@ def human_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 233) 
     """Read one goal per human instruction that has attributes, in the official shuffled order.
 
     Instructions for products that the catalogue does not have are left out, as officially.
-
-    Raises:
-        DataError: the file is missing, torn, or lacks a field.
     """
     by_asin = _decode(file, dict[str, list[_Human]])
     goals = []
@@ -103,9 +100,6 @@ def synthetic_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 2
     """Make one goal per product with an instruction and combination of its options, in the official shuffled order.
 
     A goal weighs the mean over its attributes of 1 / (number of goals with that attribute).
-
-    Raises:
-        DataError: the file is missing, torn, or has an instruction without attributes.
     """
     by_asin = _decode(file, dict[str, _Synthetic])
     goals = []
@@ -177,6 +171,7 @@ def _with_weights(goals: list[Goal]) -> list[Goal]:
 
 
 def _decode(file: Path, kind: Any) -> Any:
+    """Return what the file holds; raise DataError if it is missing, torn, or lacks a field."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:

@@ -8,14 +8,12 @@
     r_type   get_type_reward   1, 0.5, 0.1 or 0: whether it is the right kind of product
 
 The functions are pure, named as in the official engine, and lenient where it is lenient: `large` satisfies `x-large`,
-because all words of the one are in the other. Buying the very product that the goal was written for may give a title
-score below 1 (a repeated noun counts once in the numerator and twice in the denominator), which is harmless.
+because all words of the one are in the other.
 
 Two texts match when their `token_set_ratio`, rounded, is above 85. Official numbers come from thefuzz 0.19 on
 Python's difflib; we use rapidfuzz, as later thefuzz does. Over 400,000 attribute pairs of the catalogue they
-agree on every decision; over 16,810 pairs of options they differ on 6. Texts are prepared as in 0.19:
-characters 128-255 dropped, all but letters, digits and `_` made spaces (rapidfuzz's own preparation
-also splits words at `_`).
+agree on every decision; over 16,810 pairs of options they differ on 6. Texts are prepared as in 0.19 (`_prepare`;
+rapidfuzz's own preparation also splits words at `_`).
 """
 
 from __future__ import annotations
@@ -173,4 +171,5 @@ _NOT_WORD = re.compile(r"\W")
 
 
 def _prepare(text: str) -> str:
+    """Return the text without characters 128-255, with spaces for all but letters, digits and `_`."""
     return _NOT_WORD.sub(" ", text.translate(_DROPPED)).lower().strip()

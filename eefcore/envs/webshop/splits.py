@@ -59,11 +59,10 @@ def split_by_content(
 
 
 def read_splits(file: Path, goals: Mapping[str, Goal]) -> Splits:
-    """Read splits from a file, `{"train": […], "dev": […], "test": […]}`.
+    """Read splits from a file, `{"train": […], "dev": […], "test": […]}`, and check them (`check_splits`).
 
     Raises:
         DataError: it is missing or of another format, or holds ids that no goal has.
-        LeakageError: see `check_splits`.
     """
     try:
         splits = msgspec.json.decode(file.read_bytes(), type=dict[str, tuple[str, ...]])
@@ -85,11 +84,7 @@ def read_splits(file: Path, goals: Mapping[str, Goal]) -> Splits:
 
 
 def check_splits(splits: Mapping[str, tuple[str, ...]], goals: Mapping[str, Goal]) -> None:
-    """Check that no goal and no goal text is in two splits, and no goal twice in one.
-
-    Raises:
-        LeakageError: one is; names the first.
-    """
+    """Raise LeakageError for the first goal or goal text that is in two splits, or goal that is twice in one."""
     split_of_id: dict[str, str] = {}
     split_of_text: dict[str, str] = {}
     for name, ids in splits.items():

@@ -63,7 +63,7 @@ class TestBenchmark(BenchmarkContract):
 
 
 @pytest.mark.parametrize(
-    "action, told",
+    "action, command",
     [
         ("go to kitchen", "go to kitchen"),
         ("Thought: the kitchen.\nAction: go to  kitchen \n", "go to kitchen"),
@@ -77,8 +77,8 @@ class TestBenchmark(BenchmarkContract):
         ("\ud800", "?"),
     ],
 )
-def test_the_command_that_the_simulator_gets(action, told):
-    assert simulator_command(action) == told
+def test_the_command_that_the_simulator_gets(action, command):
+    assert simulator_command(action) == command
 
 
 @pytest.mark.parametrize(

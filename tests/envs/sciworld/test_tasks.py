@@ -19,7 +19,7 @@ SHARED = SCIWORLD_DATA
 NUMBERED = Path(os.environ.get("EEF_SCIWORLD_DATA", SHARED)) / "agentgym_data_idx.json"
 
 
-def dealt(kinds, sizes=ALL_TASKS, seed=0):
+def splits_of(kinds, sizes=ALL_TASKS, seed=0):
     return tasks.split_tasks(kinds, sizes, version="1", seed=seed)
 
 
@@ -64,9 +64,9 @@ def test_agentgym_numbers_its_tasks_in_the_order_of_the_simulator():
 def test_agentgym_numbers_are_those_of_its_code():
     if not NUMBERED.exists():
         pytest.skip("EEF_SCIWORLD_DATA names no folder with agentgym_data_idx.json")
-    told = json.loads(NUMBERED.read_text())
-    ours = [tasks.agentgym_task(number) for number in range(len(told))]
-    assert [[t.kind, t.variation, t.split] for t in ours] == told
+    numbered = json.loads(NUMBERED.read_text())
+    ours = [tasks.agentgym_task(number) for number in range(len(numbered))]
+    assert [[t.kind, t.variation, t.split] for t in ours] == numbered
 
 
 @pytest.mark.parametrize("kinds", [MINI, SCIWORLD])
@@ -74,23 +74,23 @@ def test_splits_are_never_mixed(kinds):
     by_id = {tasks.task_id(t, "1"): t for t in tasks.all_variations(kinds)}
     assert len(by_id) == sum(VARIATIONS[kind] for kind in kinds)
     for seed in range(3):
-        every = dealt(kinds, seed=seed)
+        every = splits_of(kinds, seed=seed)
         assert set().union(*map(set, every.values())) == set(by_id)
         for split in SPLITS:
             assert {by_id[i].split for i in every[split]} == {split}
-            few = dealt(kinds, PanelSizes(40, 30, 20), seed)[split]
+            few = splits_of(kinds, PanelSizes(40, 30, 20), seed)[split]
             assert few == every[split][: len(few)] and len(set(few)) == len(few)
 
 
 def test_a_small_panel_has_all_kinds_in_turn():
     by_id = {tasks.task_id(t, "1"): t for t in tasks.all_variations(MINI)}
-    panel = [by_id[i].kind for i in dealt(MINI, PanelSizes(test=36))["test"]]
+    panel = [by_id[i].kind for i in splits_of(MINI, PanelSizes(test=36))["test"]]
     assert panel == [*MINI] * 3
     assert len(MINI) >= 8
 
 
 def test_another_seed_draws_other_tasks_and_the_same_seed_the_same():
-    one, again, other = (dealt(MINI, PanelSizes(100, 50, 50), seed) for seed in (0, 0, 1))
+    one, again, other = (splits_of(MINI, PanelSizes(100, 50, 50), seed) for seed in (0, 0, 1))
     assert one == again
     assert all(set(one[split]) != set(other[split]) for split in SPLITS)
 
@@ -99,7 +99,7 @@ def test_asking_for_more_tasks_than_a_split_has_is_refused():
     with pytest.raises(
         DataError, match="11 train tasks are asked for; the simulator's train split holds 10 of these"
     ):
-        dealt(["power-component"], PanelSizes(train=11))
+        splits_of(["power-component"], PanelSizes(train=11))
 
 
 def test_a_task_id_depends_on_kind_variation_and_version():

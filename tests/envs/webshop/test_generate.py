@@ -27,7 +27,7 @@ few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck
 
 @pytest.fixture
 def made(tmp_path_factory):
-    """A new shop, loaded; its products and tasks as told."""
+    """A new shop, loaded; with as many products and tasks as it asks for."""
 
     def make(*, tasks=8, seed=0, products=None, shares=None):
         folder = tmp_path_factory.mktemp("made")
@@ -112,10 +112,10 @@ def test_no_other_product_wins_a_task(made):
 
 
 def test_shares(tmp_path):
-    told = write_catalogue(tmp_path, products=15_000, tasks=1500, seed=1)
-    assert told.tasks == sum(told.kinds.values()) == 1500
+    summary = write_catalogue(tmp_path, products=15_000, tasks=1500, seed=1)
+    assert summary.tasks == sum(summary.kinds.values()) == 1500
     for kind, share in SHARES.items():
-        assert told.kinds[kind] / 1500 == pytest.approx(share, abs=0.05)
+        assert summary.kinds[kind] / 1500 == pytest.approx(share, abs=0.05)
     assert sum(SHARES.values()) == pytest.approx(1)
 
 
@@ -123,14 +123,14 @@ def test_shares(tmp_path):
 
 
 def test_the_summary_matches_the_files(tmp_path):
-    told = write_catalogue(tmp_path, products=321, tasks=20, seed=5)
+    summary = write_catalogue(tmp_path, products=321, tasks=20, seed=5)
     items, ins, human, kinds = (json.loads((tmp_path / name).read_text()) for name in FILES)
     ids = [row["asin"] for row in items]
-    assert told.products == len(ids) == len(set(ids)) == 321
+    assert summary.products == len(ids) == len(set(ids)) == 321
     assert set(ins) == set(ids)
-    assert set(human) == set(kinds) and len(human) == told.tasks == 20
+    assert set(human) == set(kinds) and len(human) == summary.tasks == 20
     assert set(human) <= set(ids)
-    assert Counter(kinds.values()) == {k: n for k, n in told.kinds.items() if n}
+    assert Counter(kinds.values()) == {k: n for k, n in summary.kinds.items() if n}
     assert all(len(asin) == 10 for asin in ids)
 
 

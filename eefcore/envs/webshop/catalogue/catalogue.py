@@ -32,16 +32,11 @@ _KINDS = {"<a>": "attribute", "<c>": "category", "<q>": "query"}
 class Catalogue:
     """The products of one folder of official files, by asin. Read-only; shared by all episodes and processes.
 
-    Pickles as the path of its built files; a fork or a spawned process maps the same ones.
-
-    Attributes:
-        hash: of its content and prices, 12 hex digits.
-        skipped: products of the file that the official loader leaves out, by reason.
-        asins: ids in the order of the file.
+    Pickles as the path of its built files; a fork or a spawned process maps the same ones. `hash`, 12 hex digits, is of
+    content and prices; `skipped` counts what the official loader leaves out; `asins` are in the order of the file.
     """
 
     def __init__(self, folder: Path, price_seed: int) -> None:
-        """Open a built catalogue; see `load`."""
         self._folder, self._price_seed = folder, price_seed
         self.skipped = msgspec.json.decode((folder / "skipped.json").read_bytes(), type=Skipped)
         self._ids = mapped(folder / "ids.npy")  # ascending: the n-th is document n of the index
@@ -89,11 +84,7 @@ class Catalogue:
     def filtered(self, kind: str, value: str) -> tuple[str, ...]:
         """Return the ids of all products whose `kind` is exactly `value`, in file order.
 
-        Args:
-            kind: `<a>` an attribute, `<c>` the category, `<q>` the query; `<r>` lists 50 by chance, the same for a value.
-
-        Raises:
-            DataError: another kind.
+        A kind is `<a>` an attribute, `<c>` the category or `<q>` the query; `<r>` lists 50 by chance, the same for a value.
         """
         if kind == "<r>":
             rng = random.Random(f"{self.hash} {value}")

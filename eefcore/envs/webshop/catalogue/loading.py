@@ -67,18 +67,14 @@ class _Attributed(msgspec.Struct):
 class ProductReader:
     """Iterates once over the products of `items` that the official loader keeps, with their attributes from `ins`.
 
-    Attributes:
-        position: bytes of `items` read so far.
-        skipped: products left out so far.
-
     Raises (while iterating):
         DataError: a file or a product has another format; names file, product, field, and what to do.
     """
 
     def __init__(self, items: Path, ins: Path) -> None:
         self._items, self._ins = items, ins
-        self.position = 0
-        self.skipped = Skipped()
+        self.position = 0  # bytes of `items` read so far
+        self.skipped = Skipped()  # products left out so far
 
     def __iter__(self) -> Iterator[Entry]:
         attributes = _read_entries(self._ins)

@@ -1,9 +1,8 @@
 """The shop as the official text environment shows it: `text` and `text_rich` (envs/web_agent_text_env.py).
 
-An action is `search[words]` or `click[button]`, its argument in upper or lower case; any other text, and a click on
-what is not there, changes nothing and shows the page again. Searching is allowed on every page. A results page has 10
-products, and the `n` of `Total results: n` is the true number. In a ReAct turn the action is what follows the last
-`Action:` that opens a line.
+An action is `search[words]`, on every page, or `click[button]`, its argument in upper or lower case; any other text,
+and a click on what is not there, shows the page again. In a ReAct turn the action is what follows the last `Action:`
+that opens a line.
 
 Where the official environment would stop with an exception (`<a>` queries, `<c>` alone), we decided that the
 search lists what the official website lists, or nothing.
@@ -74,7 +73,9 @@ class OfficialText:
     def _click_button(self, goal: Goal, session: ShopSession, button: str, target: ClickTarget) -> ShopStep:
         """Return what a click leads to; as officially, a button's label counts before products and options of that name."""
         if button == BUY.lower():
-            return self._buy(goal, session)
+            reward = self._shop.reward(goal, session.asin, session.values)
+            receipt = self.pages.receipt(session.asin, session.options, reward)
+            return ShopStep(session._replace(page=END), receipt, reward, True)
         if button == BACK.lower():
             return self._page_step(goal, ShopSession())
         if button == NEXT.lower() and _page_by_url(session) == RESULTS:
@@ -89,11 +90,6 @@ class OfficialText:
         return self._page_step(
             goal, session._replace(options=select_option(session.options, target.name, button))
         )
-
-    def _buy(self, goal: Goal, session: ShopSession) -> ShopStep:
-        reward = self._shop.reward(goal, session.asin, session.values)
-        receipt = self.pages.receipt(session.asin, session.options, reward)
-        return ShopStep(session._replace(page=END), receipt, reward, True)
 
     def _page_step(self, goal: Goal, session: ShopSession) -> ShopStep:
         return ShopStep(session, self.pages.at(session, goal.instruction))

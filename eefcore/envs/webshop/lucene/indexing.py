@@ -65,12 +65,13 @@ class IndexWriter:
         """Write the index. The added document number `order[n]`, counted from 0, becomes document n."""
         self._spilled.close()
         path = self._folder / "spilled"
-        spilled = np.memmap(path, _PAIR, "r") if path.stat().st_size else np.empty(0, _PAIR)
+        spilled: np.ndarray = np.memmap(path, _PAIR, "r") if path.stat().st_size else np.empty(0, _PAIR)
         lengths, sizes = np.concatenate(self._lengths), np.concatenate(self._sizes)
         filled = int(np.count_nonzero(lengths))
         self._save("counts", np.array([len(lengths), filled]))
         renumbered = self._write_vocabulary()
-        blocks = _Blocks(spilled, renumbered, length_codes(lengths), sizes, order)
+        width = int(spilled["count"].max(initial=0)) + 1
+        blocks = _Blocks(spilled, renumbered, length_codes(lengths), sizes, order, width)
         self._write_postings(blocks, norms(lengths.sum() / filled) if filled else np.ones(256, np.float32))
         path.unlink()
 
@@ -153,14 +154,10 @@ class _Blocks:
     codes: np.ndarray
     sizes: np.ndarray
     order: np.ndarray
-
-    @property
-    def width(self) -> int:
-        """One more than the highest count."""
-        return int(self.spilled["count"].max(initial=0)) + 1
+    width: int  # one more than the highest count
 
     def __iter__(self) -> Iterator[_Block]:
-        starts, width = np.cumsum(self.sizes) - self.sizes, self.width
+        starts = np.cumsum(self.sizes) - self.sizes
         for first in range(0, len(self.order), _BLOCK):
             chosen = self.order[first : first + _BLOCK]
             sizes = self.sizes[chosen]
@@ -169,5 +166,5 @@ class _Blocks:
             yield _Block(
                 documents=np.repeat(np.arange(first, first + len(chosen)), sizes),
                 terms=self.renumbered[pairs["term"].astype(np.int64)],
-                kinds=np.repeat(self.codes[chosen].astype(np.int64) * width, sizes) + pairs["count"],
+                kinds=np.repeat(self.codes[chosen].astype(np.int64) * self.width, sizes) + pairs["count"],
             )

@@ -3,7 +3,6 @@
 M. F. Porter, *An algorithm for suffix stripping*, Program 14 (1980), with the two departures of the author's own
 program, which Lucene follows: `bli` becomes `ble` (the paper: `abli`, `able`), and `logi` becomes `log`. Words of
 one or two characters stay. Snowball's `porter` has neither departure and cuts `us` to `u`, so it can't replace this.
-
 Every character but an ASCII vowel is a consonant, digits and accented letters too.
 """
 

@@ -31,10 +31,10 @@ _SPARSE = 16  # looking a document up in a list costs about as much as scoring t
 
 
 class Hits(NamedTuple):
-    """Documents, best first, and their scores: int64 [≤ k] and float32 [≤ k]."""
+    """Documents, best first, and their scores."""
 
-    documents: np.ndarray
-    scores: np.ndarray
+    documents: np.ndarray  # int64 [≤ k]
+    scores: np.ndarray  # float32 [≤ k]
 
 
 class _Postings(NamedTuple):
