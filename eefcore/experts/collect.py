@@ -36,8 +36,8 @@ def expert_data(
     """Return D_e: the trajectories in `file`, or else what the experts of these strengths demonstrate for the budget.
 
     Raises:
-        ParamsError: a budget beside a file; and see `demonstrations`.
-        DataError: no trajectory of `file` is of a training task; and see `read_demonstrations`.
+        ParamsError: a budget beside a file, or one of `demonstrations`.
+        DataError: no trajectory of `file` is of a training task, or one of `read_demonstrations`.
     """
     if not file:
         return demonstrations(benchmark, strengths, "train", seed=seed, budget=budget, allocation=allocation)
@@ -60,8 +60,6 @@ def demonstrations(
     allocation: str = "each",
 ) -> list[Trajectory]:
     """Return the trajectories τ_e of scripted experts on a split, for `budget` dollars (None is no limit).
-
-    By default each expert demonstrates each task, in order.
 
     Raises:
         ParamsError: nobody scripted an expert for this benchmark, or not one of this strength; a budget or an

@@ -73,12 +73,11 @@ def to_dataset(examples: Sequence[Example], renderer: Renderer, *, prompt: str =
             "n_expert": [t.n_expert for t in trajectories],
             "first": [e.first for e in examples],
             # A column holds one kind of row: Arrow would give the user's turns a null weight.
-            "messages": [_without_weights(chat_messages(e, prompt=prompt)) for e in examples],
+            "messages": [
+                [{"role": m["role"], "content": m["content"]} for m in chat_messages(e, prompt=prompt)]
+                for e in examples
+            ],
             "input_ids": [r.tokens for r in rows],
             "labels": [r.labels for r in rows],
         }
     )
-
-
-def _without_weights(turns: list[Message]) -> list[Message]:
-    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]

@@ -1,7 +1,7 @@
 """The phrases that observations and actions of ScienceWorld repeat; each is one token of a tiny base (`policies.tiny`).
 
-The house is furnished alike in every task, so a kitchen is forty tokens and not two hundred. No phrase ends in the space
-before a name, so that a name is the same tokens in a listing, in a thought and in an action.
+The house is furnished alike in every task. No phrase ends in the space before a name, so that a name is the same tokens
+in a listing, in a thought and in an action.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import msgspec
 from eefcore.actions import commands_only
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
-from eefcore.errors import DataError
 from eefcore.experts import demonstrate
 from eefcore.experts.base_skills import SkillExample
 from eefcore.experts.demonstrate import Demonstrator
@@ -67,12 +66,8 @@ EXPERTS = ScriptedExperts(
 
 
 def _shop(benchmark: CompositeBenchmark) -> WebShopBenchmark:
-    """Return the shop that a composite benchmark wraps."""
-    if not isinstance(benchmark.inner, WebShopBenchmark):
-        raise DataError(
-            f"{benchmark.card.name}: expected a shop under composite actions, got {type(benchmark.inner).__name__}; "
-            "name a webshop benchmark before +composite"
-        )
+    """Return the shop that a composite benchmark wraps; `envs.registry` gives these experts to shops alone."""
+    assert isinstance(benchmark.inner, WebShopBenchmark)
     return benchmark.inner
 
 

@@ -7,9 +7,9 @@ The mistakes it makes are explicit, drawn from a seed, the task and the turn, an
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
@@ -29,13 +29,10 @@ class Request(NamedTuple):
     options: tuple[str, ...]  # option values to choose
 
 
-class FindFault(Protocol):
-    """Return why a product does not fit a task, in words that follow `is`, or None if it fits.
+FindFault = Callable[[str, str], str | None]
+"""Return why a product (its asin) does not fit a task (its id), in words that follow `is`; None if it fits.
 
-    `too expensive` is the fault that can be misread.
-    """
-
-    def __call__(self, task_id: str, asin: str, /) -> str | None: ...
+`too expensive` is the fault that can be misread."""
 
 
 class Habits(NamedTuple):
@@ -145,31 +142,28 @@ class Shopper:
         sentences: list[str] = []
         mistakes: list[str] = []
         for ordinal, listing in zip(ORDINALS, v.page.listings, strict=False):
-            subject = f"The {ordinal}"
             if listing.asin in v.opened:
-                sentences.append(f"{subject} was seen.")
+                sentences.append(f"The {ordinal} was seen.")
                 continue
             fault = self.find_fault(task_id, listing.asin)
             mistake = self._misjudges(task_id, v, listing, fault)
             if mistake:
                 mistakes.append(mistake)
             if (fault is None) == (mistake is None):
-                sentences.append(f"{subject} fits.")
-                return _open(sentences, listing, mistakes)
-            sentences.append(f"{subject} is {fault or 'not right'}.")
+                sentences.append(f"The {ordinal} fits.")
+                return _click(listing.asin, sentences, mistakes)
+            sentences.append(f"The {ordinal} is {fault or 'not right'}.")
         sentences.append("None fits.")
         may_turn = v.next_clicks < self.habits.max_next and v.page.listings
         if may_turn and not self._makes("give_up", task_id, v):
-            button = v.page.next_button
-            thought = f"{' '.join(sentences)} I should click {button}."
-            return Decision(thought, (write_call("click", button),), tuple(mistakes))
+            return _click(v.page.next_button, sentences, mistakes)
         if may_turn:
             mistakes.append("give_up")
         if not v.page.listings:
-            return _go_back("Nothing is listed.")
+            return _click(BACK, ["Nothing is listed."])
         closest = next((i for i, x in enumerate(v.page.listings) if x.asin not in v.opened), 0)
         sentences.append(f"The {ORDINALS[closest]} is closest.")
-        return _open(sentences, v.page.listings[closest], mistakes)
+        return _click(v.page.listings[closest].asin, sentences, mistakes)
 
     def _decide_on_product(self, task_id: str, v: View) -> Decision:
         """Check the opened product; go back if it does not do, else choose its options and buy it."""
@@ -182,7 +176,7 @@ class Shopper:
         goes_back = self.habits.goes_back and v.next_clicks < self.habits.max_next
         fault = self.find_fault(task_id, v.asin) if goes_back else None
         if fault and not careless:
-            return _go_back(f"It is {fault}.")
+            return _click(BACK, [f"It is {fault}."])
         for option in requested:
             if option in v.page.options:
                 if self._makes("forget_option", task_id, v, option):
@@ -193,7 +187,7 @@ class Shopper:
             elif not careless:
                 sentences.append(f"I need {option}, there is no {option}.")
                 if goes_back:
-                    return _go_back(*sentences)
+                    return _click(BACK, sentences)
         if careless and (fault or len(plan) + len(mistakes) < len(requested)):
             mistakes.append("buy_anyway")
         plan.append("Buy Now")
@@ -213,14 +207,9 @@ class Shopper:
         return rate > 0 and random.Random(key).random() < rate
 
 
-def _open(sentences: list[str], listing: Listing, mistakes: list[str]) -> Decision:
-    thought = f"{' '.join(sentences)} I should click {listing.asin}."
-    return Decision(thought, (write_call("click", listing.asin),), tuple(mistakes))
-
-
-def _go_back(*sentences: str) -> Decision:
-    thought = f"{' '.join(sentences)} I should click {BACK}."
-    return Decision(thought, (write_call("click", BACK),))
+def _click(button: str, sentences: list[str], mistakes: Sequence[str] = ()) -> Decision:
+    thought = f"{' '.join(sentences)} I should click {button}."
+    return Decision(thought, (write_call("click", button),), tuple(mistakes))
 
 
 STRENGTHS = {
@@ -287,7 +276,7 @@ def fault_finder(benchmark: WebShopBenchmark) -> FindFault:
     """
 
     @lru_cache(maxsize=1 << 16)
-    def fault(task_id: str, asin: str, /) -> str | None:
+    def fault(task_id: str, asin: str) -> str | None:
         goal, product = benchmark.goal(task_id), benchmark.shop.catalogue[asin]
         if get_type_reward(product, goal, benchmark.shop.nouns).r_type < 1:
             return f"not a {goal.query}"
