@@ -11,7 +11,5 @@ from .report import BenchmarkFacts as BenchmarkFacts
 from .report import Report as Report
 from .report import benchmark_facts as benchmark_facts
 from .report import build_report as build_report
-from .report import headline_method as headline_method
-from .report import main_methods as main_methods
 from .report import save_report as save_report
 from .report import summary as summary

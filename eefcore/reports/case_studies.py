@@ -1,18 +1,15 @@
 """Find tasks that one method wins and another loses, and show both trajectories side by side (EEF A.2, A.3).
 
-    align                                    two trajectories of a task, row by row, and where they part
-    find_cases                               one wins by a skill, the other loses without it, the expert tried it and lost
-    select_case_studies                      the strongest cases over seeds, as a report shows them
-    transcript                               one trajectory as text
-    explored_outcomes, trained_segments      one expert trajectory, for EEF Figure 1
-
-A thought worded differently is no difference as long as the same is done: rows are aligned by what is done, and a thought
-without a counterpart stands alone in its row.
+`select_case_studies` finds the strongest cases over seeds, as a report shows them. A thought worded differently is no
+difference as long as the same is done: `align` puts rows together by what is done, and a thought without a counterpart
+stands alone in its row. `transcript` is one trajectory as text; `explored_outcomes` and `trained_segments` are for EEF Figure 1.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from eefcore.actions import is_thought
@@ -23,35 +20,10 @@ from eefcore.reports.document.blocks import CaseRow, CaseStudy, Side, Turn
 from eefcore.types import Example, State, Trajectory
 
 
-class Move(NamedTuple):
-    """One action a_i and the environment's answer."""
-
-    index: int
-    action: str
-    answer: str
-
-    @property
-    def thought(self) -> bool:
-        """Whether the action is a thought."""
-        return is_thought(self.action)
-
-
-class Row(NamedTuple):
-    """Two moves beside each other; None where one side has no move."""
-
-    left: Move | None
-    right: Move | None
-
-    @property
-    def same(self) -> bool:
-        """Whether both sides do the same and get the same answer."""
-        return self.left is not None and self.right is not None and self.left[1:] == self.right[1:]
-
-
 class Alignment(NamedTuple):
     """Two trajectories aligned; `rows[parting]` is the first row in which they do something different."""
 
-    rows: list[Row]
+    rows: list[CaseRow]
     parting: int | None
 
 
@@ -75,8 +47,8 @@ class SeedPanels(NamedTuple):
     experts: Run
 
 
-def align(a: Trajectory, b: Trajectory) -> Alignment:
-    """Align the moves of two trajectories, thoughts beside thoughts and other actions beside other actions.
+def align(a: Trajectory, b: Trajectory, skills: Mapping[str, Skill] = MappingProxyType({})) -> Alignment:
+    """Align the turns of two trajectories, thoughts beside thoughts and other actions beside other actions.
 
     Raises:
         ValueError: they are of different tasks.
@@ -85,28 +57,36 @@ def align(a: Trajectory, b: Trajectory) -> Alignment:
         raise ValueError(
             f"expected two trajectories of one task, got tasks {a.task_id} and {b.task_id}; pick both from one task"
         )
-    left, right = moves(a), moves(b)
-    rows: list[Row] = []
+    left, right = deque(turns(a, skills)), deque(turns(b, skills))
+    rows: list[CaseRow] = []
     parting: int | None = None
-    i = j = 0
-    while i < len(left) or j < len(right):
-        x = left[i] if i < len(left) else None
-        y = right[j] if j < len(right) else None
+    while left or right:
+        x, y = left[0] if left else None, right[0] if right else None
         if x is not None and y is not None and x.thought != y.thought:
             x, y = (x, None) if x.thought else (None, y)
-        rows.append(Row(x, y))
-        i, j = i + (x is not None), j + (y is not None)
-        only_thoughts = all(move is None or move.thought for move in (x, y))
-        if parting is None and not only_thoughts and (x is None or y is None or x.action != y.action):
-            parting = len(rows) - 1
+        both = x is not None and y is not None
+        if (
+            parting is None
+            and not (both and x.action == y.action)
+            and not all(t.thought for t in (x, y) if t)
+        ):
+            parting = len(rows)
+        rows.append(CaseRow(x, y, both and (x.action, x.answer) == (y.action, y.answer)))
+        if x is not None:
+            left.popleft()
+        if y is not None:
+            right.popleft()
     return Alignment(rows, parting)
 
 
-def moves(trajectory: Trajectory) -> list[Move]:
-    """Return each action a_i with the observation that followed it."""
+def turns(trajectory: Trajectory, skills: Mapping[str, Skill] = MappingProxyType({})) -> tuple[Turn, ...]:
+    """Return each action a_i with the observation that followed it and the skills that it uses."""
     history = trajectory.history
-    observations = [*(s.observation for s in history.steps), history.observation]
-    return [Move(i, s.action, observations[i + 1]) for i, s in enumerate(history.steps)]
+    answers = [*(step.observation for step in history.steps), history.observation][1:]
+    found = zip(trajectory.actions, answers, skills_by_action(history, skills), strict=True)
+    return tuple(
+        Turn(i, action, answer, is_thought(action), used) for i, (action, answer, used) in enumerate(found)
+    )
 
 
 def find_cases(
@@ -196,8 +176,7 @@ def case_study(
     case: Case, better: str, worse: str, skills: Mapping[str, Skill], *, seed: str = ""
 ) -> CaseStudy:
     """Return the case as a report shows it, with its two trajectories aligned."""
-    rows, parting = align(case.better, case.worse)
-    left, right = (skills_by_action(t.history, skills) for t in (case.better, case.worse))
+    rows, parting = align(case.better, case.worse, skills)
     expert = case.expert
     return CaseStudy(
         task=case.better.task_id,
@@ -205,23 +184,11 @@ def case_study(
         rule=f"{better} {case.rule}{f' ({seed})' if seed else ''}.",
         left=Side(better, case.better.outcome, case.better.reward),
         right=Side(worse, case.worse.outcome, case.worse.reward),
-        rows=tuple(
-            CaseRow(row.left and _turn(row.left, left), row.right and _turn(row.right, right), row.same)
-            for row in rows
-        ),
+        rows=tuple(rows),
         parting=parting,
         expert=None if expert is None else Side(expert.source, expert.outcome, expert.reward),
-        expert_turns=() if expert is None else _turns(expert, skills),
+        expert_turns=() if expert is None else turns(expert, skills),
     )
-
-
-def _turns(trajectory: Trajectory, skills: Mapping[str, Skill]) -> tuple[Turn, ...]:
-    by_action = skills_by_action(trajectory.history, skills)
-    return tuple(_turn(m, by_action) for m in moves(trajectory))
-
-
-def _turn(move: Move, by_action: Sequence[tuple[str, ...]]) -> Turn:
-    return Turn(move.index, move.action, move.answer, move.thought, by_action[move.index])
 
 
 def _first_line(trajectory: Trajectory) -> str:
@@ -250,9 +217,9 @@ def trained_segments(expert: Trajectory, examples: Iterable[Example]) -> list[tu
 def transcript(trajectory: Trajectory) -> str:
     """Return the trajectory as text: each action with its author, the observations, and how the episode ended."""
     lines = [f"task {trajectory.task_id}: {trajectory.history.at(0).observation}", ""]
-    for move in moves(trajectory):
-        author = "expert" if move.index < trajectory.n_expert else "policy"
-        answer = [f"            {line}" for line in move.answer.splitlines()]
-        lines += [f"{author} {move.index:>2} > {move.action}", *answer]
+    for turn in turns(trajectory):
+        author = "expert" if turn.index < trajectory.n_expert else "policy"
+        answer = [f"            {line}" for line in turn.answer.splitlines()]
+        lines += [f"{author} {turn.index:>2} > {turn.action}", *answer]
     lines.append(f"{trajectory.outcome}, reward {trajectory.reward:.2f}, by {trajectory.source}")
     return "\n".join(lines)

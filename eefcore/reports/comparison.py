@@ -277,11 +277,15 @@ def _compare(neighbours: Sequence[tuple[Evaluation, Evaluation]]) -> list[Link]:
     return [Link(a.method, b.method, c, p) for (a, b), c, p in zip(neighbours, found, corrected, strict=True)]
 
 
+def better_of(first: str, second: str, gap: float) -> str:
+    """Say which of two methods has the higher win rate, and by how many points; `gap` is that of the first."""
+    winner, loser = (first, second) if gap > 0 else (second, first)
+    return f"{winner} beats {loser} by {100 * abs(gap):.1f} points"
+
+
 def _beats(link: Link) -> str:
     gap = link.comparison.wins.value
-    winner, loser = (link.better, link.worse) if gap > 0 else (link.worse, link.better)
-    against = "" if gap > 0 else ", against the paper’s order"
-    return f"{winner} beats {loser} by {100 * abs(gap):.1f} points{against}"
+    return better_of(link.better, link.worse, gap) + ("" if gap > 0 else ", against the paper’s order")
 
 
 def _sentence(link: Link) -> str:

@@ -1,9 +1,8 @@
 """Read the stages of a run or a suite as methods over seeds: what each was evaluated on, made of, and what it cost.
 
-The report stage of a run reads what its methods left: `<method>/experts`, `/select1`, `/simulations1`, `/model1`, `/dev1`,
-…, `/test` (see `plan.algorithm_1`). That of a suite reads the same below `seed<n>/<run>/` (see `runs.suite`). A run is a
-suite of one seed: `read_run` and `read_suite` return the same `Sections`. Seeds may have different methods if a suite is
-reported before its end; two methods are then compared over the seeds that both have.
+A report reads what its methods left: `<method>/experts`, `/select1`, `/model1`, `/dev1`, …, `/test` (see `plan.algorithm_1`),
+in a suite below `seed<n>/<run>/` (see `runs.suite`). A run is a suite of one seed. Seeds may have different methods if a
+suite is reported before its end; two methods are then compared over the seeds that both have.
 """
 
 from __future__ import annotations
@@ -245,25 +244,25 @@ def _by_section(
 
 def expert_evaluations(methods: Sequence[Method]) -> list[Evaluation]:
     """Return the evaluation of each expert of `methods` on the test set; none for demonstrations from a file."""
-    out: dict[str, Evaluation] = {}
-    for method in methods:
-        panels = method.expert_panels()
-        for name in collect.expert_names(panels[0]):
-            runs = tuple(collect.by_expert(panel, name) for panel in panels)
-            if name not in out or len(out[name].runs) < len(runs):
-                out[name] = Evaluation(f"expert: {name}", method.card, runs, method.seeds)
-    return list(out.values())
+    found = _by_expert(methods, Method.expert_panels)
+    return [Evaluation(f"expert: {name}", m.card, tuple(runs), m.seeds) for name, (m, runs) in found.items()]
 
 
 def expert_demonstrations(methods: Sequence[Method]) -> dict[str, list[list[Trajectory]]]:
     """Return the demonstrations D_e of each expert of `methods`, a list a seed (EEF Table 1)."""
-    out: dict[str, list[list[Trajectory]]] = {}
+    return {name: seeds for name, (_, seeds) in _by_expert(methods, Method.demonstrations).items()}
+
+
+def _by_expert(
+    methods: Sequence[Method], read: Callable[[Method], list[list[Trajectory]]]
+) -> dict[str, tuple[Method, list[list[Trajectory]]]]:
+    """Return the trajectories of each expert, a list a seed, of the first method that has most seeds of it."""
+    out: dict[str, tuple[Method, list[list[Trajectory]]]] = {}
     for method in methods:
-        by_seed = method.demonstrations()
-        for name in collect.expert_names(by_seed[0]):
-            of_expert = [collect.by_expert(seed, name) for seed in by_seed]
-            if len(out.get(name, ())) < len(of_expert):
-                out[name] = of_expert
+        seeds = read(method)
+        for name in collect.expert_names(seeds[0]):
+            if name not in out or len(out[name][1]) < len(seeds):
+                out[name] = method, [collect.by_expert(seed, name) for seed in seeds]
     return out
 
 

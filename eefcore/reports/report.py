@@ -1,8 +1,5 @@
 """Build the report of a run or of a suite: EEF Tables 1 to 4, Figures 2 and 3, models, variants, case studies, and why.
 
-    build_report     methods over seeds -> the document, and the plots behind its figures
-    save_report      the document, its tables and its figures as files of a stage
-
 A run is a suite of one seed and one section (`evidence.read_run`). Each section of a suite (`runs.suite.SECTIONS`) becomes
 a section of the report, and is left out if it has no runs. The headline is about the first run of the first section.
 """
@@ -92,8 +89,10 @@ def build_report(
             the last method if none was. The report names those that were not run.
         baseline: the method to compare with; the best of the others if it was not run.
     """
-    ranked, main = _names(order), main_methods(methods)
-    shown = headline_method(order, main)
+    ranked = [name.strip() for name in order.split(">") if name.strip()]
+    main = next(iter(next(iter(methods.values())).values()))
+    by_name = {m.name: m for m in main}
+    shown = next((by_name[name] for name in ranked if name in by_name), main[-1])
     ours = shown.name
     experts = [] if main[0].saw_reward else expert_evaluations(main)
     evaluations = [*experts, *(m.evaluation for m in main)]
@@ -111,11 +110,12 @@ def build_report(
     if main[0].saw_reward:
         del further[ORACLE]
     rounds = search.search_rounds_blocks("main", main)
+    curves = {m.name: m.curve for m in main}
     chapters = [
         _results(result, main, links, ranked, ours),
         chapter("made_of", "What they are made of", tables.data(main), tables.recipes(main)),
         *([_navigation(result, evaluations, ours, facts.skills)] if facts.skills else []),
-        _curves(main),
+        chapter("curve", "Over iterations", Figure("curve", sections.CURVE, evaluation.curve(curves))),
         *([chapter("searched", "What search found", *rounds, short="Search")] if rounds else []),
         *(make(methods[name]) for name, make in further.items() if methods.get(name)),
         _case_studies(main, result, ours, facts.skills),
@@ -132,8 +132,7 @@ def build_report(
         sections.WORDS,
         sections.reproduction(command, shown.versions),
     )
-    details = (*_significant(result, links), *_skill_details(result, ours), *_cost_details(result, ours))
-    document = Document(title, sections.headline(result, ours), details, shown_sections)
+    document = Document(title, sections.headline(result, ours), _details(result, links, ours), shown_sections)
     plots = {name: plot for c in chapters for name, plot in c.plots.items()}
     return Report(document, plots, result, links, ours)
 
@@ -149,17 +148,6 @@ def save_report(report: Report, stage: Stage) -> None:
     html.write_html(run / "report.html", report.document)
     blocks.write_document(run / blocks.FILE, report.document)
     markdown.write_markdown(stage.folder / "report.md", report.document)
-
-
-def main_methods(methods: Sections) -> list[Method]:
-    """Return the methods of the first run of the first section, which the headline is about."""
-    return next(iter(next(iter(methods.values())).values()))
-
-
-def headline_method(order: str, methods: Sequence[Method]) -> Method:
-    """Return the method that `order` ranks best among those present; the last method if it names none of them."""
-    by_name = {m.name: m for m in methods}
-    return next((by_name[name] for name in _names(order) if name in by_name), methods[-1])
 
 
 def summary(report: Report) -> dict[str, float | int]:
@@ -188,10 +176,6 @@ def summary(report: Report) -> dict[str, float | int]:
 
 
 _TITLES = {False: "EEF Table 3", True: "Agent Q Figure 1"}
-
-
-def _names(order: str) -> list[str]:
-    return [name.strip() for name in order.split(">") if name.strip()]
 
 
 def _results(
@@ -232,11 +216,6 @@ def _navigation(
     return chapter("navigation", "Navigation", figure, tables.skills(result, evaluations, skills), *sentences)
 
 
-def _curves(methods: Sequence[Method]) -> Chapter:
-    plot = evaluation.curve({m.name: m.curve for m in methods})
-    return chapter("curve", "Over iterations", Figure("curve", sections.CURVE, plot))
-
-
 def _case_studies(
     methods: Sequence[Method], result: ResultTable, ours: str, skills: Mapping[str, Skill]
 ) -> Chapter:
@@ -262,47 +241,37 @@ def _case_studies(
 # ------------------------------------------------------------------------------ details below the headline
 
 
-def _significant(result: ResultTable, links: Sequence[Link]) -> list[str]:
-    """Say which differences are significant: between neighbours of the paper's order, or else from the baseline."""
-    if links:
-        return [comparison.significant_differences(links)]
-    baseline = sections.spoken_name(result.baseline or "")
-    gaps = {
-        sections.spoken_name(r.method): r.against.wins.value
-        for r in result.rows
-        if r.against is not None and r.significant
-    }
-    if gaps:
-        better = (
-            f"{name} beats {baseline} by {100 * gap:.1f} points"
-            if gap > 0
-            else f"{baseline} beats {name} by {-100 * gap:.1f} points"
-            for name, gap in gaps.items()
-        )
-        return [f"Significant differences. {'; '.join(better)}."]
-    compared = any(r.against is not None for r in result.rows)
-    return [f"No difference from {baseline} is significant."] if compared else []
-
-
-def _skill_details(result: ResultTable, ours: str) -> list[str]:
+def _details(result: ResultTable, links: Sequence[Link], ours: str) -> tuple[str, ...]:
+    """Say which differences are significant, and how `ours` compares with the baseline by skill and in cost."""
+    significant = comparison.significant_differences(links) if links else _significant_gaps(result)
+    out = [significant] if significant else []
     rows = {r.method: r for r in result.rows}
     row, other = rows[ours], rows.get(result.baseline or "")
     if other is None or other is row:
-        return []
-    return [
+        return tuple(out)
+    out += [
         f"{skill}: {ours} wins {percent(of.success.value)} of tasks by using it, {other.method} "
         f"{percent(other.skills[skill].success.value)}."
         for skill, of in row.skills.items()
     ]
+    if row.cost is not None and other.cost is not None:
+        a_seed = " a seed" if row.win_rate.seeds > 1 else ""
+        out.append(
+            f"Cost{a_seed}: {compact(row.cost.episodes)} simulations and {compact(row.cost.tokens_trained)} trained tokens, "
+            f"against {compact(other.cost.episodes)} and {compact(other.cost.tokens_trained)}."
+        )
+    return tuple(out)
 
 
-def _cost_details(result: ResultTable, ours: str) -> list[str]:
-    rows = {r.method: r for r in result.rows}
-    row, other = rows[ours], rows.get(result.baseline or "")
-    if other is None or other is row or row.cost is None or other.cost is None:
-        return []
-    a_seed = " a seed" if row.win_rate.seeds > 1 else ""
-    return [
-        f"Cost{a_seed}: {compact(row.cost.episodes)} simulations and {compact(row.cost.tokens_trained)} trained tokens, "
-        f"against {compact(other.cost.episodes)} and {compact(other.cost.tokens_trained)}."
+def _significant_gaps(result: ResultTable) -> str:
+    """Say which methods differ significantly from the baseline; empty if none was compared with it."""
+    baseline = sections.spoken_name(result.baseline or "")
+    compared = [(r, r.against.wins.value) for r in result.rows if r.against is not None]
+    gaps = [
+        comparison.better_of(sections.spoken_name(r.method), baseline, gap)
+        for r, gap in compared
+        if r.significant
     ]
+    if gaps:
+        return f"Significant differences. {'; '.join(gaps)}."
+    return f"No difference from {baseline} is significant." if compared else ""

@@ -11,10 +11,10 @@ from eefcore.reports.case_studies import (
     align,
     explored_outcomes,
     find_cases,
-    moves,
     select_case_studies,
     trained_segments,
     transcript,
+    turns,
 )
 from eefcore.selection.algorithm import known_outcomes
 from eefcore.types import Example, StopReason
@@ -46,7 +46,7 @@ def parting(a, b):
     """The index at which each does something different first; that of its end, where it does nothing more."""
     rows, parts = align(a, b)
     return (
-        tuple(len(t) if move is None else move.index for t, move in zip((a, b), rows[parts], strict=True))
+        tuple(len(t) if move is None else move.index for t, move in zip((a, b), rows[parts][:2], strict=True))
         if parts is not None
         else None
     )
@@ -73,7 +73,7 @@ def test_trajectories_part_where_they_do_something_different(a, b, parts):
 
 def test_a_thought_without_a_partner_stands_alone():
     rows, parts = align(spell("aAbB"), spell("AcdC"))
-    shown = [tuple("-" if m is None else m.action[-3] for m in row) for row in rows]
+    shown = [tuple("-" if m is None else m.action[-3] for m in row[:2]) for row in rows]
     assert shown == [("a", "-"), ("A", "A"), ("b", "c"), ("-", "d"), ("B", "C")]
     assert parts == 4
     assert [row.same for row in rows] == [False, True, False, False, False]
@@ -85,17 +85,19 @@ words = st.text("abAB", max_size=8)
 @given(words, words)
 def test_nothing_is_lost_or_moved_by_aligning(a, b):
     rows, parts = align(spell(a), spell(b))
-    assert [row.left for row in rows if row.left] == moves(spell(a))
-    assert [row.right for row in rows if row.right] == moves(spell(b))
+    assert [row.left for row in rows if row.left] == list(turns(spell(a)))
+    assert [row.right for row in rows if row.right] == list(turns(spell(b)))
     before = rows[:parts]
     assert all(
-        row.same or all(move is None or move.thought for move in row) or row.left.action == row.right.action
+        row.same
+        or all(move is None or move.thought for move in row[:2])
+        or row.left.action == row.right.action
         for row in before
     )
 
 
-def test_a_move_has_the_answer_that_followed():
-    assert [(m.index, m.action, m.answer) for m in moves(by_next("a"))] == [
+def test_a_turn_has_the_answer_that_followed():
+    assert [(m.index, m.action, m.answer) for m in turns(by_next("a"))] == [
         (i, action, answer) for i, (action, answer) in enumerate(NEXT)
     ]
 
