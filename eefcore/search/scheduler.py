@@ -16,6 +16,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -45,10 +47,7 @@ class Scheduler:
     """
 
     def __init__(self, policy: Policy | None, critic: Policy | None = None, *, sessions: int = 1) -> None:
-        self._models: list[Policy] = []
-        for model in (policy, critic):
-            if model is not None and model not in self._models:
-                self._models.append(model)
+        self._models = [m for m in (policy, None if critic is policy else critic) if m is not None]
         self._sessions = sessions
         self._groups: dict[Hashable, list[_Queue]] = {}
         self._open: dict[Hashable, tuple[_Session, _Pending]] = {}
@@ -120,20 +119,17 @@ class Scheduler:
 def run_requests(
     generators: Sequence[Requests[R]],
     policy: Policy | None,
-    critic: Policy | None = None,
-    *,
-    sessions: int = 1,
 ) -> list[R]:
     """Run all generators side by side, each a group of its own; return their results in the same order."""
-    scheduler = Scheduler(policy, critic, sessions=sessions)
+    scheduler = Scheduler(policy)
     results: dict[int, R] = {}
 
-    def finish(i: int, result: R) -> None:
+    def on_result(i: int, result: R) -> None:
         results[i] = result
         scheduler.leave(i)
 
     for i, requests in enumerate(generators):
-        scheduler.start(i, requests, lambda result, i=i: finish(i, result))
+        scheduler.start(i, requests, partial(on_result, i))
     scheduler.run()
     return [results[i] for i in range(len(generators))]
 
@@ -144,12 +140,14 @@ def draw_seed(seed: int, history: History, what: str, n: int) -> int:
     return int.from_bytes(hashlib.sha256(key).digest()[:6])
 
 
+@dataclass(eq=False)
 class _Job:
     """A generator at work, and the replies that have come to its present requests."""
 
-    def __init__(self, group: Hashable, requests: Requests[Any], on_result: Callable[[Any], None]) -> None:
-        self.group, self.requests, self.on_result = group, requests, on_result
-        self.replies: list[Any] = []
+    group: Hashable
+    requests: Requests[Any]
+    on_result: Callable[[Any], None]
+    replies: list[Any] = field(default_factory=list)
 
 
 class _Pending(NamedTuple):
@@ -160,20 +158,22 @@ class _Pending(NamedTuple):
     request: Request
 
 
+@dataclass(eq=False)
 class _Session:
     """An episode of a policy through which one history after the other is asked about."""
 
-    def __init__(self, model: int, key: Hashable) -> None:
-        self.model, self.key, self.busy = model, key, False
-        self.last: History | None = None
+    model: int
+    key: Hashable
+    busy: bool = False
+    last: History | None = None
 
 
+@dataclass(eq=False)
 class _Queue:
     """The requests of a group to one model that wait, and the group's sessions with that model."""
 
-    def __init__(self) -> None:
-        self.waiting: list[_Pending] = []
-        self.sessions: list[_Session] = []
+    waiting: list[_Pending] = field(default_factory=list)
+    sessions: list[_Session] = field(default_factory=list)
 
 
 def _best_match(waiting: Sequence[_Pending], free: Sequence[_Session]) -> tuple[_Pending, _Session]:
@@ -188,9 +188,6 @@ def _shared_steps(history: History, last: History | None) -> int:
     """Count the leading steps that two histories share; -1 for a session that has read nothing."""
     if last is None:
         return -1
-    n = 0
-    for mine, theirs in zip(history.steps, last.steps, strict=False):
-        if mine is not theirs and mine != theirs:
-            break
-        n += 1
-    return n
+    pairs = enumerate(zip(history.steps, last.steps, strict=False))
+    shorter = min(len(history), len(last))
+    return next((n for n, (mine, theirs) in pairs if mine is not theirs and mine != theirs), shorter)

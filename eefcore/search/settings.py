@@ -17,35 +17,23 @@ class Signal(StrEnum):
 
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters of a tree search. The paper prints none of these numbers; the defaults are ours.
+    """The parameters of a tree search. The paper prints none of these numbers; the defaults are ours."""
 
-    Attributes:
-        max_turns: actions after which an episode is cut short, counting the root's; its return is then 0.
-        K: actions proposed at a node.
-        c_exp: of eq. 6.
-        alpha: of eq. 9, in selection as well; 1 is the outcome alone.
-        discount: factor on a return for each action between an edge and the end; the paper has none.
-        depth: actions below the root from which a node is not expanded any more, but only rolled out from; None
-            expands up to `max_turns`.
-        wave: simulations of one tree at a time (`mcts.select`); 1 is the paper's search.
-        temperature: of proposals.
-        rollout_temperature: of rollouts.
-        by: the return that is backed up: `win`, 1 if the task is solved and 0 otherwise, as in the paper; or `reward`, the
-            graded reward.
-        seed: of all draws. A draw depends on the seed and on where in the tree it is made, never on when.
-    """
-
-    max_turns: int
-    K: int = 5
-    c_exp: float = 1.0
-    alpha: float = 0.5
-    discount: float = 1.0
+    max_turns: int  # actions after which an episode is cut short, counting the root's; its return is then 0
+    K: int = 5  # actions proposed at a node
+    c_exp: float = 1.0  # exploration constant of eq. 6
+    alpha: float = 0.5  # weight of Q̃ in eq. 9, in selection as well; 1 is the outcome alone
+    discount: float = (
+        1.0  # factor on a return for each action between an edge and the end; the paper has none
+    )
+    # actions below the root from which a node is only rolled out from; None expands up to `max_turns`
     depth: int | None = None
-    wave: int = 1
-    temperature: float = 1.0
-    rollout_temperature: float = 1.0
+    wave: int = 1  # simulations of one tree at a time (`mcts.select`); 1 is the paper's search
+    temperature: float = 1.0  # sampling temperature of proposals
+    rollout_temperature: float = 1.0  # sampling temperature of rollouts
+    # the return that is backed up: `win`, 1 if the task is solved and else 0, as in the paper; or the graded `reward`
     by: str = "win"
-    seed: int = 0
+    seed: int = 0  # of all draws; a draw depends on it and on where in the tree it is made, never on when
 
     def __post_init__(self) -> None:
         wrong = [

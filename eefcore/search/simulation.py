@@ -46,18 +46,13 @@ class Ending(NamedTuple):
 
 
 class SimulationResult(NamedTuple):
-    """The result of a simulation.
+    """The result of a simulation."""
 
-    Attributes:
-        ending: None if the infrastructure spoilt the simulation.
-        proposals: the leaf's edges if it was expanded, those that it had first. If no proposal is an action there
-            are none, and the episode ends at the leaf.
-        followed: index of the proposal that was followed; None if there are none.
-    """
-
-    ending: Ending | None
-    proposals: Sequence[Proposal]
-    followed: int | None
+    ending: Ending | None  # None if the infrastructure spoilt the simulation
+    proposals: Sequence[Proposal]  # the leaf's edges if it was expanded, those that it had first
+    followed: (
+        int | None
+    )  # index of the proposal that was followed; None where none was an action, or none was made
     tally: Tally
 
 

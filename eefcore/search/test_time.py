@@ -11,7 +11,6 @@ good. Results of the two never share a table (DESIGN 4.5): `search_card` marks t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -41,23 +40,14 @@ class SearchedEpisode(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SearchMethod(msgspec.Struct, frozen=True, kw_only=True):
-    """How search chooses an action.
+    """How search chooses an action."""
 
-    Attributes:
-        how: `beam`, `best_of` or `mcts`.
-        signal: what the search may know of an ending; beams know nothing.
-        simulations: before each action; episodes of `best_of`, beams of `beam`.
-        by: which action a tree advises (`mcts.choose_action`).
-        settings: of the trees, or the temperature and the seed of the episodes.
-        slots: trees or episodes that the policy plays at a time.
-    """
-
-    how: str
-    signal: Signal
-    simulations: int
-    by: str
-    settings: SearchSettings
-    slots: int
+    how: str  # `beam`, `best_of` or `mcts`
+    signal: Signal  # what the search may know of an ending; beams know nothing
+    simulations: int  # before each action; episodes of `best_of`, beams of `beam`
+    by: str  # which action a tree advises (`mcts.choose_action`)
+    settings: SearchSettings  # of the trees, or the temperature and the seed of the episodes
+    slots: int  # trees or episodes that the policy plays at a time
 
     def __post_init__(self) -> None:
         if self.how not in ("beam", "best_of", "mcts"):
@@ -135,8 +125,8 @@ def _play_best_of(
         # A limit ends an episode with return 0, as in a tree, whatever the critic would say of it.
         scores = [v.scores[0] * (t.stop is StopReason.DONE) for v, t in zip(verdicts, played, strict=True)]
     episodes = []
-    for i in range(len(tasks)):
-        of_task = range(i * method.simulations, (i + 1) * method.simulations)
+    for first in range(0, len(played), method.simulations):
+        of_task = range(first, first + method.simulations)
         tally = sum((tallies[k] for k in of_task), Tally())
         cost = rollout_cost([played[k] for k in of_task], policy.length)
         cost += Cost(tokens_written=tally.tokens_written, tokens_read=tally.critic_read)
@@ -147,10 +137,9 @@ def _play_best_of(
 def _play_mcts(
     benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
 ) -> list[SearchedEpisode]:
-    trees = new_trees(benchmark, tasks, method.settings, method.signal, source=policy.name)
     irreversible = irreversible_actions(benchmark)
     played = play_trees(
-        trees,
+        new_trees(benchmark, tasks, method.settings, method.signal, source=policy.name),
         lambda some, to: grow(
             some, policy, benchmark.make, critic, to=to, at_once=method.slots, irreversible=irreversible
         ),
@@ -158,22 +147,11 @@ def _play_mcts(
         simulations=method.simulations,
         by=method.by,
     )
-    return [
-        SearchedEpisode(
-            p.trajectory,
-            search_cost([p.tree], policy.length) + Cost(episodes=1, env_steps=len(p.trajectory)),
-            p.tree.tally,
-            p.tree,
-        )
-        for p in played
-    ]
-
-
-class TreeEpisode(NamedTuple):
-    """An episode played by tree search, and the tree at its end."""
-
-    trajectory: Trajectory
-    tree: Tree
+    episodes = []
+    for trajectory, tree in ((p.trajectory, p.tree) for p in played):
+        cost = search_cost([tree], policy.length) + Cost(episodes=1, env_steps=len(trajectory))
+        episodes.append(SearchedEpisode(trajectory, cost, tree.tally, tree))
+    return episodes
 
 
 def play_trees(
@@ -187,8 +165,8 @@ def play_trees(
     """Play an episode from the root of each tree, all side by side (Agent Q §5.3).
 
     Until every episode is over, each tree grows by `simulations` from its present node, then one action is taken for
-    good. What was searched below that action is kept. Which signal the search used is the trees' own (`Signal`); the
-    returned rewards are those of the live environment, which a search by the critic never saw.
+    good. What was searched below that action is kept. The returned rewards are those of the live environment, which a
+    search by the critic never saw.
 
     Args:
         grow_to: grows trees to so many simulations each (`growth.grow`).
@@ -199,18 +177,18 @@ def play_trees(
     Raises:
         ReplayMismatch: the live environment does not answer as the searched one did.
     """
-    episodes = [_LiveEpisode(tree, make_live()) for tree in trees]
-    turns = 0
+    episodes = [TreeEpisode(tree, make_live()) for tree in trees]
+    to = 0
     while unfinished := [e for e in episodes if e.stop is None]:
-        turns += 1
-        grown = grow_to([e.tree for e in unfinished], turns * simulations)
+        to += simulations
+        grown = grow_to([e.tree for e in unfinished], to)
         for episode, tree in zip(unfinished, grown, strict=True):
             episode.act(tree, by)
-    return [TreeEpisode(e.trajectory, e.tree) for e in episodes]
+    return episodes
 
 
-class _LiveEpisode:
-    """A live environment, and the tree that advises which action to take in it."""
+class TreeEpisode:
+    """An episode played by tree search: a live environment, and the tree that advises which action to take in it."""
 
     def __init__(self, tree: Tree, live: Environment) -> None:
         self.tree, self.stop, self._reward = copy_tree(tree), tree.nodes[tree.at].stop, 0.0
@@ -223,9 +201,8 @@ class _LiveEpisode:
         here = tree.nodes[tree.at]
         i = mcts.choose_action(tree, by)
         if i is None:
-            self.stop = (
-                here.stop or StopReason.MODEL_FAILURE
-            )  # without an end all proposals were lost on the way
+            # Without an end all proposals were lost on the way.
+            self.stop = here.stop or StopReason.MODEL_FAILURE
             return
         edge = here.edges[i]
         expected, reply = tree.nodes[edge.child], edge.reply

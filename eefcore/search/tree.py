@@ -23,47 +23,33 @@ from eefcore.types import History, Step, StopReason, Trajectory
 
 
 class Edge(msgspec.Struct, omit_defaults=True):
-    """An action a proposed in h, with its statistics.
+    """An action a proposed in h, with its statistics."""
 
-    Attributes:
-        reply: a, with its tokens and the log π of each; the first of the proposals that have this effect.
-        child: the node it leads to.
-        proposals: how many of the K proposals had this effect; 0 is an expert's action that the policy did not propose.
-        N: simulations that passed through it.
-        total: the sum of their returns. Q̃ = total / N, so that no rounding adds up as in eq. 7's running mean.
-        q_hat: the critic's Q̂(h, a), 1 for the best and 0 for the worst; 0.5 where nothing was ranked.
-    """
-
-    reply: Reply
-    child: int
+    reply: Reply  # a, with its tokens and the log π of each; the first of the proposals that have this effect
+    child: int  # the node it leads to
+    # how many of the K proposals had this effect; 0 is an expert's action that the policy did not propose
     proposals: int = 1
-    N: int = 0
+    N: int = 0  # simulations that passed through it
+    # the sum of their returns. Q̃ = total / N, so that no rounding adds up as in eq. 7's running mean
     total: float = 0.0
+    # the critic's Q̂(h, a), 1 for the best and 0 for the worst; 0.5 where nothing was ranked
     q_hat: float = 0.5
 
 
 class Node(msgspec.Struct, omit_defaults=True):
-    """A history h_t, stored as its last observation and the edge that leads to it.
+    """A history h_t, stored as its last observation and the edge that leads to it."""
 
-    Attributes:
-        observation: o_t.
-        parent: the node before; -1 for the root.
-        edge: index of the parent's edge that leads here.
-        edges: the actions proposed here; none until the node is expanded.
-        stop: why the episode ends here: the environment is done, a limit, no proposal held an action; None elsewhere.
-        reward: R(τ) where the environment is done; None elsewhere, and wherever the search may not see it.
-        value: the return of a simulation that ends here; None where none does, or while the critic was not asked.
-        rollouts: simulations whose rollout began or ended here.
-    """
-
-    observation: str
-    parent: int = -1
-    edge: int = -1
-    edges: list[Edge] = []
+    observation: str  # o_t
+    parent: int = -1  # the node before; -1 for the root
+    edge: int = -1  # index of the parent's edge that leads here
+    edges: list[Edge] = []  # the actions proposed here; none until the node is expanded
+    # why the episode ends here: the environment is done, a limit, no proposal held an action; None elsewhere
     stop: StopReason | None = None
+    # R(τ) where the environment is done; None elsewhere, and wherever the search may not see it
     reward: float | None = None
+    # the return of a simulation that ends here; None where none does, or while the critic was not asked
     value: float | None = None
-    rollouts: int = 0
+    rollouts: int = 0  # simulations whose rollout began or ended here
 
     @property
     def expanded(self) -> bool:
@@ -72,58 +58,34 @@ class Node(msgspec.Struct, omit_defaults=True):
 
 
 class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One simulation: a path down the tree to `node`, then the `steps` that π_θ took.
-
-    Attributes:
-        observation: the last observation.
-        value: the return that was backed up.
-        reward: R(τ); None where the search may not see it.
-        given: number of actions below the root that an expert took; selection began after them.
-    """
+    """One simulation: a path down the tree to `node`, then the `steps` that π_θ took."""
 
     node: int
-    observation: str
+    observation: str  # the last observation
     stop: StopReason
-    value: float
+    value: float  # the return that was backed up
     steps: tuple[Step, ...] = ()
-    reward: float | None = None
-    given: int = 0
+    reward: float | None = None  # R(τ); None where the search may not see it
+    given: int = 0  # number of actions below the root that an expert took; selection began after them
 
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Counts of what growing a tree took, and of what went wrong; `a + b` adds them up.
+    """Counts of what growing a tree took, and of what went wrong; `a + b` adds them up."""
 
-    Attributes:
-        asked: questions to π_θ.
-        critic_asked: questions to the critic.
-        critic_read: tokens of the critic's questions, without the history they ask about.
-        tokens_written: by both.
-        env_steps: actions that the environment answered.
-        proposals: actions proposed, those below among them.
-        merged: proposals that had the effect of another.
-        malformed: proposals without an action, and those that found the context full.
-        lost: proposals that the infrastructure spoilt.
-        failed: simulations that the infrastructure spoilt; no return of theirs is backed up.
-        unparseable: answers of the critic that named no action.
-        neutral: rankings left incomplete because of it.
-        irreversible: actions that can't be undone outside, done in a snapshot.
-        violations: such actions anywhere else, which were refused; there must be none.
-    """
-
-    asked: int = 0
-    critic_asked: int = 0
-    critic_read: int = 0
-    tokens_written: int = 0
-    env_steps: int = 0
-    proposals: int = 0
-    merged: int = 0
-    malformed: int = 0
-    lost: int = 0
-    failed: int = 0
-    unparseable: int = 0
-    neutral: int = 0
-    irreversible: int = 0
-    violations: int = 0
+    asked: int = 0  # questions to π_θ
+    critic_asked: int = 0  # questions to the critic
+    critic_read: int = 0  # tokens of the critic's questions, without the history they ask about
+    tokens_written: int = 0  # by both
+    env_steps: int = 0  # actions that the environment answered
+    proposals: int = 0  # actions proposed, those below among them
+    merged: int = 0  # proposals that had the effect of another
+    malformed: int = 0  # proposals without an action, and those that found the context full
+    lost: int = 0  # proposals that the infrastructure spoilt
+    failed: int = 0  # simulations that the infrastructure spoilt; no return of theirs is backed up
+    unparseable: int = 0  # answers of the critic that named no action
+    neutral: int = 0  # rankings left incomplete because of it
+    irreversible: int = 0  # actions that can't be undone outside, done in a snapshot
+    violations: int = 0  # such actions anywhere else, which were refused; there must be none
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
@@ -137,25 +99,20 @@ class EdgeId(NamedTuple):
 
 
 class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The search tree of one task, from `root` on.
-
-    Attributes:
-        at: the node where selection starts: the root, or the node that search at test time has reached by its actions.
-        source: name of the policy that proposed and rolled out.
-        trunk: an expert's trajectory that is the main branch; it counts as a visit, and in no budget.
-        starts: the nodes of the trunk where simulations begin, in turn.
-    """
+    """The search tree of one task, from `root` on."""
 
     root: History
     settings: SearchSettings
     signal: Signal
-    source: str = ""
+    source: str = ""  # name of the policy that proposed and rolled out
+    # the node where selection starts: the root, or the node that search at test time has reached
     at: int = 0
     nodes: list[Node]
     simulations: list[Simulation] = []
     tally: Tally = Tally()
+    # an expert's trajectory that is the main branch; it counts as a visit, and in no budget
     trunk: Simulation | None = None
-    starts: tuple[int, ...] = ()
+    starts: tuple[int, ...] = ()  # the nodes of the trunk where simulations begin, in turn
 
     @property
     def task_id(self) -> str:
