@@ -31,10 +31,8 @@ def node_pairs(
     reading: the best simulation for the chosen action, the worst for the rejected one. An expert's action counts as
     explored where the policy proposed it as well and selection took it: that the expert failed makes no pair.
 
-    Args:
-        theta: θ_threshold; two that tie are never a pair.
-        min_visits: least visits of an action that counts as explored.
-        alpha: of eq. 9; None takes each tree's own.
+    `theta` is θ_threshold; two that tie are never a pair. An action with at least `min_visits` visits is explored.
+    `alpha` of None takes each tree's own.
     """
     pairs = []
     for tree in trees:

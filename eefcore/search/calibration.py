@@ -19,7 +19,7 @@ from eefcore.search.tree import Tree, copy_tree
 
 
 class ExploredEdge(NamedTuple):
-    """One explored edge."""
+    """What the critic and the search say of one action."""
 
     q_hat: float
     q_tilde: float
@@ -61,8 +61,8 @@ def reliability(edges: Sequence[ExploredEdge], *, bins: int = 5) -> list[Bin]:
     for b in range(bins):
         inside = [e for e in edges if min(int(e.q_hat * bins), bins - 1) == b]
         if weight := sum(e.visits for e in inside):
-            mean = sum(e.q_hat for e in inside) / len(inside)
-            curve.append(Bin(mean, sum(e.q_tilde * e.visits for e in inside) / weight, len(inside)))
+            q_tilde = sum(e.q_tilde * e.visits for e in inside) / weight
+            curve.append(Bin(_share([e.q_hat for e in inside]), q_tilde, len(inside)))
     return curve
 
 
@@ -86,23 +86,23 @@ def rank_again(trees: Sequence[Tree], critic: Critic, *, min_visits: int) -> lis
 
 
 class CriticAccuracy(NamedTuple):
-    """How often a critic is right; NaN where there is nothing to measure. The names are those of the logged keys."""
+    """How often a critic is right, by the logged keys; NaN where there is nothing to measure."""
 
     named: float  # share of the `ActionQuestion`s whose best action is the explored one of the highest Q̂
     judged: float  # share of the `OutcomeQuestion`s whose outcome it names
-    agreement: float  # see there
+    agreement: float  # Spearman's rank correlation of Q̂ with Q̃
 
 
 def critic_accuracy(trees: Sequence[Tree], critic: Critic, *, min_visits: int, gap: float) -> CriticAccuracy:
     """Measure `critic` by the Q̂ that it gave the trees, and by asking it how the simulations ended."""
     questions = critic_questions(trees, min_visits=min_visits, gap=gap)
     verdicts = run_requests([critic.verdict(q.history) for q in questions.outcomes], critic.policy)
-    judged = [
-        v.scores[0] == q.won for v, q in zip(verdicts, questions.outcomes, strict=True)
-    ]  # 0.5 is neither
-    named = [_highest_q_hat(q) == q.best for q in questions.actions]
-    edges = explored_edges(trees, min_visits=min_visits)
-    return CriticAccuracy(_share(named), _share(judged), agreement(edges))
+    # A score of 0.5 is neither.
+    judged = [v.scores[0] == q.won for v, q in zip(verdicts, questions.outcomes, strict=True)]
+    named = [_names_best(q) for q in questions.actions]
+    return CriticAccuracy(
+        _share(named), _share(judged), agreement(explored_edges(trees, min_visits=min_visits))
+    )
 
 
 def chance_accuracy(questions: CriticQuestions) -> float:
@@ -110,10 +110,10 @@ def chance_accuracy(questions: CriticQuestions) -> float:
     return _share([1 / len(q.explored) for q in questions.actions])
 
 
-def _highest_q_hat(question: ActionQuestion) -> int | None:
-    """Return the index of the explored action with the highest Q̂; None if several have it."""
+def _names_best(question: ActionQuestion) -> bool:
+    """Return whether the best explored action, and no other, has the highest Q̂."""
     scores = [e.q_hat for e in question.explored]
-    return scores.index(max(scores)) if scores.count(max(scores)) == 1 else None
+    return [i for i, q in enumerate(scores) if q == max(scores)] == [question.best]
 
 
 def _share(values: Sequence[float]) -> float:

@@ -53,9 +53,8 @@ class ActionQuestion(NamedTuple):
     def question(self) -> CriticQuestion:
         """Return the question which explored action helps most."""
         options = [command(e.reply.action) for e in self.explored]
-        action = self.explored[self.best].reply.action
-        prompt = critic_question(self.history, options, BEST_ACTION)
-        return CriticQuestion(prompt, options, self.best, _number(self.best, action))
+        answer = _number(self.best, self.explored[self.best].reply.action)
+        return CriticQuestion(critic_question(self.history, options, BEST_ACTION), options, self.best, answer)
 
 
 class OutcomeQuestion(NamedTuple):
@@ -87,9 +86,8 @@ class CriticQuestions(NamedTuple):
 def critic_questions(trees: Iterable[Tree], *, min_visits: int = 1, gap: float = 0.25) -> CriticQuestions:
     """Return the questions for a critic that search has answered.
 
-    Args:
-        min_visits: of an action, to count as explored.
-        gap: least difference between the mean return of the best explored action and that of every other.
+    An action with at least `min_visits` visits is explored. The mean return of the best explored action is above that
+    of every other by at least `gap`.
     """
     trees = [*trees]
     return CriticQuestions(
@@ -145,23 +143,20 @@ def answer_questions(found: CriticQuestions, policy: Policy, *, draws: int, seed
     """
     questions = found.all
     if not draws:
-        return CriticExamples([_example(question, Reply(question.answer)) for question in questions], 0, 0)
-    answers = run_requests([_draw_answers(question, draws, seed) for question in questions], policy)
+        return CriticExamples([_example(q, Reply(q.answer)) for q in questions], 0, 0)
+    answers = run_requests([_draw_answers(q.prompt, draws, seed) for q in questions], policy)
     examples = [
-        _example(question, right[0])
-        for question, replies in zip(questions, answers, strict=True)
-        if (right := [r for r in replies if parse_choice(r, question.options) == question.right])
+        _example(q, right[0])
+        for q, replies in zip(questions, answers, strict=True)
+        if (right := [r for r in replies if parse_choice(r, q.options) == q.right])
     ]
     n_tokens = sum(len(r.tokens) for replies in answers for r in replies)
     return CriticExamples(examples, len(questions) - len(examples), n_tokens)
 
 
-def _draw_answers(question: CriticQuestion, draws: int, seed: int) -> Requests[list[Reply]]:
-    replies = yield [
-        Request(question.prompt, Sampling(float(n > 0), draw_seed(seed, question.prompt, "lesson", n)))
-        for n in range(draws)
-    ]
-    return [*replies]
+def _draw_answers(prompt: History, draws: int, seed: int) -> Requests[Sequence[Reply]]:
+    samplings = [Sampling(float(n > 0), draw_seed(seed, prompt, "lesson", n)) for n in range(draws)]
+    return (yield [Request(prompt, sampling) for sampling in samplings])
 
 
 def _number(right: int, action: str) -> str:

@@ -1,6 +1,6 @@
 """Grow the trees of a stage, and count what they found and cost (Agent Q §5.1).
 
-    plant_trees   a tree at s_0 of each task, with a failed expert trajectory as its main branch  (EEF in the tree)
+    plant_trees   a tree at s_0 of each task, or one for each failed expert trajectory (EEF in the tree: `add_trunk`)
     grow_trees    all of them, a share of the task's simulations each; a journal keeps them
     count_trees   what growing them found, by the logged keys
     search_cost   what growing them cost, in the units of the ledger

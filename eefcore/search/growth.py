@@ -5,9 +5,6 @@
 
 The simulations of all trees run on one policy, which answers them as its slots fall free (`scheduler`). A tree depends
 on its settings and its seed, and on its neighbours only as far as the policy does (HFPolicy: by the last bits of a float).
-
-Nothing in a simulation grows with its depth but the histories that are passed on: an environment restores a snapshot,
-and a policy that keeps what it read goes on from there.
 """
 
 from __future__ import annotations
@@ -88,8 +85,7 @@ def grow(
 def next_wave(tree: Tree, to: int) -> list[Selection]:
     """Select the leaves of the next wave; none if the tree has its simulations.
 
-    A wave ends at a multiple of its size, or before a leaf on which another of its simulations is at work: what follows
-    there is not known yet.
+    A wave ends at a multiple of its size, or before a leaf at which another of its simulations begins to ask.
     """
     size = tree.settings.wave - tree.attempts % tree.settings.wave
     in_flight: Counter[EdgeId] = Counter()
@@ -118,11 +114,9 @@ def add_result(tree: Tree, selection: Selection, result: SimulationResult) -> No
     if here.stop is not None:
         here.value = ending.value  # so that a critic is asked for it only once
     # A limit ends an episode with reward 0, as in a rollout; a search that may not see rewards records none.
-    at_limit = 0.0 if tree.signal is Signal.REWARD else None
-    reward = at_limit if ending.reward is None else ending.reward
-    simulation = Simulation(
-        node, ending.observation, ending.stop, ending.value, ending.steps, reward, selection.given
-    )
+    if ending.reward is None and tree.signal is Signal.REWARD:
+        ending = ending._replace(reward=0.0)
+    simulation = Simulation(node, *ending, given=selection.given)
     mcts.backup(tree, simulation)
     tree.simulations.append(simulation)
 
@@ -190,12 +184,13 @@ class _Growth:
 
 
 def _result_at_end(tree: Tree, selection: Selection) -> SimulationResult | None:
-    """Return the result of a simulation whose leaf is an end with a known value: nothing has to be asked for it."""
+    """Return the result of a simulation whose leaf is an end with a value, for which nothing has to be asked."""
     here = tree.nodes[selection.node]
     if here.stop is None or here.value is None:
         return None
-    ending = Ending(here.observation, here.stop, here.value, (), here.reward)
-    return SimulationResult(ending, (), None, Tally())
+    return SimulationResult(
+        Ending(here.observation, here.stop, here.value, (), here.reward), (), None, Tally()
+    )
 
 
 def _checked(tree: Tree, critic: Critic | None) -> Tree:

@@ -84,14 +84,14 @@ def best_edge(edges: Sequence[Edge], settings: SearchSettings, in_flight: Sequen
 
     An expert's action that the policy did not propose is never selected.
     """
-    extra = in_flight or [0] * len(edges)
-    n = sum(e.N for e in edges) + sum(extra)
-    keys = [
-        (ucb(e, n, settings, f), -(e.N + f), e.q_hat, -i)
-        for i, (e, f) in enumerate(zip(edges, extra, strict=True))
-        if e.proposals
-    ]
-    return -max(keys)[-1]
+    lost = in_flight or [0] * len(edges)
+    n = sum(e.N for e in edges) + sum(lost)
+
+    def rank(i: int) -> tuple[float, int, float]:
+        edge, extra = edges[i], lost[i]
+        return ucb(edge, n, settings, extra), -(edge.N + extra), edge.q_hat
+
+    return max((i for i, e in enumerate(edges) if e.proposals), key=rank)
 
 
 def select(tree: Tree, in_flight: Mapping[EdgeId, int] | None = None, nth: int = 0) -> Selection:
@@ -168,20 +168,18 @@ def backup(tree: Tree, simulation: Simulation) -> None:
 def choose_action(tree: Tree, by: str, node: int | None = None) -> int | None:
     """Return the index of the action that search takes at `node` (default `tree.at`); None if none was proposed.
 
-    Args:
-        by: `visits`, the most visited, because UCB1 converges to the best; or `value`, the highest Q of those visited.
-            Of equals the other decides, then Q̂, then the first proposed. The paper does not say which it uses.
+    `by` is `visits`, the most visited, because UCB1 converges to the best; or `value`, the highest Q of those visited.
+    Of equals the other decides, then Q̂, then the first proposed. The paper does not say which it uses.
     """
     if by not in ("visits", "value"):
         raise ParamsError(f"search: choose by {by!r}; expected visits or value")
     edges, alpha = tree.nodes[tree.at if node is None else node].edges, tree.settings.alpha
-    keys = [
-        ((e.N, q) if by == "visits" else (q if e.N else -1.0, e.N), e.q_hat, -i)
-        for i, e in enumerate(edges)
-        if e.proposals
-        for q in [mixed_q(e, alpha)]
-    ]
-    return -max(keys)[-1] if keys else None
+
+    def rank(i: int) -> tuple[float, float, float]:
+        n, q = edges[i].N, mixed_q(edges[i], alpha)
+        return (*((n, q) if by == "visits" else (q if n else -1.0, n)), edges[i].q_hat)
+
+    return max((i for i, e in enumerate(edges) if e.proposals), key=rank, default=None)
 
 
 def principal_path(tree: Tree, by: str) -> tuple[EdgeId, ...]:

@@ -31,7 +31,7 @@ from eefcore.types import Card, History, StopReason, Trajectory
 
 
 class SearchedEpisode(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An episode played with search, the cost and the counts of its search, and the tree where one is kept to look at."""
+    """An episode played with search, the cost and the counts of its search, and the tree if it is kept."""
 
     trajectory: Trajectory
     cost: Cost
@@ -168,11 +168,8 @@ def play_trees(
     good. What was searched below that action is kept. The returned rewards are those of the live environment, which a
     search by the critic never saw.
 
-    Args:
-        grow_to: grows trees to so many simulations each (`growth.grow`).
-        make_live: makes an environment to act in for good; a `guard.Guard` with a human where that can't be undone.
-        simulations: before each action.
-        by: which action is taken (`mcts.choose_action`).
+    `grow_to` grows trees to so many simulations each (`growth.grow`). `make_live` makes an environment to act in for
+    good; a `guard.Guard` with a human where that can't be undone. `by` is which action is taken (`mcts.choose_action`).
 
     Raises:
         ReplayMismatch: the live environment does not answer as the searched one did.

@@ -174,13 +174,9 @@ def training_set(
 ) -> TrainingSet:
     """Return D_{s_0} ∪ D_r: for each important state at most one solution, trained from that state on (lines 11-14).
 
-    Args:
-        tasks: C_train.
-        experts: D_e; empty for RFT, where no state needs recovery.
-        simulations: D_i, the simulations of this iteration.
-        repository: D⁺, grown over all iterations.
-        order: which of several solutions of a state is trained (`eefcore.selection.orders`).
-        phrase: the phrase for a success in the prompt, if cloning had one for successes and one for failures (NAT).
+    `tasks` is C_train; `experts` is D_e, empty for RFT, where no state needs recovery; `simulations` is D_i, of this
+    iteration; `repository` is D⁺, of all iterations; `order` chooses among the solutions of a state. `phrase` stands for
+    a success in the prompt, if cloning had one for successes and one for failures (NAT).
     """
 
     def examples(states: Iterable[State]) -> list[Example]:

@@ -94,13 +94,9 @@ def load_order(
 ) -> LoadedOrder:
     """Return the order called `name`, or the user's own `my_module:function`, which is an `Order`.
 
-    Args:
-        competing: the solutions among which a choice is needed (`algorithm.competing_solutions`); `likeliest` scores them.
-        simulations: all simulations so far; `repeated` counts them.
-        model: folder of the π_θ that explored last. It scores all solutions, also those that an earlier π_θ or an
-            expert found, so that one measure compares them.
-        format: how dialogues are written.
-        context: tokens of the longest dialogue that is scored.
+    `repeated` counts `simulations`, all so far. `likeliest` scores the `competing` solutions
+    (`algorithm.competing_solutions`) of at most `context` tokens by the π_θ that explored last, whose folder is `model`:
+    also those that an earlier π_θ or an expert found, so that one measure compares them.
 
     Raises:
         ParamsError: there is no order of that name.
