@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -20,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 
 from eefcore.errors import StageFailed
-from eefcore.runs.kernel_server import ForkedKernel, KernelServer
+from eefcore.runs.kernels import COMMAND, ForkedKernel, KernelServer
 from eefcore.runs.notebook import Notebook
 from eefcore.storage.disk import explain_os_errors, write_atomically
 from eefcore.types import Value
@@ -42,7 +41,7 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels
             written all the same.
     """
     # jupyter_core makes an event loop for this thread and leaves it open
-    with tempfile.TemporaryFile() as said, closing(ensure_event_loop()), explain_os_errors("write", copy):
+    with tempfile.TemporaryFile() as output, closing(ensure_event_loop()), explain_os_errors("write", copy):
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
             papermill.execute_notebook(
@@ -53,7 +52,9 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels
                 progress_bar=False,
                 start_timeout=WAIT_SECONDS,
                 resources={"metadata": {"path": str(notebook.path.parent)}},  # as JupyterLab does
-                kernel_manager_class=type("Kernel", (_Kernel,), {"said": said.fileno(), "kernels": kernels}),
+                kernel_manager_class=type(
+                    "Kernel", (_Kernel,), {"output": output.fileno(), "kernels": kernels}
+                ),
             )
         except PapermillExecutionError as error:
             lines = error.evalue.strip().splitlines() or [""]
@@ -61,11 +62,14 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels
             where = error.source.strip().splitlines()[0] if error.source.strip() else ""
             raise StageFailed(f"cell [{error.exec_count}] `{where}`\n    {error.ename}: {shown}") from error
         except RuntimeError as error:  # nbclient's word for a kernel that died, or never answered
-            said.seek(0)
-            last = said.read().decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+            output.seek(0)
+            last = output.read().decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
             raise StageFailed("\n    ".join([f"its kernel died ({error}); out of memory?", *last])) from error
         finally:
             _forget_paths(copy)
+
+
+_started: list[Popen[bytes] | ForkedKernel] = []
 
 
 def kill_kernels() -> None:
@@ -74,34 +78,27 @@ def kill_kernels() -> None:
         process.kill()  # of one that has ended: nothing
 
 
-_started: list[Popen[bytes] | ForkedKernel] = []
-
-
 class _Kernel(AsyncKernelManager):
-    """Starts `eefcore.runs.kernel`; what a kernel prints outside of cells goes to `said`, not over a progress table."""
+    """Starts `eefcore.runs.kernels`; what it prints outside of cells goes to the file `output`, not over a table."""
 
-    said: int
+    output: int
     kernels: KernelServer
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        arguments = ["-f", os.path.realpath(self.connection_file), *(extra_arguments or [])]
-        return [*_COMMAND, *arguments]
+        return [*COMMAND, "-f", os.path.realpath(self.connection_file), *(extra_arguments or [])]
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
-        arguments, local = kernel_cmd[len(_COMMAND) :], self.provisioner
+        arguments, local = kernel_cmd[len(COMMAND) :], self.provisioner
         assert isinstance(local, LocalProvisioner)  # the default, which no notebook changes
-        forked = self.kernels.fork(arguments, cwd=kw["cwd"], env=kw["env"], said=self.said)
+        forked = self.kernels.fork(arguments, cwd=kw["cwd"], env=kw["env"], output=self.output)
         if forked:
             local.process = forked  # it has what jupyter_client uses of a Popen
             local.pid = local.pgid = forked.pid  # a session of its own
             self._reconcile_connection_info(local.connection_info)
         else:
-            await super()._async_launch_kernel(kernel_cmd, **kw, stdout=self.said, stderr=self.said)
+            await super()._async_launch_kernel(kernel_cmd, **kw, stdout=self.output, stderr=self.output)
         if local.process:
             _started.append(local.process)
-
-
-_COMMAND = (sys.executable, "-m", "eefcore.runs.kernel")
 
 
 def _forget_paths(copy: Path) -> None:

@@ -2,12 +2,9 @@
 
     tasks: int = 40  # training tasks the expert tries
 
-One line a parameter: name, type (`int`, `float`, `str` or `bool`), default, and a comment of help. That
-line is the only declaration of a knob; params files, `eef run --dry-run` and records all read it from here. A parameter
-whose help says what `None` means takes None as well (`null` in YAML); papermill's own reader knows no `int | None`.
-
-Nothing is executed and papermill is not loaded: the cell is parsed. A line that papermill would lose
-without a word (it has a second `=`, or is wrapped) raises ParamsError.
+One line a parameter: name, type (`int`, `float`, `str` or `bool`), default, and a comment of help; it is declared nowhere
+else. A parameter whose help says what `None` means takes None as well (`null` in YAML); papermill knows no `int | None`.
+The cell is parsed, not executed. A line that papermill would lose (it has a second `=`, or is wrapped) is an error.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore.errors import ParamsError
+from eefcore.tracking.identity import imported_names
 from eefcore.types import Value
 
 _NUMBERED = "[0-9]*_*.ipynb"
@@ -40,7 +38,7 @@ class Parameter(NamedTuple):
 
     @property
     def optional(self) -> bool:
-        """Whether None is a value of it, which its help explains."""
+        """Return whether None is a value of it, which its help explains."""
         return re.search(r"\bNone\b", self.help) is not None
 
     def read(self, value: object) -> Value:
@@ -54,25 +52,25 @@ class Parameter(NamedTuple):
         if self.type == "float" and type(value) is int:
             return float(value)
         if not isinstance(value, int | float | str) or type(value) is not TYPES[self.type]:
-            raise TypeError(
-                f"must be {self.type}, got {type(value).__name__} {value!r}{self._instead(value)}"
-            )
+            advice = ""
+            if self.type == "str":
+                advice = f'; write "{value}" in quotes'
+            elif self.type == "float" and isinstance(value, str):
+                advice = _advise_number(value)
+            raise TypeError(f"must be {self.type}, got {type(value).__name__} {value!r}{advice}")
         return value
 
-    def _instead(self, value: object) -> str:
-        """Return what to write instead; YAML 1.1 reads a number as text unless it has a dot and a signed exponent."""
-        if self.type == "str":
-            return f'; write "{value}" in quotes'
-        if self.type != "float" or not isinstance(value, str):
-            return ""
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        mantissa, _, exponent = value.lower().partition("e")
-        if not exponent:
-            return f"; write {value} without quotes"
-        return f"; write {mantissa}{'' if '.' in mantissa else '.0'}e{int(exponent):+d}"
+
+def _advise_number(text: str) -> str:
+    """Say how to write a number that YAML 1.1 read as `text`: it wants a dot and a signed exponent."""
+    try:
+        float(text)
+    except ValueError:
+        return ""
+    mantissa, _, exponent = text.lower().partition("e")
+    if not exponent:
+        return f"; write {text} without quotes"
+    return f"; write {mantissa}{'' if '.' in mantissa else '.0'}e{int(exponent):+d}"
 
 
 class Notebook(NamedTuple):
@@ -101,13 +99,9 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
 
 
 def own_notebook(folder: Path, name: str) -> Notebook:
-    """Return the numbered notebook of `folder` whose file is called exactly `name`.ipynb.
+    """Return the numbered notebook of `folder` whose file is called exactly `name`.ipynb, or raise ParamsError.
 
-    A name may come from the record of a results folder that others made, so it is compared with the files that are
-    there and never joined to a path.
-
-    Raises:
-        ParamsError: `folder` has no such notebook.
+    A name may come from the record of a results folder that others made, so it is never joined to a path.
     """
     for path in folder.glob(_NUMBERED):
         if path.name == f"{name}.ipynb":
@@ -128,30 +122,22 @@ def read_notebook(path: Path) -> Notebook:
     if len(tagged) > 1:
         raise ParamsError(f"{path}: {len(tagged)} cells are tagged `parameters`; papermill reads one")
     source = "".join(tagged[0]["source"]) if tagged else ""
-    parameters = [_parameter(path, source, line) for line in _lines(path, source)]
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError as error:
+        raise ParamsError(f"{path}: the parameters cell, line {error.lineno}: {error.msg}") from error
+    parameters = [_parameter(path, source, line) for line in lines]
     return Notebook(path, {p.name: p for p in parameters})
 
 
 def modules(notebook: Notebook) -> set[str]:
-    """Return what the cells of a notebook import: of `from a import b` both `a` and `a.b`, which may be a module."""
-    cells = json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]
+    """Return what the cells of a notebook import: of `from a import b` it is `a.b`, which may be a module."""
     found: set[str] = set()
-    for cell in cells:
+    for cell in json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
-            with suppress(SyntaxError):  # a cell with a magic in it
-                for node in ast.walk(ast.parse("".join(cell["source"]))):
-                    if isinstance(node, ast.Import):
-                        found |= {alias.name for alias in node.names}
-                    elif isinstance(node, ast.ImportFrom) and node.module:
-                        found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            with suppress(SyntaxError, ImportError):  # a cell with a magic in it, or with a relative import
+                found |= {*imported_names(ast.parse("".join(cell["source"])))}
     return found
-
-
-def _lines(path: Path, source: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(source).body
-    except SyntaxError as error:
-        raise ParamsError(f"{path}: the parameters cell, line {error.lineno}: {error.msg}") from error
 
 
 def _parameter(path: Path, source: str, line: ast.stmt) -> Parameter:
@@ -166,7 +152,9 @@ def _parameter(path: Path, source: str, line: ast.stmt) -> Parameter:
             raise ParamsError(f"{where}: write one `name: type = default  # help` a line")
     if kind not in TYPES:
         raise ParamsError(f"{where}: type {kind} is none of {', '.join(TYPES)}")
-    comment = _comments(source).get(line.lineno, "")
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+    comment = comments.get(line.lineno, "")
     if not comment or line.end_lineno != line.lineno:
         raise ParamsError(f"{where}: a parameter is one line and ends in a comment of help")
     if "=" in comment or "=" in ast.unparse(default):
@@ -176,8 +164,3 @@ def _parameter(path: Path, source: str, line: ast.stmt) -> Parameter:
     except (TypeError, ValueError) as error:
         raise ParamsError(f"{where}: the default {error}") from error
     return Parameter(name, kind, value, comment)
-
-
-def _comments(source: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}

@@ -20,7 +20,7 @@ from eefcore.errors import EefError, StageBusy, StageFailed
 from eefcore.runs.board import Board, Is
 from eefcore.runs.changes import changes_since_planning
 from eefcore.runs.execute import execute, kill_kernels
-from eefcore.runs.kernel_server import KernelServer, gpu
+from eefcore.runs.kernels import KernelServer, gpu
 from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node
 from eefcore.storage import stages
@@ -183,9 +183,11 @@ def _kernels(waiting: Sequence[Node], jobs: int) -> KernelServer:
 def imports(nodes: Sequence[Node]) -> list[str]:
     """Return the modules that the notebooks of `nodes` import, sooner or later; the kernels of a run share them."""
     notebooks = {n.notebook.name: n.notebook for n in nodes}
-    named = {module for notebook in notebooks.values() for module in modules(notebook)}
-    later = {late for module in named for late in LATER.get(module, ())}
-    return sorted(named | later | set(wandb_run.modules() if named else ()))
+    found = {module for notebook in notebooks.values() for module in modules(notebook)}
+    later = [
+        LATER[package] for package in LATER if any(f"{name}.".startswith(f"{package}.") for name in found)
+    ]
+    return sorted(found.union(*later, wandb_run.modules() if found else ()))
 
 
 def _say_untracked(nodes: Sequence[Node]) -> None:

@@ -462,9 +462,7 @@ def kernels(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
         info = process.info
-        if {"eefcore.runs.kernel", "eefcore.runs.kernel_server"} & set(info["cmdline"] or ()) and (
-            info["cwd"] or ""
-        ).startswith(str(folder)):
+        if "eefcore.runs.kernels" in (info["cmdline"] or ()) and (info["cwd"] or "").startswith(str(folder)):
             found += [process.pid] if info["status"] != psutil.STATUS_ZOMBIE else []
     return found
 

@@ -1,21 +1,16 @@
-"""A server that imports the modules of a run's notebooks once, and forks a kernel for each stage.
+"""Kernels that die with the process that started them, and a server that forks them with their imports done.
 
-    with KernelServer(modules) as server:        the server starts, and imports in the background
-        process = server.fork(…)                 a kernel at once; None while there is no server that is ready
+    python -m eefcore.runs.kernels -f FILE              one kernel
+    python -m eefcore.runs.kernels serve FD MODULE…     the process of a `KernelServer`
 
-It runs on Linux, and not where there is a GPU: CUDA does not survive a fork. The server's process is
-`python -m eefcore.runs.kernel_server FD MODULE…`; it dies with the process that started it, and its kernels with it.
-
-A forked kernel is a process of its own all the same, as it is after its imports. What it saves are those seconds, which
-of a short stage are most: eleven stages with next to nothing to do took 77 to 79 s of CPU time without a server and
-28 to 29 s with one, 84 to 88 s and 27 to 45 s of wall time (two cores, two runs each).
-
-Some modules make a temporary folder when they are imported, and delete it when their process ends; W&B keeps
-media in one. The first kernel that ended would take it from the others, so each gets a folder of its own.
+A forked kernel is a process of its own all the same. What it saves are the seconds of its imports, which of a short
+stage are most: eleven stages with next to nothing to do took 77 to 79 s of CPU time without a server and 28 to 29 s with
+one. The server runs on Linux, and not where there is a GPU: CUDA does not survive a fork.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -33,15 +28,15 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, Self
 
-from eefcore.runs.kernel import PARENT, die_with, launch
-
+COMMAND = (sys.executable, "-m", "eefcore.runs.kernels")
+PARENT = "JPY_PARENT_PID"  # jupyter_client's: read by ipykernel when it is imported
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BACKEND = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it; matplotlib reads it at import
 LONGEST = 1 << 20  # bytes of a request
-
 END_SECONDS = 5.0  # for a server to end by itself
-
-ENDED = 1
-"""The return code of every kernel that ended: it is not our child, so the true one is not known."""
+ENDED = (
+    1  # the return code of every forked kernel that ended: it is not our child, so the true one is not known
+)
 
 
 class ForkedKernel:
@@ -82,7 +77,10 @@ class ForkedKernel:
 
 
 class KernelServer:
-    """A server of kernels; all end when this context ends, or with the thread that entered it at the latest."""
+    """A server that imports `modules` in the background; it and its kernels end when this context ends.
+
+    They end with the thread that entered it at the latest.
+    """
 
     def __init__(self, modules: Iterable[str]) -> None:
         self._modules = list(modules)
@@ -92,13 +90,12 @@ class KernelServer:
 
     def __enter__(self) -> Self:
         if self._modules and sys.platform == "linux" and not gpu():
-            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            number = theirs.fileno()
-            with theirs:
+            self._channel, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with remote:
                 self._server = subprocess.Popen(
-                    [sys.executable, "-m", "eefcore.runs.kernel_server", str(number), *self._modules],
+                    [*COMMAND, "serve", str(remote.fileno()), *self._modules],
                     env=os.environ | {PARENT: str(os.getpid())},
-                    pass_fds=[number],
+                    pass_fds=[remote.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -117,15 +114,18 @@ class KernelServer:
             self._server.wait()
 
     def fork(
-        self, arguments: Sequence[str], *, cwd: Path | str, env: Mapping[str, str], said: int
+        self, arguments: Sequence[str], *, cwd: Path | str, env: Mapping[str, str], output: int
     ) -> ForkedKernel | None:
-        """Return a new kernel with `arguments`, or None; its output outside of cells goes to the open file `said`."""
+        """Return a new kernel, or None while there is no server that is ready.
+
+        What it prints outside of cells goes to the open file `output`.
+        """
         request = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}
         with self._lock:
             try:
                 if not self._channel or not self._is_ready():
                     return None
-                socket.send_fds(self._channel, [json.dumps(request).encode()], [said])
+                socket.send_fds(self._channel, [json.dumps(request).encode()], [output])
                 pid, (handle,), *_ = socket.recv_fds(self._channel, 20, 1)
             except (OSError, ValueError):  # it has died; kernels start without it
                 return None
@@ -143,7 +143,21 @@ def gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-# ------------------------------------------------------------------------------ the server's process
+# ------------------------------------------------------------------------------ the other processes
+
+
+def die_with(parent: int) -> None:
+    """Have Linux kill this process when the thread that started it ends; exit now if `parent` is gone already.
+
+    ipykernel looks for its parent only once a second: a killed `eef run` that is started again at once would share a
+    stage's folder with its old kernel for that second. Elsewhere that second remains.
+    """
+    if sys.platform != "linux":
+        return
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        sys.exit("the process that started this kernel is gone")
 
 
 def import_name(name: str) -> None:
@@ -164,7 +178,8 @@ def serve(channel: socket.socket, modules: Sequence[str]) -> None:
 
     Returns in each forked process, once it is set up as the requested kernel, with its arguments in `sys.argv`.
     """
-    os.environ[PARENT] = str(os.getpid())
+    server = os.getpid()
+    os.environ[PARENT] = str(server)
     os.environ.setdefault("MPLBACKEND", BACKEND)
     with noted_folders() as folders:
         for name in ("ipykernel.kernelapp", *modules):
@@ -174,17 +189,17 @@ def serve(channel: socket.socket, modules: Sequence[str]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels are watched by their handles, not waited for
     channel.send(b"ready")
     while True:
-        request, given, *_ = socket.recv_fds(channel, LONGEST, 1)
+        request, files, *_ = socket.recv_fds(channel, LONGEST, 1)
         if not request:
             sys.exit()
-        (said,) = given
-        server, pid = os.getpid(), os.fork()
+        (output,) = files
+        pid = os.fork()
         if not pid:
             channel.close()
-            _become(json.loads(request), said, server)
+            _become(json.loads(request), output, server)
             renew(folders)
             return
-        os.close(said)
+        os.close(output)
         handle = os.pidfd_open(pid)
         socket.send_fds(channel, [str(pid).encode()], [handle])
         os.close(handle)
@@ -196,13 +211,17 @@ Folder = tuple[TemporaryDirectory[str], tuple[Any, ...], dict[str, Any]]
 
 @contextmanager
 def noted_folders() -> Generator[list[Folder]]:
-    """Yield the list of the temporary folders that are made in this context, by whatever module."""
+    """Yield the list of the temporary folders that are made in this context, by whatever module.
+
+    Some modules make one when they are imported, as W&B for media, and delete it when their process ends: the first
+    kernel that ended would take it from the others.
+    """
     made: list[Folder] = []
     make = TemporaryDirectory.__init__
 
-    def note(folder: TemporaryDirectory[str], *given: Any, **named: Any) -> None:
-        make(folder, *given, **named)
-        made.append((folder, given, named))
+    def note(folder: TemporaryDirectory[str], *args: Any, **kwargs: Any) -> None:
+        make(folder, *args, **kwargs)
+        made.append((folder, args, kwargs))
 
     TemporaryDirectory.__init__ = note  # ty: ignore[invalid-assignment]  # only while modules are imported
     try:
@@ -213,23 +232,23 @@ def noted_folders() -> Generator[list[Folder]]:
 
 def renew(folders: Sequence[Folder]) -> None:
     """Give this forked process copies of its parent's temporary folders, and leave the parent's alone."""
-    for folder, given, named in folders:
-        parents = folder.name
+    for folder, args, kwargs in folders:
+        original = folder.name
         if folder._finalizer.detach():  # ty: ignore[missing-attribute]  # private; else it was deleted before the fork
-            folder.__init__(*given, **named)  # modules hold this object
-            shutil.copytree(parents, folder.name, dirs_exist_ok=True)
+            folder.__init__(*args, **kwargs)  # modules hold this object
+            shutil.copytree(original, folder.name, dirs_exist_ok=True)
 
 
-def _become(request: dict[str, Any], said: int, server: int) -> None:
+def _become(request: dict[str, Any], output: int, server: int) -> None:
     """Set up this new process as if it had been started with the arguments, folder and environment of the request."""
     os.setsid()
     die_with(server)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for given, number in ((nothing, 0), (said, 1), (said, 2)):
-        os.dup2(given, number)
+    for source, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, number)
     os.close(nothing)
-    os.close(said)
+    os.close(output)
     os.environ.clear()
     os.environ.update(request["env"] | {PARENT: str(server)})
     os.chdir(request["cwd"])
@@ -239,5 +258,8 @@ def _become(request: dict[str, Any], said: int, server: int) -> None:
 if __name__ == "__main__":
     die_with(int(os.environ[PARENT]))
     sys.path.pop(0)  # the folder it was started in; IPython puts it back, after its own imports
-    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
-    launch()
+    if sys.argv[1:2] == ["serve"]:
+        serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[3:])
+    from ipykernel import kernelapp
+
+    kernelapp.launch_new_instance()

@@ -1,4 +1,4 @@
-"""KernelServer forked from a server: processes of their own, as they would have started, that outlive nobody."""
+"""Kernels forked from a server are processes of their own, as they would have started, and outlive nobody."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from helpers.paths import ROOT, TESTS
 from helpers.workspaces import FINISH, KNOBS, OPEN, PLAY, WORK, write_notebook, write_params
 
-from eefcore.runs import kernel_server, runner
-from eefcore.runs.kernel_server import ForkedKernel, KernelServer
+from eefcore.runs import kernels, runner
+from eefcore.runs.kernels import ForkedKernel, KernelServer
 from eefcore.runs.notebook import modules, read_notebook
 from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
@@ -25,7 +25,7 @@ from eefcore.tracking import wandb_run
 from eefcore.tracking.wandb_run import sync
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or kernel_server.gpu(), reason="kernels are forked on Linux without a GPU"
+    sys.platform != "linux" or kernels.gpu(), reason="kernels are forked on Linux without a GPU"
 )
 
 CONNECTION = {
@@ -49,12 +49,12 @@ def forked(server: KernelServer, folder: Path) -> ForkedKernel:
     found: list[ForkedKernel] = []
 
     def ask() -> bool:
-        with open(folder / "said", "wb") as said:
+        with open(folder / "output", "wb") as output:
             kernel = server.fork(
                 ["-f", str(folder / "connection.json")],
                 cwd=folder,
                 env=os.environ | {"EEF_TEST_WORD": "given"},
-                said=said.fileno(),
+                output=output.fileno(),
             )
         found.extend([kernel] if kernel else [])
         return bool(found)
@@ -76,7 +76,7 @@ def test_a_kernel_is_a_process_with_a_folder_and_a_session_of_its_own(tmp_path):
         assert os.getsid(kernel.pid) == kernel.pid
         assert kernel.poll() is None and kernel.wait(0.01) is None
         kernel.kill()
-        assert kernel.wait(10) == kernel_server.ENDED == kernel.poll()
+        assert kernel.wait(10) == kernels.ENDED == kernel.poll()
         kernel.kill()  # of one that has ended: nothing
         other = forked(server, tmp_path)
         assert other.pid != kernel.pid
@@ -84,26 +84,26 @@ def test_a_kernel_is_a_process_with_a_folder_and_a_session_of_its_own(tmp_path):
 
 
 def test_without_a_server_there_is_no_kernel(tmp_path):
-    with KernelServer([]) as none, open(tmp_path / "said", "wb") as said:
-        assert none.fork([], cwd=tmp_path, env={}, said=said.fileno()) is None
+    with KernelServer([]) as none, open(tmp_path / "output", "wb") as output:
+        assert none.fork([], cwd=tmp_path, env={}, output=output.fileno()) is None
 
 
 def test_a_server_that_died_forks_no_more(tmp_path):
     with KernelServer(["json"]) as server:
         kernel = forked(server, tmp_path)
         psutil.Process(kernel.pid).parent().kill()
-        assert kernel.wait(5) == kernel_server.ENDED  # with it
-        with open(tmp_path / "said", "wb") as said:
-            assert server.fork([], cwd=tmp_path, env={}, said=said.fileno()) is None
+        assert kernel.wait(5) == kernels.ENDED  # with it
+        with open(tmp_path / "output", "wb") as output:
+            assert server.fork([], cwd=tmp_path, env={}, output=output.fileno()) is None
 
 
-def test_killed_it_takes_its_server_and_its_kernels_with_it(tmp_path):
+def test_a_killed_process_takes_its_server_and_its_kernels_with_it(tmp_path):
     code = f"""
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "runs")!r}]
-from test_kernel_server import forked
-from eefcore.runs.kernel_server import KernelServer
+from test_kernels import forked
+from eefcore.runs.kernels import KernelServer
 import psutil
 with KernelServer(["json"]) as server:
     kernel = forked(server, Path({str(tmp_path)!r}))
@@ -132,7 +132,9 @@ def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monke
         monkeypatch.setenv("EEF_RESULTS", results)
         nodes = plan_run(path)
         runner.run(nodes, resume="", jobs=1)
-        return {n.folder.name: (stages.read_record(n.folder).identity, told(n.folder)) for n in nodes}
+        return {
+            n.folder.name: (stages.read_record(n.folder).identity, value_and_outputs(n.folder)) for n in nodes
+        }
 
     monkeypatch.setattr(KernelServer, "fork", counted)
     warm = records("warm")
@@ -141,7 +143,7 @@ def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monke
     assert records("cold") == warm
 
 
-def told(folder: Path) -> tuple[str, list[str]]:
+def value_and_outputs(folder: Path) -> tuple[str, list[str]]:
     """What a stage computed, and what its cells printed or showed."""
     cells = json.loads((folder / "notebook.ipynb").read_text())["cells"]
     outputs = [
@@ -153,12 +155,12 @@ def told(folder: Path) -> tuple[str, list[str]]:
     return (folder / "value.json").read_text(), outputs
 
 
-def test_what_a_notebook_imports(tmp_path):
+def test_the_names_that_a_notebook_imports(tmp_path):
     import nbformat
 
     cells = [
         "import os, json.decoder",
-        "from eefcore.figures import evaluation\nfrom .here import it",
+        "from eefcore.figures import evaluation\nfrom here import it",
         "%matplotlib inline\nimport lost",
         "if True:\n    from pathlib import Path as P",
     ]
@@ -168,11 +170,8 @@ def test_what_a_notebook_imports(tmp_path):
     assert modules(read_notebook(tmp_path / "01_x.ipynb")) == {
         "os",
         "json.decoder",
-        "eefcore.figures",
         "eefcore.figures.evaluation",
-        "here",
         "here.it",
-        "pathlib",
         "pathlib.Path",
     }
 
@@ -203,7 +202,7 @@ def offline(demo: Path, monkeypatch: pytest.MonkeyPatch, *before: str) -> Path:
     return write_params(demo.parents[1], "run: ten\nmethods: {EEF: {iterations: 2}}")
 
 
-def test_every_stage_of_a_run_ends_in_a_complete_segment(demo, monkeypatch, capsys):
+def test_every_stage_of_a_run_ends_in_a_complete_wandb_run(demo, monkeypatch, capsys):
     nodes = plan_run(offline(demo, monkeypatch))
     runner.run(nodes, resume="", jobs=2)
     assert "W&B" not in capsys.readouterr().out
@@ -213,7 +212,7 @@ def test_every_stage_of_a_run_ends_in_a_complete_segment(demo, monkeypatch, caps
     assert held == {n.folder.name for n in nodes}
 
 
-def test_a_lost_segment_is_said_at_the_end_of_the_run(demo, monkeypatch, capsys):
+def test_the_end_of_a_run_names_the_stages_that_wandb_has_no_complete_run_of(demo, monkeypatch, capsys):
     nodes = plan_run(offline(demo, monkeypatch, BREAK))
     runner.run(nodes, resume="", jobs=2)
     *_, last = capsys.readouterr().out.splitlines()
@@ -222,8 +221,8 @@ def test_a_lost_segment_is_said_at_the_end_of_the_run(demo, monkeypatch, capsys)
     assert all(name in last for name in lost) and len(lost) == 2 and "expert" not in last
     assert len(sync(["ten"], dry_run=True).incomplete) == 2
     for node in nodes:
-        told = (node.folder / stages.NOTEBOOK).read_text()
-        assert ("refused here)" in told) == (node.folder.name in lost)
+        text = (node.folder / stages.NOTEBOOK).read_text()
+        assert ("refused here)" in text) == (node.folder.name in lost)
     runner.run(nodes, resume="", jobs=2)
     assert "W&B" not in capsys.readouterr().out  # nothing was run, nothing was lost
 
@@ -243,13 +242,13 @@ with open(os.path.join(kept.name, "made at import"), "w") as file:
 FORK = """
 import os, sys
 sys.path.insert(0, os.environ["EEF_TEST_ROOT"])
-from eefcore.runs import kernel_server
-with kernel_server.noted_folders() as folders:
+from eefcore.runs import kernels
+with kernels.noted_folders() as folders:
     import shared
 mine = [shared.kept.name, shared.Holder.kept.name]
 for _ in range(2):
     if not (pid := os.fork()):
-        kernel_server.renew(folders)
+        kernels.renew(folders)
         theirs = [shared.kept.name, shared.Holder.kept.name]
         assert not set(mine) & set(theirs) and all(map(os.path.isdir, [*mine, *theirs]))
         assert os.listdir(theirs[0]) == ["made at import"] and os.listdir(theirs[1]) == []
@@ -261,7 +260,7 @@ print(*mine)
 """
 
 
-def test_what_a_module_made_at_import_is_not_taken_away_by_the_first_kernel_that_ends(tmp_path):
+def test_a_folder_that_a_module_makes_at_import_outlives_the_first_kernel_that_ends(tmp_path):
     (tmp_path / "shared.py").write_text(SHARED)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORK],
@@ -277,22 +276,22 @@ def test_what_a_module_made_at_import_is_not_taken_away_by_the_first_kernel_that
 
 IMPORT = """
 import json, sys, tempfile, threading
-from eefcore.runs import kernel_server
+from eefcore.runs import kernels
 made, make = [], tempfile.mkdtemp
 def noted(*given, **named):
     made.append(make(*given, **named))
     return made[-1]
 tempfile.mkdtemp = noted
-with kernel_server.noted_folders() as folders:
+with kernels.noted_folders() as folders:
     for name in sys.argv[1:]:
-        kernel_server.import_name(name)
+        kernels.import_name(name)
 shared = set(made) - {folder.name for folder, *_ in folders}
 assert "eefcore.runs.opening" in sys.modules, "what a package exports lazily is imported as well"
 print(json.dumps([len(made), sorted(shared), [t.name for t in threading.enumerate()]]))
 """
 
 
-def test_what_our_notebooks_import_can_be_shared_by_kernels(monkeypatch):
+def test_kernels_can_share_the_imports_of_our_notebooks(monkeypatch):
     """Each folder that an import makes can be renewed, and no import starts a thread, which a fork would lose."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     books = [read_notebook(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*_*.ipynb"))]
