@@ -1,13 +1,12 @@
-"""How far every stage of a run is: a live table in a terminal, a line a change anywhere else.
+"""Show how far every stage of a run is: a live table in a terminal, a line a change anywhere else.
 
-Of a suite the table shows how much of each seed is there, of the seeds at work how much of each params
-file, and the stages at work; hundreds of others it only counts.
+Of a suite the table has a row for each seed, for each params file of the seeds at work, and for the stages at work.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from statistics import fmean
 from time import monotonic
@@ -23,10 +22,10 @@ from eefcore.runs.plan import Node, list_methods, methods_by_stage
 from eefcore.storage import stages
 
 
-class Is(StrEnum):
+class State(StrEnum):
     """What a stage is doing."""
 
-    THERE = "there"  # already, from an earlier run: skipped
+    FINISHED = "finished"  # already, by an earlier run: skipped
     WAITING = "waiting"
     RUNNING = "running"
     ELSEWHERE = "elsewhere"  # another `eef run` executes it: waited for
@@ -35,23 +34,24 @@ class Is(StrEnum):
     BLOCKED = "blocked"  # something that it reads has failed
 
 
-STYLES: Mapping[Is, str] = {
-    Is.THERE: "dim",
-    Is.WAITING: "",
-    Is.RUNNING: "bold cyan",
-    Is.ELSEWHERE: "cyan",
-    Is.DONE: "green",
-    Is.FAILED: "bold red",
-    Is.BLOCKED: "red",
+STYLES = {
+    State.FINISHED: "dim",
+    State.WAITING: "",
+    State.RUNNING: "bold cyan",
+    State.ELSEWHERE: "cyan",
+    State.DONE: "green",
+    State.FAILED: "bold red",
+    State.BLOCKED: "red",
 }
+COMPLETE = (State.FINISHED, State.DONE)
 
 
 class Board:
-    """The stages of `nodes` and how each stands. `set` what changes; `refresh` now and then."""
+    """The table of the stages of `nodes` and their states. `set` what changes; `refresh` now and then."""
 
     def __init__(self, nodes: Sequence[Node], jobs: int, console: Console | None = None) -> None:
         self._nodes, self._jobs, self._serves = nodes, jobs, methods_by_stage(n.inputs for n in nodes)
-        self._is: dict[Node, Is] = dict.fromkeys(nodes, Is.WAITING)
+        self._states: dict[Node, State] = dict.fromkeys(nodes, State.WAITING)
         self._began: dict[Node, float] = {}
         self._seconds: dict[Node, float] = {}
         self._seconds_of: dict[str, list[float]] = defaultdict(list)  # of each kind, of earlier runs too
@@ -71,26 +71,25 @@ class Board:
         else:
             self._console.print(self._counts(), soft_wrap=True)
 
-    def set(self, node: Node, state: Is) -> None:
+    def set(self, node: Node, state: State) -> None:
         """Show that `node` is now `state`; a state that it has already is not shown again."""
-        if self._is[node] is state:
+        if self._states[node] is state:
             return
-        self._is[node] = state
-        if state is Is.THERE and node.finished:
+        self._states[node] = state
+        if state is State.FINISHED and node.finished:
             self._seconds_of[node.notebook.name].append(stages.read_record(node.folder).seconds)
-        elif state is Is.RUNNING:
+        elif state is State.RUNNING:
             self._began[node] = monotonic()
         elif node in self._began:
             self._seconds[node] = monotonic() - self._began[node]
-            if state is Is.DONE:
+            if state is State.DONE:
                 self._seconds_of[node.notebook.name].append(self._seconds[node])
-        if not self._live and state not in (Is.THERE, Is.WAITING):
+        if not self._live and state not in (State.FINISHED, State.WAITING):
             seconds = self._seconds.get(node)
             took = "" if seconds is None else f" after {clock(seconds)}"
-            done = (
-                [self._count(self._nodes), self._left()] if len(self._runs) > 1 and state is Is.DONE else []
-            )
-            count = "".join(f" · {part}" for part in done if part)
+            suite_done = len(self._runs) > 1 and state is State.DONE
+            parts = [self._count(self._nodes), self._left()] if suite_done else []
+            count = "".join(f" · {part}" for part in parts if part)
             self._console.print(f"{state.value:>8}  {self._name(node)}{took}{count}", soft_wrap=True)
 
     def refresh(self, *, last: bool = False) -> None:
@@ -98,7 +97,7 @@ class Board:
         if self._live:
             room = self._console.height - 5
             if len(self._runs) > 1:
-                lively = [n for n in self._nodes if self._is[n] in (Is.RUNNING, Is.FAILED)]
+                lively = [n for n in self._nodes if self._states[n] in (State.RUNNING, State.FAILED)]
                 parts = [self._totals(room - len(lively) - 2), self._table(lively[: max(1, room // 2)])]
             else:
                 parts = [self._table(self._nodes if last else self._visible(room))]
@@ -108,8 +107,8 @@ class Board:
         """Return all stages if they fit on the screen; else those at work and around them."""
         if len(self._nodes) <= rows:
             return self._nodes
-        dull = (Is.THERE, Is.DONE, Is.WAITING, Is.BLOCKED)
-        lively = [i for i, n in enumerate(self._nodes) if self._is[n] not in dull]
+        dull = (*COMPLETE, State.WAITING, State.BLOCKED)
+        lively = [i for i, n in enumerate(self._nodes) if self._states[n] not in dull]
         first = max(0, min((lively or [len(self._nodes)])[0], len(self._nodes) - rows))
         window = set(range(first, first + max(1, rows - len(lively))))
         return [self._nodes[i] for i in sorted(window | set(lively))][: max(1, rows)]
@@ -123,21 +122,21 @@ class Board:
         for run in self._runs:
             nodes = [n for n in self._nodes if n.run == run]
             groups.append((run, nodes))
-            if any(self._is[n] is Is.RUNNING for n in nodes):
+            if any(self._states[n] is State.RUNNING for n in nodes):
                 files: dict[str, list[Node]] = defaultdict(list)
                 for node in nodes:
                     for file in {f"  {name.split('/')[1]}" for name in self._serves[node]}:
                         files[file].append(node)
                 groups += files.items()
         for name, nodes in groups if len(groups) <= rows else [g for g in groups if g[0] in self._runs]:
-            ended = sum(self._is[n] in (Is.THERE, Is.DONE) for n in nodes)
-            failed = sum(self._is[n] in (Is.FAILED, Is.BLOCKED) for n in nodes)
-            bar = ProgressBar(len(nodes), ended, width=24)
-            table.add_row(name, bar, self._count(nodes), Text(str(failed or ""), STYLES[Is.FAILED]))
+            complete = sum(self._states[n] in COMPLETE for n in nodes)
+            failed = sum(self._states[n] in (State.FAILED, State.BLOCKED) for n in nodes)
+            bar = ProgressBar(len(nodes), complete, width=24)
+            table.add_row(name, bar, self._count(nodes), Text(str(failed or ""), STYLES[State.FAILED]))
         return table
 
     def _count(self, nodes: Sequence[Node]) -> str:
-        return f"{sum(self._is[n] in (Is.THERE, Is.DONE) for n in nodes)}/{len(nodes)}"
+        return f"{sum(self._states[n] in COMPLETE for n in nodes)}/{len(nodes)}"
 
     def _table(self, nodes: Sequence[Node]) -> Table:
         table = Table(box=None, pad_edge=False)
@@ -145,40 +144,37 @@ class Board:
             side = "right" if heading in ("time", "left") else "left"
             table.add_column(heading, justify=side, no_wrap=True)
         for node in nodes:
-            state = self._is[node]
+            state = self._states[node]
             name, serves = Text(self._name(node), STYLES[state]), list_methods(self._serves[node])
             table.add_row(name, serves, Text(state.value, STYLES[state]), *self._cells(node))
         return table
 
     def _cells(self, node: Node) -> tuple[RenderableType, str, str]:
         """Return the cells of a stage: bar, time, time left."""
-        if self._is[node] is not Is.RUNNING:
+        if self._states[node] is not State.RUNNING:
             seconds = self._seconds.get(node)
             return "", "" if seconds is None else clock(seconds), ""
-        seconds, told = monotonic() - self._began[node], stages.read_progress(node.folder)
-        if told is None or not told.total:
+        seconds, at = monotonic() - self._began[node], stages.read_progress(node.folder)
+        if at is None or not at.total:
             return "", clock(seconds), ""
-        left = clock(told.seconds / told.done * (told.total - told.done)) if told.done else ""
+        left = clock(at.seconds / at.done * (at.total - at.done)) if at.done else ""
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(ProgressBar(told.total, told.done, width=24), f"{told.what} {told.done}/{told.total}")
+        bar.add_row(ProgressBar(at.total, at.done, width=24), f"{at.what} {at.done}/{at.total}")
         return bar, clock(seconds), left
 
     def _left(self) -> str:
-        """Estimate the time to the end, once a stage of each remaining kind has finished.
-
-        Not of the report, which comes last and only once.
-        """
+        """Estimate the time to the end but for the report, once a stage of each remaining kind has finished."""
         took = self._seconds_of
-        left = [n for n in self._nodes[:-1] if self._is[n] in (Is.WAITING, Is.RUNNING)]
+        left = [n for n in self._nodes[:-1] if self._states[n] in (State.WAITING, State.RUNNING)]
         if not left or not all(took[n.notebook.name] for n in left):
             return ""
-        elapsed = {n: monotonic() - self._began[n] for n in left if self._is[n] is Is.RUNNING}
+        elapsed = {n: monotonic() - self._began[n] for n in left if self._states[n] is State.RUNNING}
         guesses = (max(0.0, fmean(took[n.notebook.name]) - elapsed.get(n, 0.0)) for n in left)
         return f"about {clock(sum(guesses) / self._jobs)} left"
 
     def _counts(self) -> Text:
-        counts = Counter(self._is.values())
-        parts = [(f"{counts[state]} {state.value}", STYLES[state]) for state in Is if counts[state]]
+        counts = Counter(self._states.values())
+        parts = [(f"{counts[state]} {state.value}", STYLES[state]) for state in State if counts[state]]
         if left := self._left():
             parts.append((left, ""))
         return Text(" · ").join([Text(f"{len(self._nodes)} stages"), *(Text(t, style) for t, style in parts)])

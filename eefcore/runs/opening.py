@@ -1,21 +1,18 @@
 """Open the stage that a notebook is: check its parameters, find its inputs, claim its folder.
 
-A stage notebook declares, among its parameters, three that `eef run` fills and that are part of no identity:
+A stage notebook declares three parameters that `eef run` fills and that are part of no identity, and, if it wants them,
+two that come from the plan: `iteration: int` (i of Algorithm 1; 0 where there is none) and `split: str` (`dev` or `test`):
 
     run: str = "lab"        results/<run>/ is written
     label: str = ""         the stage's place in the plan: `explore.2`
     inputs: str = ""        JSON: a name -> a folder under the results root
 
-and, if it wants them, two that the plan knows: `iteration: int` (i of Algorithm 1; 0 where there is none)
-and `split: str` (`dev` or `test`, for evaluate). Its first calls are
-
-    from eefcore.runs import make_smoke_inputs, open_stage
+Its first calls are
 
     inputs = inputs or make_smoke_inputs("05_explore")   # used when you open the notebook by hand
     stage, p = open_stage("05_explore", globals())       # the stage at work, and its parameters: p.seed, p.samples
 
-The identity of a stage is the hash of the notebook's name, of every parameter but run, label and inputs, of its inputs'
-identities, and of the code that it runs (`eefcore.tracking.identity`). Names of inputs (`storage.stage_inputs`):
+Names of inputs (`storage.stage_inputs`):
 
     select     experts, simulations1, simulations2, …, and the model that explored last
     train      examples, and model from the second iteration on
@@ -71,7 +68,14 @@ def open_stage(name: str, scope: Mapping[str, Any]) -> NotebookStage:
         StoreError: another process works on the stage, or an input is not there.
     """
     notebook = own_notebook(notebooks_folder(), name)
-    values = {p: _value(notebook, p, scope) for p in notebook.parameters}
+    values: dict[str, Value] = {}
+    for parameter in notebook.parameters.values():
+        where = f"{name}: parameter {parameter.name}"
+        if parameter.name not in scope:
+            raise ParamsError(
+                f"{where} is not set; run the parameters cell, and save the notebook if you changed it"
+            )
+        values[parameter.name] = checked(where, parameter, scope[parameter.name])
     inputs = str(values["inputs"])
     stage = Stage.open(
         run=str(values["run"]),
@@ -122,11 +126,7 @@ def _inputs(notebook: Notebook, text: str) -> dict[str, Path]:
 
 
 def input_folder(name: str) -> Path:
-    """Return the folder of an input by its path `name` from the results root.
-
-    Raises:
-        ParamsError: `name` is absolute, or leads out of the results root.
-    """
+    """Return the folder of an input by its path `name` from the results root, which it must not lead out of."""
     parts = PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or "\0" in name:
         raise ParamsError(
@@ -134,12 +134,3 @@ def input_folder(name: str) -> Path:
             "quickstart/expert-0123abcd"
         )
     return stages.results_root().joinpath(*parts)
-
-
-def _value(notebook: Notebook, name: str, scope: Mapping[str, Any]) -> Value:
-    where = f"{notebook.name}: parameter {name}"
-    if name not in scope:
-        raise ParamsError(
-            f"{where} is not set; run the parameters cell, and save the notebook if you changed it"
-        )
-    return checked(where, notebook.parameters[name], scope[name])

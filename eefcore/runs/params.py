@@ -10,13 +10,10 @@
       EEF:   {iterations: 3, explore: {samples: 1, M: 5}}
       ETO:   {iterations: 4, learn: dpo, explore: {M: 0}}
 
-What a method says is all that methods differ in. `learn` is how it learns from its second iteration on: `sft`
-on selected solutions, if it does not say, or `dpo` on preferences. A method that names `search` grows trees where others
-explore, one that names `pairs` takes its preferences from what it did itself, and one that names `decide` searches at
-test time, each with what it says there or with `{}` as it stands (`SWAPS`); one that names `tune` has the critic learn
-from each search, too. The nearest entry wins: method, then stages, then shared, then the notebook's default. Papermill
-would only warn of an unknown name and never looks at types; here both raise ParamsError, which names the file, the
-key, what is allowed and the closest match.
+`learn` is how a method learns from its second iteration on: `sft` on selected solutions, the default, or `dpo` on
+preferences. A method that names `search` grows trees where others explore, one that names `pairs` takes its preferences
+from what it did itself, and one that names `decide` searches at test time (`SWAPS`); one that names `tune` has the
+critic learn from each search, too. The nearest entry wins: method, then stages, then shared, then the notebook's default.
 
 `${NAME}` in a text value stands for an environment variable: checked here, expanded only where a stage
 runs, so that files and records keep the name and never a path of this machine.
@@ -35,7 +32,7 @@ from yaml.constructor import ConstructorError
 
 from eefcore.errors import ParamsError
 from eefcore.runs.notebook import Notebook, Parameter
-from eefcore.storage import stages as store
+from eefcore.storage.stages import run_folder
 from eefcore.types import Value
 from eefcore.variables import VARIABLE
 
@@ -103,15 +100,15 @@ def read_yaml(path: Path) -> dict[str, object]:
 def checked(where: str, parameter: Parameter, value: object) -> Value:
     """Return `value` as `parameter` takes it, or raise ParamsError at `where`; its variables must be set."""
     try:
-        known = parameter.read(value)
+        accepted = parameter.read(value)
     except TypeError as error:
         raise ParamsError(f"{where}: {error} ({parameter.help})") from error
-    names = VARIABLE.findall(known) if isinstance(known, str) else []
+    names = VARIABLE.findall(accepted) if isinstance(accepted, str) else []
     if missing := next((name for name in names if name not in os.environ), None):
         raise ParamsError(
             f"{where}: set the environment variable {missing} first: {parameter.help} (export {missing}=…)"
         )
-    return known
+    return accepted
 
 
 def settable(notebook: Notebook) -> list[str]:
@@ -121,12 +118,12 @@ def settable(notebook: Notebook) -> list[str]:
 
 def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
     """Return `key` if it is one of `allowed`, or raise ParamsError with the closest of them."""
-    known = list(allowed)
-    if key in known:
+    names = list(allowed)
+    if key in names:
         return str(key)
-    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
     guess = f"; did you mean {close[0]!r}?" if close else ""
-    raise ParamsError(f"{path}: {where} {key!r} is unknown{guess} Allowed: {', '.join(known) or 'none'}")
+    raise ParamsError(f"{path}: {where} {key!r} is unknown{guess} Allowed: {', '.join(names) or 'none'}")
 
 
 class _Unique(yaml.SafeLoader):
@@ -152,7 +149,7 @@ class _Reader:
         if not isinstance(run, str):
             raise self.error("run", f"must be text, got {run!r}")
         try:
-            store.run_folder(run)
+            run_folder(run)
         except ParamsError as error:
             raise self.error("run", str(error)) from error
         methods = self.mapping("methods", content.get("methods"))
@@ -167,13 +164,13 @@ class _Reader:
         )
 
     def shared(self, given: dict[str, object]) -> dict[str, Value]:
-        stages = [self.notebook(stage) for stage in STAGES]
-        known = sorted({name for notebook in stages for name in settable(notebook)})
+        notebooks = [self.notebook(stage) for stage in STAGES]
+        allowed = sorted({name for notebook in notebooks for name in settable(notebook)})
         for key, value in given.items():
-            choose(self.path, "shared: a parameter of no stage,", key, known)
-            for notebook in stages:
+            choose(self.path, "shared: a parameter of no stage,", key, allowed)
+            for notebook in notebooks:
                 if key in notebook.parameters:
-                    self.value(f"shared.{key}", notebook.parameters[key], value)
+                    checked(f"{self.path}: shared.{key}", notebook.parameters[key], value)
         return cast("dict[str, Value]", dict(given))  # each value was checked against its parameter
 
     def method(self, name: object, entry: object) -> Method:
@@ -191,12 +188,12 @@ class _Reader:
             raise self.error(
                 f"{where}.iterations", f"learn: {learn} begins with the second iteration; give it 2 or more"
             )
-        others = [stage for how, own in LEARN.items() if how != learn for stage in own if stage in given]
-        if others:
-            raise self.error(f"{where}.{others[0]}", f"a method with learn: {learn} has no such stage")
-        twice = [(own, other) for own, other in SWAPS.items() if own != "decide" and {own, other} <= {*given}]
-        for own, other in twice:
-            raise self.error(f"{where}.{other}", f"{own} takes its place; say one of the two")
+        for stage in (stage for how, own in LEARN.items() if how != learn for stage in own):
+            if stage in given:
+                raise self.error(f"{where}.{stage}", f"a method with learn: {learn} has no such stage")
+        for own, other in SWAPS.items():
+            if own != "decide" and {own, other} <= {*given}:
+                raise self.error(f"{where}.{other}", f"{own} takes its place; say one of the two")
         return Method(name, iterations, learn, self.stages(where, given))
 
     def stages(self, where: str, given: dict[str, object]) -> dict[str, dict[str, Value]]:
@@ -206,8 +203,8 @@ class _Reader:
         notebook = self.notebook(choose(self.path, f"{where}: notebook", key, STAGES))
         out = {}
         for name, value in self.mapping(f"{where}.{key}", entry).items():
-            known = choose(self.path, f"{where}: {notebook.name}'s parameter", name, settable(notebook))
-            out[known] = self.value(f"{where}.{key}.{known}", notebook.parameters[known], value)
+            choose(self.path, f"{where}: {notebook.name}'s parameter", name, settable(notebook))
+            out[name] = checked(f"{self.path}: {where}.{key}.{name}", notebook.parameters[name], value)
         return out
 
     def notebook(self, stage: str) -> Notebook:
@@ -219,9 +216,6 @@ class _Reader:
                 f"{notebook.path}: the parameters cell of a stage must declare {', '.join(missing)}"
             )
         return notebook
-
-    def value(self, where: str, parameter: Parameter, value: object) -> Value:
-        return checked(f"{self.path}: {where}", parameter, value)
 
     def mapping(self, where: str, value: object) -> dict[str, object]:
         if not isinstance(value, dict | None):

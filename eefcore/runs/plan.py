@@ -7,9 +7,8 @@
     and search, pairs, decide     search.1  ─ pairs.2       ─ dpo.2 ─ …      decide.test        Agent Q, Algorithm 1
     and tune                      search.1  ─ tune.1 ─ search.2 ─ tune.2 ─ … decide.test        whose critic learns as well
 
-A stage is known by what it computes: the hash of its notebook, its parameters (the version it declares
-among them) and its inputs' identities. Methods that begin alike therefore share their beginnings, and
-what a results folder already holds under that identity is not computed again.
+Stages with the same identity (`eefcore.tracking.identity`) are one stage: methods that begin alike share their
+beginnings, and what a results folder already holds under that identity is not computed again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from eefcore.errors import ParamsError, PolicyError
 from eefcore.policies.loading import is_trainable
 from eefcore.policies.settings import read_engine
 from eefcore.runs.notebook import Notebook
-from eefcore.runs.params import SWAPS, Method, Params, Values
+from eefcore.runs.params import SWAPS, Method, Params
 from eefcore.search.critic import check_critic, is_tunable
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
@@ -109,42 +108,36 @@ def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Metho
             raise ParamsError(
                 f"{where}.tune: a critic learns from searches; name search as well, with 2 iterations or more"
             )
-        named = {
+        critics = {
             stage: values[stage].get("critic") for stage in ("search", "tune", "decide") if stage in values
         }
-        for stage, critic in named.items():
+        for stage, critic in critics.items():
             if not is_tunable(str(expand_variables(critic))):
                 raise ParamsError(
                     f"{where}.tune: critic {critic!r} of {stage} has no weights of its own to tune; name a model"
                 )
-        if len({*named.values()}) > 1:
-            raise ParamsError(f"{where}.tune: one critic is tuned, got {named}; name it once, in shared")
-    played = {stage: params.values(notebooks[stage], method) for stage in ("explore", "evaluate")}
-    _check_models(where, played | values, params.values(notebooks["train"], method))
-    return Schedule(method.iterations, replay, "tune" in values, "decide" in values)
-
-
-def _check_models(where: str, values: Mapping[str, Values], train: Values) -> None:
-    """Refuse models that their stages could not load: such a stage may come hours after the first."""
-    base = str(expand_variables(train.get("base", "")))
+        if len({*critics.values()}) > 1:
+            raise ParamsError(f"{where}.tune: one critic is tuned, got {critics}; name it once, in shared")
+    # models that their stages could not load: such a stage may come hours after the first
+    base = str(expand_variables(params.values(notebooks["train"], method).get("base", "")))
     if not is_trainable(base):
         raise ParamsError(
             f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
         )
-    for stage, own in values.items():
+    played = {stage: params.values(notebooks[stage], method) for stage in ("explore", "evaluate")}
+    for stage, own in (played | values).items():
         if "engine" in own:
             try:
                 read_engine(str(expand_variables(own["engine"])))
             except PolicyError as error:
                 raise ParamsError(f"{where}.{stage}: {error}") from error
         if "critic" in own:
+            critic, format = own["critic"], own.get("format", "compact")
             try:
-                check_critic(
-                    str(expand_variables(own["critic"])),
-                    format=str(expand_variables(own.get("format", "compact"))),
-                )
+                check_critic(str(expand_variables(critic)), format=str(expand_variables(format)))
             except PolicyError as error:
                 raise ParamsError(f"{where}.{stage}: critic: {error}") from error
+    return Schedule(method.iterations, replay, "tune" in values, "decide" in values)
 
 
 class Stage(Protocol):
@@ -154,28 +147,9 @@ class Stage(Protocol):
         """Return stage `name`, the `which`-th of its kind: `explore.2`."""
 
 
-class _Critics:
-    """The critics of a method that tunes: each is the one before, and what the last search found out."""
-
-    def __init__(self, schedule: Schedule, stage: Stage, experts: Node) -> None:
-        self._schedule, self._stage, self._experts = schedule, stage, experts
-        self.made: dict[str, Node] = {}
-
-    @property
-    def latest(self) -> dict[str, Node]:
-        """Return the critic stage that later stages read, or nothing while the critic comes from a parameter."""
-        return {"critic": [*self.made.values()][-1]} if self.made else {}
-
-    @property
-    def at_test_time(self) -> dict[str, Node]:
-        """Return the critic stage that the test panel's stage reads, if it searches."""
-        return self.latest if self._schedule.searches_at_test else {}
-
-    def learn(self, which: str, search: Node) -> None:
-        """Plan a stage that tunes the critic on `search`, if the method tunes one."""
-        if self._schedule.tunes_critic:
-            reads = {"experts": self._experts, "search": search, **self.latest}
-            self.made[numbered("critic", int(which))] = self._stage("tune", which, reads)
+def _latest(critics: Mapping[str, Node]) -> dict[str, Node]:
+    """Return the newest tuned critic as an input, or nothing while the critic comes from a parameter."""
+    return {"critic": [*critics.values()][-1]} if critics else {}
 
 
 def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
@@ -187,16 +161,17 @@ def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     simulations: dict[str, Node] = {}  # of all iterations so far: D⁺ grows
     models: dict[str, Node] = {}
     panels: dict[str, Node] = {}
+    critics: dict[str, Node] = {}
     made = {"experts": experts}
-    tuned = _Critics(schedule, stage, experts)
     for i in range(1, schedule.iterations + 1):
         before = models.get(numbered("model", i - 1))  # none before behaviour cloning: the base
         if before:
-            reads = {"model": before, "experts": experts, **tuned.latest}
-            simulations[numbered("simulations", i - 1)] = explored = stage(
-                "explore", f"{i - 1}", reads
-            )  # lines 3–9
-            tuned.learn(f"{i - 1}", explored)
+            reads = {"model": before, "experts": experts, **_latest(critics)}
+            explored = stage("explore", f"{i - 1}", reads)  # lines 3–9
+            simulations[numbered("simulations", i - 1)] = explored
+            if schedule.tunes_critic:
+                reads = {"experts": experts, "search": explored, **_latest(critics)}
+                critics[numbered("critic", i - 1)] = stage("tune", f"{i - 1}", reads)
         explorer = {"model": before} if before else {}  # whose simulations these are
         examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
         trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
@@ -204,17 +179,16 @@ def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
         panels[numbered("dev", i)] = stage("evaluate", f"{i}", {"model": model}, split="dev")
         made[numbered("select", i)] = examples
     # "we select the best model from all iterations": on the dev panel, and only then is the test panel seen
-    made["test"] = stage("evaluate", "test", {**models, **panels, **tuned.at_test_time}, split="test")
-    return {**made, **tuned.made, **simulations, **models, **panels}
+    critic = _latest(critics) if schedule.searches_at_test else {}
+    made["test"] = stage("evaluate", "test", {**models, **panels, **critic}, split="test")
+    return {**made, **critics, **simulations, **models, **panels}
 
 
 def preference_rounds(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     """Plan ETO's stages: behaviour cloning, then rounds of exploration and DPO; named as by `algorithm_1`.
 
-    A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' are not
-    learnt from again, since what failed then is not what fails now, unless the method replays some. With trees in
-    place of simulations and `pairs` of them it is Agent Q's Algorithm 1, which begins with a model that was trained on
-    demonstrations, too.
+    A round's simulations are of the model that it starts from, which is also π_ref; earlier rounds' give no pairs
+    unless the method replays some. With trees in place of simulations and `pairs` of them it is Agent Q's Algorithm 1.
     """
     experts = stage("expert", "", {})
     examples = stage("select", "1", {"experts": experts})
@@ -222,21 +196,24 @@ def preference_rounds(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     model = stage("train", "1", {"examples": examples})
     models = {numbered("model", 1): model}
     panels = {numbered("dev", 1): stage("evaluate", "1", {"model": model}, split="dev")}
-    tuned = _Critics(schedule, stage, experts)
+    critics: dict[str, Node] = {}
     rounds: list[Node] = []  # the newest first
     for i in range(2, schedule.iterations + 1):
         before = model
         reads = {"model": before, "experts": experts}
-        explored = stage("explore", f"{i - 1}", {**reads, **tuned.latest})
-        tuned.learn(f"{i - 1}", explored)
+        explored = stage("explore", f"{i - 1}", {**reads, **_latest(critics)})
+        if schedule.tunes_critic:
+            searched = {"experts": experts, "search": explored, **_latest(critics)}
+            critics[numbered("critic", i - 1)] = stage("tune", f"{i - 1}", searched)
         replayed = {numbered("earlier", n): r for n, r in enumerate(rounds[: schedule.replay], start=1)}
         pairs = stage("preferences", f"{i}", {**reads, "simulations": explored, **replayed})
         rounds.insert(0, explored)
         models[numbered("model", i)] = model = stage("dpo", f"{i}", {"preferences": pairs, "model": before})
         panels[numbered("dev", i)] = stage("evaluate", f"{i}", {"model": model}, split="dev")
         made.update({numbered("simulations", i - 1): explored, numbered("preferences", i): pairs})
-    made["test"] = stage("evaluate", "test", {**models, **panels, **tuned.at_test_time}, split="test")
-    return {**made, **tuned.made, **models, **panels}
+    critic = _latest(critics) if schedule.searches_at_test else {}
+    made["test"] = stage("evaluate", "test", {**models, **panels, **critic}, split="test")
+    return {**made, **critics, **models, **panels}
 
 
 LATER = frozenset({"choose"})

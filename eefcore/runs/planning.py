@@ -1,11 +1,4 @@
-"""Plan the stages of a params file, of a suite, or of a report that is built again.
-
-    plan_run           a params file → its stages
-    plan_suite_file    a suite file → its stages
-    plan_report        a run's or suite's name → its report, over what is finished
-
-All checks come first: nothing is started here (`eefcore.runs.runner`).
-"""
+"""Plan the stages of a params file, of a suite, or of a report that is built again; nothing is started here."""
 
 from __future__ import annotations
 
@@ -31,11 +24,7 @@ def notebooks_folder() -> Path:
 
 
 def plan_run(path: Path) -> list[Node]:
-    """Return the stages that the params file at `path` asks for, each after those that it reads.
-
-    Raises:
-        ParamsError: the file does not fit the notebooks; the message names the key.
-    """
+    """Return the stages that the params file at `path` asks for, each after those that it reads."""
     notebooks = read_notebooks(notebooks_folder())
     return plan(read_params(path, notebooks), notebooks)
 
@@ -43,24 +32,13 @@ def plan_run(path: Path) -> list[Node]:
 def plan_suite_file(
     path: Path, *, fast: bool = False, seeds: Sequence[int] = (), only: Sequence[str] = ()
 ) -> list[Node]:
-    """Return the stages of the suite at `path`, each after those that it reads.
-
-    Args:
-        path: a suite file, params/suites/….yaml.
-        fast: plan only what the file keeps under `fast`.
-        seeds: plan only these seeds; none named: all.
-        only: plan only these params files, by stem; none named: all.
-    """
+    """Return the stages of the suite at `path`, each after those that it reads; the options are `read_suite`'s."""
     notebooks = read_notebooks(notebooks_folder())
     return plan_suite(read_suite(path, notebooks, fast=fast, seeds=seeds, only=only), notebooks)
 
 
 def plan_report(run: str) -> ReportPlan:
-    """Return the report stage of `run`, to be built once more; a suite's report covers what is finished by now.
-
-    Raises:
-        StoreError: there is nothing to report.
-    """
+    """Return the report stage of `run`, to be built once more; a suite's report covers what is finished by now."""
     for path in sorted((stages.workspace() / "params" / "suites").glob("*.yaml")):
         if read_yaml(path).get("suite") == run:
             notebooks = read_notebooks(notebooks_folder())
@@ -71,8 +49,7 @@ def plan_report(run: str) -> ReportPlan:
 def recorded_report(run: str) -> Node:
     """Return the report stage of `run` as it was made last, from the records alone: no params file is needed.
 
-    The records may come from elsewhere, with the results folder. The notebooks, folders and modules that they name
-    are therefore checked against this workspace before anything is loaded.
+    A results folder may come from elsewhere, so what its records name is checked against this workspace first.
 
     Raises:
         StoreError: the run has no report, or one of a stage that is not there.
@@ -121,10 +98,9 @@ def _recorded_params(notebook: Notebook, record: stages.StageRecord) -> dict[str
 
 
 def _module_of_results(value: object) -> str:
-    """Return the path under the results root that the module of `value`, `my_module:function`, would be loaded from.
+    """Return the path under the results root that the module of `value`, `my_module:function`, would come from, or nothing.
 
-    Return nothing if it comes from elsewhere. The results root may be on Python's path: in an editable install the
-    workspace is, and folders are packages.
+    The results root may be on Python's path: in an editable install the workspace is, and folders are packages.
     """
     module, colon, _ = value.partition(":") if isinstance(value, str) else ("", "", "")
     if not colon or not all(part.isidentifier() for part in module.split(".")):
@@ -132,8 +108,7 @@ def _module_of_results(value: object) -> str:
     root = stages.results_root().resolve()
     top, *rest = module.split(".")
     for entry in sys.path:
-        there = any(Path(entry or ".").glob(f"{top}*"))
         place = Path(entry or ".").joinpath(top, *rest).resolve()
-        if there and place.is_relative_to(root):
+        if place.is_relative_to(root) and any(Path(entry or ".").glob(f"{top}*")):
             return f"{root.name}/{place.relative_to(root).as_posix()}"
     return ""

@@ -1,8 +1,8 @@
-"""From a plan to finished stages: several notebooks side by side, a kernel each.
+"""Run the stages of a plan: several notebooks side by side, a kernel each.
 
-A stage that is there is left as it is; one that fails stops what reads it and nothing else. One that
-another `eef run` executes is waited for. Interrupted or killed at any instant, no kernel is left behind, and
-the same call goes on where this one stopped.
+A finished stage is left as it is; one that fails stops what reads it and nothing else. One that another `eef run`
+executes is waited for. Interrupted or killed at any instant, no kernel is left behind, and the same call goes on where
+this one stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from eefcore.errors import EefError, StageBusy, StageFailed
-from eefcore.runs.board import Board, Is
+from eefcore.runs.board import Board, State
 from eefcore.runs.changes import changes_since_planning
 from eefcore.runs.execute import execute, kill_kernels
 from eefcore.runs.kernels import KernelServer, gpu
@@ -51,11 +51,16 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
     waiting = list(todo)
     failures: dict[Node, EefError] = {}
     running: dict[Future[None], Node] = {}
-    with Board(nodes, jobs) as board, _kernels(waiting, jobs) as kernels, ThreadPoolExecutor(jobs) as pool:
+    kernels = KernelServer(
+        imports(todo) if len(todo) > jobs else ()
+    )  # else each starts before it would be ready
+    with Board(nodes, jobs) as board, kernels, ThreadPoolExecutor(jobs) as pool:
         try:
             for node in set(nodes) - set(waiting):
-                _keep_left_copy(node)
-                board.set(node, Is.THERE)
+                if _copy(node).exists():  # a killed run left it; another run's is its own affair
+                    with suppress(StageBusy), stages.StageLock(node.folder, executing=True):
+                        _keep_copy(node, whole=False)
+                board.set(node, State.FINISHED)
             while True:
                 busy, look_again = set(running.values()), False
                 ready = [n for n in waiting if all(i.finished and i not in busy for i in n.inputs.values())]
@@ -66,15 +71,15 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                         claim = stages.StageLock(node.folder, executing=True)
                     except StageBusy:
                         look_again = True
-                        board.set(node, Is.ELSEWHERE)
+                        board.set(node, State.ELSEWHERE)
                         continue
                     waiting.remove(node)
                     if node.finished:  # by another run, after this one began
                         claim.release()
                         look_again = True
-                        board.set(node, Is.THERE)
+                        board.set(node, State.FINISHED)
                         continue
-                    board.set(node, Is.RUNNING)
+                    board.set(node, State.RUNNING)
                     running[pool.submit(_run, node, claim, kernels)] = node
                 if not running:
                     if not look_again:
@@ -86,16 +91,16 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                         failures[node] = error
                     elif error:
                         raise error
-                    board.set(node, Is.FAILED if error else Is.DONE)
+                    board.set(node, State.FAILED if error else State.DONE)
                 board.refresh()
             for node in waiting:
-                board.set(node, Is.BLOCKED)
+                board.set(node, State.BLOCKED)
         except BaseException:
             while not all(future.done() for future in running):
                 kill_kernels()  # again and again: a thread may be about to start one
                 wait(running, TICK_SECONDS)
             raise
-    _say_untracked([n for n in todo if n.finished])
+    _warn_untracked([n for n in todo if n.finished])
     if failures:
         raise StageFailed(_report(failures, blocked=len(waiting), resume=resume))
 
@@ -152,32 +157,14 @@ def _keep_copy(node: Node, *, whole: bool) -> None:
         os.replace(_copy(node), kept)
 
 
-def _keep_left_copy(node: Node) -> None:
-    """Keep the copy that a killed run left behind of the finished stage `node`; another run's is its own affair."""
-    if _copy(node).exists():
-        with suppress(StageBusy), stages.StageLock(node.folder, executing=True):
-            _keep_copy(node, whole=False)
-
-
-def _broken_copy(node: Node) -> Path | None:
-    """Return the executed notebook of the failed stage `node`; None if none was written."""
-    folders = (stages.partial_folder(node.folder), node.folder)
-    return next((f / stages.NOTEBOOK for f in folders if (f / stages.NOTEBOOK).exists()), None)
-
-
 def _most_urgent_first(nodes: Sequence[Node]) -> list[Node]:
-    """Run by run, in a run by how long a chain of stages waits for each: exploring goes before evaluating."""
+    """Return stages run by run, in a run by how long a chain waits for each: exploring goes before evaluating."""
     runs = {run: i for i, run in enumerate(dict.fromkeys(n.run for n in nodes))}
     waiting = dict.fromkeys(nodes, 0)
     for node in reversed(nodes):
         for read in node.inputs.values():
             waiting[read] = max(waiting.get(read, 0), waiting[node] + 1)
     return sorted(nodes, key=lambda n: (runs[n.run], -waiting[n]))
-
-
-def _kernels(waiting: Sequence[Node], jobs: int) -> KernelServer:
-    """Return kernels that have imported already; without a server where each starts before it would be ready."""
-    return KernelServer(imports(waiting) if len(waiting) > jobs else ())
 
 
 def imports(nodes: Sequence[Node]) -> list[str]:
@@ -190,7 +177,7 @@ def imports(nodes: Sequence[Node]) -> list[str]:
     return sorted(found.union(*later, wandb_run.modules() if found else ()))
 
 
-def _say_untracked(nodes: Sequence[Node]) -> None:
+def _warn_untracked(nodes: Sequence[Node]) -> None:
     """Print which of these finished stages W&B has no complete copy of."""
     if wandb_run.mode() == "disabled":
         return
@@ -210,10 +197,10 @@ def _default_jobs() -> int:
 
 
 def _report(failures: dict[Node, EefError], *, blocked: int, resume: str) -> str:
-    told = [
-        f"{n.run}: {n.label} ({n.notebook.name}): {e}"
-        + (f"\n    executed copy: {copy}" if (copy := _broken_copy(n)) else "")
-        for n, e in failures.items()
-    ]
+    lines = []
+    for node, error in failures.items():
+        lines.append(f"{node.run}: {node.label} ({node.notebook.name}): {error}")
+        copies = [f / stages.NOTEBOOK for f in (stages.partial_folder(node.folder), node.folder)]
+        lines += [f"    executed copy: {copy}" for copy in copies if copy.exists()][:1]
     wait = f" ({blocked} more wait for {'it' if len(failures) == 1 else 'them'})" if blocked else ""
-    return "\n".join([*told, f"Mend it and go on{wait} with: {resume}"])
+    return "\n".join([*lines, f"Mend it and go on{wait} with: {resume}"])

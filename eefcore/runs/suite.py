@@ -8,16 +8,14 @@
     fast: {seeds: [0, 1], runs: [mini_methods]}     what --fast keeps
     report: {baseline: RFT×6}          parameters of 10_suite, if others than its own
 
-A stage that several methods of a seed ask for, in whichever file (expert data, behaviour cloning, …), is
-there once. The last stage, `suite` in results/<suite>/, is of the notebook 10_suite and reads them all:
+A stage that several methods of a seed ask for, in whichever file, is computed once. The last stage, `suite` in
+results/<suite>/, is of the notebook 10_suite and reads them all:
 
-    inputs      seed<n>/<run stem>/<method>/<stage>, as in seed0/mini_methods/EEF/test; the names of
-                stages are those of `plan.algorithm_1`. A method of a seed is there whole or, in a suite
-                that is reported before its end, not at all: seeds may have different methods
+    inputs      seed<n>/<run stem>/<method>/<stage>, as in seed0/mini_methods/EEF/test; the names of stages are those of
+                `plan.algorithm_1`. A report before the suite's end has the methods of each seed that are finished
     suite       its name
-    sections    JSON: run stem -> section, in the order of the file, of the runs that are there
-    others      (benchmark, data, sizes, world_seed, format …) as `report` sets them, or the files in
-                `shared`; these agree
+    sections    JSON: run stem -> section, in the order of the file, of the runs with inputs
+    others      (benchmark, data, sizes, …) as `report` sets them, or as all params files agree in `shared`
 """
 
 from __future__ import annotations
@@ -89,7 +87,7 @@ def read_suite(
         )
     listed = _seeds(path, "seeds", content.get("seeds"))
     if fast:
-        listed, runs = _reduced(path, content.get("fast"), listed, runs)
+        listed, runs = _reduce(path, content.get("fast"), listed, runs)
     for seed in seeds:
         choose(path, "seeds: --seeds", str(seed), map(str, listed))
     for stem in only:
@@ -98,9 +96,15 @@ def read_suite(
     files = {file.stem: file for file in (stages.workspace() / "params").glob("*.yaml")}
     found = []
     for stem, section in runs.items():
-        known = choose(path, f"runs.{stem}: section of the report", section, SECTIONS)
-        file = files[choose(path, "runs: params file", stem, sorted(files))]
-        found.append(Run(file.stem, known, _unseeded(read_params(file, notebooks))))
+        section = choose(path, f"runs.{stem}: section of the report", section, SECTIONS)
+        params = read_params(files[choose(path, "runs: params file", stem, sorted(files))], notebooks)
+        for where, given in (("stages", params.stages), *((m.name, m.stages) for m in params.methods)):
+            if owner := next((stage for stage, values in given.items() if "seed" in values), None):
+                raise ParamsError(
+                    f"{params.path}: {where}.{owner}.seed: a file of a suite leaves the seed to the suite; "
+                    "move it to `shared`"
+                )
+        found.append(Run(params.path.stem, section, params))
     report = _settings(path, content.get("report"), notebooks)
     return Suite(path, name, tuple(seeds) or listed, tuple(found), report)
 
@@ -114,8 +118,10 @@ def plan_suite(suite: Suite, notebooks: Mapping[str, Notebook]) -> list[Node]:
     inputs: dict[str, Node] = {}
     for seed in suite.seeds:
         for run in suite.runs:
-            made = stages_of(_seeded(run.params, suite.name, seed), notebooks, nodes)
-            inputs.update(StageInputs(made).under(StageInputs.seed_folder(seed), run.stem))
+            folder = StageInputs.seed_folder(seed)
+            shared = {**run.params.shared, "seed": seed}
+            params = run.params._replace(run=f"{suite.name}/{folder}", shared=shared)
+            inputs.update(StageInputs(stages_of(params, notebooks, nodes)).under(folder, run.stem))
     _report(suite, notebooks, inputs, nodes)
     return list(nodes.values())
 
@@ -150,25 +156,19 @@ def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> ReportPlan
 
 def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nodes: dict[str, Node]) -> Node:
     notebook = notebooks[NOTEBOOK]
-    there = {folder.split("/")[1] for folder in StageInputs(inputs).by_folder()}
-    sections = {run.stem: run.section for run in suite.runs if run.stem in there}
-    planned: dict[str, Value] = {"suite": suite.name, "sections": json.dumps(sections, ensure_ascii=False)}
-    values = {**_agreed(suite, notebook), **suite.report, **planned}
-    return add(nodes, suite.name, NOTEBOOK, notebook, values, inputs)
-
-
-def _agreed(suite: Suite, notebook: Notebook) -> dict[str, Value]:
-    """Return the parameters of `notebook` on which all runs of the suite agree."""
     first, *others = suite.runs
-    wanted = first.params.values(notebook, None)
+    values = first.params.values(notebook, None)  # all runs of the suite must agree on them
     for other in others:
         for name, value in other.params.values(notebook, None).items():
-            if value != wanted[name] and name not in suite.report:
+            if value != values[name] and name not in suite.report:
                 raise ParamsError(
-                    f"{suite.path}: runs: {first.stem} has {name}: {wanted[name]!r} and {other.stem} {value!r}; "
+                    f"{suite.path}: runs: {first.stem} has {name}: {values[name]!r} and {other.stem} {value!r}; "
                     "one report is over one of them: make two suites"
                 )
-    return wanted
+    finished = {folder.split("/")[1] for folder in StageInputs(inputs).by_folder()}
+    sections = {run.stem: run.section for run in suite.runs if run.stem in finished}
+    values |= {**suite.report, "suite": suite.name, "sections": json.dumps(sections, ensure_ascii=False)}
+    return add(nodes, suite.name, NOTEBOOK, notebook, values, inputs)
 
 
 def _settings(path: Path, given: object, notebooks: Mapping[str, Notebook]) -> dict[str, Value]:
@@ -177,9 +177,9 @@ def _settings(path: Path, given: object, notebooks: Mapping[str, Notebook]) -> d
     if not isinstance(given, dict | None):
         raise ParamsError(f"{path}: report: must be a mapping, got {given!r}")
     notebook = notebooks[NOTEBOOK]
-    known = [name for name in settable(notebook) if name not in ("suite", "sections")]
+    allowed = [name for name in settable(notebook) if name not in ("suite", "sections")]
     for name in given or {}:
-        choose(path, f"report: {notebook.name}'s parameter", name, known)
+        choose(path, f"report: {notebook.name}'s parameter", name, allowed)
     return {k: checked(f"{path}: report.{k}", notebook.parameters[k], v) for k, v in (given or {}).items()}
 
 
@@ -191,9 +191,10 @@ def _seeds(path: Path, where: str, seeds: object) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def _reduced(
+def _reduce(
     path: Path, fast: object, seeds: Sequence[int], runs: Mapping[str, object]
 ) -> tuple[tuple[int, ...], dict[str, object]]:
+    """Return the seeds and runs that `fast` keeps."""
     if not isinstance(fast, dict) or set(fast) != {"seeds", "runs"} or not isinstance(fast["runs"], list):
         raise ParamsError(
             f"{path}: fast: --fast needs it, as in {{seeds: [0, 1], runs: [{next(iter(runs))}]}}, got {fast!r}"
@@ -204,19 +205,3 @@ def _reduced(
     for seed in (fewer := _seeds(path, "fast.seeds", fast["seeds"])):
         choose(path, "fast.seeds: seed", str(seed), map(str, seeds))
     return fewer, {run: runs[run] for run in runs if run in kept}
-
-
-def _unseeded(params: Params) -> Params:
-    for where, given in (("stages", params.stages), *((m.name, m.stages) for m in params.methods)):
-        if owner := next((stage for stage, values in given.items() if "seed" in values), None):
-            raise ParamsError(
-                f"{params.path}: {where}.{owner}.seed: a file of a suite leaves the seed to the suite; "
-                "move it to `shared`"
-            )
-    return params
-
-
-def _seeded(params: Params, suite: str, seed: int) -> Params:
-    return params._replace(
-        run=f"{suite}/{StageInputs.seed_folder(seed)}", shared={**params.shared, "seed": seed}
-    )

@@ -32,10 +32,10 @@ def eef(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_help_names_every_command():
-    said = eef("--help").stdout
-    assert "eef run params/quickstart.yaml" in said
+    text = eef("--help").stdout
+    assert "eef run params/quickstart.yaml" in text
     for command in ("run", "suite", "data", "show", "report", "sync"):
-        assert f" {command} " in said
+        assert f" {command} " in text
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_params_file_that_does_not_fit_is_one_clear_line(demo):
     assert "Traceback" not in done.stderr and done.stdout == ""
 
 
-def test_a_run_a_failure_and_what_show_says(demo):
+def test_a_failing_run_is_reported_and_shown(demo):
     text = "run: a\nstages: {report: {trouble: raise}}\nmethods: {SFT POS: {iterations: 1}}"
     done = eef("run", write_params(demo.parents[1], text))
     assert done.returncode == 1
@@ -225,7 +225,7 @@ def test_threads_are_sane_unless_the_shell_says_otherwise(demo, given):
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | (
         {"OMP_NUM_THREADS": given} if given else {}
     )
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
-    assert said.stdout.strip() == (given or "1")
+    assert done.stdout.strip() == (given or "1")

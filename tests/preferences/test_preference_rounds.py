@@ -16,7 +16,7 @@ from eefcore.reports.evidence import Method
 from eefcore.runs import runner
 from eefcore.runs.plan import methods_by_stage
 from eefcore.runs.planning import plan_run
-from eefcore.storage import stages as store
+from eefcore.storage import stages
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
@@ -38,8 +38,8 @@ def test_rounds_of_preference_learning(demo):
     write_params(
         demo.parents[1], "run: a\nmethods: {ETO: {iterations: 3, learn: dpo, explore: {samples: 1, M: 0}}}"
     )
-    *stages, report = plan_run(demo)
-    reads = {n.label: {name: read.label for name, read in n.inputs.items()} for n in stages}
+    *planned, report = plan_run(demo)
+    reads = {n.label: {name: read.label for name, read in n.inputs.items()} for n in planned}
     assert reads == {
         "expert": {},
         "select.1": {"experts": "expert"},
@@ -159,16 +159,16 @@ def test_two_rounds_through_the_notebooks(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    *stages, _ = plan_run(write_params(tmp_path, ETO, "eto"))
-    runner.run(stages, resume="", jobs=1)
-    records = {n.label: store.read_record(n.folder) for n in stages}
+    *planned, _ = plan_run(write_params(tmp_path, ETO, "eto"))
+    runner.run(planned, resume="", jobs=1)
+    records = {n.label: stages.read_record(n.folder) for n in planned}
     assert undocumented(key for r in records.values() for key in r.metrics) == set()
     for i in (2, 3):
         made, trained = records[f"preferences.{i}"].metrics, records[f"dpo.{i}"].metrics
         assert made["preferences/n"] == trained["dpo/pairs"] > 0
         assert trained["dpo/drift"] < 0.001
         assert records[f"dpo.{i}"].cost.tokens_trained > 0
-    (pairs,) = [n for n in stages if n.label == "preferences.3"]
+    (pairs,) = [n for n in planned if n.label == "preferences.3"]
     stored = read_records(pairs.folder / "preferences.jsonl", Preference).list
     assert all(p.chosen_logps and p.rejected_logps for p in stored)
     assert {p.chosen.first for p in stored} == {0}

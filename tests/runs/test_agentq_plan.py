@@ -13,15 +13,15 @@ from eefcore.errors import ParamsError
 from eefcore.runs import estimate, runner
 from eefcore.runs.plan import methods_by_stage
 from eefcore.runs.planning import plan_run
-from eefcore.storage import stages as store
+from eefcore.storage import stages
 from eefcore.storage.records import read_records
 from eefcore.tracking import identity
 from eefcore.types import Preference
 
 
 def reads(path: Path) -> dict[str, dict[str, str]]:
-    *stages, _ = plan_run(path)
-    return {n.label: {name: read.label for name, read in n.inputs.items()} for n in stages}
+    *planned, _ = plan_run(path)
+    return {n.label: {name: read.label for name, read in n.inputs.items()} for n in planned}
 
 
 def test_algorithm_1_of_agent_q(demo):
@@ -47,8 +47,8 @@ def test_algorithm_1_of_agent_q(demo):
             **{f"dev{i}": f"evaluate.{i}" for i in (1, 2, 3)},
         },
     }
-    *stages, report = plan_run(demo)
-    assert {n.label: n.params["split"] for n in stages if "split" in n.params} == {
+    *planned, report = plan_run(demo)
+    assert {n.label: n.params["split"] for n in planned if "split" in n.params} == {
         **{f"evaluate.{i}": "dev" for i in (1, 2, 3)},
         "decide.test": "test",
     }
@@ -59,16 +59,16 @@ def test_algorithm_1_of_agent_q(demo):
 def test_pairs_of_earlier_rounds_stay_in_the_buffer(demo):
     """`replay` rounds before the newest, as many as there are; with 0 the plan is what it is without."""
     text = "run: a\nmethods: {{Agent Q: {{iterations: 5, learn: dpo, search: {{}}, pairs: {}}}}}"
-    told = {}
+    found = {}
     for pairs in ("{}", "{replay: 0}", "{replay: 2}", "{replay: 9}"):
         write_params(demo.parents[1], text.format(pairs))
-        told[pairs] = reads(demo)
-    assert told["{}"] == told["{replay: 0}"]
+        found[pairs] = reads(demo)
+    assert found["{}"] == found["{replay: 0}"]
     own = {"model": "dpo.4", "experts": "expert", "simulations": "search.4"}
-    assert told["{}"]["pairs.5"] == own
-    assert told["{replay: 2}"]["pairs.5"] == {**own, "earlier1": "search.3", "earlier2": "search.2"}
-    assert told["{replay: 2}"]["pairs.2"] == told["{}"]["pairs.2"]
-    assert told["{replay: 9}"]["pairs.5"] == {
+    assert found["{}"]["pairs.5"] == own
+    assert found["{replay: 2}"]["pairs.5"] == {**own, "earlier1": "search.3", "earlier2": "search.2"}
+    assert found["{replay: 2}"]["pairs.2"] == found["{}"]["pairs.2"]
+    assert found["{replay: 9}"]["pairs.5"] == {
         **own,
         **{f"earlier{n}": f"search.{4 - n}" for n in (1, 2, 3)},
     }
@@ -80,9 +80,9 @@ def test_replay_for_all_methods_is_of_those_that_have_pairs(demo):
         "run: a\nstages: {pairs: {replay: 1}}\n"
         "methods: {ETO: {iterations: 3, learn: dpo}, trajectory DPO: {iterations: 3, learn: dpo, pairs: {}}}",
     )
-    told = reads(demo)
-    assert "earlier1" not in told["preferences.3"]
-    assert told["pairs.3"]["earlier1"] == "explore.1"
+    found = reads(demo)
+    assert "earlier1" not in found["preferences.3"]
+    assert found["pairs.3"]["earlier1"] == "explore.1"
 
 
 TUNED = "run: a\nmethods: {{Agent Q: {{iterations: 3, learn: dpo, search: {{}}, pairs: {{}}, tune: {{}}{}}}}}"
@@ -90,13 +90,13 @@ TUNED = "run: a\nmethods: {{Agent Q: {{iterations: 3, learn: dpo, search: {{}}, 
 
 def test_a_tuned_critic_is_asked_by_the_next_search_and_at_test_time(demo):
     write_params(demo.parents[1], TUNED.format(", decide: {}"))
-    told = reads(demo)
-    assert "critic" not in told["search.1"]
-    assert told["tune.1"] == {"experts": "expert", "search": "search.1"}
-    assert told["search.2"] == {"model": "dpo.2", "experts": "expert", "critic": "tune.1"}
-    assert told["tune.2"] == {"experts": "expert", "search": "search.2", "critic": "tune.1"}
-    assert told["pairs.3"] == {"model": "dpo.2", "experts": "expert", "simulations": "search.2"}
-    assert told["decide.test"]["critic"] == "tune.2"
+    found = reads(demo)
+    assert "critic" not in found["search.1"]
+    assert found["tune.1"] == {"experts": "expert", "search": "search.1"}
+    assert found["search.2"] == {"model": "dpo.2", "experts": "expert", "critic": "tune.1"}
+    assert found["tune.2"] == {"experts": "expert", "search": "search.2", "critic": "tune.1"}
+    assert found["pairs.3"] == {"model": "dpo.2", "experts": "expert", "simulations": "search.2"}
+    assert found["decide.test"]["critic"] == "tune.2"
     *_, report = plan_run(demo)
     assert report.inputs["Agent Q/critic2"].label == "tune.2"
     write_params(demo.parents[1], TUNED.format(""))
@@ -105,15 +105,15 @@ def test_a_tuned_critic_is_asked_by_the_next_search_and_at_test_time(demo):
 
 def test_reinforced_fine_tuning_may_tune_its_critic_as_well(demo):
     write_params(demo.parents[1], "run: a\nmethods: {RFT: {iterations: 3, search: {}, tune: {}}}")
-    told = reads(demo)
-    assert told["search.2"]["critic"] == "tune.1" and told["tune.2"]["critic"] == "tune.1"
+    found = reads(demo)
+    assert found["search.2"]["critic"] == "tune.1" and found["tune.2"]["critic"] == "tune.1"
 
 
 def test_reinforced_fine_tuning_on_trees_is_algorithm_1_with_another_explorer(demo):
     write_params(demo.parents[1], "run: a\nmethods: {RFT: {iterations: 2, search: {}}}")
-    told = reads(demo)
-    assert told["select.2"] == {"experts": "expert", "simulations1": "search.1", "model": "train.1"}
-    assert "explore.1" not in told
+    found = reads(demo)
+    assert found["select.2"] == {"experts": "expert", "simulations1": "search.1", "model": "train.1"}
+    assert "explore.1" not in found
 
 
 def test_methods_that_differ_at_test_time_alone_share_all_before(demo):
@@ -212,10 +212,10 @@ def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    *stages, _ = plan_run(write_params(tmp_path, ROUNDS, "rounds"))
-    runner.run(stages, resume="", jobs=1)
-    folders = {n.label: n.folder for n in stages}
-    logged = {label: store.read_record(folder).metrics for label, folder in folders.items()}
+    *planned, _ = plan_run(write_params(tmp_path, ROUNDS, "rounds"))
+    runner.run(planned, resume="", jobs=1)
+    folders = {n.label: n.folder for n in planned}
+    logged = {label: stages.read_record(folder).metrics for label, folder in folders.items()}
     assert undocumented(key for metrics in logged.values() for key in metrics) == set()
     pairs = read_records(folders["pairs.3"] / "preferences.jsonl", Preference).list
     ages = [p.age for p in pairs]
@@ -229,7 +229,8 @@ def test_two_rounds_with_a_buffer_and_a_critic_that_learns(tmp_path, monkeypatch
     weights = {(folders[f"tune.{i}"] / "model" / "model.safetensors").read_bytes() for i in (1, 2)}
     assert len(weights) == 2
     asked = {
-        label: store.read_record(folders[label]).inputs.get("critic") for label in ("search.2", "decide.test")
+        label: stages.read_record(folders[label]).inputs.get("critic")
+        for label in ("search.2", "decide.test")
     }
-    known = {i: store.read_record(folders[f"tune.{i}"]).identity for i in (1, 2)}
+    known = {i: stages.read_record(folders[f"tune.{i}"]).identity for i in (1, 2)}
     assert asked == {"search.2": known[1], "decide.test": known[2]}

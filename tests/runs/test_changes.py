@@ -62,8 +62,8 @@ def dry_run(path: Path) -> dict[str, str]:
     """What `eef run --dry-run` says of the stages that it would compute again, by label."""
     shown = CliRunner().invoke(app, ["run", str(path), "--dry-run"])
     assert shown.exit_code == 0, shown.output
-    said = [line.split(" is computed again: ") for line in shown.output.splitlines() if "again: " in line]
-    return {folder.rpartition("-")[0]: why for folder, why in said}
+    lines = [line.split(" is computed again: ") for line in shown.output.splitlines() if "again: " in line]
+    return {folder.rpartition("-")[0]: why for folder, why in lines}
 
 
 def test_a_stage_that_was_never_computed_needs_no_reason(demo):
@@ -77,10 +77,10 @@ def test_a_finished_stage_needs_no_reason(demo):
 
 def test_a_changed_parameter_is_named_and_then_the_inputs_that_follow_from_it(demo):
     finish(plan_run(params(demo)))
-    said = dry_run(params(demo, train="epochs: 3"))
-    assert said["train.1"] == "parameter epochs changed"
-    assert said["evaluate.1"] == "input model changed"
-    assert "expert" not in said and "select.1" not in said
+    reasons_given = dry_run(params(demo, train="epochs: 3"))
+    assert reasons_given["train.1"] == "parameter epochs changed"
+    assert reasons_given["evaluate.1"] == "input model changed"
+    assert "expert" not in reasons_given and "select.1" not in reasons_given
 
 
 def test_changed_modules_and_cells_are_named(demo):

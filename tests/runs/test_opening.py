@@ -25,7 +25,7 @@ from eefcore.runs import runner
 from eefcore.runs.opening import make_smoke_inputs, open_stage
 from eefcore.runs.plan import Node, methods_by_stage, upstream
 from eefcore.runs.planning import plan_run
-from eefcore.storage import stages as store
+from eefcore.storage import stages
 
 EEF = Path(sys.executable).with_name("eef")
 
@@ -47,8 +47,8 @@ def reads(nodes: list[Node]) -> list[tuple[str, str]]:
 
 def test_a_method_is_algorithm_1(demo):
     write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 3}}")
-    *stages, report = plan_run(demo)
-    assert reads(stages) == [
+    *planned, report = plan_run(demo)
+    assert reads(planned) == [
         ("expert", ""),
         ("select.1", "experts=expert"),
         ("train.1", "examples=select.1"),
@@ -66,13 +66,13 @@ def test_a_method_is_algorithm_1(demo):
             "model1=train.1 model2=train.2 model3=train.3 dev1=evaluate.1 dev2=evaluate.2 dev3=evaluate.3",
         ),
     ]
-    assert [n.params["split"] for n in stages if n.notebook.stage == "evaluate"] == [
+    assert [n.params["split"] for n in planned if n.notebook.stage == "evaluate"] == [
         "dev",
         "dev",
         "dev",
         "test",
     ]
-    assert [n.params["iteration"] for n in stages if n.notebook.stage == "select"] == [1, 2, 3]
+    assert [n.params["iteration"] for n in planned if n.notebook.stage == "select"] == [1, 2, 3]
     assert {name: n.label for name, n in report.inputs.items()} == {
         "EEF/experts": "expert",
         **{f"EEF/{kind}{i}": f"{stage}.{i}" for i in (1, 2) for kind, stage in [("simulations", "explore")]},
@@ -174,7 +174,7 @@ def run(params: Path) -> list[Node]:
 
 
 def plain(demo: Path, **expert: object) -> Path:
-    """The params of one short method, its expert told how to behave."""
+    """The params of one short method, with the behaviour of its expert."""
     return write_params(demo.parents[1], PLAIN.replace('{trouble: "", pause: 0.0}', json.dumps(expert)))
 
 
@@ -189,7 +189,7 @@ def facts(nodes: list[Node]) -> dict[str, tuple]:
             (node.folder / "value.json").read_text(),
         )
         for node in nodes
-        for record in [store.read_record(node.folder)]
+        for record in [stages.read_record(node.folder)]
     }
 
 
@@ -197,7 +197,7 @@ def test_a_run_ends_in_records_and_a_second_one_does_nothing(demo, capsys):
     nodes = run(plain(demo))
     assert all(n.finished for n in nodes)
     for node in nodes:
-        record = store.read_record(node.folder)
+        record = stages.read_record(node.folder)
         assert (record.label, record.notebook, record.identity) == (
             node.label,
             node.notebook.name,
@@ -216,7 +216,7 @@ def test_a_run_ends_in_records_and_a_second_one_does_nothing(demo, capsys):
     capsys.readouterr()
     run(demo)
     assert {p: p.stat().st_mtime_ns for p in (demo.parents[1] / "results").rglob("*")} == before
-    assert capsys.readouterr().out.strip() == "6 stages · 6 there"
+    assert capsys.readouterr().out.strip() == "6 stages · 6 finished"
 
 
 def test_a_failure_says_where_and_what_to_do_and_stops_only_what_reads_it(demo):
@@ -238,12 +238,12 @@ def test_a_failure_says_where_and_what_to_do_and_stops_only_what_reads_it(demo):
         ("report",),
     }
     (failed,) = [n for n in nodes if n.label == "train.1" and not n.finished]
-    copy = store.partial_folder(failed.folder) / "notebook.ipynb"
-    told = str(error.value)
-    assert "a: train.1 (04_train): cell [4] `import json, os, time, zlib`" in told
-    assert "ValueError: the first line\n    line 0" in told and "line 9" not in told
-    assert f"executed copy: {copy}" in told and "the first line" in copy.read_text()
-    assert "go on (3 more wait for it) with: eef run it" in told
+    copy = stages.partial_folder(failed.folder) / "notebook.ipynb"
+    message = str(error.value)
+    assert "a: train.1 (04_train): cell [4] `import json, os, time, zlib`" in message
+    assert "ValueError: the first line\n    line 0" in message and "line 9" not in message
+    assert f"executed copy: {copy}" in message and "the first line" in copy.read_text()
+    assert "go on (3 more wait for it) with: eef run it" in message
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_stages_that_do_not_read_each_other_run_side_by_side(demo):
     nodes = plan_run(write_params(demo.parents[1], text))
     trained = [n for n in nodes if n.label == "train.1"]
     runner.run(upstream(trained), resume="", jobs=2)
-    first, second = (store.read_record(n.folder) for n in trained)
+    first, second = (stages.read_record(n.folder) for n in trained)
     assert first.started < second.finished and second.started < first.finished
 
 
@@ -319,7 +319,7 @@ def test_opening_a_stage_by_hand_runs_nothing(demo):
         assert stage.inputs == {}
         with pytest.raises(ParamsError, match="no input 'experts'"):
             stage.input("experts")
-    assert not store.run_folder("smoke").exists()
+    assert not stages.run_folder("smoke").exists()
 
 
 def test_a_notebook_that_the_smoke_run_does_not_have_reads_nothing(demo):
@@ -367,7 +367,7 @@ def test_a_parameters_cell_that_was_not_run_is_told(demo):
 
 def executed(node: Node) -> dict[str, object]:
     """Return the metadata of the notebook in the folder of `node`, which must be whole and without an error."""
-    content = json.loads((node.folder / store.NOTEBOOK).read_text())
+    content = json.loads((node.folder / stages.NOTEBOOK).read_text())
     cells = [c for c in content["cells"] if c["cell_type"] == "code"]
     assert all(c["execution_count"] for c in cells)
     assert not [o for c in cells for o in c["outputs"] if o["output_type"] == "error"]
@@ -381,12 +381,12 @@ def test_two_runs_of_the_same_stages_at_once_share_the_work_and_spoil_nothing(de
     first = started(params)
     until(lambda: list(nodes[0].folder.parent.glob(".expert-*.partial/progress.json")))
     second = started(params)
-    said = [process.communicate(timeout=120)[0] for process in (first, second)]
-    assert [process.returncode for process in (first, second)] == [0, 0], said
-    assert f"elsewhere  {nodes[0].folder.name}" in said[1] and said[1].count("elsewhere  expert") == 1
-    assert "finished already" not in "".join(said)
+    output = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], output
+    assert f"elsewhere  {nodes[0].folder.name}" in output[1] and output[1].count("elsewhere  expert") == 1
+    assert "finished already" not in "".join(output)
     for node in nodes:
-        papermill, record = executed(node), store.read_record(node.folder)
+        papermill, record = executed(node), stages.read_record(node.folder)
         began, ended = (datetime.fromisoformat(papermill[f"{when}_time"]) for when in ("start", "end"))
         assert began.replace(tzinfo=UTC) <= record.started < record.finished <= ended.replace(tzinfo=UTC)
         assert record.attempts == 1
@@ -413,17 +413,17 @@ def test_a_stage_that_another_run_gave_up_is_taken_over(demo, capsys):
         assert other.stdout.readline() == b"held\n"
         threading.Timer(2.0, other.kill).start()
         assert all(executed(node) for node in run(params))
-    said = capsys.readouterr().out
-    assert said.index("elsewhere  expert") < said.index("running  expert") < said.index("done  expert")
+    output = capsys.readouterr().out
+    assert output.index("elsewhere  expert") < output.index("running  expert") < output.index("done  expert")
 
 
 def test_what_fails_later_does_not_replace_the_notebook_of_a_finished_stage(demo):
     expert, *_ = run(plain(demo))
-    before = (expert.folder / store.NOTEBOOK).read_bytes()
+    before = (expert.folder / stages.NOTEBOOK).read_bytes()
     again = replace(expert, params={**expert.params, "trouble": "raise"})
     with pytest.raises(StageFailed, match="the first line") as error:
         runner.run_again(replace(again, identity=expert.identity))
-    assert (expert.folder / store.NOTEBOOK).read_bytes() == before
+    assert (expert.folder / stages.NOTEBOOK).read_bytes() == before
     copy = Path(re.search("executed copy: (.*)", str(error.value))[1])
     assert "the first line" in copy.read_text() and copy.parent != expert.folder
     with subprocess.Popen(
@@ -433,14 +433,14 @@ def test_what_fails_later_does_not_replace_the_notebook_of_a_finished_stage(demo
         with pytest.raises(StageFailed, match=f"but process {other.pid} does"):
             runner.run_again(expert)
         other.kill()
-    assert (expert.folder / store.NOTEBOOK).read_bytes() == before
+    assert (expert.folder / stages.NOTEBOOK).read_bytes() == before
 
 
 def test_the_notebook_of_a_failed_attempt_is_not_that_of_the_stage_finished_by_hand(demo):
     stage, _ = open_stage("02_expert", scope(demo, "02_expert", inputs="{}", label="expert"))
-    (stage.folder / store.NOTEBOOK).write_text("failed")
+    (stage.folder / stages.NOTEBOOK).write_text("failed")
     stage.finish()
-    assert not (stage.folder / store.NOTEBOOK).exists()
+    assert not (stage.folder / stages.NOTEBOOK).exists()
     with (
         pytest.raises(StageBusy),
         subprocess.Popen(
@@ -449,7 +449,7 @@ def test_the_notebook_of_a_failed_attempt_is_not_that_of_the_stage_finished_by_h
     ):
         other.stdout.readline()
         try:
-            store.StageLock(stage.folder, executing=True)
+            stages.StageLock(stage.folder, executing=True)
         finally:
             other.kill()
 
@@ -493,9 +493,9 @@ def test_stopped_by_hand_it_says_how_to_go_on_and_leaves_no_kernel(demo):
     until(lambda: list((demo.parents[1] / "results" / "plain").glob(".expert-*.partial/progress.json")))
     assert kernels(demo.parents[1])
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"go on with: eef run {params}" in said
+    assert f"go on with: eef run {params}" in output
     assert kernels(demo.parents[1]) == []
 
 
@@ -503,7 +503,7 @@ def killed_at(moment: float, params: Path) -> bool:
     """Whether the run ended by itself before it was killed after `moment` seconds."""
     process = started(params)
     try:
-        said, _ = process.communicate(timeout=moment)
+        output, _ = process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -511,7 +511,7 @@ def killed_at(moment: float, params: Path) -> bool:
             lambda: not kernels(params.parents[1]), seconds=0.5
         )  # at once, and not after ipykernel's second
         return False
-    assert process.returncode == 0, said
+    assert process.returncode == 0, output
     return True
 
 

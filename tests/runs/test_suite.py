@@ -15,12 +15,12 @@ from rich.console import Console
 
 from eefcore.errors import ParamsError, StageFailed, StoreError
 from eefcore.runs import runner
-from eefcore.runs.board import Board, Is
+from eefcore.runs.board import Board, State
 from eefcore.runs.notebook import read_notebooks
 from eefcore.runs.plan import Node, methods_by_stage
 from eefcore.runs.planning import plan_report, plan_suite_file
 from eefcore.runs.suite import read_suite
-from eefcore.storage import stages as store
+from eefcore.storage import stages
 
 FIRST = "run: first\nmethods:\n  SFT POS: {iterations: 1}\n  EEF: {iterations: 2, explore: {M: 5}}\n"
 SECOND = "run: second\nmethods:\n  EEF: {iterations: 2, explore: {M: 1}}\n  bad: {iterations: 1, train: {epochs: 3}}\n"
@@ -61,15 +61,15 @@ def labels(nodes: list[Node], run: str) -> list[str]:
 
 
 def test_a_seed_is_one_folder_and_what_two_files_share_is_there_once(path):
-    *stages, report = plan_suite_file(path)
-    assert [n.run for n in stages] == ["s/seed0"] * (len(stages) // 2) + ["s/seed7"] * (len(stages) // 2)
-    assert labels(stages, "s/seed0") == labels(stages, "s/seed7")
+    *planned, report = plan_suite_file(path)
+    assert [n.run for n in planned] == ["s/seed0"] * (len(planned) // 2) + ["s/seed7"] * (len(planned) // 2)
+    assert labels(planned, "s/seed0") == labels(planned, "s/seed7")
     serves = methods_by_stage([report.inputs])
-    (cloned,) = [n for n in stages if n.label == "train.1" and n.run == "s/seed0" and len(serves[n]) > 1]
+    (cloned,) = [n for n in planned if n.label == "train.1" and n.run == "s/seed0" and len(serves[n]) > 1]
     assert serves[cloned] == ["seed0/first/SFT POS", "seed0/first/EEF", "seed0/second/EEF"]
-    assert labels(stages, "s/seed0").count("explore.1") == 2
-    assert {n.params["seed"] for n in stages if n.notebook.stage == "train"} == {0, 7}
-    assert len({n.identity for n in stages}) == len(stages)
+    assert labels(planned, "s/seed0").count("explore.1") == 2
+    assert {n.params["seed"] for n in planned if n.notebook.stage == "train"} == {0, 7}
+    assert len({n.identity for n in planned}) == len(planned)
 
 
 def test_the_report_reads_every_stage_by_seed_run_method_and_place(path):
@@ -186,16 +186,16 @@ def test_seed_by_seed_and_a_second_time_nothing(path, capsys):
     nodes = plan_suite_file(path)
     run(nodes, jobs=1)  # with more, a seed that waits for its expert lets the next one begin
     seeds = [
-        [store.read_record(n.folder).started for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)
+        [stages.read_record(n.folder).started for n in nodes if n.run == f"s/seed{seed}"] for seed in (0, 7)
     ]
     assert all(n.finished for n in nodes)
     assert max(seeds[0]) < min(seeds[1])
-    said = (store.run_folder("s") / "report.html").read_text().splitlines()
-    assert said[:3] == ["s", '{"first": "methods", "second": "budget"}', "mini"]
-    assert said[3:] == sorted(nodes[-1].inputs)
+    lines = (stages.run_folder("s") / "report.html").read_text().splitlines()
+    assert lines[:3] == ["s", '{"first": "methods", "second": "budget"}', "mini"]
+    assert lines[3:] == sorted(nodes[-1].inputs)
     capsys.readouterr()
     run(plan_suite_file(path))
-    assert capsys.readouterr().out.strip() == f"{len(nodes)} stages · {len(nodes)} there"
+    assert capsys.readouterr().out.strip() == f"{len(nodes)} stages · {len(nodes)} finished"
 
 
 def test_the_board_of_a_suite_counts_by_seed_and_file(path):
@@ -204,8 +204,8 @@ def test_the_board_of_a_suite_counts_by_seed_and_file(path):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=30, color_system=None)
     with Board(nodes, 2, console) as shown:
         for node in nodes[:n]:
-            shown.set(node, Is.DONE)
-        shown.set(nodes[n], Is.RUNNING)
+            shown.set(node, State.DONE)
+        shown.set(nodes[n], State.RUNNING)
         shown.refresh()
         frame = console.file.getvalue().rpartition("run ")[2].splitlines()
     rows = {row.split()[0]: row.split()[-1] for row in frame[1:] if "/" in row}
@@ -221,8 +221,8 @@ def test_without_a_terminal_a_finished_stage_says_how_many_there_are(path):
     nodes = plan_suite_file(path)
     console = Console(file=io.StringIO(), width=40, highlight=False)
     with Board(nodes, 2, console) as shown:
-        shown.set(nodes[0], Is.RUNNING)
-        shown.set(nodes[0], Is.DONE)
+        shown.set(nodes[0], State.RUNNING)
+        shown.set(nodes[0], State.DONE)
     running, done, counts = console.file.getvalue().splitlines()
     assert running == f" running  s/seed0/{nodes[0].folder.name}"
     assert done == f"    done  s/seed0/{nodes[0].folder.name} after 0 s · 1/{len(nodes)}"
@@ -252,7 +252,7 @@ def test_a_failing_method_stops_what_reads_it_and_the_rest_can_be_reported(path)
     assert done.returncode == 0, done.stderr
     assert "not finished: seed0/second, 3 stages of bad" in done.stdout
     assert done.stdout.endswith("Report: results/s/report.html\n")
-    assert "seed0/second/EEF/test" in (store.run_folder("s") / "report.html").read_text()
+    assert "seed0/second/EEF/test" in (stages.run_folder("s") / "report.html").read_text()
 
 
 @pytest.mark.notebook
@@ -264,7 +264,7 @@ def test_a_small_suite_of_the_real_notebooks(tmp_path, monkeypatch):
     path = tmp_path / "tiny.yaml"
     path.write_text("suite: tiny\nseeds: [0]\nruns: {smoke: methods}\n")
     run(plan_suite_file(path))
-    text = (store.run_folder("tiny") / "report.html").read_text()
+    text = (stages.run_folder("tiny") / "report.html").read_text()
     assert all(method in text for method in ("SFT POS", "ETO", "EEF"))
     assert list((tmp_path / "results" / "tiny" / "seed0").glob("evaluate.test-*/panel.jsonl"))
 
