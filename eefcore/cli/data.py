@@ -1,4 +1,4 @@
-"""`eef data`: catalogues that are generated, trajectories that come and go."""
+"""`eef data`: generate catalogues, import and export trajectories."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A foreign file, or a folder of an ETO run.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
     format: Annotated[
-        str, typer.Option(help="react, agentgym, eto, openai or agentlite; auto looks.")
+        str, typer.Option(help="react, agentgym, eto, openai, agentlite; auto looks.")
     ] = "auto",
     rewards: Annotated[Path | None, typer.Option(help="A file of rewards, where FILE has none.")] = None,
     win: Annotated[float, typer.Option(help="What FILE calls a win: 1, or 100.")] = 1.0,
     source: Annotated[str, typer.Option(help="Who acted, if FILE does not say.")] = "",
     money: Annotated[float, typer.Option(help="Dollars an episode cost.")] = 0.0,
     preamble: Annotated[
-        int | None, typer.Option(help="Messages before the task, if FILE has examples.")
+        int | None, typer.Option(help="Messages of examples before the task in FILE.")
     ] = None,
 ) -> None:
     """Read trajectories of others: ReAct logs, AgentGym and ShareGPT, ETO, OpenAI chats, AgentLite."""
@@ -77,7 +77,7 @@ def sciworld(
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
     benchmark: Annotated[str, typer.Option(help="sciworld, or sciworld_mini.")] = "sciworld",
     as_written: Annotated[
-        bool, typer.Option("--as-written", help="Repair no spelling of the older simulator.")
+        bool, typer.Option("--as-written", help="Keep the spelling of the older simulator.")
     ] = False,
 ) -> None:
     """Play AgentTraj-L's ScienceWorld trajectories again, and count what goes otherwise today."""

@@ -17,8 +17,6 @@ from eefcore.errors import EefError
 if TYPE_CHECKING:
     from eefcore.runs.plan import Node
 
-REPORT = "report.html"  # in a run's folder, written by the report stage
-
 app = typer.Typer(
     name="eef",
     help="Tune LLM agents on an expert's trajectories, failed ones included. Start with: eef run params/quickstart.yaml",
@@ -29,26 +27,18 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 
+_CORES = "one a core; one where there is a GPU"
 Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        "-j",
-        min=1,
-        help="Stages side by side.",
-        show_default="one a core; one where there is a GPU",
-    ),
+    int | None, typer.Option("--jobs", "-j", min=1, help="Stages side by side.", show_default=_CORES)
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything and print the plan; start nothing.")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check all, print the plan, start nothing.")]
 Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Names of runs: folders under results/.")]
 
 
 @app.command()
 def run(
     params: Annotated[
-        Path, typer.Argument(metavar="PARAMS.yaml", help="A params file, e.g. params/quickstart.yaml.")
+        Path, typer.Argument(metavar="PARAMS.yaml", help="A file such as params/quickstart.yaml.")
     ],
     jobs: Jobs = None,
     dry_run: DryRun = False,
@@ -65,7 +55,7 @@ def run(
 @app.command()
 def suite(
     suite: Annotated[
-        Path, typer.Argument(metavar="SUITE.yaml", help="A suite, e.g. params/suites/fast.yaml.")
+        Path, typer.Argument(metavar="SUITE.yaml", help="A file such as params/suites/fast.yaml.")
     ],
     jobs: Jobs = None,
     dry_run: DryRun = False,
@@ -123,7 +113,7 @@ def report(
         for part, methods in groupby(found.missing, key=lambda name: name.rpartition("/")[0]):
             left = {name.rpartition("/")[2]: found.missing[name] for name in methods}
             typer.echo(f"not finished: {part}, {sum(left.values())} stages of {', '.join(left)}")
-        _say_report(found.report.run)
+        _print_report(found.report.run)
         if wandb:
             path = wandb_report.write_for_run(found.report.run)
             typer.echo(f"W&B Report: {os.path.relpath(path)}, published by `eef sync`")
@@ -169,32 +159,26 @@ def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -
         typer.echo(f"Stopped. What is finished is kept; go on with: {command}", err=True)
         raise typer.Exit(130) from None
     for name in dict.fromkeys(n.run for n in nodes):
-        _say_report(name)
+        _print_report(name)
 
 
-def _say_report(run: str) -> None:
+def _print_report(run: str) -> None:
     from eefcore.storage.stages import run_folder
 
-    path = run_folder(run) / REPORT
+    path = run_folder(run) / "report.html"  # written by the report stage
     if path.exists():
         typer.echo(f"Report: {os.path.relpath(path)}")
 
 
 def main() -> None:
     """Run the command `eef`: with one thread a process, and with the library's errors as one clear line."""
-    for name, value in THREADS.items():
-        os.environ.setdefault(name, value)
+    # two threads a stage beside other work are several times slower than one; what the shell has set wins
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app()
     except EefError as error:
         typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
         sys.exit(1)
-
-
-THREADS = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-"""Two threads a stage beside other work are several times slower than one; what the shell has set wins."""

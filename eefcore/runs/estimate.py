@@ -1,11 +1,5 @@
 """Estimate what a plan needs before anything starts: simulations, steps, tokens, optimiser steps, memory.
 
-    work               of one stage; `total` of several
-    model_shape        the sizes of a base model, from its config and without its weights
-    training_memory    weights, gradients, AdamW's two moments, activations as they are or recomputed
-    rollout_memory     weights, and the key-value cache of all episodes played at a time
-    memory             both, of every kind of training and playing in a plan
-
 The estimate is arithmetic on parameters. The number of simulations that win, and so become training rows, is not known
 beforehand: rows, optimiser steps and trained tokens are upper limits. Tokens and steps of an episode are given twice:
 for a typical episode (`envs.registry`), and at most (turn limit, longest action and context).
@@ -53,25 +47,25 @@ class Work(NamedTuple):
 def work(node: Node) -> Work:
     """Estimate the work of one stage; a stage that neither plays nor trains has none."""
     kind, given = node.notebook.stage, node.params
-    if kind == "explore" and "sizes" in given:
-        n = tasks(node, "train") * node.integer("samples")
-        explored = experts(node.inputs["experts"], str(given["explore_from"]))
-        n += explored * node.integer("M") * node.integer("repeats")
-        return Work(simulations=n, typical=_typical(node).times(n), most=_longest(node).times(n))
-    if kind == "search" and "sizes" in given:
-        n = tasks(node, "train") * node.integer("simulations")
-        return Work(simulations=n, typical=_typical(node).times(n), most=_longest(node).times(n))
-    if kind in ("evaluate", "decide") and "sizes" in given:
-        n = tasks(node, str(given["split"]))
-        played = n * (1 + _rehearsed(node))
-        return Work(evaluated=n, typical=_typical(node).times(played), most=_longest(node).times(played))
+    if kind in PLAYING and "sizes" in given:
+        simulations = evaluated = 0
+        if kind == "explore":
+            simulations = tasks(node, "train") * node.integer("samples")
+            states = experts(node.inputs["experts"], str(given["explore_from"])) * node.integer("M")
+            simulations += states * node.integer("repeats")
+        elif kind == "search":
+            simulations = tasks(node, "train") * node.integer("simulations")
+        else:
+            evaluated = tasks(node, str(given["split"]))
+        played = simulations + evaluated * (1 + _searched(node))
+        typical, most = _typical(node).times(played), _longest(node).times(played)
+        return Work(simulations=simulations, evaluated=evaluated, typical=typical, most=most)
     if kind in ("train", "dpo", "tune") and "format" in given:
-        examples = rows(node)
-        epochs, batch = node.integer("epochs"), node.integer("batch_size")
+        examples, epochs = rows(node), node.integer("epochs")
         sides = 2 if kind == "dpo" else 1
         return Work(
             rows=sides * examples,
-            optimiser_steps=ceil(examples / batch) * epochs,
+            optimiser_steps=ceil(examples / node.integer("batch_size")) * epochs,
             tokens_trained=sides * examples * epochs * _typical(node).written,
         )
     return Work()
@@ -79,20 +73,9 @@ def work(node: Node) -> Work:
 
 def total(works: Iterable[Work]) -> Work:
     """Return the sum of `works`."""
-    all_works = list(works)
-    return Work(
-        simulations=sum(w.simulations for w in all_works),
-        evaluated=sum(w.evaluated for w in all_works),
-        typical=_sum(w.typical for w in all_works),
-        most=_sum(w.most for w in all_works),
-        rows=sum(w.rows for w in all_works),
-        optimiser_steps=sum(w.optimiser_steps for w in all_works),
-        tokens_trained=sum(w.tokens_trained for w in all_works),
-    )
-
-
-def _sum(sizes: Iterable[EpisodeSize]) -> EpisodeSize:
-    return EpisodeSize(*map(sum, zip(EpisodeSize(0, 0, 0), *sizes, strict=True)))
+    simulations, evaluated, typical, most, rows, steps, tokens = zip(Work(), *works, strict=True)
+    sizes = [EpisodeSize(*map(sum, zip(*episodes, strict=True))) for episodes in (typical, most)]
+    return Work(sum(simulations), sum(evaluated), sizes[0], sizes[1], sum(rows), sum(steps), sum(tokens))
 
 
 def tasks(node: Node, split: str) -> int:
@@ -113,13 +96,12 @@ def rows(node: Node) -> int:
     """Return the training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); for DPO, pairs, one a trajectory."""
     if (
         node.notebook.stage == "tune"
-    ):  # a simulation gives two rows: on the node that it expands, and on its outcome
+    ):  # a simulation gives a row on the node that it expands, and on its outcome
         return 2 * work(node.inputs["search"]).simulations
     chosen = node.inputs["preferences" if node.notebook.stage == "dpo" else "examples"]
     given = chosen.inputs["experts"]
-    explored = [
-        read for name, read in chosen.inputs.items() if StageInputs.kind(name) in ("simulations", "earlier")
-    ]
+    kinds = ("simulations", "earlier")
+    explored = [read for name, read in chosen.inputs.items() if StageInputs.kind(name) in kinds]
     if chosen.notebook.stage == "pairs" and (most := chosen.optional_integer("most")):
         return tasks(given, "train") * most * len(explored)
     if not explored or node.notebook.stage == "dpo":
@@ -129,7 +111,7 @@ def rows(node: Node) -> int:
     return tasks(given, "train") + recoveries
 
 
-def _rehearsed(node: Node) -> int:
+def _searched(node: Node) -> int:
     """Return the simulations that search at test time plays for a task; a tree plays so many before each action."""
     if node.notebook.stage != "decide":
         return 0
@@ -139,14 +121,9 @@ def _rehearsed(node: Node) -> int:
 
 def _longest(node: Node) -> EpisodeSize:
     """Return the longest episode that the turn limit, the longest action and the context allow."""
-    given = node.params
+    benchmark, data, sizes = (str(expand_variables(node.params[k])) for k in ("benchmark", "data", "sizes"))
+    turns = max_turns(benchmark, data=data, sizes=sizes, seed=node.integer("world_seed"))
     context = node.integer("context")
-    turns = max_turns(
-        str(given["benchmark"]),
-        data=str(expand_variables(given["data"])),
-        sizes=str(given["sizes"]),
-        seed=node.integer("world_seed"),
-    )
     return EpisodeSize(turns, min(turns * node.integer("max_new_tokens"), context), context)
 
 
@@ -195,8 +172,7 @@ KNOWN_CONFIGS: Mapping[str, Mapping[str, Any]] = {
 def model_shape(base: str) -> Shape | None:
     """Return the shape of the model that `base` names, from its config; None if the config is not on this machine.
 
-    The model is built on the `meta` device, where tensors have sizes and no content: any architecture that
-    transformers knows is counted exactly, in a second, at any size.
+    The model is built on the `meta` device, where tensors have no content, so any architecture is counted exactly.
     """
     import torch  # seconds, which only this estimate needs
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -205,10 +181,8 @@ def model_shape(base: str) -> Shape | None:
 
     path = model_path(str(expand_variables(base)))
     try:
-        if known := KNOWN_CONFIGS.get(str(path)):
-            config = AutoConfig.for_model(**known)
-        else:
-            config = load_config(path, local_files_only=True)
+        kept = KNOWN_CONFIGS.get(str(path))
+        config = AutoConfig.for_model(**kept) if kept else load_config(path, local_files_only=True)
     except PolicyError:
         return None
     with torch.device("meta"):
@@ -246,10 +220,9 @@ class Memory(NamedTuple):
 def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int | None, bf16: bool) -> Memory:
     """Estimate a forward and backward pass over `examples` of `context` tokens, and AdamW's step.
 
-    Parameters, gradients and moments are float32. A layer keeps for its backward pass what its linear maps
-    and norms read, the keys, queries and values, and four widths of a gated feed-forward; attention scores
-    are never kept. Logits are there in float32 with their softmax and gradient. Kernels' workspaces and
-    what the allocator wastes come on top, a tenth or so.
+    Parameters, gradients and moments are float32. A layer keeps for its backward pass what its linear maps and norms
+    read, the keys, queries and values, and four widths of a gated feed-forward; attention scores are never kept. Logits
+    are float32, with their softmax and gradient. Workspaces and what the allocator wastes add a tenth or so.
     """
     trained = lora_r * shape.adapter if lora_r else shape.parameters
     tokens, wide = examples * context, 2 if bf16 else 4
@@ -287,19 +260,18 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
         if trained is None or kind not in ("train", "dpo", *PLAYING):
             continue
         base = str(trained.params["base"])
-        known = shape(base)
+        sizes = shape(base)
         if kind in PLAYING:
             slots, context = node.integer("slots"), node.integer("context")
-            out[Use(base, f"play {slots} × {context:,} tokens")] = known and rollout_memory(
-                known, slots=slots, context=context
-            )
+            use = Use(base, f"play {slots} × {context:,} tokens")
+            out[use] = sizes and rollout_memory(sizes, slots=slots, context=context)
         else:
             # a pair is two rows, as long as its stage of preferences lets them be
             sides, limits = (2, node.inputs["preferences"]) if kind == "dpo" else (1, node)
             examples = sides * (node.optional_integer("micro_batch") or node.integer("batch_size"))
             context, r = limits.integer("context"), trained.optional_integer("lora_r")
-            what = f"train {f'rank {r}' if r else 'all'} on {examples} × {context:,} tokens"
-            out[Use(base, what)] = known and training_memory(
-                known, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])
+            use = Use(base, f"train {f'rank {r}' if r else 'all'} on {examples} × {context:,} tokens")
+            out[use] = sizes and training_memory(
+                sizes, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])
             )
     return out

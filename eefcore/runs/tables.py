@@ -14,7 +14,7 @@ from eefcore.evaluation.formatting import compact
 from eefcore.runs import estimate
 from eefcore.runs.changes import reasons
 from eefcore.runs.plan import Node, list_methods, methods_by_stage
-from eefcore.storage import stages as store
+from eefcore.storage import stages
 from eefcore.storage.metrics_log import Metric
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.storage.stages import StageRecord
@@ -28,28 +28,29 @@ def show_plan(nodes: Sequence[Node], console: Console | None = None) -> None:
     Of the runs of a suite, which are alike, the first; of the others how much there is to do.
     """
     console = console or _console()
-    serves, shown, again = methods_by_stage(n.inputs for n in nodes), set(), reasons(nodes)
+    serves, printed, again = methods_by_stage(n.inputs for n in nodes), set(), reasons(nodes)
     for run, group in groupby(nodes, key=lambda n: n.run):
-        stages = list(group)
-        alike = tuple(n.label for n in stages)
-        if alike in shown:
-            todo = sum(not n.finished for n in stages)
-            console.print(f"results/{run}/: the same {len(stages)} stages, {todo} to do")
+        own = list(group)
+        labels = tuple(n.label for n in own)
+        if labels in printed:
+            todo = sum(not n.finished for n in own)
+            console.print(f"results/{run}/: the same {len(own)} stages, {todo} to do")
             continue
-        shown.add(alike)
+        printed.add(labels)
         table = _table(f"results/{run}/", "stage", "", "for", "reads", "differs from its notebook")
-        for node in stages:
+        for node in own:
+            parameters = node.notebook.parameters
+            changes = [f"{k}={v}" for k, v in node.params.items() if v != parameters[k].default]
             table.add_row(
                 node.folder.name,
                 "finished" if node.finished else "to do again" if node in again else "to do",
                 list_methods(serves[node]) or "all",
                 ", ".join(n.label for n in node.inputs.values()) if serves[node] else "",
-                ", ".join(_changes(node)),
+                ", ".join(changes),
             )
         console.print(table)
-        for node in stages:
-            if node in again:
-                console.print(f"{node.folder.name} is computed again: {again[node]}")
+        for node in [n for n in own if n in again]:
+            console.print(f"{node.folder.name} is computed again: {again[node]}")
     todo = sum(not n.finished for n in nodes)
     console.print(f"{len(nodes)} stages, {todo} to do. Nothing was started.")
     if estimate.total(map(estimate.work, nodes)) != estimate.Work():
@@ -65,32 +66,30 @@ def _console() -> Console:
 
 def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console: Console) -> None:
     """Print what each method asks for, finished or not; of a suite, of its first seed, and the sum of all."""
-    table = _table(
-        "estimated work: simulations, rows and optimiser steps at most; the rest by typical episodes",
-        *("method", "simulations", "evaluated", "env steps", "written", "read"),
-        *("rows", "updates", "trained on"),
-    )
+    title = "estimated work: simulations, rows and optimiser steps at most; the rest by typical episodes"
+    played = ("simulations", "evaluated", "env steps", "written", "read")
+    table = _table(title, "method", *played, "rows", "updates", "trained on")
     first = [node for node in nodes if node.run == nodes[0].run]
     for method in dict.fromkeys(name.rpartition("/")[0] for name in nodes[-1].inputs):
         own = [node for node in first if method in serves[node]]
         if own:
             name = method.partition("/")[2] or method
-            table.add_row(name, _explored(own), *_worked(estimate.total(map(estimate.work, own))))
+            table.add_row(name, _simulations(own), *_amounts(estimate.total(map(estimate.work, own))))
     whole = estimate.total(map(estimate.work, nodes))
-    table.add_row("all, each stage once", f"{whole.simulations:,}", *_worked(whole))
+    table.add_row("all, each stage once", f"{whole.simulations:,}", *_amounts(whole))
     table.add_row("… at most", "", "", *map(compact, whole.most))
     console.print(table)
     console.print("written, read, trained on: tokens; at most: every episode as long as it may be")
 
 
-def _explored(nodes: Sequence[Node]) -> str:
+def _simulations(nodes: Sequence[Node]) -> str:
     """Return the simulations of each iteration as text: `3 × 2,835` where they are alike."""
-    explored = [estimate.work(n).simulations for n in nodes if n.notebook.stage in ("explore", "search")]
-    alike = ((n, len(list(group))) for n, group in groupby(explored))
+    counts = (estimate.work(n).simulations for n in nodes if n.notebook.stage in ("explore", "search"))
+    alike = ((n, len(list(group))) for n, group in groupby(counts))
     return " + ".join(f"{times} × {n:,}" if times > 1 else f"{n:,}" for n, times in alike) or "0"
 
 
-def _worked(work: estimate.Work) -> list[str]:
+def _amounts(work: estimate.Work) -> list[str]:
     amounts = (*work.typical, work.rows, work.optimiser_steps, work.tokens_trained)
     return [f"{work.evaluated:,}", *map(compact, amounts)]
 
@@ -104,9 +103,8 @@ def _show_memory(nodes: Sequence[Node], console: Console) -> None:
             console.print(f"{base}: no estimate of its memory, its config.json is not on this machine")
             continue
         title = f"{base}: estimated memory on one device, GB; playing in bfloat16 (on a CPU twice that)"
-        table = _table(
-            title, "", "weights", "gradients", "AdamW", "activations", "cache", "in all", "or, recomputed"
-        )
+        parts = ("weights", "gradients", "AdamW", "activations", "cache", "in all", "or, recomputed")
+        table = _table(title, "", *parts)
         for what, memory in uses.items():
             table.add_row(what, *_gigabytes(memory or estimate.Memory(0)))
         console.print(table)
@@ -121,38 +119,28 @@ def _gigabytes(memory: estimate.Memory) -> Iterable[str]:
 
 
 def show_run(run: str, console: Console | None = None) -> None:
-    """Print the finished stages of `run`, what each took, and what each notebook's stages measured.
-
-    Raises:
-        StoreError: there is no such run.
-    """
+    """Print the finished stages of `run`, what each took, and what each notebook's stages measured."""
     console = console or _console()
-    records = store.finished_stages(run)
+    records = stages.finished_stages(run)
     if not records:
         raise StoreError(
-            f"{store.run_folder(run)}: no finished stage; runs are named as in their params files"
+            f"{stages.run_folder(run)}: no finished stage; runs are named as in their params files"
         )
     serves = methods_by_stage(StageInputs(r.inputs) for r in records)
-    table = _table(
-        f"results/{run}/", "stage", "for", "seconds", "attempts", "env steps", "tokens trained", "$"
-    )
+    headings = ("stage", "for", "seconds", "attempts", "env steps", "tokens trained", "$")
+    table = _table(f"results/{run}/", *headings)
     for r in records:
         spent = (r.cost.env_steps, r.cost.tokens_trained, round(r.cost.money, 2))
         costs = (f"{n:,}" if n else "" for n in spent)
         table.add_row(_name(r), ", ".join(serves[r.identity]), f"{r.seconds:.0f}", str(r.attempts), *costs)
     console.print(table)
-    for notebook, group in groupby(sorted(records, key=lambda r: r.notebook), key=lambda r: r.notebook):
-        _show_metrics(notebook, list(group), console)
-
-
-def _show_metrics(notebook: str, records: Sequence[StageRecord], console: Console) -> None:
-    keys = sorted({key for r in records for key in r.metrics if not key.startswith("cost/")})
-    if not keys:
-        return
-    table = _table(notebook, "", *(_name(r) for r in records))
-    for key in keys:
-        table.add_row(key, *(_cell(r.metrics.get(key)) for r in records))
-    console.print(table)
+    for notebook in sorted({r.notebook for r in records}):
+        own = [r for r in records if r.notebook == notebook]
+        table = _table(notebook, "", *map(_name, own))
+        for key in sorted({key for r in own for key in r.metrics if not key.startswith("cost/")}):
+            table.add_row(key, *(_cell(r.metrics.get(key)) for r in own))
+        if table.row_count:
+            console.print(table)
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -169,9 +157,3 @@ def _name(record: StageRecord) -> str:
 
 def _cell(value: Metric) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _changes(node: Node) -> Iterable[str]:
-    for name, value in node.params.items():
-        if value != node.notebook.parameters[name].default:
-            yield f"{name}={value}"
