@@ -28,7 +28,6 @@ Names of inputs (`storage.stage_inputs`):
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
@@ -40,7 +39,7 @@ from eefcore.errors import ParamsError
 from eefcore.runs import suite
 from eefcore.runs.notebook import Notebook, own_notebook
 from eefcore.runs.params import RESERVED, checked
-from eefcore.runs.plan import Node, upstream
+from eefcore.runs.plan import Node, name_folders, upstream
 from eefcore.runs.planning import notebooks_folder, plan_run
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
@@ -109,9 +108,7 @@ def make_smoke_inputs(name: str) -> str:
 
         print(f"{notebook.name} reads what {len(missing)} stages of params/{SMOKE} make; they come first:")
         run(missing, resume="run this cell again")
-    root = stages.results_root()
-    folders = {name: node.folder.relative_to(root).as_posix() for name, node in inputs.items()}
-    return json.dumps(folders, ensure_ascii=False)
+    return name_folders(inputs)
 
 
 def _inputs(notebook: Notebook, text: str) -> dict[str, Path]:

@@ -13,6 +13,7 @@ beginnings, and what a results folder already holds under that identity is not c
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,11 @@ class Node:
         """Return the folder of the stage once it has finished."""
         return stages.stage_folder(self.run, self.label, self.identity)
 
+    @property
+    def finished(self) -> bool:
+        """Return whether the stage has finished."""
+        return stages.is_finished(self.folder)
+
     def integer(self, name: str) -> int:
         """Return a parameter that is a whole number."""
         if (value := self.optional_integer(name)) is None:
@@ -69,11 +75,6 @@ class Node:
         if value is not None and not isinstance(value, int):
             raise TypeError(f"{self.label}: {name} is {value!r}, expected a whole number")
         return value
-
-    @property
-    def finished(self) -> bool:
-        """Return whether the stage has finished."""
-        return stages.is_finished(self.folder)
 
 
 class Schedule(NamedTuple):
@@ -147,6 +148,15 @@ class Stage(Protocol):
         """Return stage `name`, the `which`-th of its kind: `explore.2`."""
 
 
+def _explore(schedule: Schedule, stage: Stage, i: int, reads: Inputs, critics: dict[str, Node]) -> Node:
+    """Plan exploration `i` and, in a method that tunes its critic, the stage in which the critic learns from it."""
+    explored = stage("explore", f"{i}", {**reads, **_latest(critics)})
+    if schedule.tunes_critic:
+        searched = {"experts": reads["experts"], "search": explored, **_latest(critics)}
+        critics[numbered("critic", i)] = stage("tune", f"{i}", searched)
+    return explored
+
+
 def _latest(critics: Mapping[str, Node]) -> dict[str, Node]:
     """Return the newest tuned critic as an input, or nothing while the critic comes from a parameter."""
     return {"critic": [*critics.values()][-1]} if critics else {}
@@ -166,12 +176,9 @@ def algorithm_1(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     for i in range(1, schedule.iterations + 1):
         before = models.get(numbered("model", i - 1))  # none before behaviour cloning: the base
         if before:
-            reads = {"model": before, "experts": experts, **_latest(critics)}
-            explored = stage("explore", f"{i - 1}", reads)  # lines 3–9
+            reads = {"model": before, "experts": experts}
+            explored = _explore(schedule, stage, i - 1, reads, critics)  # lines 3–9
             simulations[numbered("simulations", i - 1)] = explored
-            if schedule.tunes_critic:
-                reads = {"experts": experts, "search": explored, **_latest(critics)}
-                critics[numbered("critic", i - 1)] = stage("tune", f"{i - 1}", reads)
         explorer = {"model": before} if before else {}  # whose simulations these are
         examples = stage("select", f"{i}", {"experts": experts, **simulations, **explorer})  # lines 10–13
         trained_on = {"examples": examples, "model": before} if before else {"examples": examples}
@@ -201,10 +208,7 @@ def preference_rounds(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     for i in range(2, schedule.iterations + 1):
         before = model
         reads = {"model": before, "experts": experts}
-        explored = stage("explore", f"{i - 1}", {**reads, **_latest(critics)})
-        if schedule.tunes_critic:
-            searched = {"experts": experts, "search": explored, **_latest(critics)}
-            critics[numbered("critic", i - 1)] = stage("tune", f"{i - 1}", searched)
+        explored = _explore(schedule, stage, i - 1, reads, critics)
         replayed = {numbered("earlier", n): r for n, r in enumerate(rounds[: schedule.replay], start=1)}
         pairs = stage("preferences", f"{i}", {**reads, "simulations": explored, **replayed})
         rounds.insert(0, explored)
@@ -266,6 +270,13 @@ def add(
     code = code_of(notebook.name, values)
     key = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()}, code)
     return nodes.setdefault(key, Node(run, label, notebook, values, StageInputs(inputs), key, code))
+
+
+def name_folders(inputs: Inputs) -> str:
+    """Return the value of a notebook's parameter `inputs`: JSON of each input's folder under the results root."""
+    root = stages.results_root()
+    folders = {name: node.folder.relative_to(root).as_posix() for name, node in inputs.items()}
+    return json.dumps(folders, ensure_ascii=False)
 
 
 def upstream(nodes: Iterable[Node]) -> list[Node]:

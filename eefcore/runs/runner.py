@@ -7,7 +7,6 @@ this one stopped.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from eefcore.runs.changes import changes_since_planning
 from eefcore.runs.execute import execute, kill_kernels
 from eefcore.runs.kernels import KernelServer, gpu
 from eefcore.runs.notebook import modules
-from eefcore.runs.plan import Node
+from eefcore.runs.plan import Node, name_folders
 from eefcore.storage import stages
 from eefcore.tracking import wandb_run
 
@@ -36,10 +35,9 @@ LATER = {
 
 
 def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
-    """Run every stage of `nodes` that is not finished, `jobs` at a time.
+    """Run every stage of `nodes` that is not finished, `jobs` at a time; each comes after what it reads.
 
     Args:
-        nodes: what a stage reads comes before it.
         resume: how to go on after a failure, as a command or in words.
         jobs: None: one a core, but one alone where they would share a GPU.
 
@@ -51,9 +49,8 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
     waiting = list(todo)
     failures: dict[Node, EefError] = {}
     running: dict[Future[None], Node] = {}
-    kernels = KernelServer(
-        imports(todo) if len(todo) > jobs else ()
-    )  # else each starts before it would be ready
+    # without imports there is no server: each kernel starts before it would be ready
+    kernels = KernelServer(imports(todo) if len(todo) > jobs else ())
     with Board(nodes, jobs) as board, kernels, ThreadPoolExecutor(jobs) as pool:
         try:
             for node in set(nodes) - set(waiting):
@@ -115,20 +112,13 @@ def run_again(node: Node) -> None:
 
 def _run(node: Node, claim: stages.StageLock, kernels: KernelServer) -> None:
     """Execute the notebook of `node` and keep the copy, under `claim`, which ends with it."""
-    given = {
-        "run": node.run,
-        "label": node.label,
-        "inputs": json.dumps(
-            {k: n.folder.relative_to(stages.results_root()).as_posix() for k, n in node.inputs.items()},
-            ensure_ascii=False,
-        ),
-    }
+    values = {**node.params, "run": node.run, "label": node.label, "inputs": name_folders(node.inputs)}
     with claim:
         if not node.finished and (changes := changes_since_planning(node)):
             raise StageFailed(f"{changes} since this command planned it; start the command again")
         whole = False
         try:
-            execute(node.notebook, {**node.params, **given}, _copy(node), kernels)
+            execute(node.notebook, values, _copy(node), kernels)
             whole = True
         finally:
             _keep_copy(node, whole=whole)

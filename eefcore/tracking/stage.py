@@ -1,4 +1,4 @@
-"""A stage at work: its folder, what it reads, what it logs, and the record it leaves.
+"""Record a stage at work: its folder, what it reads, what it logs, and the record it leaves.
 
     stage = Stage.open(run=…, label="explore#1", notebook="05_explore", params={…}, inputs={"model": …})
     …                       cells; a kill leaves the partial folder, and a rerun continues its journals
