@@ -30,17 +30,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from eefcore.envs.webshop import words
-from eefcore.envs.webshop.words import (
-    ATTRIBUTES,
-    BACKGROUND_ATTRIBUTES,
-    BRANDS,
-    FILLERS,
-    KINDS,
-    OPTION_VALUES,
-    SYLLABLES,
-    ProductKind,
-    asin,
-)
 from eefcore.errors import DataError
 from eefcore.storage.hashing import cache_folder
 
@@ -52,8 +41,7 @@ _MISFITS = {"direct": (0, 2), "next": (3, 5), "far": (6, 7), "back": (0, 1), "ba
 
 FILES = ("items_shuffle.json", "items_ins_v2.json", "items_human_ins.json", "tasks.json")
 
-_Json = dict[str, Any]
-"""A JSON object of the official files."""
+_Json = dict[str, Any]  # an object of the official files
 
 _PHRASES = (
     "i am looking for a {a} {b} {noun}{options}",
@@ -74,7 +62,7 @@ class ShopSummary(NamedTuple):
 class _Request(NamedTuple):
     """What one task asks for: the kind of product, two attributes, options, and an approximate price."""
 
-    kind: ProductKind
+    kind: words.ProductKind
     attributes: tuple[str, str]
     options: dict[str, str]
     price: float
@@ -95,15 +83,17 @@ def write_catalogue(
         DataError: too many tasks or products for the vocabulary, or too few products for the tasks.
     """
     shares = shares or SHARES
-    room = len(KINDS) * len(ATTRIBUTES) * (len(ATTRIBUTES) - 1) // 2
+    room = len(words.KINDS) * len(words.ATTRIBUTES) * (len(words.ATTRIBUTES) - 1) // 2
     if not 1 <= tasks <= room:
         raise DataError(f"{tasks} tasks: there are words for 1 to {room}; ask for fewer")
     if products < 10 * tasks:
         raise DataError(
             f"{products} products for {tasks} tasks: each needs up to 10; ask for {10 * tasks} or more"
         )
-    if products > len(SYLLABLES) ** 2 // 4:
-        raise DataError(f"{products} products: there are ids for {len(SYLLABLES) ** 2 // 4}; ask for fewer")
+    if products > len(words.SYLLABLES) ** 2 // 4:
+        raise DataError(
+            f"{products} products: there are ids for {len(words.SYLLABLES) ** 2 // 4}; ask for fewer"
+        )
     rng = random.Random(f"webshop {seed}")
     requests = _requests(rng, tasks)
     kinds = rng.choices(list(shares), list(shares.values()), k=tasks)
@@ -168,12 +158,12 @@ def _code_hash(*modules: ModuleType) -> str:
 
 def _requests(rng: random.Random, tasks: int) -> list[_Request]:
     """Draw requests of which no two have kind and attributes in common, so that no family matches another's query in full."""
-    room = [(kind, pair) for kind in KINDS for pair in combinations(ATTRIBUTES, 2)]
+    room = [(kind, pair) for kind in words.KINDS for pair in combinations(words.ATTRIBUTES, 2)]
     out = []
     for kind, pair in rng.sample(room, tasks):
         a, b = rng.sample(pair, 2)
         names = sorted(rng.sample(kind.options, rng.choice((1, 1, 2))), key=kind.options.index)
-        options = {name: rng.choice(OPTION_VALUES[name]) for name in names}
+        options = {name: rng.choice(words.OPTION_VALUES[name]) for name in names}
         out.append(_Request(kind, (a, b), options, rng.randint(11, 55) + rng.choice((0.0, 0.5))))
     return out
 
@@ -204,21 +194,21 @@ def _product(rng: random.Random, request: _Request, role: str, rank: int) -> _Js
     elif role != "target":
         price = max(9.0, price - rng.randint(0, 8))
     options = {name: _values(rng, name, request.options.get(name)) for name in kind.options}
-    title = [rng.choice(BRANDS), *rng.sample(request.attributes, 2), kind.noun]
+    title = [rng.choice(words.BRANDS), *rng.sample(request.attributes, 2), kind.noun]
     if role in ("other", "trap"):
         name = rng.choice(list(request.options))
         options[name] = _values(rng, name, request.options[name], lacking=True)
         if role == "other":
             title.append(options.pop(name)[0])
     # BM25 ranks a family by the length of its documents alone, so fillers make up for short options.
-    words = 14 + 2 * rank - len(title) - sum(map(len, options.values())) - len(options)
-    description = " ".join(rng.sample(FILLERS, words))
+    fillers = 14 + 2 * rank - len(title) - sum(map(len, options.values())) - len(options)
+    description = " ".join(rng.sample(words.FILLERS, fillers))
     return _row(kind, " ".join(title), description, price, options)
 
 
 def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool = False) -> list[str]:
     """Draw three or four values of an option, with `wanted` among them, or without it if it is to be lacking."""
-    others = [v for v in OPTION_VALUES[name] if v != wanted]
+    others = [v for v in words.OPTION_VALUES[name] if v != wanted]
     n = min(rng.choice((3, 4)), len(others))
     if wanted is None or lacking:
         return rng.sample(others, n)
@@ -228,7 +218,7 @@ def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool 
 
 
 def _row(
-    kind: ProductKind, title: str, description: str, price: float, options: dict[str, list[str]]
+    kind: words.ProductKind, title: str, description: str, price: float, options: dict[str, list[str]]
 ) -> _Json:
     return {
         "name": title,
@@ -253,10 +243,14 @@ def _row(
 
 def _background(rng: random.Random, ids: Iterator[str], n: int) -> Iterator[tuple[str, _Json, list[str]]]:
     for _ in range(n):
-        kind, attribute, own = rng.choice(KINDS), rng.choice(ATTRIBUTES), rng.choice(BACKGROUND_ATTRIBUTES)
-        title = f"{rng.choice(BRANDS)} {own} {attribute} {kind.noun}"
+        kind, attribute, own = (
+            rng.choice(words.KINDS),
+            rng.choice(words.ATTRIBUTES),
+            rng.choice(words.BACKGROUND_ATTRIBUTES),
+        )
+        title = f"{rng.choice(words.BRANDS)} {own} {attribute} {kind.noun}"
         options = {name: _values(rng, name, None) for name in kind.options}
-        description = " ".join(rng.sample(FILLERS, rng.randint(10, 20)))
+        description = " ".join(rng.sample(words.FILLERS, rng.randint(10, 20)))
         price = rng.randint(9, 140) + rng.choice((0.0, 0.5))
         yield next(ids), _row(kind, title, description, price, options), [own, attribute]
 
@@ -285,7 +279,7 @@ def _shuffled_ids(rng: random.Random, n: int) -> Iterator[str]:
         step = rng.randrange(1, n)
     at = rng.randrange(n)
     for _ in range(n):
-        yield asin(at, n)
+        yield words.asin(at, n)
         at = (at + step) % n
 
 

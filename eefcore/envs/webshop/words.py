@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 
 class ProductKind(NamedTuple):
-    """A kind of product: the noun that buyers use, its department, its category path, the names of its options."""
+    """A kind of product."""
 
-    noun: str
+    noun: str  # which buyers use
     department: str
-    path: str
-    options: tuple[str, ...]
+    path: str  # of categories
+    options: tuple[str, ...]  # their names
 
 
 COLORS = (

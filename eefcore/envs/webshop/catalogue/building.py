@@ -33,12 +33,7 @@ _BATCH = 2048  # products indexed at a time
 
 
 def build_once(folder: Path, cache: Path | None) -> Path:
-    """Return the folder of the catalogue built from the official files in `folder`; build it if there is none.
-
-    Raises:
-        DataError: a file is missing or damaged, or a product lacks what it needs.
-        StoreError: the cache can't be written, or the built catalogue is damaged.
-    """
+    """Return the folder of the catalogue built from the official files in `folder`; build it if there is none."""
     items, ins = only_file(folder, "items_shuffle*.json"), only_file(folder, "items_ins_v2*.json")
     root = (cache or cache_folder()) / "webshop"
     try:

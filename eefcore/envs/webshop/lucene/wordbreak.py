@@ -50,9 +50,7 @@ _TAKES_MODIFIER = """
 """  # Emoji_Modifier_Base of Emoji 11
 
 _CHANGED = {
-    **dict.fromkeys(
-        "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd", "x"
-    ),  # format controls
+    **dict.fromkeys("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd", "x"),  # format
     **dict.fromkeys("\u1cf2\u1cf3", "x"),  # marks
     **dict.fromkeys("\ufe10\ufe14", ","),
     "\u02d7": ":",
@@ -106,18 +104,17 @@ class _Classes(dict[int, str]):
     """Maps a code point to the letter of its class; filled on demand."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = found = _class(chr(code))
+        char = chr(code)
+        if char in _CHANGED:
+            found = _CHANGED[char]
+        elif bisect_right(_emoji, code) % 2:
+            found = "b" if bisect_right(_takes_modifier, code) % 2 else "e"
+        elif bisect_right(_since, code) % 2:
+            found = " "
+        else:
+            found = next((name for name, test in _TESTS if test.match(char)), " ")
+        self[code] = found
         return found
-
-
-def _class(char: str) -> str:
-    if char in _CHANGED:
-        return _CHANGED[char]
-    if bisect_right(_emoji, ord(char)) % 2:
-        return "b" if bisect_right(_takes_modifier, ord(char)) % 2 else "e"
-    if bisect_right(_since, ord(char)) % 2:
-        return " "
-    return next((name for name, test in _TESTS if test.match(char)), " ")
 
 
 _classes = _Classes()
