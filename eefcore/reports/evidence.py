@@ -276,9 +276,7 @@ class Recipe(NamedTuple):
     experts: str  # whose trajectories it uses, joined by +
     negatives: bool  # whether it uses trajectories that an expert lost
     iterations: int  # I
-    samples: (
-        int  # simulations of each task from its start, per iteration; with trees all simulations of a task
-    )
+    samples: int  # simulations of each task from its start, per iteration; with trees all of a task
     M: int  # at most so many simulations of each expert trajectory, per iteration; with trees, states that have one
     K: int  # actions proposed at a node of its trees; 0 if it grows none
     explored: str  # the experts from whose trajectories it simulates

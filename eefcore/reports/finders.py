@@ -29,9 +29,7 @@ class FinderResult(NamedTuple):
     finder: str
     spent: Array  # simulations from expert states
     newly: Array  # 1 where a simulation won what no expert won
-    rescued: (
-        Array  # 1 where a simulation from an expert state won what no expert and no simulation from s_0 won
-    )
+    rescued: Array  # 1 where a simulation from an expert state won what no expert and none from s_0 won
     kept: Estimate  # expert actions at the head of a solution that the next model was trained on
 
 
@@ -55,13 +53,12 @@ def read_finders(methods: Sequence[Method]) -> list[FinderResult]:
     for m in methods:
         seeds = zip(m.tasks(), m.demonstrations(), m.simulations(1), strict=True)
         spent, newly, rescued = (np.array(rows) for rows in zip(*(_count(*s) for s in seeds), strict=True))
+        # Expert actions that are trained, of trajectories that an expert began and the policy ended.
         heads = [
             e.trajectory.n_expert - e.first
             for seed in m.examples(2)
             for e in seed
-            if e.first
-            < e.trajectory.n_expert
-            < len(e.trajectory)  # an expert began it and the policy ended it
+            if e.first < e.trajectory.n_expert < len(e.trajectory)
         ]
         kept = stats.mean(np.array([heads or [np.nan]], dtype=float))
         out.append(FinderResult(m.name, m.recipe.finder, spent, newly, rescued, kept))

@@ -198,7 +198,7 @@ def _runset(wr: Any, name: str, filters: str) -> Any:
 
 def _grid(wr: Any, name: str, runset: Any, panels: Sequence[Any]) -> Any:
     grid = wr.PanelGrid(runsets=[copy.copy(runset)], panels=list(panels), hide_run_sets=True)
-    for i, part in enumerate([*grid.runsets, *grid.panels]):
+    for i, part in enumerate([*grid.runsets, *grid.panels]):  # the library draws ids at random
         part._id = hashlib.sha256(f"{name} {i}".encode()).hexdigest()[:11]
     return grid
 
