@@ -1,4 +1,4 @@
-"""Which side is preferred, where, and up to where it is trained."""
+"""Pairs from demonstrations: the preferred side, the state, and the actions that are trained."""
 
 import msgspec
 import pytest
@@ -36,7 +36,7 @@ def letters(example):
     return "".join(t[6] if is_thought(t) else t for t in texts)
 
 
-def told(preferences):
+def sides(preferences):
     return [(p.chosen.first, letters(p.chosen), letters(p.rejected)) for p in preferences]
 
 
@@ -86,7 +86,7 @@ def test_several_samples_and_several_experts():
         episode("v", 0.0, stop=StopReason.MODEL_FAILURE),
         episode("", 0.0, stop=StopReason.MALFORMED),
     ]
-    assert told(trajectory_pairs(experts, own, "reward")) == [(0, "ac", "x"), (0, "ac", "y")]
+    assert sides(trajectory_pairs(experts, own, "reward")) == [(0, "ac", "x"), (0, "ac", "y")]
 
 
 def test_the_same_actions_are_no_pair():
@@ -101,7 +101,7 @@ def test_eto_compares_with_what_the_expert_won():
     own = [episode("x", 0.0), episode("y", 0.75, task="t"), episode("z", 0.25, task="u")]
 
     def made(**choice):
-        return told(
+        return sides(
             demonstration_pairs(
                 experts, own, **{"kind": "trajectory", "demonstrations": "all", "by": "reward", **choice}
             )
@@ -110,7 +110,7 @@ def test_eto_compares_with_what_the_expert_won():
     assert made(demonstrations="positive") == [(0, "ac", "z")]
     assert made() == [(0, "ab", "x"), (0, "y", "ab"), (0, "ac", "z")]
     assert made(by="win") == [(0, "ac", "z")]
-    assert made(kind="beneficial") == told(beneficial_pairs(experts, own)) == []
+    assert made(kind="beneficial") == sides(beneficial_pairs(experts, own)) == []
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_eto_compares_with_what_the_expert_won():
         ({"by": "length"}, "by 'length'; choose reward or win"),
     ],
 )
-def test_what_else_could_be_compared(choice, says):
+def test_an_unknown_comparison_is_refused(choice, says):
     with pytest.raises(ParamsError, match=says):
         demonstration_pairs([], [], **{"kind": "trajectory", "demonstrations": "all", "by": "win", **choice})
 
@@ -157,7 +157,7 @@ def explored(expert, *simulations):
 )
 def test_where_the_expert_helped(simulations, expected):
     e = expert("abcdef")
-    assert told(beneficial_pairs([e], explored(e, *simulations))) == expected
+    assert sides(beneficial_pairs([e], explored(e, *simulations))) == expected
 
 
 @pytest.mark.parametrize(
@@ -175,15 +175,15 @@ def test_where_the_expert_helped(simulations, expected):
 )
 def test_thoughts_are_trained_with_their_deeds(expert_did, failure, expected):
     e = expert(expert_did)
-    assert told(beneficial_pairs([e], explored(e, (0, failure, 0), (3, "z", 1)))) == expected
+    assert sides(beneficial_pairs([e], explored(e, (0, failure, 0), (3, "z", 1)))) == expected
 
 
-def test_what_the_infrastructure_spoilt_says_nothing():
+def test_episodes_that_the_infrastructure_spoilt_make_no_pair():
     e = expert("abcdef")
-    lost, spoilt_there, won = explored(e, (0, "x", 0), (2, "y", 0), (4, "z", 1))
-    spoilt_there = msgspec.structs.replace(spoilt_there, stop=StopReason.ENVIRONMENT_FAILURE)
-    assert beneficial_pairs([e], [lost, spoilt_there, won]) == []
-    assert told(beneficial_pairs([e], [lost, won])) == [(0, "a", "x")]
+    lost, spoilt_episode, won = explored(e, (0, "x", 0), (2, "y", 0), (4, "z", 1))
+    spoilt_episode = msgspec.structs.replace(spoilt_episode, stop=StopReason.ENVIRONMENT_FAILURE)
+    assert beneficial_pairs([e], [lost, spoilt_episode, won]) == []
+    assert sides(beneficial_pairs([e], [lost, won])) == [(0, "a", "x")]
 
 
 def test_a_difference_that_two_experts_show_is_one_pair():
@@ -212,7 +212,7 @@ def explorations(draw):
 
 
 @given(explorations())
-def test_what_holds_for_any_exploration(given):
+def test_properties_of_beneficial_pairs(given):
     experts, simulations = given
     found = beneficial_pairs(experts, simulations)
     known = outcomes(simulations)
@@ -236,7 +236,7 @@ def test_what_holds_for_any_exploration(given):
 
 
 @given(explorations(), st.sampled_from(["reward", "win"]))
-def test_what_holds_for_any_trajectory_pairs(given, by):
+def test_properties_of_trajectory_pairs(given, by):
     experts, simulations = given
     for p in trajectory_pairs(experts, simulations, by):
         better, worse = p.chosen.trajectory, p.rejected.trajectory
@@ -245,7 +245,7 @@ def test_what_holds_for_any_trajectory_pairs(given, by):
 
 
 @given(explorations())
-def test_marks_decide_nothing(given):
+def test_marked_mistakes_do_not_change_the_pairs(given):
     experts, simulations = given
     marked = [msgspec.structs.replace(e, marks=(Mistake(0, "give_up"),)) for e in experts]
     assert beneficial_pairs(marked, simulations) == beneficial_pairs(experts, simulations)
@@ -254,7 +254,7 @@ def test_marks_decide_nothing(given):
 # What they amount to ------------------------------------------------------------------------------------
 
 
-def test_counts():
+def test_counts_of_pairs():
     e = expert("Tabc")
     runs = explored(e, (0, "Uz", 0), (3, "z", 1))
     runs[1] = msgspec.structs.replace(
@@ -274,7 +274,7 @@ def test_counts():
     assert set(count_pairs([])) == {0}
 
 
-def test_side_by_side():
+def test_a_pair_is_shown_with_its_state_and_both_sides():
     (pair,) = trajectory_pairs(
         [by_next("a", source="gpt-4", n_expert=8)], [naive("a", source="π"), spoilt("a")], "win"
     )

@@ -95,7 +95,7 @@ def test_theta_visits_and_the_mixture_decide(theta, min_visits, alpha, expected)
     assert sides(found) == expected
 
 
-def test_equals_are_no_pair():
+def test_actions_of_equal_q_are_no_pair():
     t = tree(alpha=1.0)
     went(t, 2, 1.0)
     went(t, 3, 1.0)

@@ -76,7 +76,7 @@ def test_the_question_is_the_last_observation_of_the_same_history():
     assert asked.observation.startswith("page 2\n") and "\n1. go on\n2. stop\n" in asked.observation
 
 
-def test_an_answer_that_says_nothing_is_asked_for_again_with_another_seed():
+def test_a_question_whose_answer_names_nothing_is_asked_again_with_another_seed():
     said = iter([Reply("hm"), MALFORMED, Reply("2")])
     (scores, tally), model = ranking(["a", "b"], lambda *_: next(said), temperature=0.5)
     assert scores == [0.0, 1.0]
@@ -86,7 +86,7 @@ def test_an_answer_that_says_nothing_is_asked_for_again_with_another_seed():
     assert len({s.seed for s in samplings}) == 3
 
 
-def test_what_can_not_be_ranked_is_neutral_and_counted():
+def test_actions_without_a_rank_are_neutral_and_counted():
     said = iter([Reply("3"), *[Reply("no idea")] * 3])
     (scores, tally), _ = ranking(["a", "b", "c", "d"], lambda *_: next(said))
     assert scores == [0.5, 0.5, 1.0, 0.5]
@@ -137,11 +137,11 @@ def test_scores_are_linear_in_rank_and_nothing_stands_above_what_was_ranked(orde
         ("", None),
     ],
 )
-def test_what_an_answer_names(said, named):
+def test_the_option_that_an_answer_names(said, named):
     assert parse_choice(Reply(said), ["click[next]", "search[red hat]", "click[B07]"]) == named
 
 
-def test_answers_that_never_came_name_nothing():
+def test_failed_answers_name_nothing():
     assert parse_choice(FAILED, ["a"]) is None and parse_choice(MALFORMED._replace(action="1"), ["a"]) is None
 
 
@@ -156,7 +156,7 @@ def test_many_histories_at_once_are_each_as_if_alone(actions, reverse):
         assert model.most > 1
 
 
-def test_a_verdict_is_a_choice_of_two():
+def test_a_verdict_is_a_choice_between_two_sentences():
     def judge(say):
         critic = RankingCritic(Dice(say))
         (result,) = run_requests([critic.verdict(H)], critic.policy)
@@ -284,7 +284,7 @@ def test_a_critic_that_was_tuned_or_measured_is_asked_by_the_same_function(serve
     assert ranking.scores == [0.0, 1.0]
 
 
-def test_nobody_there_leaves_the_ranking_neutral_and_is_counted(monkeypatch):
+def test_an_endpoint_that_does_not_answer_leaves_the_ranking_neutral_and_is_counted(monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     critic = critics.load_critic("openai:http://127.0.0.1:9/v1#judge", Dice(), READS, seed=3)
     (ranking,) = ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])

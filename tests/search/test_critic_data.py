@@ -1,4 +1,4 @@
-"""What search found out, as a critic is taught it, and how a critic does on what it was not taught."""
+"""Questions and examples for a critic from what search found out, and how often a critic answers them rightly."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_composite_action_is_asked_about_by_its_command_and_answered_with_one(
     assert lesson.answer != command(lesson.answer) == str(lesson.right + 1)
 
 
-def test_how_episodes_ended_is_asked_without_the_page_that_tells():
+def test_the_question_how_an_episode_ended_hides_the_last_page():
     trees = searched(tasks=TASKS, to=20)
     found = critic_data.critic_questions(trees).outcomes
     assert {e.won for e in found} == {True, False}
@@ -104,7 +104,7 @@ def test_a_critic_learns_from_its_own_right_answers():
     assert greedy.unanswered == sum(lesson.right != 0 for lesson in found.all) > answers.unanswered
 
 
-def test_or_the_number_alone():
+def test_without_draws_a_critic_learns_the_number_alone():
     found = critic_data.critic_questions(searched(tasks=TASKS, to=20))
     silent = Dice()
     answers = critic_data.answer_questions(found, silent, draws=0, seed=0)
@@ -151,13 +151,13 @@ def test_how_often_a_critic_is_right(verdict, knows):
         for e in node.edges
     }
     critic = ScriptedCritic(lambda h, action: (2 * knows - 1) * found_out[h, action], verdict._solved)
-    told = calibration.critic_accuracy(
+    accuracy = calibration.critic_accuracy(
         calibration.rank_again(trees, critic, min_visits=2), critic, min_visits=2, gap=0.25
     )
-    assert (told.named, told.judged) == (knows, knows) and (told.agreement > 0) is (knows > 0)
+    assert (accuracy.named, accuracy.judged) == (knows, knows) and (accuracy.agreement > 0) is (knows > 0)
 
 
-def test_one_who_cannot_tell_is_not_right():
+def test_a_critic_whose_ranks_are_equal_names_nothing():
     """Equal ranks name nothing; and without lessons there is no share."""
     trees = searched()
     for edge in (e for n in trees[0].nodes for e in n.edges):

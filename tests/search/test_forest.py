@@ -34,7 +34,7 @@ def growing(to, some):
     return grown(list(some), to)
 
 
-# ------------------------------------------------------------------------------ where trees are new_tree
+# ------------------------------------------------------------------------------ where trees begin
 
 
 def test_a_failed_expert_is_the_main_branch_within_the_same_budget():
@@ -54,15 +54,17 @@ def test_a_failed_expert_is_the_main_branch_within_the_same_budget():
     assert [t.attempts for t in forest.grow_trees(alone, 10, growing)] == [10]
 
 
-def test_what_trees_came_to():
+def test_counts_of_trees_agree_with_their_simulations():
     trees = grown(roots(TASKS[:3], K=4), 6)
-    told = forest.count_trees(trees, 0.5)
+    counts = forest.count_trees(trees, 0.5)
     won = [[s.reward == 1.0 for s in t.simulations] for t in trees]
-    assert (told.trees, told.simulations, told.agreement) == (3, 18, 0.5)
-    assert told.solved == sum(map(any, won)) / 3 and told.first == sum(w[0] for w in won) / 3
-    assert told.depth == sum(max(len(t.path(k)) for k in range(len(t.nodes))) for t in trees) / 3
+    assert (counts.trees, counts.simulations, counts.agreement) == (3, 18, 0.5)
+    assert counts.solved == sum(map(any, won)) / 3 and counts.first == sum(w[0] for w in won) / 3
+    assert counts.depth == sum(max(len(t.path(k)) for k in range(len(t.nodes))) for t in trees) / 3
     curve = forest.pass_at(trees, range(1, 7))
-    assert curve[1] == told.first and curve[6] == told.solved and sorted(curve.values()) == [*curve.values()]
+    assert (
+        curve[1] == counts.first and curve[6] == counts.solved and sorted(curve.values()) == [*curve.values()]
+    )
     assert curve[4] == sum(any(w[:4]) for w in won) / 3
     assert forest.illustrative_tree(trees) in trees
 
@@ -94,18 +96,18 @@ def test_search_wins_more_than_dice(how, signal):
     assert [msgspec.json.decode(msgspec.json.encode(d), type=test_time.SearchedEpisode) for d in done] == done
 
 
-def test_numbers_that_saw_the_reward_are_under_another_card():
+def test_results_of_a_search_that_saw_the_reward_have_another_card():
     assert test_time.search_card(CARD, Signal.CRITIC) == CARD
     assert test_time.search_card(CARD, Signal.REWARD).key != CARD.key
 
 
 @pytest.mark.parametrize("how, says", [("beams", "choose beam, best_of or mcts"), ("beam", "has none")])
-def test_what_can_not_be_searched_is_refused(how, says):
+def test_an_unknown_search_and_beams_without_a_model_are_refused(how, says):
     with pytest.raises(ParamsError, match=says):
         test_time.play_with_search(TOYS, TASKS[:1], Measured(), CRITIC, search(how), kept_trees=0)
 
 
-def test_best_of_by_the_critic_needs_one():
+def test_best_of_by_the_critic_needs_a_critic():
     with pytest.raises(ParamsError, match="needs one"):
         test_time.play_with_search(TOYS, TASKS[:1], Measured(), None, search("best_of"), kept_trees=0)
 
@@ -133,7 +135,7 @@ def drawn(folder, kind, most, *earlier):
     )
 
 
-def test_the_buffer_draws_what_trees_and_simulations_hold(left):
+def test_the_buffer_has_the_pairs_of_trees_and_simulations(left):
     folder, trees = left
     assert drawn(folder, "node", None) == pairs.node_pairs(trees, theta=0.0)
     assert drawn(folder, "trajectory", 3) == pairs.outcome_pairs(
@@ -155,7 +157,7 @@ def test_of_too_many_pairs_of_a_task_the_widest_are_kept(left):
 
 
 @pytest.mark.parametrize("kind", ["node", "trajectory"])
-def test_rounds_that_are_replayed_come_after_and_are_older(left, tmp_path_factory, kind):
+def test_pairs_of_earlier_rounds_follow_and_have_an_age(left, tmp_path_factory, kind):
     folder, _ = left
     before = leave(tmp_path_factory.mktemp("before"), grown(roots(TASKS, K=5, seed=1), 20))
     alone, older = drawn(folder, kind, None), drawn(before, kind, None)
@@ -168,7 +170,7 @@ def test_rounds_that_are_replayed_come_after_and_are_older(left, tmp_path_factor
     assert 1 < max(map(of_task.count, of_task)) == 2, "as many of each round"
 
 
-def test_of_two_rounds_that_compare_the_same_the_later_is_believed(left):
+def test_of_two_rounds_that_compare_the_same_actions_the_newer_counts(left):
     folder, _ = left
     assert drawn(folder, "node", None, folder, folder) == drawn(folder, "node", None)
     known = drawn(folder, "node", None)
@@ -240,7 +242,7 @@ def only(action: str):
     return Dice(lambda h, s: Reply(action, (1, 2), (-0.1, -0.2)))
 
 
-def test_it_is_one_visit_with_the_return_of_the_expert():
+def test_a_trunk_is_one_visit_with_the_return_of_the_expert():
     tree = trunk()
     edges = [tree.edge(p) for p in tree.path(tree.trunk.node)]
     assert [(e.reply.action, e.N, e.total, e.proposals) for e in edges] == [
@@ -255,7 +257,7 @@ def test_it_is_one_visit_with_the_return_of_the_expert():
 
 @pytest.mark.parametrize("wave", [1, 3])
 @given(n=st.integers(0, 24), seed=st.integers(0, 50))
-def test_simulations_begin_at_its_states_in_turn(n, seed, wave):
+def test_simulations_begin_at_the_states_of_the_trunk_in_turn(n, seed, wave):
     (tree,) = grown([trunk(seed=seed, wave=wave)], n)
     assert [s.given for s in tree.simulations] == [(0, 1, 0, 2)[i % 4] for i in range(n)]
     assert not [*mcts.contradictions(tree)] and tree.attempts == n
@@ -266,7 +268,7 @@ def test_simulations_begin_at_its_states_in_turn(n, seed, wave):
         assert all(tree.edge(p).proposals for p in tree.path(s.node)[s.given :])
 
 
-def test_a_tree_with_one_goes_on_as_if_it_had_not_been_put_away():
+def test_a_saved_tree_with_a_trunk_continues_as_if_it_had_not_stopped():
     (half,) = grown([trunk()], 7)
     (half,) = grown([msgspec.json.decode(msgspec.json.encode(half), type=Tree)], 20)
     assert [half] == grown([trunk()], 20)
@@ -280,7 +282,7 @@ def test_a_proposal_with_the_effect_of_the_experts_action_is_that_action():
     assert len(asked) > 2 and tree.tally.merged == 3 * len(asked)  # of the four proposals
 
 
-def test_that_the_expert_failed_is_no_pair_and_what_the_policy_tried_beside_it_is():
+def test_actions_of_the_trunk_make_no_pair_and_actions_of_the_policy_beside_it_do():
     (tree,) = grown([trunk([2], TURNED_BACK)], 2, only(f"buy {HAT}"))
     assert [(e.reply.action, e.N) for e in tree.nodes[2].edges] == [("back", 1), (f"buy {HAT}", 1)]
     assert not pairs.node_pairs([tree], theta=0.0)
@@ -291,7 +293,7 @@ def test_that_the_expert_failed_is_no_pair_and_what_the_policy_tried_beside_it_i
     assert pair.rejected.trajectory.actions[2] == "buy red hat" and pair.rejected_logps
 
 
-def test_what_it_led_to_is_backed_up_through_it():
+def test_returns_are_backed_up_through_the_trunk():
     (tree,) = grown([trunk([2], TURNED_BACK)], 2, only(f"buy {HAT}"))
     (expert, bought) = tree.nodes[0].edges
     assert (expert.N, expert.total) == (2, 1.0) and (bought.N, bought.total) == (1, 0.0)
@@ -304,7 +306,7 @@ def test_where_no_proposal_is_an_action_the_episode_ends_there():
     ]
 
 
-def test_the_way_search_would_take_leaves_out_what_was_not_proposed():
+def test_the_principal_path_leaves_out_actions_that_the_policy_did_not_propose():
     (tree,) = grown([trunk()], 9, only(f"buy {HAT}"))
     assert mcts.principal_path(tree, "visits")[0] == EdgeId(0, 1)
     view = TreeView(tree)
@@ -318,14 +320,14 @@ def test_an_expert_beyond_the_limit_of_actions():
     assert not [*mcts.contradictions(tree)] and all(len(tree.trajectory(s)) <= 3 for s in tree.simulations)
 
 
-def test_what_can_not_have_one_is_refused():
+def test_a_tree_that_can_have_no_trunk_is_refused():
     (grew,), (blind,), (other,) = grown(roots([HAT]), 2), roots([HAT], Signal.CRITIC), roots(["red hat"])
     for tree in (grew, blind, other):
         with pytest.raises(ParamsError, match="a trunk needs a tree at s_0"):
             forest.add_trunk(tree, LOST, [1])
 
 
-def test_an_expert_of_another_world_is_noticed():
+def test_an_expert_of_another_world_is_refused():
     steps = LOST.history.steps
     lie = msgspec.structs.replace(steps[2], observation="a page that is not there")
     history = msgspec.structs.replace(LOST.history, steps=(*steps[:2], lie, steps[3]))

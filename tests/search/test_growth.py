@@ -1,4 +1,4 @@
-"""Trees grown side by side: the same as one at a time, as put away in between, and as if nothing had gone wrong."""
+"""Trees that grow side by side equal trees that grow alone, that were saved in between, or that were killed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def line(trees: list[Tree]) -> bytes:
 # By hand --------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_of_one_mind_grows_a_chain():
+def test_a_deterministic_policy_grows_a_chain():
     """The shopper goes next, next, and buys: K equal proposals are one edge, and each simulation a node deeper."""
     (tree,) = grown(roots((HAT,), K=3, alpha=0.5), 4, ScriptedPolicy(shopper, "toy"))
     assert tree.nodes == [
@@ -126,7 +126,7 @@ def test_counts_and_means(changes, signal, to):
 
 @few
 @given(any_settings, any_signal, st.integers(0, 4), st.integers(0, 3))
-def test_put_away_and_taken_up_again_it_ends_the_same(changes, signal, first, second):
+def test_a_saved_tree_that_continues_ends_the_same(changes, signal, first, second):
     wave = changes["wave"]
     trees = roots(signal=signal, **changes)
     once = grown(trees, (first + second) * wave)
@@ -143,7 +143,9 @@ def test_put_away_and_taken_up_again_it_ends_the_same(changes, signal, first, se
     st.booleans(),
     st.booleans(),
 )
-def test_side_by_side_is_as_one_at_a_time(changes, signal, sessions, at_once, reverse, single):
+def test_trees_grown_side_by_side_equal_trees_grown_alone(
+    changes, signal, sessions, at_once, reverse, single
+):
     trees = roots(signal=signal, **changes)
     alone = [tree for t in trees for tree in grown([t], 12)]
     policy = Dice(reverse=reverse, single=single)
@@ -152,7 +154,7 @@ def test_side_by_side_is_as_one_at_a_time(changes, signal, sessions, at_once, re
     assert policy.most <= sessions * at_once
 
 
-def test_replayed_on_a_fresh_environment_every_page_is_what_the_tree_says():
+def test_a_replay_on_a_new_environment_shows_the_pages_of_the_tree():
     for tree in grown(roots(), 30):
         for simulation in tree.simulations:
             shop, ended = ToyShop(), tree.final_history(simulation)
@@ -175,7 +177,7 @@ def test_a_wave_is_simulated_together_and_of_different_leaves():
 
 
 def test_the_model_never_waits_for_one_tree():
-    """CriticExamples one at a time, the policy has a question of every tree that is not done, whenever it is asked."""
+    """With one answer at a time, the policy has a question of every tree that is not done, whenever it is asked."""
     counts = []
 
     class Watched(Dice):
@@ -188,16 +190,16 @@ def test_the_model_never_waits_for_one_tree():
     assert counts == sorted(counts, reverse=True) and (counts[0], counts[-1]) == (len(TASKS), 0)
 
 
-def test_each_lane_is_closed_once_and_goes_on_from_what_it_read():
+def test_each_session_is_closed_once():
     policy = Dice()
     grown(roots(), 10, policy, at_once=2)
     assert len(policy.closed) == len(set(policy.closed)) == 3
 
 
-def test_progress_is_told_wave_by_wave():
-    heard = []
-    grown(roots(), 7, on_simulations=heard.append)
-    assert sum(heard) == 21
+def test_progress_is_reported_after_each_wave():
+    counts = []
+    grown(roots(), 7, on_simulations=counts.append)
+    assert sum(counts) == 21
 
 
 # Signals --------------------------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def test_a_search_by_the_critic_reads_no_reward(changes):
     assert b'"reward":' not in line(sealed)
 
 
-def test_the_seal_would_be_noticed():
+def test_reading_a_sealed_reward_fails():
     with pytest.raises(AssertionError, match="the reward was"):
         grown(roots(), 15, make_env=SealedShop)
     with pytest.raises(AssertionError, match="the reward was read"):
@@ -249,7 +251,7 @@ def test_the_critics_verdict_stands_for_the_reward_and_is_asked_once_an_end():
 
 
 @pytest.mark.parametrize("signal, alpha", [(Signal.CRITIC, 1.0), (Signal.REWARD, 0.5)])
-def test_a_critic_is_asked_for_where_there_must_be_one(signal, alpha):
+def test_a_search_that_needs_a_critic_refuses_to_run_without_one(signal, alpha):
     with pytest.raises(ParamsError, match="need a critic"):
         grown(roots(signal=signal, alpha=alpha), 1, critic=None)
 
@@ -284,7 +286,7 @@ def test_a_model_that_never_answers_leaves_a_tree_without_simulations():
     assert (tree.simulations, len(tree.nodes), tree.tally.failed, tree.attempts) == ([], 1, 5, 5)
 
 
-def test_a_node_where_nothing_is_said_is_an_end():
+def test_a_node_without_a_usable_proposal_ends_the_episode():
     (tree,) = grown(roots((HAT,)), 5, Dice(lambda *_: MALFORMED))
     assert (tree.nodes[0].stop, tree.nodes[0].value) == (StopReason.MALFORMED, 0.0)
     assert [s.stop for s in tree.simulations] == [StopReason.MALFORMED] * 5
@@ -305,7 +307,7 @@ def test_a_simulator_that_breaks_spoils_one_simulation():
     assert tree.tally.failed > 0 and len(tree.simulations) == 40 - tree.tally.failed
 
 
-def test_another_environment_is_noticed():
+def test_an_environment_that_differs_from_the_tree_is_refused():
     class Renovated(ToyShop):
         def _shelf(self):
             return super()._shelf().upper()
@@ -341,7 +343,7 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-def test_killed_at_any_question_it_ends_the_same(tmp_path):
+def test_growth_that_was_killed_at_any_question_ends_the_same(tmp_path):
     trees = roots(wave=2)
     whole = grown(trees, 10)
     policy, kills = None, 0
@@ -390,7 +392,7 @@ def test_a_page_is_read_once_for_all_simulations_that_pass_it():
     assert search_cost(dice, length).tokens_written == sum(2 * t.tally.asked for t in dice)
 
 
-def test_planted_at_the_start_of_each_task():
+def test_new_trees_stand_at_the_start_of_each_task():
     class Shops:
         make = staticmethod(ToyShop)
 

@@ -91,7 +91,7 @@ def test_the_running_mean_of_eq_7_is_the_sum_by_the_count():
     assert numbers(t, 0) == {"A": (5, 3.0)}
 
 
-def test_eq_9_mixes_what_was_seen_with_what_the_critic_says():
+def test_eq_9_mixes_the_mean_return_with_the_ranking_of_the_critic():
     edge = Edge(reply=Reply("a"), child=1, N=4, total=3.0, q_hat=0.25)
     assert mcts.mixed_q(edge, 0.8) == pytest.approx(0.8 * 0.75 + 0.2 * 0.25)
     assert (mcts.mixed_q(edge, 1.0), mcts.mixed_q(edge, 0.0)) == (0.75, 0.25)
@@ -133,7 +133,7 @@ def test_a_leaf_is_what_was_never_expanded_or_ends_or_is_deep_enough():
     assert t.nodes[2].stop is None and not mcts.expandable(t, deep)
 
 
-def test_the_turn_limit_is_an_end_worth_nothing():
+def test_an_episode_that_ends_at_the_turn_limit_returns_0():
     t = tree(max_turns=2)
     simulated(t, 0.0, a=1.0)
     assert t.nodes[1].stop is None
@@ -148,7 +148,7 @@ def test_the_turn_limit_is_an_end_worth_nothing():
 
 
 @pytest.mark.parametrize("by, reward, value", [("win", 0.75, 0.0), ("reward", 0.75, 0.75), ("win", 1.0, 1.0)])
-def test_what_an_end_is_worth(by, reward, value):
+def test_the_return_of_an_episode_is_its_win_or_its_reward(by, reward, value):
     assert mcts.episode_return(reward, settings(by=by)) == value
 
 
@@ -172,7 +172,7 @@ def test_a_root_may_be_in_the_middle_of_an_episode():
         new_tree(root, settings(max_turns=1), Signal.REWARD)
 
 
-def test_selection_starts_where_search_has_acted_itself_to_and_backs_up_to_the_root():
+def test_selection_starts_at_the_present_node_and_returns_are_backed_up_to_the_root():
     t = tree()
     simulated(t, 1.0, a=1.0, b=0.0)
     t.at = 2  # b, which selection would not have chosen
@@ -192,7 +192,7 @@ def edges(*rows):
     return nodes
 
 
-def test_the_most_visited_or_the_best():
+def test_the_most_visited_or_the_best_action_is_taken():
     t = edges(("a", 5, 1.0, 0.0), ("b", 2, 2.0, 0.5), ("c", 0, 0.0, 1.0))
     assert (mcts.choose_action(t, "visits"), mcts.choose_action(t, "value")) == (0, 1)
     assert mcts.choose_action(edges(("a", 2, 0.0, 0.0), ("b", 2, 1.0, 0.0)), "visits") == 1
@@ -215,7 +215,7 @@ def test_the_principal_line_ends_where_nothing_was_visited():
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         ({"K": 0}, "K 0, expected at least 1"),
         ({"alpha": 1.5}, "alpha 1.5, expected 0 to 1"),
@@ -226,12 +226,12 @@ def test_the_principal_line_ends_where_nothing_was_visited():
         ({"by": "luck"}, "by 'luck', expected win or reward"),
     ],
 )
-def test_settings_are_checked(change, told):
-    with pytest.raises(ParamsError, match=told):
+def test_settings_are_checked(change, message):
+    with pytest.raises(ParamsError, match=message):
         SearchSettings(max_turns=5, **change)
 
 
-def test_a_tree_that_contradicts_itself_is_told_where():
+def test_the_place_of_a_contradiction_in_a_tree_is_named():
     def broken(change):
         (t,) = grown(roots(("green hat",)), 6)
         change(t)
@@ -249,7 +249,7 @@ def test_a_tree_that_contradicts_itself_is_told_where():
     def paid(t):
         t.nodes[0].edges[0].total += 0.25
 
-    def told(t):
+    def rewarded(t):
         t.signal, t.nodes[1].reward = Signal.CRITIC, 1.0
 
     assert broken(lambda t: None) == ""
@@ -257,7 +257,7 @@ def test_a_tree_that_contradicts_itself_is_told_where():
     assert "edge 0.0: its child 0 says it comes from -1.-1" in broken(moved)
     assert "edge 0.0: N" in broken(counted)
     assert "edge 0.0: returns of" in broken(paid)
-    assert "node 1: a reward in a tree that was to see none" in broken(told)
+    assert "node 1: a reward in a tree that was to see none" in broken(rewarded)
 
 
 def test_a_tree_is_a_line_of_json_that_does_not_repeat_its_histories():

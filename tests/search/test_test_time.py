@@ -1,4 +1,4 @@
-"""Search at test time, and what may be done for good."""
+"""Search at test time, and the guard of actions that can't be undone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_search_wins_where_the_policy_throws_dice(signal, by):
     assert sum(p.trajectory.win for p in alone) <= 1
 
 
-def test_the_tree_goes_along_and_what_was_searched_below_is_kept():
+def test_the_tree_follows_the_episode_and_keeps_what_was_searched_below():
     (episode,) = played(n=10)
     t, tree = episode.trajectory, episode.tree
     assert tree.history(tree.at).actions == t.actions and tree.attempts == 10 * len(t)
@@ -67,7 +67,7 @@ def test_an_episode_may_end_by_its_limit_or_for_want_of_answers():
     assert gone.trajectory.stop is StopReason.MODEL_FAILURE and gone.trajectory.stop.infrastructure
 
 
-def test_a_live_environment_that_differs_is_noticed():
+def test_a_live_environment_that_differs_is_refused():
     class Moved(ToyShop):
         def step(self, action):
             return super().step(action)._replace(observation="elsewhere", done=False)
@@ -135,7 +135,7 @@ def test_with_a_human_snapshots_do_not_count():
     assert (env.consented, env.refused, env.violations, env.rehearsed) == (1, 1, 0, 0)
 
 
-def test_what_can_be_undone_is_nobodys_business():
+def test_actions_that_can_be_undone_ask_no_human():
     env = Guard(ToyShop(), human=lambda *_: pytest.fail("asked"))
     env.reset("red hat")
     assert env.step("buy red hat").reward == 1.0
