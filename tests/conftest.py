@@ -1,4 +1,4 @@
-"""What every test gets: one thread, no W&B in the user's home, and a reason where a machine lacks something."""
+"""Settings of every test: one thread, no W&B in the user's home, and a skip reason where a machine lacks something."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace of dummy notebooks, and in it; its params file."""
+    """Change into a workspace of dummy notebooks, and return its params file."""
     params = write_workspace(tmp_path)
     monkeypatch.delenv("EEF_RESULTS", raising=False)
     monkeypatch.setenv("WANDB_MODE", "disabled")
@@ -45,7 +45,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., WebShopBenchmark]:
-    """Generated shops by size and seed, each built once, in a cache of the tests' own."""
+    """Return generated shops by size and seed, each built once, in a cache of the tests' own."""
     cache = str(tmp_path_factory.mktemp("shops"))
 
     @lru_cache
@@ -59,18 +59,18 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., WebShop
 
 @pytest.fixture(scope="session")
 def mini(generated: Callable[..., WebShopBenchmark]) -> WebShopBenchmark:
-    """One shop of forty tasks that all tests share; nobody changes it."""
+    """Return the shop of forty tasks that all tests share; no test changes it."""
     return generated()
 
 
 @pytest.fixture(scope="session")
 def simulators() -> Iterator[SimulatorPool]:
-    """The pool of this process, with one simulator, which benchmarks use by default. For tests marked `java`."""
+    """Return this process's pool of one simulator, which benchmarks use by default. For tests marked `java`."""
     yield shared_pool()
     shared_pool().close()
 
 
 @pytest.fixture(scope="session")
 def simulator(simulators: SimulatorPool) -> Simulator:
-    """Its simulator, to load tasks in."""
+    """Return the pool's simulator."""
     return simulators.simulator()

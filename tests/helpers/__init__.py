@@ -1,1 +1,1 @@
-"""What tests share: toys, episodes, workspaces, paths."""
+"""Helpers that tests share: toy environments, episodes, workspaces, paths."""

@@ -13,7 +13,7 @@ CHATML = (
 def byte_tokenizer(
     template: str = CHATML, merges: tuple[tuple[str, str], ...] = (), special: tuple[str, ...] = ()
 ) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with the merges given; `special` tokens are matched before any merge."""
+    """Return a byte-level BPE tokenizer with `merges`; `special` tokens are matched before any merge."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = ["<pad>", *special, *alphabet, *("".join(pair) for pair in merges)]
     inner = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=list(merges)))
@@ -27,7 +27,7 @@ def byte_tokenizer(
 
 
 def sentencepiece_tokenizer(template: str = CHATML) -> PreTrainedTokenizerFast:
-    """In Llama 2's manner: a space before every text, `▁` for spaces, bytes for what is unknown, `<s>` first."""
+    """Return a tokenizer like Llama 2's: a space before every text, `▁` for spaces, bytes for unknown letters, `<s>` first."""
     letters = [chr(c) for c in range(33, 127)]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), "▁", *letters]
     inner = Tokenizer(

@@ -1,4 +1,4 @@
-"""Losses as the papers define them, for tests to hold what is trained against."""
+"""Losses as the papers define them, for comparison with the library's."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def case_study(text="a sofa"):
 
 
 def whole(text="words"):
-    """A document with a block of every kind."""
+    """Return a document with a block of every kind."""
     table = Table("methods", (Column("Method", words=True),), ((cells.words(text),),), text, text, (0,))
     blocks = (
         Prose(text),

@@ -1,4 +1,4 @@
-"""Synthetic shopping episodes in the AgentLite format (EEF A.2), for tests of what is made of trajectories."""
+"""Synthetic shopping episodes in the AgentLite format (EEF A.2)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def episode(
     source: str = "",
     stop: StopReason = StopReason.DONE,
 ) -> Trajectory:
-    """An episode of (action, what the environment answered)."""
+    """Return the episode of `moves`, pairs of an action and the observation after it."""
     history = History(task, instruction)
     for action, answer in moves:
         history = history.then(action, answer)
@@ -88,20 +88,20 @@ BACK = (
 
 
 def naive(task: str, reward: float = 0.66, **rest) -> Trajectory:
-    """Buys the first product."""
+    """Return an episode that buys the first product."""
     return episode(task, NAIVE, reward, **rest)
 
 
 def by_next(task: str, reward: float = 1.0, **rest) -> Trajectory:
-    """Turns the page first."""
+    """Return an episode that turns the page first."""
     return episode(task, NEXT, reward, **rest)
 
 
 def by_back(task: str, reward: float = 1.0, **rest) -> Trajectory:
-    """Leaves a product that does not fit."""
+    """Return an episode that goes back from a product that does not fit."""
     return episode(task, BACK, reward, **rest)
 
 
 def spoilt(task: str) -> Trajectory:
-    """Lost to the infrastructure before anything happened."""
+    """Return an episode that the infrastructure ended before the first action."""
     return episode(task, (), 0.0, stop=StopReason.MODEL_FAILURE)

@@ -6,7 +6,7 @@ from eefcore.rollout.finders import Probe
 
 
 class LastOnly:
-    """A finder of one's own: s_{T-1} of each expert."""
+    """A finder that asks for s_{T-1} of each expert."""
 
     def __init__(self, experts, M, seed):
         self.experts, self.budget = experts, M * len(experts)

@@ -18,12 +18,12 @@ class Row(NamedTuple):
 
 
 def rows(text: str) -> list[Row]:
-    """The rows of the table `key | what it is | where in the paper`."""
+    """Return the rows of the table `key | what it is | where in the paper`."""
     _, _, table = text.partition("| key | what it is | where in the paper |\n|---|---|---|\n")
     lines = table.split("\n\n")[0].splitlines()
     return [Row(*(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines]
 
 
 def undocumented(keys: Iterable[str]) -> set[str]:
-    """The keys that have no row. For the tests that run stages."""
+    """Return the keys that have no row in the glossary."""
     return set(keys) - {row.key for row in rows(GLOSSARY.read_text(encoding="utf-8"))}

@@ -1,7 +1,7 @@
 """Draw sessions and goals as the official environments do (utils.py, envs/web_agent_text_env.py:228-262).
 
-The package does not: its tasks are named by their content. The official order of goals, on which these draws stand,
-is checked by them, and others' "second reset" can be found again.
+The package names tasks by their content and does not draw. These draws check the official order of goals, and find the
+goal of a "second reset" in other repositories.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ _SEED = 233
 
 
 class Reset(NamedTuple):
-    """What one `reset()` of the official text environment draws."""
+    """The draws of one `reset()` of the official text environment."""
 
     session: str
     goal_index: int
 
 
 def random_idx(cum_weights: Sequence[float], rng: random.Random) -> int:
-    """An index drawn by cumulative weights that start with 0; off by one, as officially: 0 is never drawn."""
+    """Draw an index by cumulative weights that start with 0; off by one, as officially: 0 is never drawn."""
     return min(bisect.bisect(cum_weights, rng.uniform(0, cum_weights[-1])), len(cum_weights) - 2)
 
 
 def cumulated(weights: Sequence[float]) -> list[float]:
-    """0, w_0, w_0 + w_1, …: what `random_idx` draws from."""
+    """Return the cumulative weights 0, w_0, w_0 + w_1, … for `random_idx`."""
     return [0, *itertools.accumulate(weights)]
 
 
 def resets(goals: Sequence[Goal]) -> Iterator[Reset]:
-    """What each reset of the official text environment draws, the one in its constructor first, without end.
+    """Yield the draws of each reset of the official text environment, the one in its constructor first, without end.
 
     `goals` in the official order. The stream is the one that shuffled them, read on.
     """
@@ -50,5 +50,5 @@ def resets(goals: Sequence[Goal]) -> Iterator[Reset]:
 
 
 def generate_mturk_code(session_id: str) -> str:
-    """The ten characters that official workers pasted to be paid."""
+    """Return the ten characters that official workers pasted to be paid."""
     return hashlib.sha1(session_id.encode()).hexdigest()[:10].upper()

@@ -20,17 +20,17 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def place(path: Path) -> str:
-    """Where a page stands in the repository, as the name of a test's case."""
+    """Return the path of a page in the repository, as the id of a test case."""
     return path.relative_to(ROOT).as_posix()
 
 
 def pairs(pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """What `pattern` finds in the guides, as (page, match), each once."""
+    """Return the matches of `pattern` in the guides, as (page, match), each once."""
     return sorted(
         {(place(path), found) for path in GUIDES for found in pattern.findall(path.read_text("utf-8"))}
     )
 
 
 def anchor(heading: str) -> str:
-    """The anchor that GitHub and MkDocs give a heading of letters, digits and spaces."""
+    """Return the anchor that GitHub and MkDocs give a heading of letters, digits and spaces."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")

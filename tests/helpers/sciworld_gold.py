@@ -1,4 +1,4 @@
-"""Episodes of the simulator's own rule-based agent, as JSON lines: what the simulator says to known actions.
+"""Episodes of the simulator's own rule-based agent, as JSON lines: fixed actions and the simulator's answers.
 
     python tests/helpers/sciworld_gold.py > tests/golden/sciworld_gold.jsonl
 
@@ -41,7 +41,7 @@ def read(path: Path) -> Iterator[Gold]:
 
 
 def played(simulator: Simulator, task: Task, actions: list[str]) -> Gold:
-    """The same actions in a new world."""
+    """Return the episode of `actions` in a new world."""
     world = simulator.load(*task)
     first = world.response.observation
     seen = [simulator.step(world, action) for action in actions]
@@ -50,7 +50,7 @@ def played(simulator: Simulator, task: Task, actions: list[str]) -> Gold:
 
 
 def main() -> None:
-    """The shortest of each kind's first three."""
+    """Print the shortest episode among the first three of each kind."""
     simulator = Simulator()
     for kind in SCIWORLD:
         paths = {Task(kind, v): list(simulator.gold(kind, v)) for v in range(3)}

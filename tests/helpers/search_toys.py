@@ -1,4 +1,4 @@
-"""A policy that throws dice, and trees of the toy shop: search without a model."""
+"""A random policy, a scripted critic and trees of the toy shop: search without a model."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ACTIONS = ("next", "back", "dance", "Think[well]", "Think[so]", *(f"buy {thing}"
 
 
 def thrown(history: History, sampling: Sampling) -> Reply:
-    """An action as the seed has it, with made-up tokens."""
+    """Return an action that depends on the seed and the history, with invented tokens."""
     dice = Random(f"{sampling.seed} {history.actions} {history.observation}")
     action = dice.choice(ACTIONS)
     return Reply(action, (len(action), dice.randrange(9)), (-dice.random(), -dice.random()))
 
 
 class Dice(ScriptedPolicy):
-    """π that says what `say` makes of history and sampling; answers all, the last asked first, or one a call."""
+    """A policy that replies by `say`: to all questions at once, in reverse, or one a call."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ def record(tree: Tree, simulation: Simulation) -> None:
 
 
 class ScriptedCritic:
-    """A critic that asks nobody: higher `score` ranks better, of equals the first; `solved` judges endings."""
+    """A critic without a model: higher `score` ranks better, of equals the first; `solved` judges endings."""
 
     policy: Policy | None = None
 
@@ -93,7 +93,7 @@ class ScriptedCritic:
 
 
 def ranked(critic: Critic, questions: Sequence[tuple[History, Sequence[str]]]) -> list[Ranking]:
-    """Return Q̂ of the actions at each history, all asked side by side."""
+    """Return Q̂ of the actions at each history, with all questions open at once."""
     return run_requests([critic.ranking(*question) for question in questions], critic.policy)
 
 
@@ -115,7 +115,7 @@ def grown(
 
 
 class Sealed(Transition):
-    """What an environment answers to one who must not read the reward."""
+    """A transition whose reward raises an error when it is read."""
 
     __slots__ = ()
 
@@ -128,7 +128,7 @@ class Sealed(Transition):
 
 
 class SealedShop(ToyShop):
-    """The toy shop, its rewards under seal."""
+    """The toy shop with rewards that must not be read."""
 
     def step(self, action):
         return Sealed(*super().step(action))

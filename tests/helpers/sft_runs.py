@@ -28,7 +28,7 @@ def tiny(seed: int = 0) -> LlamaForCausalLM:
 
 
 def some_rows(n: int, seed: int = 0) -> list[Row]:
-    """Rows of 10 to 40 tokens that train one token, three tokens, half of them …"""
+    """Return rows of 10 to 40 tokens that train one token, three tokens, half of them …."""
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for i in range(n):

@@ -31,7 +31,7 @@ class Folders:
         self.stages = {}
 
     def stage(self, name, *, cost=FREE, card=CARD, metrics=None, params=None, **records):
-        """The stage `name` with files of `records`."""
+        """Write the finished stage `name` with files of `records`, and return its folder."""
         folder = self.root / name.replace("/", "-")
         folder.mkdir(parents=True)
         for file, content in records.items():
@@ -57,7 +57,7 @@ class Folders:
         panel=None,
         experts=None,
     ):
-        """All that a method leaves: it wins the tasks in `wins` on both panels, at one cost each stage.
+        """Write all stages of a method that wins the tasks in `wins` on both panels, at one cost each stage.
 
         `panel` and `experts` are what it and its experts play, in place of that.
         """

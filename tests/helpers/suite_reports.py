@@ -32,7 +32,7 @@ def report_of(suite: Suite, order: str = ORDER, baseline: str = "RFT×6") -> Rep
 
 
 def rows(report: Report, name: str) -> dict[str, dict[str, object]]:
-    """A table's numbers, by the first column."""
+    """Return a table's numbers, by the first column."""
     (table,) = [t for t in report.tables if t.name == name]
     columns, lines = csv_rows(table)
     return {str(line[0]): dict(zip(columns, line, strict=True)) for line in lines}

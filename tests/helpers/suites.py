@@ -23,7 +23,7 @@ KINDS = ("plain", "next", "back")
 
 
 class Spec(NamedTuple):
-    """A method: what it wins of each kind of task, and what its stages were asked for."""
+    """A method: its win rate on each kind of task, and the parameters of its stages."""
 
     wins: tuple[float, float, float]  # of plain tasks, of those that need Next, of those that need Back
     iterations: int = 1
@@ -51,7 +51,7 @@ class Suite:
         self.train = [f"train-{i:04}" for i in range(trained)]
 
     def run(self, stem: str, section: str, methods: Mapping[str, Spec], seeds: Sequence[int]) -> Suite:
-        """A params file of the suite, finished for `seeds`."""
+        """Write the finished stages of a params file for `seeds`."""
         self.sections[stem] = section
         for seed in seeds:
             for name, spec in methods.items():
@@ -59,7 +59,7 @@ class Suite:
         return self
 
     def method(self, seed: int, run: str, name: str, spec: Spec) -> None:
-        """All that a method of a seed leaves behind."""
+        """Write all stages of a method for one seed."""
         rng = Random(f"{seed} {name} {run}")
         draw = Random(f"{seed} {spec.experts}")
 
@@ -154,7 +154,7 @@ class Suite:
         self.tested(stage, spec, rng)
 
     def tested(self, stage: Callable[..., Path], spec: Spec, rng: Random) -> None:
-        """Its test panel; a tree of two simulations before each of five actions costs ten episodes and its own."""
+        """Write the test panel; search at test time costs its simulations before each of five actions."""
         n, params, card, cost = len(self.test), {}, CARD, Cost(episodes=8, seconds=9.0)
         if spec.acts:
             params = dict(zip(("how", "signal", "simulations"), spec.acts, strict=True))
@@ -169,12 +169,12 @@ class Suite:
 
 
 def kind(task: str) -> str:
-    """The kind of a task, which its number tells."""
+    """Return the kind of a task, by its number."""
     return KINDS[int(task.rpartition("-")[2]) % 3]
 
 
 def demonstrated(task: str, expert: str, rng: Random) -> Trajectory:
-    """An expert that tries the skill that the task needs, mostly in vain, and marks a mistake where it loses."""
+    """Return an expert's trajectory, which uses the skill that the task needs, and has a mistake if it loses."""
     win = rng.random() < (0.35 if expert == "strong" else 0.2)
     make = {"plain": naive, "next": by_next, "back": by_back}[kind(task)]
     marks = () if win else (Mistake(3, "forgets"),)
@@ -186,7 +186,7 @@ def demonstrated(task: str, expert: str, rng: Random) -> Trajectory:
 def played(
     task: str, spec: Spec, rng: Random, *, n_expert: int = 0, after: Trajectory | None = None
 ) -> Trajectory:
-    """The policy's, which wins as its spec says; by the skill that the task needs, or none."""
+    """Return a policy's trajectory, which wins at the rate of `spec` with the skill that the task needs."""
     win = rng.random() < spec.wins[KINDS.index(kind(task))]
     make = {"plain": naive, "next": by_next, "back": by_back}[kind(task)]
     if after is not None:  # from inside an expert's trajectory, which did what the task needs
@@ -219,7 +219,7 @@ MODELS = {name: METHODS[name]._replace(base="qwen") for name in ("SFT POS", "RFT
 
 
 def whole(root: Path, seeds: Sequence[int] = (0, 1), **sizes: int) -> Suite:
-    """A suite with every section."""
+    """Return a suite with every section."""
     suite = Suite(root, **sizes)
     suite.run("mini_methods", "methods", METHODS, seeds)
     suite.run("mini_budgets", "budget", BUDGETS, seeds)
@@ -268,7 +268,7 @@ CRITICS = {
 
 
 def agent_q(root: Path, seeds: Sequence[int] = (0, 1), **sizes: int) -> Suite:
-    """A suite of methods that search."""
+    """Return a suite of methods that search."""
     suite = Suite(root, **sizes)
     suite.run("mini_methods", "methods", AGENT_Q, seeds)
     suite.run("mini_oracle", "ablation", BOUND, seeds)

@@ -1,4 +1,4 @@
-"""A shop of one shelf a page: the smallest world with a Next, a Back and a wrong thing to buy."""
+"""A shop of one shelf a page: the smallest environment with Next, Back and wrong products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHELVES = (("red hat", "red sock"), ("blue hat", "blue sock"), ("green hat", "gr
 
 
 class ToyShop:
-    """The task id is what to buy; `next`, `back` and `buy <thing>` are understood."""
+    """An environment whose task id is the thing to buy; its actions are `next`, `back` and `buy <thing>`."""
 
     def __init__(self) -> None:
         self._state = State("")
@@ -53,6 +53,6 @@ TASKS = tuple(thing for shelf in SHELVES for thing in shelf)
 
 
 def shopper(history: History) -> str:
-    """Looks on the next shelf until the thing is there."""
+    """Return the action of a policy that goes to the next shelf until it sees the thing."""
     seen = history.observation.split(". ")[-1]
     return f"buy {history.task_id}" if history.task_id in seen else "next"

@@ -12,7 +12,7 @@ from eefcore.envs.webshop.shop import Shop
 
 
 def product(asin: str, title: str, price: float = 9.99, **fields) -> Product:
-    """A product that has what is told, and nothing else."""
+    """Return a product with `fields`, and defaults for all others."""
     of = {
         "description": "",
         "bullets": (),
@@ -49,7 +49,7 @@ PRODUCTS = (
 
 
 class StandIn:
-    """What the engine asks of a catalogue. A search lists all, those with more of its words first."""
+    """A catalogue in memory. A search lists all products, those with more of its words first."""
 
     hash = "stand-in"
 
@@ -97,7 +97,7 @@ TOWEL = Goal(
 def interface(
     name: str, *, arrows: bool = True, item_lines: bool = True, catalogue: StandIn | None = None
 ) -> Interface:
-    """An interface onto a shop of its own."""
+    """Return an interface to a new shop."""
     shop = Shop(catalogue or StandIn(), LetterTagger())
     if name == "agentlite":
         return AgentLite(shop, arrows=arrows, item_lines=item_lines)
@@ -105,5 +105,5 @@ def interface(
 
 
 def webshop(shown: Interface, cache: StepCache | None = None) -> WebShop:
-    """An environment with one task, `TOWEL`."""
+    """Return an environment with one task, `TOWEL`."""
     return WebShop({TOWEL.id: TOWEL}, shown, cache or StepCache())

@@ -75,7 +75,7 @@ methods:
 
 
 def notebook(*cells: str, parameters: str) -> nbformat.NotebookNode:
-    """A notebook of code cells behind a parameters cell."""
+    """Return a notebook with a parameters cell and code cells."""
     first = nbformat.v4.new_code_cell(parameters.strip(), metadata={"tags": ["parameters"]})
     return nbformat.v4.new_notebook(
         cells=[first, *(nbformat.v4.new_code_cell(cell.strip()) for cell in cells)],
@@ -84,7 +84,7 @@ def notebook(*cells: str, parameters: str) -> nbformat.NotebookNode:
 
 
 def write_notebook(folder: Path, name: str, *cells: str, parameters: str) -> Path:
-    """`folder`/notebooks/`name`.ipynb, declaring `parameters` and the reserved ones."""
+    """Write `folder`/notebooks/`name`.ipynb with `parameters` and the reserved ones."""
     path = folder / "notebooks" / f"{name}.ipynb"
     path.parent.mkdir(exist_ok=True)
     nbformat.write(notebook(*cells, parameters=RESERVED + parameters), path)
@@ -92,7 +92,7 @@ def write_notebook(folder: Path, name: str, *cells: str, parameters: str) -> Pat
 
 
 def write_params(folder: Path, text: str, name: str = "demo") -> Path:
-    """`folder`/params/`name`.yaml."""
+    """Write `folder`/params/`name`.yaml."""
     path = folder / "params" / f"{name}.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -100,7 +100,7 @@ def write_params(folder: Path, text: str, name: str = "demo") -> Path:
 
 
 def write_workspace(folder: Path) -> Path:
-    """Eight stages that add up what they read, and the params of three methods."""
+    """Write eight stages that add up their inputs, and the params of three methods."""
     for name, knobs in KNOBS.items():
         write_notebook(folder, name, OPEN.format(name=name), WORK, FINISH, parameters=f"{knobs}{PLAY}")
     return write_params(folder, DEMO)

@@ -20,7 +20,7 @@ def policy(seed: int, end: str, max_new_tokens: int = 2) -> HFPolicy:
     return HFPolicy(tiny(seed), renderer, slots=2, max_new_tokens=max_new_tokens, context=64)
 
 
-def asked(inner: HFPolicy, beams: int, *observations: str):
+def beam_replies(inner: HFPolicy, beams: int, *observations: str):
     beam = BeamPolicy(inner, beams=beams)
     for o in observations:
         beam.ask(o, History("t", o), Sampling())
@@ -31,7 +31,7 @@ def asked(inner: HFPolicy, beams: int, *observations: str):
 
 @torch.no_grad()
 def likeliest(inner: HFPolicy, observation: str) -> tuple[list[int], float]:
-    """By trying all: the best of one token that ends, and of any two."""
+    """Return the likeliest action among all of one or two tokens."""
     prompt = inner.renderer.encode(History("t", observation)).tokens
     (end,) = inner.renderer.ids(inner.renderer.format.end)
     first = inner.model(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
@@ -47,24 +47,24 @@ def likeliest(inner: HFPolicy, observation: str) -> tuple[list[int], float]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_every_beam_it_finds_the_likeliest_action(seed):
+def test_beam_search_with_every_beam_finds_the_likeliest_action(seed):
     inner = policy(seed, ".")
-    (reply,) = asked(inner, VOCABULARY, "a page")
+    (reply,) = beam_replies(inner, VOCABULARY, "a page")
     tokens, logp = likeliest(inner, "a page")
     assert list(reply.tokens) == tokens
     assert sum(reply.logps) == pytest.approx(logp, abs=1e-4)
     assert (reply.stop is None) is (tokens[-1] == inner.renderer.ids(".")[0] and len(tokens) > 1)
 
 
-def test_one_beam_is_greedy_and_company_changes_nothing():
+def test_one_beam_is_greedy_whatever_else_is_in_the_batch():
     inner = policy(0, ".", 6)
     inner.ask("alone", History("t", "a page"), Sampling())
     ((_, greedy),) = inner.answers()
-    alone, longer = asked(inner, 1, "a page", "a page that is longer")
+    alone, longer = beam_replies(inner, 1, "a page", "a page that is longer")
     assert alone.tokens == greedy.tokens and alone.logps == pytest.approx(greedy.logps, abs=1e-4)
-    assert [longer.tokens] == [r.tokens for r in asked(inner, 1, "a page that is longer")]
+    assert [longer.tokens] == [r.tokens for r in beam_replies(inner, 1, "a page that is longer")]
 
 
-def test_a_page_that_fills_the_context_is_said_to():
-    (reply,) = asked(policy(0, "."), 2, "a page " * 20)
+def test_a_page_that_fills_the_context_ends_with_context_limit():
+    (reply,) = beam_replies(policy(0, "."), 2, "a page " * 20)
     assert reply.stop is StopReason.CONTEXT_LIMIT

@@ -78,7 +78,7 @@ def policy(family: str = "llama_grouped", *, format=COMPACT, tokenizer=TOKENIZER
 
 
 def histories(n: int = 7) -> list[History]:
-    """Of all lengths, some with an expert's turns at their head."""
+    """Return histories of all lengths, some of which start with an expert's turns."""
     plain = [History(f"t{i}", "find a " + "soft " * (5 * i % 11) + "towel") for i in range(n)]
     return [h.then("next", "page 2").then("back", "page 1") if i % 3 == 2 else h for i, h in enumerate(plain)]
 
@@ -110,7 +110,7 @@ class TestManySlots(TestHFPolicy):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_kept_caches_say_what_generate_says_from_scratch(family):
+def test_cached_turns_equal_generate_from_scratch(family):
     tested, going = policy(family, slots=4), dict(enumerate(histories()))
     for i, history in going.items():
         tested.ask(i, history, Sampling())
@@ -200,7 +200,7 @@ def test_a_turn_reads_only_what_is_new():
     assert tested.tokens_written == sum(len(s.tokens) for h in ended.values() for s in h.steps)
 
 
-def test_an_idle_episode_gives_way_and_comes_back():
+def test_an_idle_episode_gives_up_its_slot_and_gets_one_again():
     tested, (a, b, *_) = policy(slots=1), histories()
     first = play_turns(tested, [a], [Sampling()], turns=1)[0]
     tested.ask("a", a, Sampling())
@@ -247,7 +247,7 @@ def test_closing_with_a_question_open_frees_the_slot():
 
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(6)), st.lists(st.integers(0, 20), min_size=6, max_size=6))
-def test_permuted_slots_hold_what_they_held(order, lengths):
+def test_permuted_slots_keep_their_keys_and_values(order, lengths):
     cache = KVCache(6, 32)
     cache.reserve(32)
     key, value = cache.layer(0, torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
@@ -310,7 +310,7 @@ def test_greedy_and_sampled_rows_share_a_batch():
     ).all()
 
 
-def test_logits_that_are_no_numbers_are_an_error():
+def test_nan_logits_are_an_error():
     with pytest.raises(PolicyError, match="not finite"):
         sample_tokens(torch.tensor([[0.0, torch.nan]]), np.zeros(1, np.float32), np.zeros(1))
 
@@ -318,8 +318,8 @@ def test_logits_that_are_no_numbers_are_an_error():
 # Ends.
 
 
-def saying(text: str, tokenizer=TOKENIZER, context: int = 256):
-    """A model that says `text` and nothing else, wherever it begins: it looks at positions only.
+def model_that_writes(text: str, tokenizer=TOKENIZER, context: int = 256):
+    """Return a model that writes `text` at any position: it reads positions only.
 
     The last layer norm gives 1 at its position and 0 elsewhere, so the logit of what it says is 1, of all else 0.
     """
@@ -344,17 +344,17 @@ def saying(text: str, tokenizer=TOKENIZER, context: int = 256):
 
 
 @pytest.mark.parametrize("text", ["\n", "z\n", "blah ", "buy it\n"])
-def test_the_model_of_these_tests_is_sure_of_what_it_says(text):
-    """Far surer than any processor rounds."""
+def test_the_test_model_is_certain_of_its_text(text):
+    """Its margin is far above the rounding error of any processor."""
     said = TOKENIZER(text)["input_ids"]
     with torch.inference_mode():
-        logits = saying(text)(torch.arange(64)[None] % len(TOKENIZER)).logits[0]
+        logits = model_that_writes(text)(torch.arange(64)[None] % len(TOKENIZER)).logits[0]
     expected = torch.zeros(64, len(TOKENIZER))
     expected[range(64), [said[i % len(said)] for i in range(64)]] = 1
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
 
 
-def said_by(made, *, at: int, tokenizer=TOKENIZER, format=COMPACT, **options):
+def reply_of(made, *, at: int, tokenizer=TOKENIZER, format=COMPACT, **options):
     """The reply of a model that knows positions only, after a prompt of `at` tokens."""
     renderer = Renderer(tokenizer, format)
     tested = HFPolicy(made, renderer, slots=1, **options)
@@ -376,16 +376,16 @@ WORDS = TurnFormat("words", prompt="", first="{}", then="{}", end="</a>")
 )
 def test_an_action_ends_where_its_end_mark_is_complete(text, format, action):
     tokens = TOKENIZER(text)["input_ids"]
-    reply = said_by(saying(text), at=10 * len(tokens) + 1, format=format)
+    reply = reply_of(model_that_writes(text), at=10 * len(tokens) + 1, format=format)
     assert (reply.action, reply.stop, list(reply.tokens)) == (action, None, tokens)
 
 
-def test_the_models_own_end_of_text_ends_an_action_too():
+def test_the_end_of_text_token_of_the_model_ends_an_action():
     tokenizer = byte_tokenizer(merges=CLOSERS, special=("</s>",))
     tokenizer.eos_token = "</s>"
     tokens = tokenizer("buy it</s>")["input_ids"]
     renderer = Renderer(tokenizer, COMPACT)
-    reply = said_by(saying("buy it</s>", tokenizer), at=6 * len(tokens) + 1, tokenizer=tokenizer)
+    reply = reply_of(model_that_writes("buy it</s>", tokenizer), at=6 * len(tokens) + 1, tokenizer=tokenizer)
     assert (reply.action, list(reply.tokens)) == ("buy it", tokens)
     assert renderer.decode_action(reply.tokens) == "buy it"
 
@@ -398,8 +398,8 @@ def test_the_models_own_end_of_text_ends_an_action_too():
         ("\n", {}, StopReason.MALFORMED, 1),
     ],
 )
-def test_no_action_says_why(text, options, stop, n):
-    reply = said_by(saying(text), at=49, **options)
+def test_a_reply_without_an_action_has_a_stop_reason(text, options, stop, n):
+    reply = reply_of(model_that_writes(text), at=49, **options)
     assert (reply.action, reply.stop, len(reply.tokens)) == ("", stop, n)
 
 
@@ -407,13 +407,13 @@ def test_no_action_says_why(text, options, stop, n):
     ("length", "stop"), [(63, None), (64, StopReason.CONTEXT_LIMIT), (300, StopReason.CONTEXT_LIMIT)]
 )
 def test_a_prompt_needs_room_for_one_token(length, stop):
-    reply = said_by(saying("z\n"), at=length, context=64)
+    reply = reply_of(model_that_writes("z\n"), at=length, context=64)
     assert reply.stop is stop and (reply.stop or reply.action == "z")
 
 
-def test_chat_templates_end_with_their_own_mark():
+def test_an_action_ends_with_the_end_mark_of_its_chat_template():
     tokenizer = byte_tokenizer(special=("<|im_start|>", "<|im_end|>"))
-    made = saying("buy it<|im_end|>", tokenizer)
+    made = model_that_writes("buy it<|im_end|>", tokenizer)
     tested = HFPolicy(made, Renderer(tokenizer, ChatFormat(tokenizer, prompt="")), slots=1)
     fixed = len(tested.renderer.encode(History("t", "")).tokens)
     at = 7 * len(tokenizer("buy it<|im_end|>")["input_ids"]) + 1
@@ -470,8 +470,8 @@ class Rounded(torch.nn.Module):
         (torch.bfloat16, 1.0, 1.0, True),
     ],
 )
-def test_rounding_is_no_reason_to_refuse_a_model(dtype, scale, error, refused):
-    """Whatever a processor rounds, small logits or large: only a difference that a probability can feel counts."""
+def test_rounding_errors_do_not_refuse_a_model(dtype, scale, error, refused):
+    """Only a difference that changes a probability counts, with small logits and with large."""
     torch.manual_seed(0)
     made = AutoModelForCausalLM.from_config(FAMILIES["llama"]).to(dtype).eval()
     made.lm_head = Rounded(made.lm_head, scale, error)
@@ -509,7 +509,7 @@ def test_a_model_that_looks_back_past_its_attention_is_refused(family, initializ
         HFPolicy(made, Renderer(TOKENIZER, COMPACT), slots=2)
 
 
-def test_a_window_as_wide_as_the_context_is_no_hindrance():
+def test_a_sliding_window_as_wide_as_the_context_is_accepted():
     made = AutoModelForCausalLM.from_config(MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=64))
     assert HFPolicy(made, Renderer(TOKENIZER, COMPACT), context=64).context == 64
 
@@ -564,7 +564,7 @@ def test_an_adapter_is_loaded_and_used_unmerged_as_well(saved, adapter):
             assert answer_all(tested, {"e": (start, Sampling())})["e"].tokens == expected
 
 
-def test_what_does_not_fit_or_is_not_there_is_named(saved, adapter, tmp_path):
+def test_a_missing_or_unfitting_adapter_is_named(saved, adapter, tmp_path):
     with pytest.raises(PolicyError, match=r"no model can be read there: expected config\.json"):
         HFPolicy.load(tmp_path)
     other = tmp_path / "other"

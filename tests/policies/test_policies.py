@@ -65,7 +65,7 @@ def test_a_conditioned_policy_reads_the_phrase_after_the_task_and_its_episodes_d
     assert played.history.at(0).observation == task and policy.name == played.source == "who"
 
 
-def test_a_conditioned_policy_measures_what_it_reads():
+def test_the_length_of_a_conditioned_policy_includes_its_phrase():
     class Counting(ScriptedPolicy):
         def length(self, history):
             return len(history.at(0).observation)
@@ -88,7 +88,7 @@ def test_a_blank_action_is_malformed():
 
 
 @given(st.integers(), st.integers(0, 10_000), st.integers(0, 10_000))
-def test_a_draw_depends_on_its_seed_and_its_counter_alone(seed, n, m):
+def test_a_draw_depends_on_its_seed_and_counter_alone(seed, n, m):
     assert random_bits(seed, n) == random_bits(seed, n)
     assert (random_bits(seed, n) == random_bits(seed, m)) == (n == m)
     assert 0 <= turn_seed(seed, n) < 2**31
@@ -98,7 +98,7 @@ def test_a_draw_depends_on_its_seed_and_its_counter_alone(seed, n, m):
 
 
 @pytest.mark.parametrize("by", ["seed", "counter"])
-def test_draws_are_uniform_and_unrelated(by):
+def test_draws_are_uniform_and_independent(by):
     n = np.arange(40_000)
     u = random_uniforms(n, 7) if by == "seed" else random_uniforms(7, n)
     counts = np.histogram(u, 20, (0, 1))[0]
@@ -110,7 +110,7 @@ def test_draws_are_uniform_and_unrelated(by):
 
 
 class Server(ThreadingHTTPServer):
-    """An endpoint that echoes the last observation; `trouble` is what goes wrong first, per question."""
+    """An endpoint that echoes the last observation; `trouble` names what goes wrong first, for each question."""
 
     daemon_threads = True
 
@@ -139,12 +139,12 @@ class Handler(BaseHTTPRequestHandler):
             tries = sum(s == body for s in server.seen)
             trouble = server.trouble[tries - 1] if tries <= len(server.trouble) else ""
         time.sleep(0.01)
-        said = self.said(body, trouble)
+        response = self.response(body, trouble)
         with server.lock:
             server.together -= 1
-        self.reply(*said)
+        self.reply(*response)
 
-    def said(self, body: dict, trouble: str) -> tuple[int, bytes]:
+    def response(self, body: dict, trouble: str) -> tuple[int, bytes]:
         if trouble == "slow":
             time.sleep(0.6)
         if trouble.isdigit():
@@ -228,7 +228,7 @@ def test_chat_sends_what_the_policy_wrote_as_the_assistants(server):
     assert roles[1][1] == "next" and roles[2][1] == "Observation: a\nAction:"
 
 
-def test_with_a_tokenizer_ids_go_out_and_come_back(server):
+def test_with_a_tokenizer_ids_are_sent_and_received(server):
     history = HISTORIES[0].then("look", "b", tokens=(5, 6, 7))
     reply = ask_one(endpoint(server, tokenizer=BYTES), history)
     assert reply.action == "buy red hat" and BYTES.decode(reply.tokens) == "buy red hat\n"
@@ -245,13 +245,13 @@ def test_a_lost_token_id_is_not_stored(server):
     assert len(server.seen) == 2
 
 
-def test_a_chat_endpoint_takes_no_ids(server):
+def test_a_chat_endpoint_with_a_tokenizer_is_refused(server):
     with pytest.raises(PolicyError, match="takes messages, not ids"):
         endpoint(server, chat=True, tokenizer=BYTES)
 
 
 @pytest.mark.parametrize("trouble", ["500", "503", "429", "408", "not json", "not a completion", "slow"])
-def test_what_passes_is_tried_again(server, trouble):
+def test_temporary_errors_are_retried(server, trouble):
     server.trouble = [trouble]
     policy = endpoint(server)
     reply = ask_one(policy)
@@ -260,14 +260,14 @@ def test_what_passes_is_tried_again(server, trouble):
 
 
 @pytest.mark.parametrize("trouble", ["500", "not json", "slow"])
-def test_what_does_not_pass_is_a_model_failure_and_is_counted(server, trouble):
+def test_lasting_errors_are_model_failures_and_are_counted(server, trouble):
     server.trouble = [trouble] * 9
     policy = endpoint(server)
     assert ask_one(policy).stop is StopReason.MODEL_FAILURE
     assert (len(server.seen), policy.failures) == (3, 1)
 
 
-def test_nobody_there_is_a_model_failure_and_never_a_reward():
+def test_an_unreachable_endpoint_is_a_model_failure_and_no_reward():
     policy = OpenAIPolicy("http://127.0.0.1:9/v1", "m", COMPACT, attempts=2, longest_pause=0.01)
     (rolled,) = rollout(policy, ToyShop, starts(["red hat"]), max_turns=3)
     assert rolled.stop is StopReason.MODEL_FAILURE and rolled.stop.infrastructure
@@ -287,7 +287,7 @@ def test_a_refusal_is_an_error_that_names_the_endpoint(server, status):
     ("trouble", "stop"),
     [("full", StopReason.CONTEXT_LIMIT), ("cut", StopReason.MALFORMED), ("blank", StopReason.MALFORMED)],
 )
-def test_no_action_says_why(server, trouble, stop):
+def test_a_reply_without_an_action_has_a_stop_reason(server, trouble, stop):
     server.trouble = [trouble]
     assert ask_one(endpoint(server)).stop is stop
 
@@ -303,7 +303,7 @@ def test_each_turn_of_an_episode_has_a_seed_of_its_own(server):
     assert len(set(seeds)) == 4 and all(0 <= seed < 2**31 for seed in seeds)
 
 
-def test_many_are_under_way_but_no_more_than_allowed(server):
+def test_no_more_requests_than_allowed_are_open_at_once(server):
     policy = endpoint(server, concurrency=4, timeout=5.0)
     rolled = rollout(policy, ToyShop, starts(TASKS * 4), max_turns=3)
     assert Counter(t.stop for t in rolled) == {StopReason.TURN_LIMIT: 24}
@@ -311,7 +311,7 @@ def test_many_are_under_way_but_no_more_than_allowed(server):
     assert (policy.tokens_read, policy.tokens_written) == (11 * 72, 3 * 72)
 
 
-def test_the_key_comes_from_the_environment(server, monkeypatch):
+def test_the_api_key_is_read_from_the_environment(server, monkeypatch):
     monkeypatch.delenv("SOME_KEY", raising=False)
     policy = endpoint(server, key_variable="SOME_KEY")
     ask_one(policy)
@@ -336,7 +336,7 @@ def test_the_key_comes_from_the_environment(server, monkeypatch):
         ("hf:nowhere/at/all", {}, "nowhere/at/all: no model can be read there"),
     ],
 )
-def test_a_policy_that_can_not_be_is_refused(spec, options, message):
+def test_an_impossible_policy_is_refused(spec, options, message):
     with pytest.raises(PolicyError, match=message):
         load_policy(
             spec,

@@ -55,7 +55,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG)
-def test_an_engine_that_can_not_be_is_refused(vllm_installed, text, message):
+def test_an_impossible_engine_is_refused(vllm_installed, text, message):
     with pytest.raises(PolicyError, match=message):
         read_engine(text)
 

@@ -1,4 +1,4 @@
-"""The tiny model and its tokenizer: any text is read, what every page repeats is one token, the base fits both."""
+"""The tiny model and its tokenizer: any text is encoded, a phrase of every page is one token, the base fits both."""
 
 import json
 
@@ -37,13 +37,13 @@ def skills(mini):
 
 
 @pytest.fixture(scope="module")
-def said(skills):
+def shop_texts(skills):
     return list(dialogue_texts(s.example.trajectory.history for s in skills))
 
 
 @pytest.fixture(scope="module")
-def tokenizer(said):
-    return make_tokenizer(said, vocabulary=1024, phrases=PHRASES)
+def tokenizer(shop_texts):
+    return make_tokenizer(shop_texts, vocabulary=1024, phrases=PHRASES)
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +71,19 @@ any_text = settings(deadline=None, suppress_health_check=[HealthCheck.function_s
 @any_text
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 @pytest.mark.parametrize("which", ["tokenizer", "base"])
-def test_any_text_is_read_and_said_again(request, which, text):
+def test_any_text_survives_encoding_and_decoding(request, which, text):
     tokenizer = request.getfixturevalue(which)
     assert tokenizer.decode(ids(tokenizer, text)) == text.replace(PAD, "")
 
 
-def test_dialogues_are_read_and_said_again(tokenizer, base, said):
-    for text in said:
+def test_dialogues_survive_encoding_and_decoding(tokenizer, base, shop_texts):
+    for text in shop_texts:
         assert tokenizer.decode(ids(tokenizer, text)) == text
         assert base.decode(ids(base, text)) == text
 
 
 @pytest.mark.parametrize("phrase", PHRASES)
-def test_what_every_page_repeats_is_one_token(tokenizer, base, phrase):
+def test_a_phrase_of_every_page_is_one_token(tokenizer, base, phrase):
     assert len(ids(tokenizer, phrase)) == len(ids(base, phrase)) == 1
 
 
@@ -97,15 +97,15 @@ def test_an_id_is_three_words(base):
         ]
 
 
-def test_a_vocabulary_has_the_size_asked_for(tokenizer, said):
+def test_a_vocabulary_has_the_requested_size(tokenizer, shop_texts):
     assert len(tokenizer) <= 1024
-    assert len(make_tokenizer(said, vocabulary=400, phrases=PHRASES)) <= 400
+    assert len(make_tokenizer(shop_texts, vocabulary=400, phrases=PHRASES)) <= 400
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == (PAD, 0)
     assert tokenizer.bos_token is None and tokenizer.eos_token is None
 
 
-def test_equal_texts_make_equal_tokenizers(said, tokenizer):
-    again = make_tokenizer(iter(said), vocabulary=1024, phrases=PHRASES)
+def test_equal_texts_make_equal_tokenizers(shop_texts, tokenizer):
+    again = make_tokenizer(iter(shop_texts), vocabulary=1024, phrases=PHRASES)
     assert json.loads(again._tokenizer.to_str()) == json.loads(tokenizer._tokenizer.to_str())
 
 
@@ -126,7 +126,7 @@ def test_a_model_of_each_architecture_fits_its_tokenizer(tokenizer, architecture
     assert logits.shape[-1] == model.config.vocab_size and torch.isfinite(logits).all()
 
 
-def test_seeds_draw_weights(tokenizer):
+def test_weights_depend_on_the_seed_alone(tokenizer):
     def drawn(seed):
         return make_model(tokenizer, Shape(hidden=16, layers=1, heads=2), seed=seed).state_dict()
 
@@ -140,8 +140,8 @@ def test_the_default_model_has_about_a_million_parameters(base):
 
 
 def test_a_model_that_can_read_learns_new_phrases_as_tokens():
-    said, new, old = ["buy a red hat", "buy a hat"] * 9, "\nTHOUGHT: ", "buy a"
-    tokenizer = make_tokenizer(said, vocabulary=400, phrases=[old])
+    shop_texts, new, old = ["buy a red hat", "buy a hat"] * 9, "\nTHOUGHT: ", "buy a"
+    tokenizer = make_tokenizer(shop_texts, vocabulary=400, phrases=[old])
     model = make_model(tokenizer, Shape(hidden=16, layers=1, heads=2))
     several, hat = ids(tokenizer, new), torch.tensor([ids(tokenizer, "buy a hat")])
     rows = model.get_input_embeddings().weight.detach().clone()
@@ -171,7 +171,7 @@ def test_the_bases_are_small_and_fit_their_tokenizers(name):
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
-def test_the_base_knows_its_skills(base, mini, skills):
+def test_the_base_has_learned_its_skills(base, mini, skills):
     """Of a trained action each token costs it far less than a guess among the four thousand (8.3) would."""
     model = AutoModelForCausalLM.from_pretrained(BASES["tiny"], dtype=torch.float32)
     written = make_renderer(base, "compact")
@@ -184,7 +184,7 @@ def test_the_base_knows_its_skills(base, mini, skills):
     assert sum(losses) / len(losses) < 1
 
 
-def test_the_base_goes_on_after_a_refusal(mini):
+def test_the_base_continues_after_a_refused_click(mini):
     """Having clicked Buy Now where there is none, it does what the page asks for, and does not click it again."""
     policy, again = load_policy("tiny"), write_call("click", "Buy Now")
     env, starts = mini.make(), []
@@ -195,7 +195,7 @@ def test_the_base_goes_on_after_a_refusal(mini):
     assert [t for t in played if again in t.actions[1:]] == []
 
 
-def test_the_whole_vocabulary_of_the_shops_is_short_in_the_base(base, said):
+def test_the_whole_vocabulary_of_the_shops_is_short_in_the_base(base, shop_texts):
     """Dialogues must fit the context of 1024."""
-    dialogue = sum(len(ids(base, text)) for text in said) / 80
+    dialogue = sum(len(ids(base, text)) for text in shop_texts) / 80
     assert dialogue < 400

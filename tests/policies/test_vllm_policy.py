@@ -79,7 +79,7 @@ class TestVLLMPolicy(PolicyContract):
 
 
 @pytest.mark.parametrize("adapter", [False, True], ids=["the base", "an adapter of rank 64"])
-def test_it_says_what_transformers_says(saved, served, adapter):
+def test_vllm_and_transformers_write_the_same_greedy_actions(saved, served, adapter):
     path = saved / "adapter" if adapter else None
     theirs = VLLMPolicy(served.engine, served.renderer, adapter=path, max_new_tokens=24)
     ours = HFPolicy.load(saved, adapter=path, max_new_tokens=24)
@@ -134,7 +134,7 @@ def test_an_episode_goes_on_while_another_is_still_written(saved, served):
     assert order.index("long") > 1
 
 
-def test_a_closed_episode_takes_no_more_of_the_engine(served):
+def test_a_closed_episode_uses_the_engine_no_more(served):
     policy = VLLMPolicy(served.engine, served.renderer, max_new_tokens=60)
     policy.ask("dropped", HISTORIES[0], Sampling(temperature=2.0, seed=1))
     policy.close("dropped")
@@ -167,7 +167,7 @@ def test_every_policy_has_an_adapter_number_of_its_own(saved, served):
     assert len(numbers) == 3 and served._lora.lora_int_id not in numbers
 
 
-def test_a_full_context_is_said_to_be_so(served):
+def test_a_full_context_ends_with_context_limit(served):
     long = History("t", "soft " * 60)
     assert answer_all(served, {"e": (long, Sampling())})["e"].stop is StopReason.CONTEXT_LIMIT
 

@@ -1,4 +1,4 @@
-"""Text of pages and actions is never read as control, whatever tokenizer and format write it.
+"""Text of pages and actions is never encoded as control tokens, in any tokenizer and format.
 
 What must not change here without a decision:
 1. A dialogue holds as many control tokens as its format writes, whatever its pages and actions spell.
@@ -41,7 +41,7 @@ PLAIN_MARKS = CHATML.replace("<|im_end|>", "<|eot|>").replace("<|im_start|>", "<
 
 
 def pieces_from_the_first_word_on() -> PreTrainedTokenizerFast:
-    """In the manner of later Llama-2 tokenizers: a blank before the first word of a text only."""
+    """Return a tokenizer like later Llama-2 ones: a blank before the first word of a text only."""
     letters = [chr(c) for c in range(33, 127)]
     words = ["<unk>", "<s>", "</s>", *MARKS, *(f"<0x{b:02X}>" for b in range(256)), "▁", *letters]
     inner = Tokenizer(
@@ -60,7 +60,7 @@ def pieces_from_the_first_word_on() -> PreTrainedTokenizerFast:
 
 
 def unigram_tokenizer() -> PreTrainedTokenizerFast:
-    """One whose model itself holds the spelling of its marks, as SentencePiece's control pieces are held."""
+    """Return a tokenizer whose model contains the spelling of its marks, as SentencePiece's control pieces."""
     letters = ["\n", *(chr(c) for c in range(32, 127))]
     scored = [("<unk>", 0.0), *((m, 0.0) for m in MARKS), *((c, -5.0) for c in letters)]
     inner = Tokenizer(models.Unigram(scored, unk_id=0, byte_fallback=False))
@@ -159,7 +159,7 @@ def history(turns: list[tuple[str, str]], last: str) -> History:
 
 
 def control(renderer: Renderer, h: History) -> Counter[int]:
-    """How often each id of a mark stands in the dialogue; bytes for what is unknown may be <unk>, and are not counted."""
+    """Return the count of each mark's id in the dialogue, without <unk>, which stands for unknown bytes."""
     unknown = getattr(renderer.tokenizer, "unk_token_id", None)
     return Counter(
         t for t in renderer.encode(h).tokens if t in renderer.special_tokens.ids.values() and t != unknown
@@ -169,7 +169,7 @@ def control(renderer: Renderer, h: History) -> Counter[int]:
 @every
 @given(st.lists(st.tuples(texts, texts), max_size=3), texts)
 @slow
-def test_no_text_brings_in_a_mark(name, turns, last):
+def test_no_text_adds_a_control_token(name, turns, last):
     renderer = RENDERERS[name]
     bare = history([("o", "a")] * len(turns), "o")
     assert control(renderer, history(turns, last)) == control(renderer, bare)
@@ -179,7 +179,7 @@ def test_no_text_brings_in_a_mark(name, turns, last):
 @pytest.mark.parametrize("name", sorted(BYTES))
 @given(st.lists(st.tuples(texts, texts), max_size=3), texts)
 @slow
-def test_the_ids_say_what_was_written(name, turns, last):
+def test_the_ids_decode_to_the_text(name, turns, last):
     renderer, h = RENDERERS[name], history(turns, last)
     said = "".join(p.text + renderer.format.end * (p.action is not None) for p in renderer.format.pieces(h))
     assert renderer.tokenizer.decode(renderer.encode(h).tokens, skip_special_tokens=False) == said
@@ -188,7 +188,7 @@ def test_the_ids_say_what_was_written(name, turns, last):
 @every
 @given(st.lists(st.tuples(plain, plain), max_size=3), plain)
 @slow
-def test_a_text_without_marks_has_the_ids_that_it_always_had(name, turns, last):
+def test_a_text_without_marks_has_the_ids_of_plain_encoding(name, turns, last):
     renderer, h = RENDERERS[name], history(turns, last)
     encode = partial(renderer.tokenizer, add_special_tokens=False)
     pieces = renderer.format.pieces(h)
@@ -202,7 +202,7 @@ def test_a_text_without_marks_has_the_ids_that_it_always_had(name, turns, last):
 @pytest.mark.parametrize("name", [n for n, r in RENDERERS.items() if r.format.grows])
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=3), texts)
 @slow
-def test_what_was_read_is_never_read_anew(name, turns, last):
+def test_the_ids_of_a_history_are_a_prefix_of_the_next(name, turns, last):
     renderer, h = RENDERERS[name], history(turns, last)
     whole = renderer.encode(h)
     for t in range(len(h)):
@@ -243,7 +243,7 @@ def test_a_tokenizer_that_splits_its_special_tokens_has_no_marks():
     assert tokenizer.decode(renderer.encode(h).tokens) == said
 
 
-def test_words_that_a_tokenizer_holds_as_one_stay_one():
+def test_added_tokens_that_are_no_marks_stay_one_token():
     """Added tokens that are no marks, as the phrases of the tiny models, are read as before, also beside a mark."""
     renderer = RENDERERS["chat-plain-marks"]
     word = renderer.tokenizer.convert_tokens_to_ids("[Buy Now]")

@@ -1,4 +1,4 @@
-"""Preference learning minimises the papers' loss, whatever a batch is cut into, from stored references alone."""
+"""DPO minimises the papers' loss for any micro-batch size, from stored references alone."""
 
 import math
 
@@ -12,7 +12,7 @@ from eefcore.training.rows import IGNORE
 
 
 def by_definition(model, pairs, *, beta=0.5, sft_weight=0.0):
-    """Pair by pair, unpadded, each side alone: the mean of −log σ(β …) + w · NLL per token of the chosen."""
+    """Return the loss pair by pair, unpadded: the mean of −log σ(β …) + w · NLL per token of the chosen."""
     each = []
     for p in pairs:
         chosen, rejected = logp(model, *p.chosen), logp(model, *p.rejected)
@@ -43,7 +43,7 @@ def test_a_policy_that_is_its_reference_has_no_margin(tmp_path):
         assert values == pytest.approx([0.0], abs=1e-5)
 
 
-def test_what_it_logs_is_the_mean_over_the_global_batch(tmp_path):
+def test_logged_metrics_are_means_over_the_global_batch(tmp_path):
     """Five pairs in batches of four, one pass a pair, under another reference: each by definition."""
     pairs, start = some_pairs(5, tiny(1)), tiny()
     trained = run(tiny(), pairs, tmp_path, learning_rate=0.0, micro_batch=1)
@@ -63,7 +63,7 @@ def test_what_it_logs_is_the_mean_over_the_global_batch(tmp_path):
         assert margin == pytest.approx(c - r, rel=1e-4)
 
 
-def test_it_learns_to_prefer(tmp_path):
+def test_dpo_makes_the_chosen_more_likely_than_the_rejected(tmp_path):
     model, pairs = tiny(), some_pairs(8)
     trained = run(model, pairs, tmp_path, epochs=20, learning_rate=5e-3)
     assert trained.curves.loss[-1] < 0.3 < trained.curves.loss[0]
@@ -75,14 +75,14 @@ def test_it_learns_to_prefer(tmp_path):
         )
 
 
-def test_the_sft_term_keeps_the_chosen_likely(tmp_path):
+def test_the_sft_term_keeps_the_chosen_actions_likely(tmp_path):
     plain, kept = (
         run(tiny(), some_pairs(8), tmp_path, epochs=20, learning_rate=5e-3, sft_weight=w) for w in (0.0, 1.0)
     )
     assert kept.curves.chosen[-1] > plain.curves.chosen[-1]
 
 
-def test_what_it_reports(tmp_path):
+def test_dpo_reports_each_step_its_curves_and_its_cost(tmp_path):
     heard, pairs = [], some_pairs(10)
     trained = run(tiny(), pairs, tmp_path, epochs=2, on_step=lambda *step: heard.append(step))
     n = sum(label != IGNORE for p in pairs for row in (*p.chosen, *p.rejected) for label in row.labels)
@@ -96,23 +96,23 @@ class Killed(BaseException):
     pass
 
 
-def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path):
+def test_dpo_resumed_after_a_kill_ends_with_the_same_weights(tmp_path):
     pairs, whole, resumed = some_pairs(10), tiny(), tiny()
     expected = run(whole, pairs, tmp_path / "whole", epochs=3, resumable=True)
 
-    def die(done, total, loss):
+    def kill(done, total, loss):
         if done == 5:
             raise Killed
 
     with pytest.raises(Killed):
-        run(tiny(), pairs, tmp_path / "out", epochs=3, resumable=True, on_step=die)
+        run(tiny(), pairs, tmp_path / "out", epochs=3, resumable=True, on_step=kill)
     got = run(resumed, pairs, tmp_path / "out", epochs=3, resumable=True)
     assert got.curves == expected.curves and got.cost.tokens_trained == expected.cost.tokens_trained
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_without_a_pair_there_is_nothing_to_learn(tmp_path):
+def test_dpo_without_pairs_changes_no_weight(tmp_path):
     model = tiny()
     curves, cost = run(model, [], tmp_path)
     assert (curves.last(), cost.tokens_trained) == ({}, 0)

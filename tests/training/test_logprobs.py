@@ -1,4 +1,4 @@
-"""Log-likelihoods are those of the definition, however rows are grouped, and stored ones are checked."""
+"""Log-likelihoods equal the definition for any grouping of rows, and stored ones are checked."""
 
 import math
 
@@ -16,7 +16,7 @@ from eefcore.training.rows import IGNORE, Row
 
 
 def by_definition(model, row):
-    """Row by row, unpadded, from the softmax of every logit."""
+    """Return log-likelihoods of one unpadded row, from the softmax of every logit."""
     logps = torch.log_softmax(model(torch.tensor([row.tokens])).logits[0].double(), dim=-1)
     return [logps[l - 1, label].item() for l, label in enumerate(row.labels) if l and label != IGNORE]
 
@@ -39,13 +39,13 @@ def test_an_adapter_is_scored_with_its_base():
         assert got != pytest.approx(by_definition(model, row), abs=1e-5)
 
 
-def test_bfloat16_is_near_but_not_the_same():
+def test_bfloat16_log_likelihoods_are_close_but_not_equal():
     model, rows = tiny(), some_rows(9)
     exact, rough = (token_logps(model, rows, pad_id=0, batch_tokens=99, bf16=b) for b in (False, True))
     assert 0 < measure_drift(exact, rough).mean < 0.01
 
 
-def test_nothing_to_score():
+def test_no_rows_give_no_log_likelihoods():
     assert token_logps(tiny(), [], pad_id=0, batch_tokens=9) == []
     assert token_logps(tiny(), [Row([1, 2], [1, IGNORE])], pad_id=0, batch_tokens=9) == [()]
 
@@ -69,24 +69,24 @@ def test_drift_is_a_mean_over_tokens():
     assert measure_drift([], []) == measure_drift([()], [()]) == Drift(0.0, 0.0)
 
 
-def test_small_drift_passes_and_is_told():
+def test_small_drift_passes_and_is_reported():
     assert check_drift([(-1.0,)], [(-1.125,)], at_most=0.125) == Drift(0.125, 0.125)
 
 
 @pytest.mark.parametrize(
-    ("stored", "recomputed", "says"),
+    ("stored", "recomputed", "message"),
     [
         ([(-1.0, -1.0)], [(-1.0, -2.0)], "by 0.5 per token .at worst 1., expected at most 0.1"),
         ([(-1.0,)], [(math.nan,)], "differ from the trainer's by nan"),
         ([(-1.0,), (-1.0,)], [(-1.0,), (-1.0, -2.0)], "row 1 of 2: 1 log-likelihoods are stored, 2 tokens"),
     ],
 )
-def test_what_drifted_is_refused(stored, recomputed, says):
-    with pytest.raises(DriftError, match=says):
+def test_large_drift_is_refused(stored, recomputed, message):
+    with pytest.raises(DriftError, match=message):
         check_drift(stored, recomputed, at_most=0.1)
 
 
-def test_another_model_is_noticed():
+def test_log_likelihoods_of_another_model_are_refused():
     rows = some_rows(6)
     stored, other = (token_logps(tiny(seed), rows, pad_id=0, batch_tokens=99) for seed in (0, 1))
     assert check_drift(stored, token_logps(tiny(0), rows, pad_id=0, batch_tokens=40), at_most=1e-5)

@@ -1,4 +1,4 @@
-"""Numbers worked by hand, and what must hold for any numbers."""
+"""Losses worked by hand, and their properties for any numbers."""
 
 import math
 
@@ -18,7 +18,7 @@ LN2, LN4 = math.log(2), math.log(4)
 EVEN, QUARTER = [0.0, 0.0], [0.0, math.log(3)]
 
 
-def test_labels_move_one_to_the_left():
+def test_shift_labels_moves_labels_one_to_the_left():
     assert shift_labels(torch.tensor([[_, _, 7, 8], [_, 5, _, 6]])).tolist() == [[_, 7, 8, _], [5, _, 6, _]]
 
 
@@ -95,7 +95,7 @@ def test_equation_4_by_hand(chosen, rejected, reference_chosen, reference_reject
     assert margin == pytest.approx(-math.log(math.expm1(loss)), abs=1e-6)
 
 
-def test_equation_5_sums_over_actions_and_no_observation():
+def test_equation_5_sums_over_actions_without_observations():
     """Chosen: tokens at ½ and ¼ of two actions, what is between them is read. Rejected: one token at ¾.
 
     Under π_ref each token is at ½: log-ratios −ln 2 and ln 3/2, margin at β = 1 −ln 3, loss ln 4.
@@ -108,7 +108,7 @@ def test_equation_5_sums_over_actions_and_no_observation():
     assert loss.item() == pytest.approx(LN4)
 
 
-def test_its_gradient_is_that_of_the_paper():
+def test_the_dpo_gradient_is_that_of_the_paper():
     """−β σ(−margin) to the chosen, the opposite to the rejected: wrong pairs pull more."""
     chosen = torch.tensor([-1.0, -5.0], requires_grad=True)
     rejected = torch.tensor([-5.0, -1.0], requires_grad=True)
@@ -123,7 +123,7 @@ logp = st.floats(-200.0, 0.0)
 
 
 @given(logp, logp, logp, logp, st.floats(0.01, 1.0))
-def test_what_holds_for_any_pair(chosen, rejected, reference_chosen, reference_rejected, beta):
+def test_properties_of_the_dpo_loss_of_any_pair(chosen, rejected, reference_chosen, reference_rejected, beta):
     loss, margin = dpo(chosen, rejected, reference_chosen, reference_rejected, beta=beta)
     back, other = dpo(rejected, chosen, reference_rejected, reference_chosen, beta=beta)
     assert margin == pytest.approx(-other, abs=1e-4)

@@ -1,4 +1,4 @@
-"""A model is the same one wherever it is loaded from and whatever for; what can't be loaded is named, and why."""
+"""A model is the same from every place and for every use; a model that can't be loaded is named with the cause."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def trained(tmp_path_factory) -> tuple[Path, torch.Tensor]:
 
 @pytest.fixture
 def mine(trained, tmp_path) -> tuple[Path, torch.Tensor]:
-    """A copy of it that a test may spoil."""
+    """Return a copy of the trained adapter that a test may damage."""
     for name in ("base", "adapter"):
         shutil.copytree(trained[0] / name, tmp_path / "mine" / name)
     return tmp_path / "mine", trained[1]
@@ -63,7 +63,7 @@ def mine(trained, tmp_path) -> tuple[Path, torch.Tensor]:
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch) -> Path:
-    """A working folder beside which, and in which, other models have the names of ours."""
+    """Return a working folder in which, and beside which, other models have the same names."""
     here = tmp_path / "other" / "sub"
     for decoy in (here.parent / "base", here / "base", here / "org" / "base"):
         save_base(decoy, seed=9)
@@ -119,7 +119,7 @@ def test_a_base_that_an_adapter_names_from_the_workspace_is_found_there(mine, el
 
 
 @pytest.mark.parametrize("name", ["../base", "base", "org/base", "/nowhere/base", None, ""])
-def test_a_base_that_is_not_there_is_not_looked_for_in_the_working_folder(mine, elsewhere, name):
+def test_a_missing_base_is_not_searched_in_the_working_folder(mine, elsewhere, name):
     folder, _ = mine
     shutil.rmtree(folder / "base")
     _name_base(folder / "adapter", name)
@@ -131,7 +131,7 @@ def test_a_base_that_is_not_there_is_not_looked_for_in_the_working_folder(mine, 
 
 
 def test_a_hub_name_is_not_a_folder_of_the_working_folder(elsewhere, tmp_path, monkeypatch):
-    """A workspace is what decides, as for every name in a params file."""
+    """The workspace decides, as for every name in a params file."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "params").mkdir()
     for load in (load_model, load_tokenizer, load_config, HFPolicy.load):
@@ -167,7 +167,7 @@ def test_a_base_with_other_weights_or_another_config_is_refused_by_both_names(mi
         load_policy(str(folder / "adapter"))
 
 
-def test_the_record_is_of_the_base_that_was_loaded(tmp_path):
+def test_the_record_describes_the_base_that_was_loaded(tmp_path):
     """A base that is made anew while its adapter trains is not the one that the adapter was trained on."""
     loaded = load_model(save_base(tmp_path / "base"))
     model = add_adapter(loaded.model, r=2, alpha=4, seed=0)
@@ -207,7 +207,7 @@ def _another_shape(weights):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "match"),
+    ("damage", "match"),
     [
         (_other_prefix, "does not fit .*base: .*misses"),
         (_one_less, "does not fit .*base: .*misses base_model"),
@@ -215,16 +215,16 @@ def _another_shape(weights):
         (_another_shape, "adapter, whose base is .*base, can't be loaded: .*size mismatch"),
     ],
 )
-def test_an_adapter_plays_with_exactly_its_own_weights(mine, spoil, match):
+def test_an_adapter_plays_with_exactly_its_own_weights(mine, damage, match):
     folder, _ = mine
     file = folder / "adapter" / "adapter_model.safetensors"
-    save_file(spoil(load_file(file)), file)
+    save_file(damage(load_file(file)), file)
     for load in (load_model, HFPolicy.load):
         with pytest.raises(PolicyError, match=match):
             load(folder / "adapter")
 
 
-def test_an_adapter_with_a_layer_of_its_own_needs_that_too(tmp_path):
+def test_an_adapter_with_saved_modules_needs_their_weights(tmp_path):
     base = load_model(save_base(tmp_path / "base"))
     config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], modules_to_save=["norm"])
     model = get_peft_model(base.model, config)
@@ -375,7 +375,7 @@ def _torn_tokenizer(folder):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("damage", "message"),
     [
         (_lacks_config, "expected config.json .*got .*model.safetensors"),
         (_config_is_torn, "config.json can't be read: expected JSON, got"),
@@ -395,14 +395,14 @@ def _torn_tokenizer(folder):
     ],
     ids=lambda x: x.__name__ if callable(x) else "",
 )
-def test_what_can_not_be_loaded_names_its_folder_what_was_expected_and_what_to_do(
-    tmp_path, monkeypatch, spoil, says
+def test_a_folder_that_can_not_be_loaded_is_named_with_the_cause_and_the_next_step(
+    tmp_path, monkeypatch, damage, message
 ):
     monkeypatch.chdir(tmp_path)
     folder = save_base(tmp_path / "spoiled")
-    spoil(folder)
+    damage(folder)
     for load in (load_model, HFPolicy.load, lambda path: load_policy(str(path))):
-        with pytest.raises(PolicyError, match=says) as caught:
+        with pytest.raises(PolicyError, match=message) as caught:
             load(folder)
         assert str(folder) in str(caught.value) and "expected" in str(caught.value)
         assert any(verb in str(caught.value) for verb in ("give", "copy", "take", "load"))
@@ -410,7 +410,7 @@ def test_what_can_not_be_loaded_names_its_folder_what_was_expected_and_what_to_d
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("damage", "message"),
     [
         (lambda f: (f / "adapter_config.json").write_text("{"), "adapter_config.json can't be read"),
         (lambda f: (f / "adapter_model.safetensors").unlink(), "expected weights as adapter_model"),
@@ -419,16 +419,16 @@ def test_what_can_not_be_loaded_names_its_folder_what_was_expected_and_what_to_d
         (lambda f: (f / "base.json").write_text("{}"), "expected the record of the adapter's base"),
     ],
 )  # fmt: skip
-def test_an_adapters_own_files_too(mine, spoil, says):
+def test_a_damaged_adapter_folder_is_named_with_the_cause(mine, damage, message):
     folder, _ = mine
-    spoil(folder / "adapter")
+    damage(folder / "adapter")
     for load in (load_model, HFPolicy.load):
-        with pytest.raises(PolicyError, match=says) as caught:
+        with pytest.raises(PolicyError, match=message) as caught:
             load(folder / "adapter")
         assert str(folder / "adapter") in str(caught.value)
 
 
-def test_a_file_is_no_model(tmp_path):
+def test_a_file_in_place_of_a_model_folder_is_refused(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(PolicyError, match="expected a folder, got a file"):
         load_model(tmp_path / "model.gguf")

@@ -1,4 +1,4 @@
-"""References are stored with the data, read back as the trainer reads them, and checked before it learns."""
+"""References are stored with the data, read back by the trainer, and checked before training."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ def preference(chosen="buy B2", rejected="buy B1", **rest):
     return Preference(chosen=sides[0], rejected=sides[1], margin=1.0, **rest)
 
 
-def test_references_are_stored_with_the_data_and_survive_the_disk():
+def test_references_are_stored_with_the_data_and_read_back():
     model = tiny()
     given = [preference(), preference("leave the shop by its back door"), preference(rejected="wait")]
     heard = []
@@ -47,18 +47,18 @@ def test_references_are_stored_with_the_data_and_survive_the_disk():
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (preference(), r"\(7, 7\) tokens are trained, \(0, 0\) reference"),
         (preference(chosen_logps=(-1.0,) * 7, rejected_logps=(-1.0,) * 6), r"\(7, 6\) reference"),
     ],
 )
-def test_a_preference_without_its_references_is_refused(given, says):
-    with pytest.raises(MaskError, match=f"t: preference at s_1: .*{says}.*08_preferences"):
+def test_a_preference_without_its_references_is_refused(given, message):
+    with pytest.raises(MaskError, match=f"t: preference at s_1: .*{message}.*08_preferences"):
         references.encode_pairs([given], RENDERER)
 
 
-def test_referenced_trained_and_checked_end_to_end(tmp_path):
+def test_references_are_computed_trained_with_and_checked_end_to_end(tmp_path):
     """The rejected action becomes less likely than the chosen one, and the reference is not the model any more."""
     model, before = tiny(), [preference()]
     kept, _ = references.add_reference_logps(before, model, RENDERER, context=99, batch_tokens=64, bf16=False)
@@ -76,7 +76,7 @@ def test_referenced_trained_and_checked_end_to_end(tmp_path):
     assert gaps[1] > gaps[0] + 1
 
 
-def test_without_a_pair_there_is_nothing_to_check():
+def test_references_of_no_pairs_are_empty():
     assert references.check_reference_logps(tiny(), [], pad_id=0, bf16=False, at_most=0.0) == (0.0, 0.0)
     assert references.show_pair([], RENDERER.tokenizer.decode).startswith("no pair")
     assert references.add_reference_logps([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == (
@@ -89,8 +89,8 @@ def aged(preference, age):
     return msgspec.structs.replace(preference, age=age)
 
 
-def test_the_gate_judges_the_models_own_round_alone():
-    """Likelihoods of an earlier policy differ honestly; of the model's own they must not."""
+def test_the_drift_check_reads_only_pairs_of_the_models_own_round():
+    """Likelihoods of an earlier policy may differ; those of the model's own round must not."""
     kept = references.add_reference_logps(
         [preference()], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
     ).preferences
@@ -107,14 +107,14 @@ def test_the_gate_judges_the_models_own_round_alone():
         )
 
 
-def test_what_is_scored_anew_is_of_the_models_own_round():
+def test_only_pairs_of_the_models_own_round_are_scored_again():
     kept = references.fill_reference_logps(
         [aged(preference(), 2)], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
     ).preferences
     assert [p.age for p in kept] == [0]
 
 
-def test_replayed_pairs_are_left_out_once_the_model_is_too_far_from_them():
+def test_replayed_pairs_are_left_out_when_the_model_has_moved_too_far():
     """The shift by hand: the stored log-likelihoods are the model's, less 0.5 a token of one pair and 2 of another."""
     model = tiny()
     known = references.add_reference_logps(

@@ -1,4 +1,4 @@
-"""m_l is 1 on the actions from the important state on, and nowhere else, whatever writes the dialogue.
+"""m_l is 1 on the actions from the important state on, and nowhere else, in every format.
 
 What must not change here without a decision:
 1. a_0 … a_{first-1} are read and never trained; every later action is trained, its end mark included.
@@ -101,13 +101,13 @@ def test_the_mask_starts_at_the_important_state(first, shown):
         (1, 3, "o0|a0.o1|«a1.»o2|«a2.»"),
     ],
 )
-def test_what_follows_the_last_trained_action_is_left_out(first, until, shown):
+def test_a_row_ends_after_the_last_trained_action(first, until, shown):
     renderer = Renderer(byte_tokenizer(), PLAIN)
     h = history(("o0", "a0"), ("o1", "a1"), ("o2", "a2"), last="o3")
     assert show_mask(*make_row(example(h, first, until), renderer), renderer.tokenizer.decode) == shown
 
 
-def test_a_phrase_stands_after_the_task_and_is_read_only():
+def test_a_phrase_stands_after_the_task_and_is_not_trained():
     renderer = Renderer(byte_tokenizer(), PLAIN)
     h = history(("o0", "a0"), ("o1", "a1"))
     labelled = make_row(example(h, 1, phrase="Good:"), renderer)
@@ -142,7 +142,7 @@ def test_the_agentlite_dialogue_is_that_of_the_papers():
     assert 'click[{"button": name}]' in text
 
 
-def test_the_agentgym_dialogue_asks_for_a_thought_and_an_action_and_knows_no_teleport():
+def test_the_agentgym_prompt_asks_for_a_thought_and_an_action_without_teleport():
     tokenizer = byte_tokenizer(special=SPECIAL)
     spoken = Renderer(tokenizer, load_format("agentgym", tokenizer))
     text = tokenizer.decode(
@@ -153,7 +153,7 @@ def test_the_agentgym_dialogue_asks_for_a_thought_and_an_action_and_knows_no_tel
     assert "focus on OBJ" in text and "teleport" not in text
 
 
-def test_show_mask_of_nothing_and_of_everything():
+def test_show_mask_without_and_with_all_actions_trained():
     decode = byte_tokenizer().decode
     tokens = byte_tokenizer()("ab")["input_ids"]
     assert show_mask(tokens, [IGNORE, IGNORE], decode) == "ab"
@@ -166,7 +166,7 @@ def test_show_mask_of_nothing_and_of_everything():
 @every_renderer
 @given(turns, words)
 @settings(max_examples=25, deadline=None)
-def test_what_was_read_is_never_read_anew(renderer, turns, last):
+def test_the_ids_of_a_history_are_a_prefix_of_the_next(renderer, turns, last):
     """h_t is a prefix of h_{t+1}, in ids, and the ids in between are a_t and what answered it."""
     h = history(*turns, last=last)
     before = renderer.encode(h.at(0))
@@ -181,7 +181,7 @@ def test_what_was_read_is_never_read_anew(renderer, turns, last):
 @every_renderer
 @given(turns, st.data())
 @settings(max_examples=25, deadline=None)
-def test_trained_tokens_are_the_spans_and_say_the_actions(renderer, turns, data):
+def test_trained_tokens_are_the_spans_and_decode_to_the_actions(renderer, turns, data):
     h = history(*turns)
     first = data.draw(st.integers(0, len(h) - 1))
     tokens, labels = make_row(example(h, first), renderer)
@@ -195,7 +195,7 @@ def test_trained_tokens_are_the_spans_and_say_the_actions(renderer, turns, data)
 @every_renderer
 @given(turns, words, st.data())
 @settings(max_examples=25, deadline=None)
-def test_a_row_that_ends_early_is_the_beginning_of_the_whole_one(renderer, turns, phrase, data):
+def test_a_row_that_ends_early_is_a_prefix_of_the_whole_row(renderer, turns, phrase, data):
     h = history(*turns)
     until = data.draw(st.integers(1, len(h)))
     first = data.draw(st.integers(0, until - 1))
@@ -207,7 +207,7 @@ def test_a_row_that_ends_early_is_the_beginning_of_the_whole_one(renderer, turns
 @every_renderer
 @given(turns, words, words, st.integers(0, 4))
 @settings(max_examples=25, deadline=None)
-def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, last, phrase, t):
+def test_a_conditioned_history_is_a_prefix_of_its_training_row(renderer, turns, last, phrase, t):
     """A policy that acts on `conditioned` histories reads its training rows' beginnings."""
     h = history(*turns, last=last)
     t = min(t, len(h) - 1)
@@ -218,7 +218,7 @@ def test_what_is_trained_with_a_phrase_is_what_is_read_with_it(renderer, turns, 
 @every_renderer
 @given(turns, st.integers(0, 99))
 @settings(max_examples=10, deadline=None)
-def test_another_first_is_another_loss(renderer, turns, seed):
+def test_rows_with_another_first_action_have_another_loss(renderer, turns, seed):
     h = history(*turns, ("o", "a"))
     vocabulary = len(renderer.tokenizer)
     tokens, spans = make_row(example(h), renderer).tokens, renderer.encode(h).spans
@@ -233,7 +233,7 @@ def test_another_first_is_another_loss(renderer, turns, seed):
 
 
 @every_renderer
-def test_one_mark_of_the_beginning_at_most(renderer):
+def test_a_row_has_at_most_one_beginning_mark(renderer):
     tokens, _ = renderer.encode(history(("o0", "a0"), ("o1", "a1")))
     begin = renderer.tokenizer.convert_tokens_to_ids(["<s>", "<|bos|>"])
     marks = [t for t in begin if t is not None and t in tokens and t != renderer.tokenizer.unk_token_id]
@@ -258,7 +258,7 @@ def test_sampled_ids_are_used_as_they_were_sampled():
     assert tuple(label for label in labels if label != IGNORE) == (*sampled, *encoded)
 
 
-def test_ids_sampled_past_the_end_mark_stay():
+def test_ids_sampled_after_the_end_mark_are_kept():
     """A token may hold the end mark and more; it was sampled, so it is trained, and the action is what is before."""
     tokenizer = byte_tokenizer(merges=(("Ċ", "Ċ"),))
     renderer = Renderer(tokenizer, COMPACT)
@@ -268,8 +268,8 @@ def test_ids_sampled_past_the_end_mark_stay():
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_ids_of_another_tokenizer(first):
-    """Also where they are only read: a cache made of them would be of other words."""
+def test_ids_of_another_tokenizer_are_refused(first):
+    """Also in turns that are not trained: a cache made of them would be of other words."""
     renderer = RENDERERS["compact"]
     ids = renderer.ids("click[B2]\n")
     h = history(("o0", "click[B1]"), ("o1", "buy"), sampled={0: ids})
@@ -282,7 +282,7 @@ def test_ids_of_another_tokenizer(first):
 # ---------------------------------------------------------------- what is refused
 
 
-def test_an_action_that_holds_the_end_mark():
+def test_an_action_that_contains_the_end_mark_is_refused():
     h = history(("o0", "Thought: x\nAction: buy"))
     with pytest.raises(MaskError, match=r"holds '\\n', which ends actions in this format; use format: chat"):
         make_row(example(h), RENDERERS["compact"])
@@ -302,7 +302,7 @@ class Forgetful:
         return "".join(map(chr, ids))
 
 
-def test_a_row_that_would_train_nothing():
+def test_a_row_that_would_train_nothing_is_refused():
     with pytest.raises(MaskError, match="no token of a_0 … is trained"):
         make_row(example(history(("o", ""))), Renderer(Forgetful(), PLAIN))
 
@@ -316,7 +316,7 @@ def test_long_rows_are_refused_and_counted():
     assert ([len(r.tokens) for r in rows], refused) == ([4, 8], 1)
 
 
-def test_a_template_that_rewrites_earlier_turns():
+def test_a_template_that_rewrites_earlier_turns_is_refused():
     tokenizer = byte_tokenizer(DROPS_THOUGHTS, special=SPECIAL)
     renderer = Renderer(tokenizer, ChatFormat(tokenizer, prompt=""))
     make_row(example(history(("o0", "buy"))), renderer)
@@ -324,13 +324,13 @@ def test_a_template_that_rewrites_earlier_turns():
         make_row(example(history(("o0", "<think>red?</think>buy"), ("o1", "buy"))), renderer)
 
 
-def test_a_template_that_opens_a_thought_for_the_assistant():
+def test_a_template_that_opens_a_thought_for_the_assistant_is_refused():
     tokenizer = byte_tokenizer(OPENS_A_THOUGHT, special=SPECIAL)
     with pytest.raises(PolicyError, match="where the assistant's words were expected; use format: agentlite"):
         ChatFormat(tokenizer, prompt="")
 
 
-def test_a_format_that_does_not_exist():
+def test_an_unknown_format_is_refused():
     with pytest.raises(
         PolicyError, match=r"no format 'json'; choose one of agentlite, compact, .*my_module:format"
     ):

@@ -1,4 +1,4 @@
-"""SFT does what the paper's loss says, whatever the batch is cut into, and can be killed."""
+"""SFT minimises the paper's loss for any micro-batch size, and resumes after a kill."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ from eefcore.training.rows import IGNORE, Row
 
 
 def gradients(model, rows, out, **changes) -> dict[str, torch.Tensor]:
-    """The gradient of the one step that is taken, as it was accumulated."""
+    """Return the accumulated gradient of the one step."""
     seen: dict[str, torch.Tensor] = {}
     for name, p in model.named_parameters():
         p.register_post_accumulate_grad_hook(lambda p, name=name: seen.update({name: p.grad.clone()}))
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_global_batch(tmp_path, cut):
 
 
 def test_a_last_batch_that_is_smaller_is_normalised_by_its_own_tokens(tmp_path):
-    """Five rows in batches of four: the loss of the second step is that of the row left over."""
+    """Five rows in batches of four: the loss of the second step is that of the fifth row."""
     model, rows, start = tiny(), some_rows(5), copy.deepcopy(tiny())
     losses = run(model, rows, tmp_path, batch_size=4, micro_batch=1, learning_rate=0.0).losses
     each = [
@@ -75,7 +75,7 @@ def test_a_last_batch_that_is_smaller_is_normalised_by_its_own_tokens(tmp_path):
     assert losses == pytest.approx([first, each[order[4]] / n[order[4]]], rel=1e-5)
 
 
-def test_it_learns(tmp_path):
+def test_sft_lowers_the_loss(tmp_path):
     trained = run(tiny(), some_rows(8), tmp_path, epochs=60, learning_rate=2e-2)
     assert len(trained.losses) == 60
     assert trained.losses[-1] < 0.5 * trained.losses[0]
@@ -91,7 +91,7 @@ def test_equal_seeds_give_equal_results(tmp_path):
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_what_it_reports(tmp_path):
+def test_sft_reports_each_step_its_losses_and_its_cost(tmp_path):
     heard = []
     rows = some_rows(20)
     trained = run(tiny(), rows, tmp_path, epochs=3, on_step=lambda *step: heard.append(step))
@@ -102,7 +102,7 @@ def test_what_it_reports(tmp_path):
     assert [loss for *_, loss in heard] == trained.losses
 
 
-def test_nothing_is_left_behind(tmp_path, monkeypatch, capsys):
+def test_sft_writes_no_file_and_changes_only_the_weights(tmp_path, monkeypatch, capsys):
     """No folder, no print, and a model that is as it was but for its weights."""
     monkeypatch.chdir(tmp_path)
     model = tiny()
@@ -118,7 +118,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch, capsys):
     assert logits.dtype == torch.float32
 
 
-def test_bfloat16_changes_little_and_does_not_stay(tmp_path):
+def test_bfloat16_changes_little_and_the_weights_stay_float32(tmp_path):
     exact, rounded = tiny(), tiny()
     losses = run(exact, some_rows(16), tmp_path, epochs=2).losses
     rough = run(rounded, some_rows(16), tmp_path, epochs=2, bf16=True).losses
@@ -134,18 +134,18 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(("at", "every"), [(1, 500), (4, 500), (6, 500), (6, 2), (9, 2)])
-def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path, monkeypatch, at, every):
+def test_sft_resumed_after_a_kill_ends_with_the_same_weights(tmp_path, monkeypatch, at, every):
     """Nine steps of three an epoch; killed in an epoch and as one ends, with checkpoints between and inside of them."""
     monkeypatch.setattr(loop, "SAVE_STEPS", every)
     rows, whole, resumed = some_rows(20), tiny(), tiny()
     expected = run(whole, rows, tmp_path / "whole", epochs=3, resumable=True)
 
-    def die(done, total, loss):
+    def kill(done, total, loss):
         if done == at:
             raise Killed
 
     with pytest.raises(Killed):
-        run(tiny(), rows, tmp_path / "out", epochs=3, resumable=True, on_step=die)
+        run(tiny(), rows, tmp_path / "out", epochs=3, resumable=True, on_step=kill)
     (tmp_path / "out" / "checkpoint-99").mkdir(parents=True)  # torn while it was written
     heard = []
     got = run(
@@ -168,7 +168,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
-def test_a_torn_checkpoint_is_not_the_last(tmp_path):
+def test_a_torn_checkpoint_is_skipped(tmp_path):
     assert last_checkpoint(tmp_path / "none") is None
     for name, whole in {"checkpoint-9": True, "checkpoint-10": True, "checkpoint-11": False}.items():
         (tmp_path / name).mkdir()
@@ -178,7 +178,7 @@ def test_a_torn_checkpoint_is_not_the_last(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "changes", "error", "says"),
+    ("rows", "changes", "error", "message"),
     [
         ([], {}, MaskError, "expected rows to train on, got none"),
         ([*some_rows(2), Row([1, 2], [IGNORE, IGNORE])], {}, MaskError, "row 2 of 3 has no trained token"),
@@ -188,12 +188,12 @@ def test_a_torn_checkpoint_is_not_the_last(tmp_path):
         (some_rows(8), {"warmup": 5}, ParamsError, r"share of the steps in \[0, 1\), got 5"),
     ],
 )
-def test_what_is_refused(tmp_path, rows, changes, error, says):
-    with pytest.raises(error, match=says):
+def test_impossible_training_input_is_refused(tmp_path, rows, changes, error, message):
+    with pytest.raises(error, match=message):
         run(tiny(), rows, tmp_path, **changes)
 
 
-def test_rows_are_filled_up_on_the_right():
+def test_rows_are_padded_on_the_right():
     batch = collate([Row([5, 6, 7], [IGNORE, 6, 7]), Row([8, 9], [IGNORE, 9])], pad_id=1)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 1]]
     assert batch["labels"].tolist() == [[IGNORE, 6, 7], [IGNORE, 9, IGNORE]]
@@ -260,7 +260,7 @@ def test_equal_seeds_draw_equal_adapters():
     assert not torch.equal(weights(3), weights(4))
 
 
-def test_a_saved_model_comes_back(tmp_path):
+def test_a_saved_model_is_loaded_with_the_same_weights(tmp_path):
     model, tokenizer = tiny(), byte_tokenizer()
     save_model(model, tokenizer, tmp_path)
     loaded = load_model(tmp_path)
@@ -271,7 +271,7 @@ def test_a_saved_model_comes_back(tmp_path):
     assert load_model(tmp_path, dtype="bfloat16").model.dtype == torch.bfloat16
 
 
-def test_a_tokenizer_that_does_not_fit(tmp_path):
+def test_a_tokenizer_that_does_not_fit_the_model_is_refused(tmp_path):
     larger = byte_tokenizer(special=("<|a|>", "<|b|>"))
     with pytest.raises(PolicyError, match="writes ids up to 258, the model knows 257"):
         save_model(tiny(), larger, tmp_path)
@@ -281,7 +281,7 @@ def test_a_tokenizer_that_does_not_fit(tmp_path):
         load_model(tmp_path)
 
 
-def test_no_model_there(tmp_path):
+def test_a_missing_model_folder_is_refused(tmp_path):
     with pytest.raises(PolicyError, match=r"nowhere: no model can be read there"):
         load_model(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text("{}")

@@ -33,8 +33,8 @@ PAIRS = (
 BETA, STEPS, RATE = 0.1, 3, 1e-3
 
 
-class Told(NamedTuple):
-    """Of each step; the loss is the mean over pairs, the rewards are β (log π/π_ref)."""
+class Logged(NamedTuple):
+    """The metrics of each step: the loss is the mean over pairs, the rewards are β (log π/π_ref)."""
 
     loss: list[float]
     chosen: list[float]
@@ -42,7 +42,7 @@ class Told(NamedTuple):
     moved: list[float]  # of each parameter, how far it has come after the last step
 
 
-def filled(seed: int) -> LlamaForCausalLM:
+def seeded_model(seed: int) -> LlamaForCausalLM:
     """A model whose weights follow from `seed` alone, however it is initialised; far enough from others to differ."""
     from helpers.sft_runs import tiny
 
@@ -61,12 +61,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def moved(model: LlamaForCausalLM) -> list[float]:
-    start = dict(filled(0).named_parameters())
+    start = dict(seeded_model(0).named_parameters())
     return [(weight - start[name]).norm().item() for name, weight in sorted(model.named_parameters())]
 
 
-def ours(out: Path) -> Told:
-    encode, reference = tokenizer(), filled(1)
+def ours(out: Path) -> Logged:
+    encode, reference = tokenizer(), seeded_model(1)
 
     def side(prompt: str, completion: str) -> tuple[Row, float]:
         read, written = (list(encode(text)["input_ids"]) for text in (prompt, completion))
@@ -79,7 +79,7 @@ def ours(out: Path) -> Told:
         (one, logp), (other, other_logp) = side(prompt, chosen), side(prompt, rejected)
         return Pair((one,), (other,), (logp,), (other_logp,))
 
-    model = filled(0)
+    model = seeded_model(0)
     settings = TrainSettings(
         epochs=STEPS,
         batch_size=len(PAIRS),
@@ -90,10 +90,10 @@ def ours(out: Path) -> Told:
         warmup=0.0,
     )
     curves = train_dpo(model, [pair(*texts) for texts in PAIRS], settings, pad_id=0, beta=BETA).curves
-    return Told(curves.loss, curves.chosen, curves.rejected, moved(model))
+    return Logged(curves.loss, curves.chosen, curves.rejected, moved(model))
 
 
-def theirs(out: Path) -> Told:
+def theirs(out: Path) -> Logged:
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -104,8 +104,8 @@ def theirs(out: Path) -> Told:
         use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", save_strategy="no", disable_tqdm=True,
     )  # fmt: skip
     trainer = DPOTrainer(
-        model=filled(0),
-        ref_model=filled(1),
+        model=seeded_model(0),
+        ref_model=seeded_model(1),
         args=asked,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer(),
@@ -113,24 +113,24 @@ def theirs(out: Path) -> Told:
     trainer.train()
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     told = ([entry[key] for entry in log] for key in ("loss", "rewards/chosen", "rewards/rejected"))
-    return Told(*told, moved(trainer.model))
+    return Logged(*told, moved(trainer.model))
 
 
-def alike(told: Told, known: Told, *, rel: float) -> None:
-    for name in Told._fields:
+def assert_alike(told: Logged, known: Logged, *, rel: float) -> None:
+    for name in Logged._fields:
         assert getattr(told, name) == pytest.approx(getattr(known, name), rel=rel, abs=1e-5), name
 
 
-def test_three_steps_as_trl_made_them(tmp_path):
-    known = Told(**json.loads(GOLDEN_FILE.read_text())["told"])
+def test_three_dpo_steps_equal_the_recorded_steps_of_trl(tmp_path):
+    known = Logged(**json.loads(GOLDEN_FILE.read_text())["told"])
     assert len(known.loss) == STEPS and known.loss[-1] < known.loss[0]
-    alike(ours(tmp_path), known, rel=1e-3)
+    assert_alike(ours(tmp_path), known, rel=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")  # what TRL warns of is not ours to mend
-def test_three_steps_beside_trl(tmp_path):
+def test_three_dpo_steps_equal_those_of_the_installed_trl(tmp_path):
     pytest.importorskip("trl", reason="pip install trl==1.16.0 to ask its DPOTrainer again")
-    alike(ours(tmp_path / "ours"), theirs(tmp_path / "theirs"), rel=1e-3)
+    assert_alike(ours(tmp_path / "ours"), theirs(tmp_path / "theirs"), rel=1e-3)
 
 
 if __name__ == "__main__":
