@@ -66,6 +66,10 @@ class PolicyError(EefError, RuntimeError):
     """A policy can't answer: no such model, an endpoint that refuses, a vocabulary that does not fit."""
 
 
+class RegistryError(PolicyError):
+    """The package that holds a model can't be fetched: no registry is reached, or it has no such package."""
+
+
 class FormatError(PolicyError):
     """A dialogue can't be written in a format: the chat template rewrites an action or a page of it."""
 

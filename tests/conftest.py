@@ -15,6 +15,8 @@ from eefcore.envs.sciworld.jvm import missing_dependency
 from eefcore.envs.sciworld.simulator import Simulator
 from eefcore.envs.sciworld.simulator_pool import SimulatorPool, shared_pool
 from eefcore.envs.webshop import WebShopBenchmark
+from eefcore.errors import RegistryError
+from eefcore.training.model_store import find_model
 
 for name, value in {
     "OMP_NUM_THREADS": "1",
@@ -74,3 +76,13 @@ def simulators() -> Iterator[SimulatorPool]:
 def simulator(simulators: SimulatorPool) -> Simulator:
     """Return the pool's simulator."""
     return simulators.simulator()
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The name of a real language model, converted once into the user's cache; skipped where its package can't be had."""
+    try:
+        find_model("smollm2")
+    except RegistryError as error:
+        pytest.skip(str(error))
+    return "smollm2"

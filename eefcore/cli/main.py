@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eefcore.cli.data import data
+from eefcore.cli.model import model
 from eefcore.errors import EefError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.add_typer(model, name="model")
 
 _CORES = "one a core; one where there is a GPU"
 Jobs = Annotated[

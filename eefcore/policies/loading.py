@@ -11,6 +11,7 @@ from eefcore.policies.settings import ENGINES, PolicySettings, VLLMOptions, read
 from eefcore.protocols import Policy
 from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
 from eefcore.storage import stages
+from eefcore.training.model_store import PACKAGES, is_stored
 
 _HERE = Path(__file__).parent
 BASES = {
@@ -31,12 +32,12 @@ TEMPLATE_FORMATS = ("agentgym", LastPageChatFormat.name)
 
 _KINDS = (
     "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
-    f"{', '.join(BASES)}, or a model folder"
+    f"{', '.join([*BASES, *PACKAGES])}, another name of `eef model list`, or a model folder"
 )
 
 
 def model_path(spec: str) -> str | Path:
-    """Return where the weights of `spec` are, to train on: one of `BASES`, a folder from the workspace, or a hub name.
+    """Return where the weights of `spec` are, to train on: a folder, one of `BASES` among them, or a stored or hub name.
 
     `hf:` before a folder or a hub name changes nothing. The plan of a run asks too (`tracking.identity`), so that a
     missing base is known before anything starts.
@@ -47,6 +48,8 @@ def model_path(spec: str) -> str | Path:
     if spec in BASES:
         return _base_folder(spec)
     name = spec.removeprefix("hf:")
+    if is_stored(name):
+        return name
     folder = stages.workspace() / name  # wherever the notebook runs; an absolute path stays what it is
     return folder if folder.is_dir() else name
 
@@ -67,6 +70,7 @@ def load_policy(
 
         results/quickstart/03_train/model          a saved model folder, whole or an adapter, by the engine of the settings
         tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`), likewise
+        smollm2, …                                 a model of the store (`eef model list`), fetched when first used, likewise
         hf:meta-llama/Meta-Llama-3-8B-Instruct     a folder or hub name, by transformers whatever the engine
         vllm:meta-llama/Meta-Llama-3-8B-Instruct   by vLLM in this process
         openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
@@ -91,7 +95,7 @@ def load_policy(
     else:
         path = (
             model_path(name if kind == "vllm" else spec)
-            if kind in ENGINES or spec in BASES
+            if kind in ENGINES or spec in BASES or is_stored(spec)
             else _model_folder(spec)
         )
         engine = settings.engine
@@ -129,7 +133,7 @@ def check_policy(spec: str, *, format: str) -> None:
         read_engine(kind)
     elif spec in BASES:
         _base_folder(spec)
-    else:
+    elif not is_stored(spec):
         _model_folder(spec)
 
 

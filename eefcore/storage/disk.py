@@ -7,6 +7,7 @@ reported in one way: the place, what happened, what to do next.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Generator
@@ -48,6 +49,14 @@ def explain_os_errors(doing: str, path: Path) -> Generator[None]:
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "see the system's message")
         raise StoreError(f"{path}: can't {doing}: {error.strerror or error}; {advice}") from error
+
+
+@contextmanager
+def locked(lock: Path) -> Generator[None]:
+    """Hold a lock, one process at a time; the system releases the lock of a process that dies."""
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:

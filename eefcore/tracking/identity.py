@@ -1,10 +1,10 @@
 """Compute the identity of a stage: the hash of all that its results follow from, code included.
 
 These are the notebook's name, the stage's parameters, the identities of its inputs, the files of a model that a
-parameter names (a hub name is its name alone), and code: the notebook's cells and every module that they import,
-directly or not, without comments and docstrings. The record keeps the hash of each module, so that a plan can say which
-one changed (`eefcore.runs.changes`). The plan computes the identity to look for a finished stage, the stage to name its
-folder. Installed packages are not hashed; their versions are in the record.
+parameter names (of a model of the store, what it was made of; of a hub name, the name alone), and code: the notebook's
+cells and every module that they import, directly or not, without comments and docstrings. The record keeps the hash of
+each module, so that a plan can say which one changed (`eefcore.runs.changes`). The plan computes the identity to look
+for a finished stage, the stage to name its folder. Installed packages are not hashed; their versions are in the record.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from eefcore.policies.loading import model_path
 from eefcore.storage import stages
 from eefcore.storage.disk import explain_os_errors, write_atomically
 from eefcore.storage.hashing import cache_folder, hash_folder
+from eefcore.training.model_store import is_stored, model_content
 from eefcore.types import Value
 from eefcore.variables import expand_variables
 
@@ -64,8 +65,10 @@ def identity(
     code = code_of(notebook, params) if code is None else code
     followed = {**inputs, **{f"code of {name}": text for name, text in code.items()}}
     for name in MODELS:
-        path = Path(model_path(str(expand_variables(params.get(name) or ""))))
-        if params.get(name) and path.is_dir():
+        path = model_path(str(expand_variables(params.get(name) or "")))
+        if params.get(name) and isinstance(path, str) and is_stored(path):
+            followed[f"{name} model"] = model_content(path)
+        elif params.get(name) and isinstance(path, Path):
             with explain_os_errors("read", path):
                 followed[f"{name} model"] = hash_folder(path)
     return stages.stage_identity(notebook, params, followed)

@@ -1,7 +1,7 @@
 """Find the folder of a model, and the base that an adapter was trained on.
 
-A model is named by a folder, by the folder of a LoRA adapter, or by a name on the Hugging Face hub. An adapter names its
-base; that is looked up from the adapter's own folder and never from the folder in which a program happens to run, and
+A model is named by a folder, by the folder of a LoRA adapter, by a name of the model store (`model_store`), or by a name
+on the Hugging Face hub. An adapter names its base; that is looked up from the adapter's own folder and never from the folder in which a program happens to run, and
 `base.json` beside the adapter holds hashes of the base, so that another model in its place is refused.
 """
 
@@ -17,6 +17,7 @@ import msgspec
 from eefcore.errors import PolicyError
 from eefcore.storage import stages
 from eefcore.storage.hashing import cache_folder, digest, hash_file
+from eefcore.training import model_store
 from eefcore.training.model_files import ADAPTER, CONFIG, has_tokenizer, is_adapter, read_json
 
 BASE = "base.json"
@@ -24,7 +25,7 @@ _UNSTABLE = {"_name_or_path", "base_model_name_or_path", "transformers_version",
 
 
 class Source(NamedTuple):
-    """A model on this machine: the absolute folder or the hub name that names it, and the folder of its files."""
+    """A model on this machine: the absolute folder, stored name or hub name that names it, and the folder of its files."""
 
     name: str
     folder: Path
@@ -49,7 +50,8 @@ class ModelFiles(NamedTuple):
 class BaseRecord(msgspec.Struct):
     """The base that an adapter was trained on: its name, and hashes of its config and of its weights.
 
-    The weights of a model from the hub are not hashed: tens of gigabytes, which the hub itself keeps fixed.
+    The weights of a model from the hub are not hashed: tens of gigabytes, which the hub itself keeps fixed. A stored
+    model is known by the hash of what it was made of.
     """
 
     name: str
@@ -72,7 +74,7 @@ def find_files(
     """Find the files of the model that `path` names, and those of its base if `path` is an adapter.
 
     Args:
-        path: a folder, absolute or from the workspace; or else a hub name. With `adapter`, the adapter's base.
+        path: a stored name; a folder, absolute or from the workspace; or else a hub name. With `adapter`, the adapter's base.
         adapter: the folder or the hub name of an adapter.
         local_files_only: a hub name is looked up in the hub's cache alone.
 
@@ -92,11 +94,13 @@ def find_files(
 
 
 def find_source(path: str | Path, *, local_files_only: bool = False) -> Source:
-    """Find the folder of the model that `path` names; of a hub name, its files in the hub's cache.
+    """Find the folder of the model that `path` names; of a stored or a hub name, its files in a cache.
 
     Raises:
         PolicyError: there is neither such a folder nor such a name.
     """
+    if isinstance(path, str) and model_store.is_stored(path):
+        return Source(path, model_store.find_model(path, fetch=not local_files_only))
     folder = Path(path) if isinstance(path, Path) else stages.workspace() / path
     if folder.is_dir():
         return Source(str(folder.resolve()), folder.resolve())
@@ -109,7 +113,7 @@ def find_source(path: str | Path, *, local_files_only: bool = False) -> Source:
 
 
 def recorded_base(adapter: Path, *, local_files_only: bool = False) -> Source:
-    """Find the base that an adapter names: an absolute folder, one from the adapter's folder or its workspace, or a hub name.
+    """Find the base that an adapter names: a stored or hub name, or a folder, absolute or from its own or its workspace.
 
     Raises:
         PolicyError: the adapter names none, or there is no such base.
@@ -120,6 +124,8 @@ def recorded_base(adapter: Path, *, local_files_only: bool = False) -> Source:
             f"{adapter}: the adapter names no base: expected base_model_name_or_path in {ADAPTER}, got {name!r}; "
             "load the base and give this folder as its adapter"
         )
+    if model_store.is_stored(name):
+        return find_source(name, local_files_only=local_files_only)
     workspace = [p for p in adapter.parents if (p / "notebooks").is_dir() and (p / "params").is_dir()][:1]
     places = [place / name for place in (adapter, *workspace)]
     for place in places:
@@ -138,7 +144,10 @@ def recorded_base(adapter: Path, *, local_files_only: bool = False) -> Source:
 
 
 def describe_base(source: Source) -> BaseRecord:
-    """Return the name of a model with hashes of its config and, if it is a folder of its own, of its weights."""
+    """Return the name of a model with hashes of its config and, unless it is from the hub, of its weights."""
+    if model_store.is_stored(source.name):
+        content = model_store.model_content(source.name)
+        return BaseRecord(source.name, content, content)
     config = source.folder / (ADAPTER if is_adapter(source.folder) else CONFIG)
     settings = {k: v for k, v in read_json(config).items() if k not in _UNSTABLE}
     record = BaseRecord(source.name, digest(json.dumps(settings, sort_keys=True)))
@@ -173,7 +182,7 @@ def _hub(name: str, *, local_files_only: bool) -> Source:
     except Exception as error:  # of three libraries: no network, no right, no such name
         raise PolicyError(
             f"{name}: no model can be read there: expected a folder of that name in the workspace {stages.workspace()}, "
-            f"or a name that the hub or its cache gives, got {str(error).strip().partition(chr(10))[0]}; check the "
+            f"a name of `eef model list`, or one that the hub or its cache gives, got {str(error).strip().partition(chr(10))[0]}; check the "
             "name, or download it first with `hf download`"
         ) from error
     return Source(name, Path(folder))

@@ -40,6 +40,7 @@ from eefcore.training.adapters import (
 from eefcore.training.model_files import (
     ADAPTER,
     CONFIG,
+    SAFE,
     check_weights,
     explain_load_errors,
     has_tokenizer,
@@ -47,10 +48,6 @@ from eefcore.training.model_files import (
     read_json,
 )
 from eefcore.training.model_sources import BASE, BaseRecord, ModelFiles, Source, find_files, find_source
-
-SAFE = {"trust_remote_code": False, "local_files_only": True}
-"""What every load asks for: no code of the model's own is run, and only the folder that was found is read."""
-
 
 def add_adapter(
     model: Any,

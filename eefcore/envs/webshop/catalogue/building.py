@@ -9,11 +9,8 @@ that would be opened. A lock lets one process build while the others wait.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from array import array
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -24,6 +21,7 @@ from eefcore.envs.webshop.catalogue.listing import ListingWriter
 from eefcore.envs.webshop.catalogue.loading import ProductReader, only_file
 from eefcore.envs.webshop.lucene.indexing import IndexWriter
 from eefcore.errors import DataError, StoreError
+from eefcore.storage.disk import locked
 from eefcore.storage.hashing import LARGE, cache_folder, digest, hash_file
 
 FORMAT = "1"
@@ -41,7 +39,7 @@ def build_once(folder: Path, cache: Path | None) -> Path:
         content = digest(_content_hash(items, root / ".seen"), _content_hash(ins, root / ".seen"))[:16]
         target = root / f"{content}.{FORMAT}"
         if not target.exists():
-            with _locked(root / f".{target.name}.lock"):
+            with locked(root / f".{target.name}.lock"):
                 if not target.exists():
                     _build(items, ins, target)
         _check(target)
@@ -58,14 +56,6 @@ def _content_hash(path: Path, notes: Path) -> str:
         return hash_file(path, notes)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected a file that can be read") from error
-
-
-@contextmanager
-def _locked(lock: Path) -> Generator[None]:
-    """Hold a lock, one process at a time; the system releases the lock of a process that dies."""
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(items: Path, ins: Path, target: Path) -> None:
