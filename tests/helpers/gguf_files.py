@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, quantize
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 TEMPLATE = (
@@ -22,6 +21,8 @@ def write_gguf(
     path: Path, *, seed: int = 0, architecture: str = "llama", without: str = "", scaled: bool = False
 ) -> Path:
     """Write a Llama of one layer with random weights in Q4_1, and a byte-level tokenizer with a chat template."""
+    from gguf import GGMLQuantizationType, GGUFWriter, quantize
+
     writer = GGUFWriter(path, architecture)
     writer.add_context_length(512)
     writer.add_embedding_length(WIDTH)
