@@ -12,7 +12,6 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eefcore.errors import PolicyError
-from eefcore.training.adapters import name_first
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -43,7 +42,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
     model, info = loaded  # with `output_loading_info` it is a pair
     if missing := sorted(info["missing_keys"]):
         raise PolicyError(
-            f"{file}: expected weights for every part of {type(model).__name__}, got none for {name_first(missing)}; "
+            f"{file}: expected weights for every part of {type(model).__name__}, got none for {', '.join(missing[:3])}; "
             "take another file of this model, or its folder with safetensors"
         )
     if pre_tokenizer == "smollm":  # transformers leaves it out: each digit is split off before the rest is
@@ -86,7 +85,7 @@ def _check_faithful(file: Path) -> str:
     if scaled:
         raise PolicyError(
             f"{file}: expected rotary positions without scaling, which is all that transformers reads of a GGUF file, "
-            f"got {name_first(scaled)}; take the model's folder with safetensors"
+            f"got {', '.join(scaled[:3])}; take the model's folder with safetensors"
         )
     field = reader.get_field("tokenizer.ggml.pre")
     return str(field.contents()) if field else ""
