@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eefcore.errors import PolicyError
+from eefcore.training.model_files import SAFE
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -20,7 +21,6 @@ def convert_gguf(file: Path, folder: Path) -> None:
     Raises:
         PolicyError: transformers can't read it, or leaves out a part of it that changes what the model says.
     """
-    options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
         pre_tokenizer = _check_faithful(file)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -28,9 +28,10 @@ def convert_gguf(file: Path, folder: Path) -> None:
             dtype=torch.bfloat16,
             quantization_config=_dequantise(),
             output_loading_info=True,
-            **options,
+            gguf_file=file.name,
+            **SAFE,
         )
-        tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, **options)
+        tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **SAFE)
     except PolicyError:
         raise
     except Exception as error:  # of gguf, transformers, tokenizers: each has errors of its own

@@ -12,13 +12,13 @@ from eefcore.errors import PolicyError
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
-SAFE = {"trust_remote_code": False, "local_files_only": True}
-"""What every load asks for: no code of the model's own is run, and only the folder that was found is read."""
-
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+
+SAFE = {"trust_remote_code": False, "local_files_only": True}
+"""What every load asks for: no code of the model's own is run, and only the folder that was found is read."""
 
 
 def is_adapter(folder: Path) -> bool:

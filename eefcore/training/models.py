@@ -49,6 +49,7 @@ from eefcore.training.model_files import (
 )
 from eefcore.training.model_sources import BASE, BaseRecord, ModelFiles, Source, find_files, find_source
 
+
 def add_adapter(
     model: Any,
     *,
