@@ -51,6 +51,7 @@ class VLLMOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
         tensor_parallel: GPUs over which each layer is divided.
         memory: share of the device's memory that the engine takes.
         critic_memory: the same of the engine of a critic that is another model; both must fit together.
+        eager: without compilation; None is eager on a CPU, where an engine then starts in half the time.
         max_lora_rank: the largest rank of an adapter; None is that of the first adapter.
     """
 
@@ -59,6 +60,7 @@ class VLLMOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     tensor_parallel: Count = 1
     memory: Share = 0.9
     critic_memory: Share = 0.4
+    eager: bool | None = None
     max_lora_rank: AdapterRank | None = None
 
 

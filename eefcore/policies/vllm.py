@@ -12,6 +12,8 @@ own, never used twice in a process.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Collection, Hashable, Sequence
 from itertools import count
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple, get_args
 from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.policies.settings import AdapterRank, VLLMOptions
+from eefcore.processes import die_with
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show
 from eefcore.rendering.renderer import Renderer, make_renderer
@@ -28,6 +31,7 @@ from eefcore.training.model_sources import ModelFiles, find_files
 from eefcore.types import History, StopReason
 
 _NUMBERS = count(1)
+_OWNER = "EEF_ENGINE_OWNER"  # set where this library starts an engine, so that its processes know
 
 
 class Engine:
@@ -160,6 +164,17 @@ class _Question(NamedTuple):
     history: History
 
 
+def end_with_parent() -> None:
+    """Tie a process of vLLM's engine to the life of the process that started it (vLLM calls it as a plugin, in each).
+
+    vLLM's engine process would outlive a killed notebook, with its memory. It also gets a process group of its own, so
+    that an interrupted cell interrupts the notebook and not the engine.
+    """
+    if os.environ.get(_OWNER) and multiprocessing.parent_process() is not None:
+        os.setpgid(0, 0)
+        die_with(os.getppid())
+
+
 def start_engine(
     files: ModelFiles, options: VLLMOptions, *, slots: int = 64, context: int | None = None
 ) -> Engine:
@@ -182,6 +197,7 @@ def start_engine(
         "dtype": options.dtype or ("bfloat16" if on_gpu else "float32"),
         "block_size": options.block_size or (16 if on_gpu else 32),
         "tensor_parallel_size": options.tensor_parallel,
+        "enforce_eager": not on_gpu if options.eager is None else options.eager,
     }
     if on_gpu:
         given["gpu_memory_utilization"] = options.memory
@@ -192,6 +208,7 @@ def start_engine(
     if files.adapter is not None:
         check_weights(files.adapter, ADAPTER_WEIGHTS)
         given |= {"enable_lora": True, "max_lora_rank": _adapter_rank(files.adapter, options)}
+    os.environ[_OWNER] = str(os.getpid())
     try:
         return Engine(
             LLM(

@@ -10,7 +10,6 @@ one. The server runs on Linux, and not where there is a GPU: CUDA does not survi
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -28,15 +27,14 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, Self
 
+from eefcore.processes import die_with
+
 COMMAND = (sys.executable, "-m", "eefcore.runs.kernels")
 PARENT = "JPY_PARENT_PID"  # jupyter_client's: read by ipykernel when it is imported
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BACKEND = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it; matplotlib reads it at import
 LONGEST = 1 << 20  # bytes of a request
 END_SECONDS = 5.0  # for a server to end by itself
-ENDED = (
-    1  # the return code of every forked kernel that ended: it is not our child, so the true one is not known
-)
+ENDED = 1  # the return code of every forked kernel that ended: not our child, so the true one is not known
 
 
 class ForkedKernel:
@@ -144,20 +142,6 @@ def gpu() -> bool:
 
 
 # ------------------------------------------------------------------------------ the other processes
-
-
-def die_with(parent: int) -> None:
-    """Have Linux kill this process when the thread that started it ends; exit now if `parent` is gone already.
-
-    ipykernel looks for its parent only once a second: a killed `eef run` that is started again at once would share a
-    stage's folder with its old kernel for that second. Elsewhere that second remains.
-    """
-    if sys.platform != "linux":
-        return
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:
-        sys.exit("the process that started this kernel is gone")
 
 
 def import_name(name: str) -> None:

@@ -48,6 +48,7 @@ WRONG = [
     ("hf?dtype", "bad query field"),
     ("vllm?tensor_parallel=0", ">= 1"),
     ("vllm?tensor_parallel=two", "Expected `int`"),
+    ("vllm?eager=maybe", "Expected `bool"),
     ("vllm?memory=1.5", "<= 1"),
     ("vllm?memory=0", "> 0"),
     ("vllm?max_lora_rank=48", "Invalid enum value 48"),

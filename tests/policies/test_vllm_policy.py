@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 if find_spec("vllm") is None:
     pytest.skip("vllm is not installed; it has an environment of its own on CPUs", allow_module_level=True)
 
+import psutil
 import torch
 from helpers.byte_tokenizer import byte_tokenizer
 from peft import LoraConfig, get_peft_model
@@ -192,3 +197,72 @@ def test_an_adapter_that_vllm_can_not_serve_is_refused_with_the_reason(saved, tm
 def test_an_adapter_of_a_larger_rank_than_the_option_is_refused(saved):
     with pytest.raises(PolicyError, match="rank 16 at most, got 64; raise max_lora_rank"):
         VLLMPolicy.load(saved, adapter=saved / "adapter", engine=VLLMOptions(max_lora_rank=16))
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from eefcore.policies.settings import VLLMOptions
+from eefcore.policies.vllm import VLLMPolicy
+if __name__ == "__main__":
+    policy = VLLMPolicy.load(Path(sys.argv[1]), context=256)
+    print("serves", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_engine_ends_with_the_process_that_started_it(saved, tmp_path, how):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    process = subprocess.Popen(
+        [sys.executable, program, saved],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert any(b"serves" in line for line in process.stdout)
+        engines = psutil.Process(process.pid).children(recursive=True)
+        assert any(os.getpgid(engine.pid) == engine.pid for engine in engines)
+        process.send_signal(how)
+        process.wait(timeout=60)
+        _, alive = psutil.wait_procs(engines, timeout=2)
+        assert alive == []
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_interrupt_of_the_notebooks_group_leaves_the_engine_alone(saved, tmp_path):
+    """JupyterLab interrupts the whole process group of a kernel."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        PROGRAM.replace(
+            "sys.stdin.read()",
+            """
+    import signal
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    from eefcore.protocols import Sampling
+    from eefcore.types import History
+    policy.ask(1, History("t", "find a towel"), Sampling())
+    print("answers", len(policy.answers()), flush=True)
+""",
+        )
+    )
+    process = subprocess.Popen(
+        [sys.executable, program, saved],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert any(b"serves" in line for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)
+        assert any(b"answers 1" in line for line in process.stdout)
+    finally:
+        process.kill()
+        process.communicate()
