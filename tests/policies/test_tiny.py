@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eefcore.envs.webshop.words import asin
-from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.base_skills import base_skill_examples
 from eefcore.experts.webshop.view import PHRASES, write_call
 from eefcore.policies import BASES, load_policy
@@ -31,9 +30,7 @@ from eefcore.types import History
 
 @pytest.fixture(scope="module")
 def skills(mini):
-    return list(
-        base_skill_examples(mini, shop.make_shopper(mini, "naive"), mini.tasks("train"), n=80, seed=0)
-    )
+    return list(base_skill_examples(mini, mini.tasks("train"), n=80, seed=0))
 
 
 @pytest.fixture(scope="module")
