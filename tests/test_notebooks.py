@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from helpers.paths import ROOT
 
+from eefcore.policies import PolicySettings
 from eefcore.runs.notebook import read_notebook
 from eefcore.runs.params import RESERVED, STAGES
 from eefcore.runs.planning import plan_run, plan_suite_file
@@ -100,6 +101,8 @@ def test_every_parameter_is_used_and_seen_by_papermill(path):
     assert list(papermill.inspect_notebook(str(path))) == list(declared)
     (_, *rest) = code(path) if declared else [None, *code(path)]
     used = {n.attr for c in rest for n in ast.walk(ast.parse(c.source)) if isinstance(n, ast.Attribute)}
+    if "PolicySettings.of(p)" in "".join(c.source for c in rest):
+        used |= {"engine", *PolicySettings.LIMITS}
     filled = RESERVED | {"iteration"}  # may be there for the identity alone
     assert set(declared) - filled <= used
 

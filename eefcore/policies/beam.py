@@ -13,18 +13,17 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from eefcore.errors import FormatError
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import can_show
 from eefcore.types import History, StopReason
 
 
 class BeamPolicy:
-    """`inner`'s model with `beams` beams, `together` questions at a time; nothing is drawn, so a sampling changes nothing."""
+    """`inner`'s model with `beams` beams, `at_once` questions at a time; nothing is drawn, so a sampling changes nothing."""
 
-    def __init__(self, inner: HFPolicy, *, beams: int, together: int = 16) -> None:
+    def __init__(self, inner: HFPolicy, *, beams: int, at_once: int = 16) -> None:
         self.name = f"{inner.name}+beams"
-        self._inner, self._beams, self._together = inner, beams, together
-        self._asked: dict[Hashable, tuple[list[int], History]] = {}
-        self._unshowable: list[Hashable] = []
+        self._inner, self._beams, self._at_once = inner, beams, at_once
+        self._questions: dict[Hashable, tuple[list[int], History]] = {}
+        self._unwritable: list[Hashable] = []
 
     def length(self, history: History) -> int:
         """Return the tokens of h_t as the inner policy reads it; a beam search reads several times as much."""
@@ -34,36 +33,32 @@ class BeamPolicy:
         """Queue the question."""
         del sampling
         try:
-            self._asked[episode] = self._inner.renderer.encode(history).tokens, history
+            self._questions[episode] = self._inner.renderer.encode(history).tokens, history
         except FormatError:
-            self._unshowable.append(episode)
+            self._unwritable.append(episode)
 
     @torch.inference_mode()
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """Return answers to some of the open questions, those of similar length together."""
-        if self._unshowable:
-            episodes, self._unshowable = self._unshowable, []
+        if self._unwritable:
+            episodes, self._unwritable = self._unwritable, []
             return [(episode, Reply("", stop=StopReason.MALFORMED)) for episode in episodes]
-        episodes = sorted(self._asked, key=lambda e: len(self._asked[e][0]))[: self._together]
-        questions = [self._asked.pop(e) for e in episodes]
-        prompts = [prompt for prompt, _ in questions]
-        if not prompts:
-            return []
-        too_long = [len(p) + self._inner.max_new_tokens > self._inner.context for p in prompts]
-        fitting = [p for p, long in zip(prompts, too_long, strict=True) if not long]
-        written = iter(self._written(fitting) if fitting else [])
-        replies = [
-            Reply("", stop=StopReason.CONTEXT_LIMIT) if long else self._reply(prompt, history, next(written))
-            for (prompt, history), long in zip(questions, too_long, strict=True)
-        ]
-        return list(zip(episodes, replies, strict=True))
+        by_length = sorted(self._questions, key=lambda e: len(self._questions[e][0]))
+        questions = {e: self._questions.pop(e) for e in by_length[: self._at_once]}
+        room = self._inner.context - self._inner.max_new_tokens
+        fitting = {e: question for e, question in questions.items() if len(question[0]) <= room}
+        replies = {e: Reply("", stop=StopReason.CONTEXT_LIMIT) for e in questions if e not in fitting}
+        actions = self._search([prompt for prompt, _ in fitting.values()]) if fitting else []
+        for (episode, (prompt, history)), tokens in zip(fitting.items(), actions, strict=True):
+            replies[episode] = self._reply(prompt, history, tokens)
+        return list(replies.items())
 
     def close(self, episode: Hashable) -> None:
         """Drop the episode's question, if one is open."""
-        self._asked.pop(episode, None)
-        self._unshowable = [e for e in self._unshowable if e != episode]
+        self._questions.pop(episode, None)
+        self._unwritable = [e for e in self._unwritable if e != episode]
 
-    def _written(self, prompts: Sequence[list[int]]) -> list[list[int]]:
+    def _search(self, prompts: Sequence[list[int]]) -> list[list[int]]:
         """Return the likeliest action found for each prompt, its end mark included."""
         model, tokenizer = self._inner.model, self._inner.renderer.tokenizer
         pad, longest = tokenizer.pad_token_id or 0, max(map(len, prompts))
@@ -77,25 +72,19 @@ class BeamPolicy:
             do_sample=False,
             max_new_tokens=self._inner.max_new_tokens,
             pad_token_id=pad,
-            stopping_criteria=StoppingCriteriaList([_Ended(self._inner, longest)]),
+            stopping_criteria=StoppingCriteriaList([_ActionEnd(self._inner, longest)]),
         )
-        return [self._until_end(row[longest:].tolist()) for row in out]
+        return [self._cut_at_end(row[longest:].tolist()) for row in out]
 
-    def _until_end(self, tokens: list[int]) -> list[int]:
+    def _cut_at_end(self, tokens: list[int]) -> list[int]:
         """Return `tokens` up to the one that ends the action; all of them if none does."""
-        tokenizer, end = self._inner.renderer.tokenizer, self._inner.renderer.format.end
-        for n in range(1, len(tokens) + 1):
-            if end in tokenizer.decode(tokens[:n], skip_special_tokens=False):
-                return tokens[:n]
-        return tokens
+        ends = (n for n in range(1, len(tokens) + 1) if self._inner.has_ended(tokens[:n]))
+        return tokens[: next(ends, len(tokens))]
 
     def _reply(self, prompt: list[int], history: History, tokens: list[int]) -> Reply:
-        renderer = self._inner.renderer
-        action = renderer.decode_action(tokens)
-        ended = renderer.format.end in renderer.tokenizer.decode(tokens, skip_special_tokens=False)
-        complete = ended and action.strip() and can_show(renderer.format, history, action)
-        stop = None if complete else StopReason.MALFORMED
-        return Reply("" if stop else action, tuple(tokens), self._logps(prompt, tokens), stop)
+        action = self._inner.read_action(history, tokens) if self._inner.has_ended(tokens) else ""
+        stop = None if action else StopReason.MALFORMED
+        return Reply(action, tuple(tokens), self._logps(prompt, tokens), stop)
 
     def _logps(self, prompt: list[int], tokens: list[int]) -> tuple[float, ...]:
         model = self._inner.model
@@ -105,18 +94,15 @@ class BeamPolicy:
         return tuple(logits.log_softmax(-1).gather(-1, chosen)[:, 0].tolist())
 
 
-class _Ended(StoppingCriteria):
-    """Which rows hold the end of an action after the first `start` tokens."""
+class _ActionEnd(StoppingCriteria):
+    """Whether each row has ended its action, which begins at position `start`."""
 
     def __init__(self, policy: HFPolicy, start: int) -> None:
+        self._policy, self._start = policy, start
         self._may_end = torch.from_numpy(policy.ending_tokens)
-        self._renderer, self._start = policy.renderer, start
 
-    def __call__(self, input_ids: torch.Tensor, scores: object, **how: object) -> torch.Tensor:
-        ended = self._may_end[input_ids[:, -1].cpu()].tolist()
-        end, tokenizer = self._renderer.format.end, self._renderer.tokenizer
-        said = [
-            may and end in tokenizer.decode(row[self._start :], skip_special_tokens=False)
-            for may, row in zip(ended, input_ids, strict=True)
-        ]
-        return torch.tensor(said, device=input_ids.device)
+    def __call__(self, input_ids: torch.Tensor, scores: object, **options: object) -> torch.Tensor:
+        may_end = self._may_end[input_ids[:, -1].cpu()].tolist()
+        rows = [row[self._start :].tolist() for row in input_ids]
+        ended = [may and self._policy.has_ended(row) for may, row in zip(may_end, rows, strict=True)]
+        return torch.tensor(ended, device=input_ids.device)

@@ -162,6 +162,10 @@ def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettin
     base_url, model = _endpoint_address(spec)
     if adapter is not None:
         raise PolicyError(f"{spec!r}: an endpoint has its own adapters; start the server with them")
+    if settings.template_args:
+        raise PolicyError(
+            f"{spec!r}: an endpoint has its own chat template; start the server with {settings.template_args!r}"
+        )
     return OpenAIPolicy(
         base_url,
         model,

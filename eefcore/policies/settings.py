@@ -100,15 +100,17 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         format: how dialogues are written as text.
+        template_args: arguments of the model's chat template (`rendering.formats.load_format`).
         engine: what serves a model folder or hub name; a prefix of the model's own name goes before (`load_policy`).
         slots: episodes that are played at a time.
         max_new_tokens: the longest action.
         context: the longest dialogue with its answer; None takes what the model can.
     """
 
-    LIMITS: ClassVar = ("format", "slots", "max_new_tokens", "context")
+    LIMITS: ClassVar = ("format", "template_args", "slots", "max_new_tokens", "context")
 
     format: str = "compact"
+    template_args: str = ""
     engine: Engine = HFOptions()
     slots: int = 64
     max_new_tokens: int = 96

@@ -92,6 +92,7 @@ class VLLMPolicy:
         adapter: str | Path | None = None,
         engine: VLLMOptions = VLLMOptions(),  # noqa: B008  # frozen
         format: str = "agentlite",
+        template_args: str = "",
         slots: int = 64,
         max_new_tokens: int = 96,
         context: int | None = None,
@@ -103,7 +104,7 @@ class VLLMPolicy:
         """
         files = find_files(path, adapter)
         running = start_engine(files, engine, slots=slots, context=context)
-        renderer = make_renderer(running.llm.get_tokenizer(), format)
+        renderer = make_renderer(running.llm.get_tokenizer(), format, template_args)
         name = Path(adapter or path).name
         return cls(running, renderer, adapter=files.adapter, max_new_tokens=max_new_tokens, name=name)
 

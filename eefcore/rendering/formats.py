@@ -14,12 +14,16 @@ pages, and are read again from the last action on.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import yaml
 from jinja2 import TemplateError
 
-from eefcore.errors import FormatError, PolicyError
+from eefcore.errors import FormatError, ParamsError, PolicyError
 from eefcore.plugins import load_plugin
 from eefcore.rendering import prompts
 from eefcore.types import Example, History, Step
@@ -38,6 +42,8 @@ class Format(Protocol):
     name: str
     end: str
     """The mark that ends an action. The policy writes it, and training teaches it."""
+    lead: str = ""
+    """A blank that the policy writes before an action, where a chat template shows one there."""
     grows: bool
     """Whether h_t is a prefix of h_{t+1}, so that one training row holds all actions of a trajectory."""
 
@@ -101,33 +107,37 @@ class TurnFormat(Format):
 
 
 class ChatFormat(Format):
-    """The turns of a dialogue through `tokenizer.apply_chat_template`: o_t is the user's, a_t the assistant's.
+    """The turns of a dialogue through a tokenizer's chat template: o_t is the user's, a_t the assistant's.
+
+    The prompt stands in the user's first turn and never in a system turn, which some templates refuse (Gemma, Mistral):
+    so AgentGym and ETO write it. A template that writes today's date gets the same date on every day.
+
+    Some templates write more than they show again: Qwen3's, told not to think, opens each answer with an empty thought
+    that later turns lack. There h_t does not grow.
 
     Raises:
-        PolicyError: the template rewrites earlier turns (some drop old thoughts), so that h_t would
-            not be a prefix of h_{t+1}.
+        PolicyError: the tokenizer has no template, or one by which it can't be said what an action is and where it ends.
     """
 
-    grows = True
-
-    def __init__(self, tokenizer: Any, *, prompt: str, agreed: str = "", name: str = "chat") -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        prompt: str,
+        agreed: str = "",
+        name: str = "chat",
+        template_args: Mapping[str, Any] | None = None,
+    ) -> None:
         """Say `prompt` before o_0: in the same turn, or, with `agreed` as its answer, in a turn of its own."""
         self.name, self._tokenizer = name, tokenizer
         self._before = [("user", prompt), ("assistant", agreed)] if agreed else []
         self._prompt = "" if agreed else prompt
-        opened = self._render([("user", "o"), ("assistant", "a")], generate=False)
-        asked = self._render([("user", "o")], generate=True)
-        padded = self._render([("user", "o"), ("assistant", _PADDED)], generate=False)
-        self._trim = next(
-            (t for t in _TRIMS if padded.startswith(asked + t(_PADDED) + opened[len(asked) + 1 :])), str
-        )
-        if not opened.startswith(asked + "a"):
-            raise PolicyError(
-                f"the chat template of {tokenizer.name_or_path} puts {opened[len(asked) :][:40]!r} where the "
-                "assistant's words were expected; use format: agentlite"
-            )
-        self._suffix = opened[len(asked) + 1 :]
-        self.end = self._suffix.rstrip("\n") or "\n"
+        self._args = {**_FIXED_DATE, **(template_args or {})}
+        self._check_args(template_args or {})
+        try:
+            self._read_template()
+        except (TemplateError, ValueError, TypeError) as error:
+            raise self._refusal(f"refuses a dialogue of user and assistant ({error})") from error
 
     def action_text(self, action: str) -> str:
         """Return an action as the template writes it; many templates cut blanks off its ends."""
@@ -138,14 +148,53 @@ class ChatFormat(Format):
         try:
             return self._pieces(history)
         except (_Rewritten, TemplateError) as error:
-            model = self._tokenizer.name_or_path
+            rewritten = isinstance(error, _Rewritten)
             reason = (
-                f"the chat template of {model} {error}, so no cache and no mask can be right"
-                if isinstance(error, _Rewritten)
-                else f"the chat template of {model} refuses the dialogue ({error})"
+                f"{error}, so no cache and no mask can be right" if rewritten else f"refuses it ({error})"
             )
             kind = FormatError if self._shows_plain(len(history)) else PolicyError
-            raise kind(f"{reason}; use format: agentlite") from error
+            raise self._refusal(reason, kind) from error
+
+    def _check_args(self, given: Mapping[str, Any]) -> None:
+        """Check that the template reads every argument that is given, and that thinking is decided."""
+        template = str(getattr(self._tokenizer, "chat_template", None) or "")
+        if not template:
+            raise self._refusal("is missing: the tokenizer was saved without one")
+        for name in given:
+            if not re.search(rf"\b{re.escape(name)}\b", template):
+                raise self._refusal(f"reads no argument {name!r}", then="correct template_args")
+        if re.search(r"\benable_thinking\b", template) and "enable_thinking" not in given:
+            raise self._refusal(
+                "lets the model think unless it is told not to, and drops thoughts from earlier turns, so no action "
+                "with a thought could be shown again",
+                then="set template_args: {enable_thinking: false}; true suits models that were trained without thoughts",
+            )
+
+    def _read_template(self) -> None:
+        """Find out what the template writes around an action, by what it does with one in the middle and at the end."""
+        user = ("user", "o")
+        asked = self._render([user], generate=True)
+        shown, _, after = self._render([user, ("assistant", _ACTION), user], generate=True).partition(_ACTION)
+        at_end = self._render([user, ("assistant", _ACTION)], generate=False).partition(_ACTION)[2]
+        if not after:
+            raise self._refusal("rewrites turn 0 once turn 1 is there, so no cache and no mask can be right")
+        kept = _common_start(asked, shown)
+        self._opening, self.lead = asked[len(kept) :], shown[len(kept) :]
+        self.grows = not self._opening
+        if self.lead.strip() or not _EMPTY_THOUGHT.fullmatch(self._opening):
+            raise self._refusal(
+                f"puts {(self.lead or self._opening)[:40]!r} where the assistant's words were expected",
+                then="set template_args if it has an argument for that, or use format: agentlite",
+            )
+        added = getattr(self._tokenizer, "added_tokens_decoder", {}).values()
+        marks = sorted((re.escape(token.content) for token in added), key=len, reverse=True)
+        parts = re.compile("|".join([*marks, "."]), re.DOTALL)
+        end = "".join(_common_start(parts.findall(after), parts.findall(at_end)))
+        if not end:
+            raise self._refusal("writes no mark after the assistant's words, so an action would have no end")
+        self.end = end.rstrip("\n") or "\n"
+        padded = self._render([user, ("assistant", _PADDED), user], generate=True)
+        self._trim = next((t for t in _TRIMS if padded.startswith(shown + t(_PADDED) + self.end)), str)
 
     def _shows_plain(self, turns: int) -> bool:
         """Return whether as many turns of plain words can be shown; then the fault lies in the text of the history."""
@@ -158,31 +207,50 @@ class ChatFormat(Format):
     def _pieces(self, history: History) -> list[Piece]:
         observations = [*(s.observation for s in history.steps), history.observation]
         turns = [*self._before, ("user", self._prompt + observations[0])]
-        text = self._render(turns, generate=True)
+        text = self._asked(turns)
         out = [Piece(text)]
         for i, step in enumerate(history.steps):
             turns += [("assistant", step.action), ("user", observations[i + 1])]
-            longer = self._render(turns, generate=True)
-            action = self.action_text(step.action)
-            shown = text + action + self.end
+            longer, action = self._asked(turns), self.action_text(step.action)
+            shown = text + self.lead + action + self.end
             if not longer.startswith(shown):
                 raise _Rewritten(f"rewrites turn {i} once turn {i + 1} is there")
             out += [Piece(action, i), Piece(longer[len(shown) :])]
             text = longer
-        return out
+        return [*out[:-1], Piece(out[-1].text + self._opening)]
+
+    def _asked(self, turns: list[tuple[str, str]]) -> str:
+        """Return the dialogue up to where an action is asked for, without what later turns do not show of that."""
+        return self._render(turns, generate=True).removesuffix(self._opening)
 
     def _render(self, turns: list[tuple[str, str]], *, generate: bool) -> str:
         messages = [{"role": role, "content": content} for role, content in turns]
-        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
+        return self._tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=generate, **self._args
+        )
+
+    def _refusal(
+        self, reason: str, kind: type[PolicyError] = PolicyError, *, then: str = "use format: agentlite"
+    ) -> PolicyError:
+        model = self._tokenizer.name_or_path or "this tokenizer"
+        return kind(f"format {self.name}: the chat template of {model} {reason}; {then}")
+
+
+def _common_start(one: Sequence[str], other: Sequence[str]) -> Sequence[str]:
+    same = (k for k in range(min(len(one), len(other))) if one[k] != other[k])
+    return one[: next(same, min(len(one), len(other)))]
 
 
 class _Rewritten(Exception):
     """The template shows a turn in another way than before."""
 
 
-_PADDED = " \n a \n "
+_ACTION, _PADDED = "whatittakes", " \n a \n "
 _TRIMS = (str, str.strip, str.rstrip, str.lstrip, lambda text: text.strip("\n"))
 """The ways in which templates trim an action."""
+_EMPTY_THOUGHT = re.compile(r"(\s*<think>\s*</think>\s*)?")
+_FIXED_DATE = {"strftime_now": date(2024, 7, 26).strftime}
+"""Templates that write today's date ask for it by this name; this is the day that Llama 3's writes by itself."""
 
 
 class LastPageFormat(Format):
@@ -214,9 +282,11 @@ class LastPageChatFormat(Format):
     name = "composite_chat"
     grows = False
 
-    def __init__(self, tokenizer: Any, *, prompt: str) -> None:
-        chat = ChatFormat(tokenizer, prompt="")
-        self.end = chat.end
+    def __init__(
+        self, tokenizer: Any, *, prompt: str, template_args: Mapping[str, Any] | None = None
+    ) -> None:
+        chat = ChatFormat(tokenizer, prompt="", name=self.name, template_args=template_args)
+        self.end, self.lead = chat.end, chat.lead
         before, _, after = chat.pieces(History("", _MARK))[0].text.partition(_MARK)
         if not after:
             raise PolicyError(
@@ -233,6 +303,7 @@ class LastPageChatFormat(Format):
 
 
 _MARK = "what the user says"
+_CHAT_PROMPT = prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:"
 _TASK, _PAGE = "USER QUERY:\n{}\n\nEXECUTION HISTORY:\n", "\nCURRENT OBSERVATION:\n{}\n"
 
 AGENTLITE = TurnFormat(
@@ -247,28 +318,60 @@ COMPOSITE_COMPACT = LastPageFormat(
 )
 
 
-def load_format(name: str, tokenizer: Any = None) -> Format:
+def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Format:
     """Return the format called `name`; chat formats use the template of `tokenizer`.
 
     `my_package.my_module:format` calls that function with the tokenizer: an environment of your own has its own prompt,
     as in `TurnFormat("mine", prompt=…)` or `ChatFormat(tokenizer, prompt=…)`.
 
+    Args:
+        name: which format.
+        tokenizer: the model's.
+        template_args: arguments of the chat template, in YAML, as `enable_thinking: false`; none if empty.
+
     Raises:
-        PolicyError: there is no such format.
-        ParamsError: there is no such function.
+        PolicyError: there is no such format, or no such argument of a template.
+        ParamsError: there is no such function, or `template_args` can't be read.
     """
+    args = read_template_args(template_args)
+    chat = {
+        "chat": lambda: ChatFormat(tokenizer, prompt=_CHAT_PROMPT, template_args=args),
+        "agentgym": lambda: ChatFormat(
+            tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name, template_args=args
+        ),
+        LastPageChatFormat.name: lambda: LastPageChatFormat(
+            tokenizer, prompt=prompts.COMPOSITE_SHOP, template_args=args
+        ),
+    }
+    if name in chat:
+        return chat[name]()
+    if args:
+        raise PolicyError(
+            f"format {name}: template_args {args} are arguments of a chat template, and this format has none; leave "
+            f"them out, or use one of the formats {', '.join(chat)}"
+        )
     if ":" in name:
         return load_plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
     formats = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
-    if name == LastPageChatFormat.name:
-        return LastPageChatFormat(tokenizer, prompt=prompts.COMPOSITE_SHOP)
-    if name == "chat":
-        return ChatFormat(tokenizer, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:")
-    if name == "agentgym":
-        return ChatFormat(tokenizer, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name=name)
     if name not in formats:
         raise PolicyError(
-            f"no format {name!r}; choose one of {', '.join((*formats, 'chat', 'agentgym', LastPageChatFormat.name))}, or "
-            "my_package.my_module:format"
+            f"no format {name!r}; choose one of {', '.join((*formats, *chat))}, or my_package.my_module:format"
         )
     return formats[name]
+
+
+def read_template_args(text: str) -> dict[str, Any]:
+    """Read the arguments of a chat template from a parameter: YAML, with or without braces around it.
+
+    Raises:
+        ParamsError: it is not a mapping of names.
+    """
+    try:
+        args = yaml.safe_load(text or "{}")
+    except yaml.YAMLError as error:
+        raise ParamsError(f"template_args: {text!r} is no YAML: {error}") from error
+    if not isinstance(args, dict) or not all(isinstance(name, str) for name in args):
+        raise ParamsError(
+            f"template_args: expected names and values, as 'enable_thinking: false', got {text!r}"
+        )
+    return args

@@ -8,6 +8,7 @@ suite is reported before its end; two methods are then compared over the seeds t
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -128,7 +129,7 @@ class Method:
         """Return its experts' trajectories on the test set, a list a seed."""
         return [read_panel(run["experts"], self.card) for run in self.stages]
 
-    def training_row(self, format: str) -> list[Span]:
+    def training_row(self, format: str, template_args: str = "") -> list[Span]:
         """Return one training row of the first seed: a recovery, or else the solution with the most expert actions.
 
         For a method that learns from preferences it is one that its last round preferred.
@@ -139,9 +140,11 @@ class Method:
         preferred = [folder / "preferences.jsonl" for folder in self.numbered("preferences").values()]
         pairs = [p for file in preferred[-1:] for p in read_records(file, Preference, card=self.card).list]
         examples = [p.chosen for p in pairs] or read_records(selected, Example, card=self.card).list
-        example = max(examples, key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)))
+        examples.sort(key=lambda e: (e.first > 0, e.trajectory.n_expert, -len(e.trajectory)), reverse=True)
         tokenizer = load_tokenizer(max(self.numbered("model").items())[1] / "model")
-        row = rows.make_rows(example, make_renderer(tokenizer, format))[0]
+        renderer = make_renderer(tokenizer, format, template_args)
+        written = (rows.rows_within(example, renderer, sys.maxsize) for example in examples)
+        (row, *_) = next(filter(None, written))
         return spans(row.tokens, row.labels, tokenizer.decode)
 
     def example_tree(self) -> Tree | None:

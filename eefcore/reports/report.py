@@ -76,6 +76,7 @@ def build_report(
     *,
     command: str,
     format: str = "",
+    template_args: str = "",
     order: str = "",
     baseline: str = "",
 ) -> Report:
@@ -85,6 +86,7 @@ def build_report(
         methods: those of `evidence.read_run` or `evidence.read_suite`.
         command: what makes the results again.
         format: the format of the training row to read; without it the report shows none.
+        template_args: arguments of the model's chat template, if that format has one.
         order: methods as the paper ranks them, best first, between ` > `; the headline is about the first that was run, or
             the last method if none was. The report names those that were not run.
         baseline: the method to compare with; the best of the others if it was not run.
@@ -125,7 +127,7 @@ def build_report(
     trees = (m.example_tree() for m in reversed(main))
     shown_sections = (
         *(c.section for c in chapters),
-        *sections.training_row(ours, shown.training_row(format) if format else []),
+        *sections.training_row(ours, shown.training_row(format, template_args) if format else []),
         *sections.search_tree(next((tree for tree in trees if tree), None)),
         sections.outcomes(result, ours),
         sections.environment_cards([result.card, *bound_cards]),

@@ -4,6 +4,7 @@
 
 One line a parameter: name, type (`int`, `float`, `str` or `bool`), default, and a comment of help; it is declared nowhere
 else. A parameter whose help says what `None` means takes None as well (`null` in YAML); papermill knows no `int | None`.
+One whose help says that it is read as YAML takes a mapping as well, which becomes its text.
 The cell is parsed, not executed. A line that papermill would lose (it has a second `=`, or is wrapped) is an error.
 """
 
@@ -51,6 +52,8 @@ class Parameter(NamedTuple):
             return None
         if self.type == "float" and type(value) is int:
             return float(value)
+        if isinstance(value, dict) and re.search(r"\bYAML\b", self.help):
+            return json.dumps(value, sort_keys=True)
         if not isinstance(value, int | float | str) or type(value) is not TYPES[self.type]:
             advice = ""
             if self.type == "str":

@@ -90,6 +90,7 @@ def load_order(
     *,
     model: Path | None,
     format: str,
+    template_args: str = "",
     context: int,
 ) -> LoadedOrder:
     """Return the order called `name`, or the user's own `my_module:function`, which is an `Order`.
@@ -104,7 +105,7 @@ def load_order(
     if ":" in name:
         return LoadedOrder(load_plugin(name, "03_select: choose", takes=("success", "state")), Cost())
     if name == "likeliest" and competing and model is not None:
-        return _load_likeliest(competing, model, format=format, context=context)
+        return _load_likeliest(competing, model, format, template_args, context)
     orders = {"fewest_expert": fewest_expert, "shortest": shortest, "repeated": repeated(simulations)}
     orders["likeliest"] = likeliest({})
     if name not in orders:
@@ -115,7 +116,7 @@ def load_order(
 
 
 def _load_likeliest(
-    competing: Sequence[Trajectory], model: Path, *, format: str, context: int
+    competing: Sequence[Trajectory], model: Path, format: str, template_args: str, context: int
 ) -> LoadedOrder:
     import torch  # takes seconds to load, like transformers
 
@@ -123,7 +124,7 @@ def _load_likeliest(
 
     loaded = load_model(model, merge=True)
     policy = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    renderer = make_renderer(loaded.tokenizer, format)
+    renderer = make_renderer(loaded.tokenizer, format, template_args)
     logps, tokens = score_successes(policy, renderer, competing, context=context)
     return LoadedOrder(likeliest(logps), Cost(tokens_read=tokens))
 
@@ -138,14 +139,14 @@ class SuccessScores(NamedTuple):
 def score_successes(
     model: Any, renderer: Renderer, successes: Iterable[Trajectory], *, context: int
 ) -> SuccessScores:
-    """Compute log π_θ of each success. Equal ones are scored once; one of more than `context` tokens is left out."""
+    """Compute log π_θ of each success. Equal ones are scored once; one that does not fit in `context` is left out."""
     from eefcore.training.logprobs import token_logps  # loads torch
 
     by_state = {t.history.state: t for t in successes}
-    rows_of = {state: rows.make_rows(Example(t), renderer) for state, t in by_state.items()}
-    rows_of = {state: some for state, some in rows_of.items() if all(len(r.tokens) <= context for r in some)}
+    fitting = {state: rows.rows_within(Example(t), renderer, context) for state, t in by_state.items()}
+    rows_of = {state: some for state, some in fitting.items() if some is not None}
     every = [row for some in rows_of.values() for row in some]
-    row_logps = iter(token_logps(model, every, pad_id=0, batch_tokens=_BATCH_TOKENS))
+    row_logps = iter(token_logps(model, every, batch_tokens=_BATCH_TOKENS))
     logps = {}
     for state, some in rows_of.items():
         of_tokens = iter([p for _ in some for p in next(row_logps)])

@@ -11,8 +11,8 @@ from torch.utils.data import Sampler
 from eefcore.training.rows import IGNORE, Row
 
 
-def collate(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
-    """Return `input_ids` and `labels`, [B, L], padded on the right with `pad_id` and IGNORE.
+def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Return `input_ids` and `labels`, [B, L], padded on the right with 0 and IGNORE.
 
     There is no attention mask: a causal model never looks ahead, so nothing sees what is on the right.
     """
@@ -22,7 +22,7 @@ def collate(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
         return [*values, *[fill] * (longest - len(values))]
 
     return {
-        "input_ids": torch.tensor([pad(r.tokens, pad_id) for r in rows]),
+        "input_ids": torch.tensor([pad(r.tokens, 0) for r in rows]),
         "labels": torch.tensor([pad(r.labels, IGNORE) for r in rows]),
     }
 

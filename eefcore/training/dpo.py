@@ -70,7 +70,6 @@ def train_dpo(
     pairs: Sequence[Pair],
     settings: TrainSettings,
     *,
-    pad_id: int,
     beta: float,
     sft_weight: float = 0.0,
     on_step: OnStep = ignore_step,
@@ -86,7 +85,6 @@ def train_dpo(
         model: a Hugging Face causal LM, or a peft model around one.
         pairs: what is trained; `batch_size` and `micro_batch` count them.
         settings: see `TrainSettings`.
-        pad_id: fills up rows that are shorter than others of their forward pass; no loss reads it.
         beta: how strongly to stay near π_ref.
         sft_weight: adds this times −log π(chosen) per trained token, averaged over pairs, which keeps the chosen
             from becoming less likely as long as the rejected falls faster; with 0 the loss is the papers'.
@@ -98,7 +96,7 @@ def train_dpo(
     if not pairs:
         return DPOResult(DPOCurves([], [], [], [], []), Cost())
     objective = Objective[Pair](
-        collate=partial(_collate_pairs, pad_id=pad_id),
+        collate=_collate_pairs,
         length=lambda pair: max(len(row.tokens) for row in pair.rows),
         weight=lambda batch: torch.tensor(len(batch["reference"])),
         loss=partial(_sum_loss, beta=beta, sft_weight=sft_weight),
@@ -111,14 +109,14 @@ def train_dpo(
     )
 
 
-def _collate_pairs(pairs: Sequence[Pair], pad_id: int) -> dict[str, torch.Tensor]:
+def _collate_pairs(pairs: Sequence[Pair]) -> dict[str, torch.Tensor]:
     """Make tensors of B pairs with R rows in all.
 
     Besides the rows, chosen before rejected, [R, L], these are `side`, the index of the side of the 2B that each row
     belongs to, [R]; and `reference`, log π_ref of both sides of each pair, [B, 2].
     """
     sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
-    rows = collate([row for side in sides for row in side], pad_id)
+    rows = collate([row for side in sides for row in side])
     side_of_row = [i for i, side in enumerate(sides) for _ in side]
     reference = [[sum(p.chosen_logps), sum(p.rejected_logps)] for p in pairs]
     return {**rows, "side": torch.tensor(side_of_row), "reference": torch.tensor(reference)}

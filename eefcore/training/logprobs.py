@@ -56,7 +56,6 @@ def token_logps(
     model: Any,
     rows: Sequence[Row],
     *,
-    pad_id: int,
     batch_tokens: int,
     bf16: bool = False,
     on_rows: OnRows = ignore_rows,
@@ -68,7 +67,6 @@ def token_logps(
     Args:
         model: a Hugging Face causal LM, or a peft model around one; it is left in evaluation mode.
         rows: what is scored.
-        pad_id: fills up shorter rows; no result depends on it.
         batch_tokens: tokens of one forward pass, padding included; a longer row has a pass of its own.
         bf16: compute matrix products in bfloat16.
         on_rows: is told how many rows are done, after each pass.
@@ -76,7 +74,7 @@ def token_logps(
     model.eval()
     logps_of_row: list[tuple[float, ...]] = [()] * len(rows)
     for indices in batches_by_length([len(r.tokens) for r in rows], batch_tokens):
-        batch = {k: v.to(model.device) for k, v in collate([rows[i] for i in indices], pad_id).items()}
+        batch = {k: v.to(model.device) for k, v in collate([rows[i] for i in indices]).items()}
         logps = trained_logps(model, batch, head=model.get_output_embeddings(), bf16=bf16)
         for i, row_logps in zip(indices, logps.split(count_trained(batch["labels"]).tolist()), strict=True):
             logps_of_row[i] = tuple(row_logps.tolist())

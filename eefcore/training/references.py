@@ -20,7 +20,7 @@ import msgspec
 from eefcore.errors import MaskError
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.logprobs import Drift, OnRows, check_drift, ignore_rows, measure_drift, token_logps
-from eefcore.training.rows import Row, make_rows, show_mask
+from eefcore.training.rows import Row, make_rows, rows_within, show_mask
 from eefcore.types import Preference
 
 _CHECKED_PAIRS = 64  # pairs that are checked, at least, where there are as many
@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 
 class ScoredPreferences(NamedTuple):
-    """Preferences with their reference log-likelihoods, and how many were refused because a side is too long."""
+    """Preferences with their reference log-likelihoods, and how many were refused: too long, or not writable."""
 
     preferences: list[Preference]
     refused: int
@@ -75,11 +75,11 @@ def add_reference_logps(
         on_rows: is told how many rows are done; two per pair, or one per action where h_t does not grow.
     """
     fitting = _within_context(preferences, renderer, context)
-    sides = [side for _, both in fitting for side in both]
-    logps = _side_logps(model, sides, _pad_id(renderer), batch_tokens, bf16, on_rows)
+    sides = [side for _, *both in fitting for side in both]
+    logps = _side_logps(model, sides, batch_tokens, bf16, on_rows)
     scored = [
         msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected, age=0)
-        for (p, _), chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
+        for (p, *_), chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
     ]
     return ScoredPreferences(scored, len(preferences) - len(scored))
 
@@ -104,7 +104,7 @@ def fill_reference_logps(
     scored = add_reference_logps(
         unscored, model, renderer, context=context, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
     )
-    sampled = [p for p, _ in _within_context([p for p in preferences if p.chosen_logps], renderer, context)]
+    sampled = [p for p, *_ in _within_context([p for p in preferences if p.chosen_logps], renderer, context)]
     filled = [*sampled, *scored.preferences]
     return ScoredPreferences(filled, len(preferences) - len(filled))
 
@@ -142,7 +142,7 @@ def drop_stale_preferences(
     old = [p for p in preferences if p.age]
     pairs = encode_pairs(old, renderer)
     stored = [(*p.chosen_logps, *p.rejected_logps) for p in pairs]
-    recomputed = _side_logps(model, [p.rows for p in pairs], _pad_id(renderer), batch_tokens, bf16, on_rows)
+    recomputed = _side_logps(model, [p.rows for p in pairs], batch_tokens, bf16, on_rows)
     shifts = [measure_drift([then], [now]).mean for then, now in zip(stored, recomputed, strict=True)]
     close = iter([shift <= at_most for shift in shifts])
     fresh = [p for p in preferences if not p.age or next(close)]
@@ -177,9 +177,7 @@ def encode_pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[
     return pairs
 
 
-def check_reference_logps(
-    model: Any, pairs: Sequence[Pair], *, pad_id: int, bf16: bool, at_most: float
-) -> Drift:
+def check_reference_logps(model: Any, pairs: Sequence[Pair], *, bf16: bool, at_most: float) -> Drift:
     """Measure how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
 
     Before a model learns from pairs that it made itself the two are equal, and a drift is an error of precision,
@@ -193,7 +191,7 @@ def check_reference_logps(
     sample = own[:: max(1, len(own) // _CHECKED_PAIRS)]
     stored = [logps for p in sample for logps in (p.chosen_logps, p.rejected_logps)]
     sides = [side for p in sample for side in (p.chosen, p.rejected)]
-    recomputed = _side_logps(model, sides, pad_id, _CHECK_BATCH_TOKENS, bf16)
+    recomputed = _side_logps(model, sides, _CHECK_BATCH_TOKENS, bf16)
     return check_drift(stored, recomputed, at_most=at_most)
 
 
@@ -211,28 +209,24 @@ def show_pair(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> 
 
 def _within_context(
     preferences: Iterable[Preference], renderer: Renderer, context: int
-) -> list[tuple[Preference, tuple[list[Row], list[Row]]]]:
-    """Return the preferences of which no row of either side is longer than `context`, with the rows of both sides."""
-    encoded = ((p, (make_rows(p.chosen, renderer), make_rows(p.rejected, renderer))) for p in preferences)
-    return [(p, both) for p, both in encoded if all(len(r.tokens) <= context for side in both for r in side)]
+) -> list[tuple[Preference, list[Row], list[Row]]]:
+    """Return the preferences whose sides can be written in rows of at most `context` tokens, with the rows of both."""
+    fitting = []
+    for p in preferences:
+        chosen, rejected = (rows_within(side, renderer, context) for side in (p.chosen, p.rejected))
+        if chosen is not None and rejected is not None:
+            fitting.append((p, chosen, rejected))
+    return fitting
 
 
 def _side_logps(
     model: Any,
     sides: Sequence[Sequence[Row]],
-    pad_id: int,
     batch_tokens: int,
     bf16: bool,
     on_rows: OnRows = ignore_rows,
 ) -> list[tuple[float, ...]]:
     """Return log π of each trained token of each side, its rows one after the other."""
     rows = [row for side in sides for row in side]
-    logps = iter(
-        token_logps(model, rows, pad_id=pad_id, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows)
-    )
+    logps = iter(token_logps(model, rows, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows))
     return [tuple(p for _ in side for p in next(logps)) for side in sides]
-
-
-def _pad_id(renderer: Renderer) -> int:
-    """Return the id that fills up rows: any will do, since no loss reads what it fills."""
-    return renderer.tokenizer.pad_token_id or 0

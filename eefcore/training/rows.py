@@ -13,10 +13,11 @@ of its own, after the h_t that it was written in.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from eefcore.errors import MaskError
+from eefcore.errors import FormatError, MaskError
 from eefcore.rendering.formats import add_phrase, dialogue
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import Example, History
@@ -40,7 +41,7 @@ def make_rows(example: Example, renderer: Renderer) -> list[Row]:
     """Return the training rows of τ: one where h_t grows, else one for each trained action, after its own h_t.
 
     Raises:
-        MaskError: see `make_row`.
+        FormatError, MaskError: see `make_row`.
     """
     if renderer.format.grows:
         return [make_row(example, renderer)]
@@ -53,7 +54,8 @@ def make_row(example: Example, renderer: Renderer) -> Row:
     What follows the last trained action is left out: no loss looks at it.
 
     Raises:
-        MaskError: nothing would be trained, the tokens of a trained action do not say the action, or h_t does not grow.
+        FormatError: the format can't write an action or a page of it.
+        MaskError: sampled tokens do not say their action, or h_t does not grow.
     """
     if not renderer.format.grows:
         raise MaskError(
@@ -71,8 +73,6 @@ def make_row(example: Example, renderer: Renderer) -> Row:
         if not trained:
             continue
         labels[start:stop] = tokens[start:stop]
-    if all(label == IGNORE for label in labels):
-        raise MaskError(f"{history.task_id}: no token of a_{example.first} … is trained")
     return Row(tokens, labels)
 
 
@@ -89,30 +89,53 @@ def _make_action_row(example: Example, i: int, renderer: Renderer) -> Row:
 
 def _check_action(history: History, i: int, tokens: Sequence[int], renderer: Renderer) -> None:
     """Check that the tokens of a_i decode to its text."""
-    action = renderer.action_text(history.steps[i])
-    decoded = renderer.decode_action(tokens)
+    step = history.steps[i]
+    action, decoded = renderer.action_text(step), renderer.decode_action(tokens)
     if decoded == action:
         return
-    reason = (
-        f"the action holds {renderer.format.end!r}, which ends actions in this format; use format: chat"
-        if renderer.format.end in action
-        else "were they sampled with another tokenizer?"
-    )
-    raise MaskError(f"{history.task_id}: a_{i} is {action!r} but its tokens say {decoded!r}; {reason}")
+    if step.tokens:
+        kind, reason = MaskError, "were they sampled with another tokenizer?"
+    else:
+        kind, reason = FormatError, "it spells a mark of this model, or what its tokenizer can't write"
+    raise kind(f"{history.task_id}: a_{i} is {action!r} but its tokens say {decoded!r}; {reason}")
 
 
 class FittingRows(NamedTuple):
-    """Rows that fit a context, and how many were refused because they do not."""
+    """Rows that fit a context, and how many were refused: rows that do not, and examples that the format can't write."""
 
     rows: list[Row]
     refused: int
 
 
 def make_fitting_rows(examples: Sequence[Example], renderer: Renderer, *, context: int) -> FittingRows:
-    """Return the rows of `examples` of at most `context` tokens; longer ones are refused and counted, never cut."""
-    rows = [row for example in examples for row in make_rows(example, renderer)]
+    """Return the rows of `examples` of at most `context` tokens; longer ones are refused and counted, never cut.
+
+    Raises:
+        MaskError: see `make_row`; or the format can't write any of the examples.
+    """
+    rows: list[Row] = []
+    unwritable: list[FormatError] = []
+    for example in examples:
+        try:
+            rows += make_rows(example, renderer)
+        except FormatError as error:
+            unwritable.append(error)
+    if unwritable:
+        found = f"{len(unwritable)} of {len(examples)} examples can't be written: {unwritable[0]}"
+        if len(unwritable) == len(examples):
+            raise MaskError(found) from unwritable[0]
+        warnings.warn(f"{found}; they are left out", stacklevel=2)
     fitting = [row for row in rows if len(row.tokens) <= context]
-    return FittingRows(fitting, len(rows) - len(fitting))
+    return FittingRows(fitting, len(rows) - len(fitting) + len(unwritable))
+
+
+def rows_within(example: Example, renderer: Renderer, context: int) -> list[Row] | None:
+    """Return the rows of τ; None if one is longer than `context`, or the format can't write it."""
+    try:
+        rows = make_rows(example, renderer)
+    except FormatError:
+        return None
+    return rows if all(len(row.tokens) <= context for row in rows) else None
 
 
 def show_mask(tokens: Sequence[int], labels: Sequence[int], decode: Callable[[list[int]], str]) -> str:

@@ -9,7 +9,6 @@ iteration starts from the last θ or from the base (the caller's choice: it pass
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -44,7 +43,7 @@ class SFTResult(NamedTuple):
 
 
 def train_sft(
-    model: Any, rows: Sequence[Row], settings: TrainSettings, *, pad_id: int, on_step: OnStep = ignore_step
+    model: Any, rows: Sequence[Row], settings: TrainSettings, *, on_step: OnStep = ignore_step
 ) -> SFTResult:
     """Train `model` on `rows` with L_SFT, averaged over the trained tokens of each global batch.
 
@@ -61,7 +60,6 @@ def train_sft(
         model: a Hugging Face causal LM, or a peft model around one.
         rows: what is trained; `batch_size` and `micro_batch` count them.
         settings: see `TrainSettings`.
-        pad_id: fills up rows that are shorter than others of their forward pass; no loss reads it.
         on_step: is told about each optimiser step.
 
     Raises:
@@ -70,7 +68,7 @@ def train_sft(
     """
     tokens = _count_trained_tokens(rows)
     objective = Objective[Row](
-        collate=partial(collate, pad_id=pad_id),
+        collate=collate,
         length=lambda row: len(row.tokens),
         weight=_trained_tokens,
         loss=_sum_loss,

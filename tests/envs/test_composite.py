@@ -206,7 +206,7 @@ def test_eq_5_over_rows_by_hand(tmp_path):
     chosen = 0.1 * (logp(ids.chosen) + 5.5 * n_chosen)
     rejected = 0.1 * (logp(ids.rejected) + 5.25 * n_rejected)
     settings = TrainSettings(epochs=1, batch_size=1, learning_rate=0.0, seed=0, out=tmp_path)
-    trained = dpo.train_dpo(model, [ids], settings, pad_id=0, beta=0.1)
+    trained = dpo.train_dpo(model, [ids], settings, beta=0.1)
     assert trained.curves.loss == [pytest.approx(math.log1p(math.exp(rejected - chosen)), rel=1e-3)]
     assert trained.curves.chosen == [pytest.approx(chosen, rel=1e-3, abs=1e-4)]
     assert trained.curves.rejected == [pytest.approx(rejected, rel=1e-3, abs=1e-4)]

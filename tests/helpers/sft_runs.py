@@ -40,4 +40,4 @@ def some_rows(n: int, seed: int = 0) -> list[Row]:
 
 def run(model, rows, out, *, on_step=ignore_step, **changes):
     defaults = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0, "out": out}
-    return train_sft(model, rows, TrainSettings(**{**defaults, **changes}), pad_id=0, on_step=on_step)
+    return train_sft(model, rows, TrainSettings(**{**defaults, **changes}), on_step=on_step)

@@ -25,6 +25,7 @@ from transformers import (
 
 from eefcore.errors import PolicyError
 from eefcore.policies import PolicySettings, load_policy
+from eefcore.policies.beam import BeamPolicy
 from eefcore.policies.hf_engine.kv_cache import BLOCK, KVCache, block_cost
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.hf_engine.sampling import sample_tokens
@@ -33,8 +34,8 @@ from eefcore.rendering.formats import COMPACT, ChatFormat, TurnFormat
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.testing import PolicyContract, answer_all, play_turns
-from eefcore.training.rows import IGNORE, make_row
-from eefcore.types import Example, History, StopReason
+from eefcore.training.rows import IGNORE, make_row, make_rows
+from eefcore.types import Example, History, StopReason, Trajectory
 
 # A random model closes an action as seldom as it says anything else, so many tokens close one here.
 CLOSERS = tuple((chr(c), "Ċ") for c in range(ord("!"), ord("~") + 1))
@@ -388,6 +389,29 @@ def test_the_end_of_text_token_of_the_model_ends_an_action():
     reply = reply_of(model_that_writes("buy it</s>", tokenizer), at=6 * len(tokens) + 1, tokenizer=tokenizer)
     assert (reply.action, list(reply.tokens)) == ("buy it", tokens)
     assert renderer.decode_action(reply.tokens) == "buy it"
+
+
+@pytest.mark.parametrize("mark", ["</s>", "<|end|>", "<|eot|>"])
+def test_every_end_token_of_the_generation_config_ends_an_action_and_later_turns_show_the_formats(mark):
+    """As a model writes `<|endoftext|>` where its template has `<|im_end|>`."""
+    tokenizer = byte_tokenizer(merges=CLOSERS, special=("</s>", "<|end|>", "<|eot|>", "<|other|>"))
+    tokenizer.eos_token = "</s>"
+    ids = tokenizer.convert_tokens_to_ids
+    made = model_that_writes(f"buy it{mark}", tokenizer)
+    made.generation_config.eos_token_id = [ids("</s>"), ids("<|end|>"), ids("<|eot|>"), ids("a")]
+    tested = HFPolicy(made, Renderer(tokenizer, COMPACT), slots=1)
+    history = History("t", " " * (6 * 7 + 1 - len(tested.renderer.encode(History("t", "")).tokens)))
+    reply = answer_all(tested, {"e": (history, Sampling())})["e"]
+    assert (reply.action, reply.stop, reply.tokens[-1]) == ("buy it", None, ids(mark))
+    assert not tested.has_ended(tokenizer("a")["input_ids"]) and not tested.has_ended([ids("<|other|>")])
+    later = history.then(reply.action, "page", tokens=reply.tokens)
+    read = tested.renderer.encode(later)
+    assert tokenizer.decode(read.tokens).endswith(f"> buy it{mark}\npage\n> ")
+    assert read.tokens[slice(*read.spans[0])] == list(reply.tokens)
+    (trained,) = make_rows(Example(Trajectory(history=later, reward=1.0)), tested.renderer)
+    assert tuple(i for i in trained.labels if i != IGNORE) == reply.tokens
+    (beamed,) = answer_all(BeamPolicy(tested, beams=2), {"e": (history, Sampling())}).values()
+    assert (beamed.action, beamed.tokens) == (reply.action, reply.tokens)
 
 
 @pytest.mark.parametrize(

@@ -229,12 +229,13 @@ def test_chat_sends_what_the_policy_wrote_as_the_assistants(server):
 
 
 def test_with_a_tokenizer_ids_are_sent_and_received(server):
-    history = HISTORIES[0].then("look", "b", tokens=(5, 6, 7))
+    (end,) = BYTES("\n")["input_ids"]
+    history = HISTORIES[0].then("look", "b", tokens=(5, 6, end))
     reply = ask_one(endpoint(server, tokenizer=BYTES), history)
     assert reply.action == "buy red hat" and BYTES.decode(reply.tokens) == "buy red hat\n"
     assert reply.logps == (-0.5,) * 12
     (sent,) = server.seen
-    assert sent["prompt"] == [*BYTES("buy a red hat. red hat, red sock\n> next\na\n> ")["input_ids"], 5, 6, 7,
+    assert sent["prompt"] == [*BYTES("buy a red hat. red hat, red sock\n> next\na\n> ")["input_ids"], 5, 6, end,
                               *BYTES("b\n> ")["input_ids"]]  # fmt: skip
     assert sent["include_stop_str_in_output"]
 
@@ -333,6 +334,7 @@ def test_the_api_key_is_read_from_the_environment(server, monkeypatch):
         ("openai:#m", {}, "should be openai:<base url>#<model>"),
         ("openai:http://localhost/v1#m", {"adapter": "a"}, "an endpoint has its own adapters"),
         ("openai:http://localhost/v1#m", {"format": "yaml"}, "no format 'yaml'"),
+        ("openai:http://localhost/v1#m", {"template_args": "a: 1"}, "an endpoint has its own chat template"),
         ("hf:nowhere/at/all", {}, "nowhere/at/all: no model can be read there"),
     ],
 )

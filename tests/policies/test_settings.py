@@ -87,6 +87,7 @@ def test_a_wrong_engine_is_refused_before_anything_starts(tmp_path, lines):
 def test_the_settings_of_a_stage_come_from_its_parameters(vllm_installed):
     p = SimpleNamespace(
         format="chat",
+        template_args="enable_thinking: false",
         engine="vllm?memory=0.5&critic_memory=0.2",
         slots=3,
         max_new_tokens=9,
@@ -96,16 +97,18 @@ def test_the_settings_of_a_stage_come_from_its_parameters(vllm_installed):
     made = PolicySettings.of(p)
     assert made == PolicySettings(
         format="chat",
+        template_args="enable_thinking: false",
         engine=VLLMOptions(memory=0.5, critic_memory=0.2),
         slots=3,
         max_new_tokens=9,
         context=77,
     )
     assert made.for_critic().engine == VLLMOptions(memory=0.2, critic_memory=0.2)
-    assert made.limits == {"format": "chat", "slots": 3, "max_new_tokens": 9, "context": 77}
+    limits = {"format": "chat", "template_args": "enable_thinking: false", "slots": 3, "max_new_tokens": 9}
+    assert made.limits == limits | {"context": 77}
 
 
 def test_a_stage_without_an_engine_plays_with_transformers():
-    p = SimpleNamespace(format="compact", slots=3, max_new_tokens=9, context=None)
+    p = SimpleNamespace(format="compact", template_args="", slots=3, max_new_tokens=9, context=None)
     assert PolicySettings.of(p).engine == HFOptions()
     assert PolicySettings.of(p).for_critic() == PolicySettings.of(p)

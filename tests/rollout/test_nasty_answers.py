@@ -284,9 +284,8 @@ def test_a_template_that_rewrites_every_dialogue_is_a_set_up_error():
         CHATML.replace("{{ m.content }}", "{{ m.content if loop.last or loop.length < 3 else '' }}"),
         special=MARKS,
     )
-    format = ChatFormat(tokenizer, prompt="")
     with pytest.raises(PolicyError, match="rewrites turn 0 once turn 1 is there") as caught:
-        format.pieces(History("t", "o", (Step("room", "look"),)))
+        ChatFormat(tokenizer, prompt="")
     assert not isinstance(caught.value, FormatError)
 
 

@@ -207,6 +207,14 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_starts(folder, text
     assert "demo.yaml" in str(error.value)
 
 
+def test_a_parameter_that_is_read_as_yaml_takes_a_mapping(tmp_path):
+    yaml = Parameter("args", "str", "", "arguments in YAML, such as a: 1")
+    assert yaml.read({"b": False, "a": 1}) == '{"a": 1, "b": false}'
+    assert yaml.read("a: 1") == "a: 1"
+    with pytest.raises(TypeError, match="must be str, got dict"):
+        yaml._replace(help="a model, not a mapping").read({"a": 1})
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
 def test_a_file_that_is_not_there_or_not_text(folder, content):
     path = folder / "params" / "gone.yaml"

@@ -24,7 +24,7 @@ def by_definition(model, row):
 @pytest.mark.parametrize("batch_tokens", [1, 70, 10_000])
 def test_each_trained_token_is_scored_once_in_the_order_of_the_rows(batch_tokens):
     model, rows, heard = tiny().train(), some_rows(9), []
-    got = token_logps(model, rows, pad_id=0, batch_tokens=batch_tokens, on_rows=heard.append)
+    got = token_logps(model, rows, batch_tokens=batch_tokens, on_rows=heard.append)
     assert not model.training and sum(heard) == len(rows)
     for row, logps in zip(rows, got, strict=True):
         assert logps == pytest.approx(by_definition(model, row), abs=1e-5)
@@ -33,7 +33,7 @@ def test_each_trained_token_is_scored_once_in_the_order_of_the_rows(batch_tokens
 def test_an_adapter_is_scored_with_its_base():
     model, row = add_adapter(tiny(), r=2, alpha=4, seed=0), some_rows(1)[0]
     torch.nn.init.normal_(next(p for n, p in model.named_parameters() if "lora_B" in n))
-    (got,) = token_logps(model, [row], pad_id=0, batch_tokens=99)
+    (got,) = token_logps(model, [row], batch_tokens=99)
     assert got == pytest.approx(by_definition(model, row), abs=1e-5)
     with model.disable_adapter():
         assert got != pytest.approx(by_definition(model, row), abs=1e-5)
@@ -41,13 +41,13 @@ def test_an_adapter_is_scored_with_its_base():
 
 def test_bfloat16_log_likelihoods_are_close_but_not_equal():
     model, rows = tiny(), some_rows(9)
-    exact, rough = (token_logps(model, rows, pad_id=0, batch_tokens=99, bf16=b) for b in (False, True))
+    exact, rough = (token_logps(model, rows, batch_tokens=99, bf16=b) for b in (False, True))
     assert 0 < measure_drift(exact, rough).mean < 0.01
 
 
 def test_no_rows_give_no_log_likelihoods():
-    assert token_logps(tiny(), [], pad_id=0, batch_tokens=9) == []
-    assert token_logps(tiny(), [Row([1, 2], [1, IGNORE])], pad_id=0, batch_tokens=9) == [()]
+    assert token_logps(tiny(), [], batch_tokens=9) == []
+    assert token_logps(tiny(), [Row([1, 2], [1, IGNORE])], batch_tokens=9) == [()]
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
@@ -88,7 +88,7 @@ def test_large_drift_is_refused(stored, recomputed, message):
 
 def test_log_likelihoods_of_another_model_are_refused():
     rows = some_rows(6)
-    stored, other = (token_logps(tiny(seed), rows, pad_id=0, batch_tokens=99) for seed in (0, 1))
-    assert check_drift(stored, token_logps(tiny(0), rows, pad_id=0, batch_tokens=40), at_most=1e-5)
+    stored, other = (token_logps(tiny(seed), rows, batch_tokens=99) for seed in (0, 1))
+    assert check_drift(stored, token_logps(tiny(0), rows, batch_tokens=40), at_most=1e-5)
     with pytest.raises(DriftError, match="computed under another model"):
         check_drift(stored, other, at_most=0.001)

@@ -67,9 +67,9 @@ def test_references_are_computed_trained_with_and_checked_end_to_end(tmp_path):
     assert references.show_pair(pairs, RENDERER.tokenizer.decode) == (
         "a mug\n> search\nB1 B2\n> «buy B2\n»\n\nrather than\n\na mug\n> search\nB1 B2\n> «buy B1\n»"
     )
-    assert references.check_reference_logps(model, pairs, pad_id=0, bf16=False, at_most=1e-5).worst < 1e-5
+    assert references.check_reference_logps(model, pairs, bf16=False, at_most=1e-5).worst < 1e-5
     with pytest.raises(DriftError, match="differ from the trainer's"):
-        references.check_reference_logps(tiny(1), pairs, pad_id=0, bf16=False, at_most=1e-3)
+        references.check_reference_logps(tiny(1), pairs, bf16=False, at_most=1e-3)
     run(model, pairs, tmp_path, epochs=10, batch_size=1, learning_rate=5e-3)
     with torch.no_grad():
         gaps = [(logp(m, *pairs[0].chosen) - logp(m, *pairs[0].rejected)).item() for m in (start, model)]
@@ -77,7 +77,7 @@ def test_references_are_computed_trained_with_and_checked_end_to_end(tmp_path):
 
 
 def test_references_of_no_pairs_are_empty():
-    assert references.check_reference_logps(tiny(), [], pad_id=0, bf16=False, at_most=0.0) == (0.0, 0.0)
+    assert references.check_reference_logps(tiny(), [], bf16=False, at_most=0.0) == (0.0, 0.0)
     assert references.show_pair([], RENDERER.tokenizer.decode).startswith("no pair")
     assert references.add_reference_logps([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == (
         [],
@@ -100,10 +100,10 @@ def test_the_drift_check_reads_only_pairs_of_the_models_own_round():
     ).preferences
     mixed = references.encode_pairs([*own, aged(kept[0], 1)], RENDERER)
     assert [p.age for p in mixed] == [0, 1]
-    assert references.check_reference_logps(later, mixed, pad_id=0, bf16=False, at_most=1e-4).worst < 1e-4
+    assert references.check_reference_logps(later, mixed, bf16=False, at_most=1e-4).worst < 1e-4
     with pytest.raises(DriftError, match="differ from the trainer's"):
         references.check_reference_logps(
-            later, references.encode_pairs([*own, *kept], RENDERER), pad_id=0, bf16=False, at_most=1e-3
+            later, references.encode_pairs([*own, *kept], RENDERER), bf16=False, at_most=1e-3
         )
 
 

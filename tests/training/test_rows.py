@@ -15,11 +15,11 @@ from helpers.definitions import sft_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eefcore.errors import MaskError, PolicyError
+from eefcore.errors import FormatError, MaskError, PolicyError
 from eefcore.rendering import prompts
 from eefcore.rendering.formats import AGENTLITE, COMPACT, ChatFormat, TurnFormat, add_phrase, load_format
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.rows import IGNORE, make_fitting_rows, make_row, show_mask
+from eefcore.training.rows import IGNORE, make_fitting_rows, make_row, rows_within, show_mask
 from eefcore.types import Example, History, Step, Trajectory
 
 PLAIN = TurnFormat("plain", prompt="", first="{}|", then="{}|", end=".")
@@ -284,27 +284,29 @@ def test_ids_of_another_tokenizer_are_refused(first):
 
 def test_an_action_that_contains_the_end_mark_is_refused():
     h = history(("o0", "Thought: x\nAction: buy"))
-    with pytest.raises(MaskError, match=r"holds '\\n', which ends actions in this format; use format: chat"):
+    with pytest.raises(
+        FormatError, match=r"format compact .* holds '\\n', which ends actions; use format: chat"
+    ):
         make_row(example(h), RENDERERS["compact"])
     labels = make_row(example(h), RENDERERS["chat"]).labels
     assert RENDERERS["chat"].decode_action([t for t in labels if t != IGNORE]) == "Thought: x\nAction: buy"
 
 
 class Forgetful:
-    """A tokenizer that has no token for the end mark, and drops it."""
+    """A tokenizer that has no token for `a` and the end mark, and drops them."""
 
     bos_token_id = eos_token = None
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": [ord(c) for c in text if c != "."]}
+        return {"input_ids": [ord(c) for c in text if c not in "a."]}
 
     def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
         return "".join(map(chr, ids))
 
 
 def test_a_row_that_would_train_nothing_is_refused():
-    with pytest.raises(MaskError, match="no token of a_0 … is trained"):
-        make_row(example(history(("o", ""))), Renderer(Forgetful(), PLAIN))
+    with pytest.raises(FormatError, match="a_0 is 'a' but its tokens say ''"):
+        make_row(example(history(("o", "a"))), Renderer(Forgetful(), PLAIN))
 
 
 def test_long_rows_are_refused_and_counted():
@@ -314,6 +316,21 @@ def test_long_rows_are_refused_and_counted():
     assert lengths == [4, 8, 12]
     rows, refused = make_fitting_rows(examples, renderer, context=8)
     assert ([len(r.tokens) for r in rows], refused) == ([4, 8], 1)
+
+
+@pytest.mark.parametrize("action", ["", " ", "a.b"])
+def test_an_action_that_can_not_be_written_costs_its_own_example(action):
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    bad, good = example(history(("o", "a"), ("o", action))), example(history(("o", "a")))
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 examples can't be written: format plain .*; they are left out"
+    ):
+        rows, refused = make_fitting_rows([good, bad, good], renderer, context=99)
+    assert (rows, refused) == ([make_row(good, renderer)] * 2, 1)
+    assert rows_within(bad, renderer, 99) is None and rows_within(good, renderer, 99) == rows[:1]
+    assert rows_within(good, renderer, 3) is None
+    with pytest.raises(MaskError, match="2 of 2 examples can't be written"):
+        make_fitting_rows([bad, bad], renderer, context=99)
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused():
@@ -326,7 +343,7 @@ def test_a_template_that_rewrites_earlier_turns_is_refused():
 
 def test_a_template_that_opens_a_thought_for_the_assistant_is_refused():
     tokenizer = byte_tokenizer(OPENS_A_THOUGHT, special=SPECIAL)
-    with pytest.raises(PolicyError, match="where the assistant's words were expected; use format: agentlite"):
+    with pytest.raises(PolicyError, match="where the assistant's words were expected; set template_args"):
         ChatFormat(tokenizer, prompt="")
 
 

@@ -194,8 +194,8 @@ def test_impossible_training_input_is_refused(tmp_path, rows, changes, error, me
 
 
 def test_rows_are_padded_on_the_right():
-    batch = collate([Row([5, 6, 7], [IGNORE, 6, 7]), Row([8, 9], [IGNORE, 9])], pad_id=1)
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 1]]
+    batch = collate([Row([5, 6, 7], [IGNORE, 6, 7]), Row([8, 9], [IGNORE, 9])])
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 0]]
     assert batch["labels"].tolist() == [[IGNORE, 6, 7], [IGNORE, 9, IGNORE]]
 
 

@@ -89,7 +89,7 @@ def ours(out: Path) -> Logged:
         schedule="constant",
         warmup=0.0,
     )
-    curves = train_dpo(model, [pair(*texts) for texts in PAIRS], settings, pad_id=0, beta=BETA).curves
+    curves = train_dpo(model, [pair(*texts) for texts in PAIRS], settings, beta=BETA).curves
     return Logged(curves.loss, curves.chosen, curves.rejected, moved(model))
 
 

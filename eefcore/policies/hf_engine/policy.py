@@ -28,10 +28,10 @@ from eefcore.policies.hf_engine.attention import ATTENTION, PackedBatch
 from eefcore.policies.hf_engine.batch import EpisodeBatch
 from eefcore.policies.hf_engine.kv_cache import KVCache, Span, block_cost
 from eefcore.policies.hf_engine.rng import random_uniforms
-from eefcore.policies.hf_engine.sampling import ending_tokens, sample_tokens
+from eefcore.policies.hf_engine.sampling import end_ids, ending_tokens, sample_tokens
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.formats import can_show, load_format
-from eefcore.rendering.renderer import Renderer
+from eefcore.rendering.formats import can_show
+from eefcore.rendering.renderer import Renderer, make_renderer
 from eefcore.training.models import load_model
 from eefcore.types import History, StopReason
 
@@ -84,7 +84,8 @@ class HFPolicy:
         self._no_mask = torch.zeros(1, 1, 1, 1, device=self._device)
         self._check_cache()
 
-        self.ending_tokens = ending_tokens(renderer, vocabulary)
+        self._end_ids = end_ids(model, renderer)
+        self.ending_tokens = ending_tokens(renderer, self._end_ids, vocabulary)
         """Of each token, [vocabulary], whether an action can be complete with it."""
         self._cache, self._batch = KVCache(slots, self.context), EpisodeBatch(slots, self.context)
         self._questions: dict[Hashable, _Question] = {}
@@ -99,6 +100,7 @@ class HFPolicy:
         *,
         adapter: str | Path | None = None,
         format: str = "compact",
+        template_args: str = "",
         slots: int = 64,
         max_new_tokens: int = 96,
         context: int | None = None,
@@ -119,7 +121,7 @@ class HFPolicy:
         # Merging loses nothing in float32, and only there.
         model, tokenizer = load_model(path, adapter=adapter, merge=dtype == torch.float32, dtype=dtype)
         model = model.to(device)
-        renderer = Renderer(tokenizer, load_format(format, tokenizer))
+        renderer = make_renderer(tokenizer, format, template_args)
         name = Path(adapter or path).name
         return cls(model, renderer, slots=slots, max_new_tokens=max_new_tokens, context=context, name=name)
 
@@ -219,13 +221,10 @@ class HFPolicy:
     def _finish_action(self, slot: int) -> None:
         """Answer the slot's question if its action is complete, or can't become complete."""
         tokens, logps = self._batch.action(slot)
-        question = self._questions[self._batch.episode(slot)]
-        tokenizer, action, stop = self.renderer.tokenizer, "", None
-        text = tokenizer.decode(tokens, skip_special_tokens=False)
-        if self.renderer.format.end in text or tokens[-1] == tokenizer.eos_token_id:
-            action = self.renderer.decode_action(tokens)
-            if not action.strip() or not can_show(self.renderer.format, question.history, action):
-                action, stop = "", StopReason.MALFORMED
+        history, action, stop = self._questions[self._batch.episode(slot)].history, "", None
+        if self.has_ended(tokens):
+            action = self.read_action(history, tokens)
+            stop = None if action else StopReason.MALFORMED
         elif self._batch.length[slot] >= self.context:
             stop = StopReason.CONTEXT_LIMIT
         elif len(tokens) >= self.max_new_tokens:
@@ -235,6 +234,16 @@ class HFPolicy:
         episode = self._batch.close_question(slot)
         del self._questions[episode]
         self._replies[episode] = Reply(action, tokens, logps, stop)
+
+    def has_ended(self, tokens: Sequence[int]) -> bool:
+        """Return whether sampled `tokens` end an action: by the format's end mark, or by an end token of the model."""
+        text = self.renderer.tokenizer.decode(tokens, skip_special_tokens=False)
+        return self.renderer.format.end in text or tokens[-1] in self._end_ids
+
+    def read_action(self, history: History, tokens: Sequence[int]) -> str:
+        """Return the action that `tokens` spell; empty if it is blank, or if the format can't show it in later turns."""
+        action = self.renderer.decode_action(tokens)
+        return action if action.strip() and can_show(self.renderer.format, history, action) else ""
 
     @torch.inference_mode()
     def _check_cache(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,15 +51,25 @@ def sample_tokens(
     return SampledTokens(tokens.cpu().numpy(), logps.cpu().numpy())
 
 
-def ending_tokens(renderer: Renderer, vocabulary: int) -> npt.NDArray[np.bool_]:
+def end_ids(model: Any, renderer: Renderer) -> frozenset[int]:
+    """Return the end tokens of a model: its tokenizer's, and those of its generation config, which may list several.
+
+    A config may name, by default, an id that is a word of its tokenizer; that ends nothing.
+    """
+    listed = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    own, marks = renderer.tokenizer.eos_token_id, renderer.special_tokens.ids.values()
+    candidates = listed if isinstance(listed, list) else [listed]
+    return frozenset(i for i in (*candidates, own) if i is not None and (i == own or i in marks))
+
+
+def ending_tokens(renderer: Renderer, end_ids: Iterable[int], vocabulary: int) -> npt.NDArray[np.bool_]:
     """Return for each token, [vocabulary], whether an action can be complete with it; only then is its text decoded.
 
-    Such a token holds the last character of the end mark, or a part of it, or is the tokenizer's own end.
+    Such a token holds the last character of the end mark, or a part of it, or is one of the model's `end_ids`.
     """
     tokenizer, last = renderer.tokenizer, renderer.format.end[-1]
     texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=False)
     ends = np.zeros(vocabulary, bool)
     ends[: len(texts)] = [last in text or (not last.isascii() and "\ufffd" in text) for text in texts]
-    if tokenizer.eos_token_id is not None:
-        ends[tokenizer.eos_token_id] = True
+    ends[list(end_ids)] = True
     return ends
