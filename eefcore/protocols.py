@@ -72,18 +72,35 @@ class Sampling(NamedTuple):
     seed: int = 0  # the seed of this episode alone
 
 
+class Usage(NamedTuple):
+    """What an endpoint counted and billed: prompt tokens, each turn's anew, completion tokens, and dollars.
+
+    A policy that knows its own ids leaves the tokens at 0: the ids and `Policy.length` count them.
+    """
+
+    tokens_read: int = 0
+    tokens_written: int = 0
+    money: float = 0.0
+
+    def plus(self, other: Usage) -> Usage:
+        """Return the sum of two."""
+        return Usage(*(a + b for a, b in zip(self, other, strict=True)))
+
+
 class Reply(NamedTuple):
     """One action a_t ~ π(·|h_t).
 
     `action` is what the environment reads. `tokens` and `logps` are the sampled ids, end mark
     included, and log π of each at temperature 1; empty for policies without tokens. `stop` is set
-    if there is no action: the context was full, the text held none, or the model failed.
+    if there is no action: the context was full, the text held none, or the model failed. `usage` is
+    what the answer cost at an endpoint.
     """
 
     action: str
     tokens: tuple[int, ...] = ()
     logps: tuple[float, ...] = ()
     stop: StopReason | None = None
+    usage: Usage = Usage()
 
     def clean(self) -> Reply:
         """Return this reply with well-formed text, and with stop MALFORMED if the text holds no action."""

@@ -109,7 +109,9 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: StopReason = StopReason.DONE
     sample: int = 0  # the number of this sample among several from the same state
     temperature: float = 0.0  # at which the policy's actions were sampled
-    money: float = 0.0  # the cost of the expert's part, in dollars
+    money: float = 0.0  # dollars paid for it, to an expert or an endpoint
+    tokens_read: int = 0  # as an endpoint counts them; 0 where the ids of the actions count
+    tokens_written: int = 0  # likewise
     marks: tuple[Mistake, ...] = ()  # the mistakes of an imperfect expert, for analysis only
 
     def __post_init__(self) -> None:

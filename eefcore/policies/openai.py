@@ -26,20 +26,13 @@ import tenacity
 
 from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.rng import turn_seed
-from eefcore.protocols import Reply, Sampling
+from eefcore.protocols import Reply, Sampling, Usage
 from eefcore.rendering.formats import Format, can_show
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import History, StopReason
 
 _PASSING = {408, 409, 425, 429}
 _FULL = ("context_length_exceeded", "maximum context length", "context length", "too long")
-
-
-class Usage(NamedTuple):
-    """What the endpoint was asked for, as it counts it itself."""
-
-    tokens_read: int = 0
-    tokens_written: int = 0
 
 
 class OpenAIPolicy:
@@ -119,12 +112,17 @@ class OpenAIPolicy:
             self.tokens_read += usage.tokens_read
             self.tokens_written += usage.tokens_written
             self.failures += reply.stop is StopReason.MODEL_FAILURE
-        return [(episode, answer.reply) for episode, answer in came.items()]
+        return [(episode, self._with_usage(answer)) for episode, answer in came.items()]
 
     def close(self, episode: Hashable) -> None:
         """Forget the episode's question; a request under way ends unheard."""
         if (future := self._asked.pop(episode, None)) is not None:
             future.cancel()
+
+    def _with_usage(self, answer: _Answer) -> Reply:
+        """Return a reply with its usage; where ids come back they count the tokens, and usage would count them twice."""
+        usage = answer.usage if self._renderer is None else Usage(money=answer.usage.money)
+        return answer.reply._replace(usage=usage)
 
     def _request(self, history: History, sampling: Sampling) -> dict[str, Any]:
         pieces, end = self._format.pieces(history), self._format.end

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from eefcore.errors import ReplayMismatch
-from eefcore.protocols import Environment, Policy, Sampling
+from eefcore.protocols import Environment, Policy, Sampling, Usage
 from eefcore.types import History, Mistake, StopReason, Trajectory
 
 
@@ -66,6 +66,9 @@ def rollout(
             sample=episode.start.sample,
             temperature=episode.start.sampling.temperature,
             marks=episode.start.marks,
+            money=episode.usage.money,
+            tokens_read=episode.usage.tokens_read,
+            tokens_written=episode.usage.tokens_written,
         )
         on_end(trajectory)
 
@@ -73,11 +76,11 @@ def rollout(
         ask(key)
     while answers := policy.answers():
         for key, answer in answers:
-            reply = answer.clean()
+            reply, episode = answer.clean(), episodes[key]
+            episode.usage = episode.usage.plus(reply.usage)
             if reply.stop is not None:
                 end(key, 0.0, reply.stop)
                 continue
-            episode = episodes[key]
             result = episode.env.step(reply.action)
             episode.history = episode.history.then(
                 reply.action, result.observation, reply.tokens, reply.logps
@@ -96,6 +99,7 @@ class _Episode:
     start: Start
     env: Environment
     history: History
+    usage: Usage = field(default_factory=Usage)
 
 
 def restore(env: Environment, history: History) -> Environment:

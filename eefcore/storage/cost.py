@@ -21,7 +21,7 @@ class Cost(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_read: int = 0  # tokens that a policy read and had not written, each counted once an episode
     tokens_trained: int = 0  # tokens that carry a loss, times epochs
     seconds: float = 0.0  # wall time of the stages
-    money: float = 0.0  # dollars paid to experts
+    money: float = 0.0  # dollars paid to experts and endpoints
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
@@ -42,13 +42,17 @@ def rollout_cost(trajectories: Iterable[Trajectory], length: Callable[[History],
     """Return what the policy's part of `trajectories` cost, in a resumed run as in one that was never killed.
 
     Args:
-        length: the number of tokens of a history as the policy reads it (`Policy.length`).
+        length: the number of tokens of a history as the policy reads it (`Policy.length`); 0 for a policy at an
+            endpoint, whose counts stand in the trajectories.
     """
     played = list(trajectories)
     written = [sum(len(s.tokens) for s in t.history.steps[t.n_expert :]) for t in played]
     return Cost(
         episodes=len(played),
         env_steps=sum(len(t) - t.n_expert for t in played),
-        tokens_written=sum(written),
-        tokens_read=sum(max(0, length(t.history) - w) for t, w in zip(played, written, strict=True)),
+        tokens_written=sum(written) + sum(t.tokens_written for t in played),
+        tokens_read=sum(
+            t.tokens_read + max(0, length(t.history) - w) for t, w in zip(played, written, strict=True)
+        ),
+        money=sum(t.money for t in played),
     )

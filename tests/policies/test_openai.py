@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.recorded_endpoint import recorded_endpoint
+from helpers.recorded_endpoint import prompt_text, recorded_endpoint
 from helpers.toy_shop import TASKS, ToyShop, shopper
 
 from eefcore import envs
@@ -10,6 +10,7 @@ from eefcore.experts.collect import demonstrations, task_starts
 from eefcore.policies import PolicySettings, load_policy
 from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.rollout.rollout import Start, rollout
+from eefcore.storage.cost import rollout_cost
 from eefcore.types import History
 
 FORMATS = ("chat", "agentlite", "compact", "composite")
@@ -37,3 +38,22 @@ def test_a_recorded_endpoint_refuses_a_dialogue_that_it_has_not_recorded():
         policy = load_policy(f"openai:{endpoint.url}#some-model", PolicySettings(format="chat"))
         with pytest.raises(PolicyError, match="this dialogue was not recorded"):
             rollout(policy, ToyShop, [Start(History(TASKS[3], ToyShop().reset(TASKS[3])))], max_turns=3)
+
+
+@pytest.mark.parametrize("format", ["chat", "agentlite"])
+def test_an_episode_records_the_tokens_that_the_endpoint_counted(format):
+    with recorded_endpoint(recorded := toy_episodes()) as endpoint:
+        policy = load_policy(f"openai:{endpoint.url}#some-model", PolicySettings(format=format))
+        starts = [Start(History(task, ToyShop().reset(task))) for task in TASKS]
+        played = rollout(policy, ToyShop, starts, max_turns=9)
+    for t in played:
+        prompts = [
+            prompt_text(r.body)
+            for r in endpoint.requests
+            if t.history.at(0).observation in prompt_text(r.body)
+        ]
+        assert t.tokens_written == sum(len(action.split()) for action in t.actions)
+        assert len(prompts) == len(t) and t.tokens_read == sum(len(prompt.split()) for prompt in prompts)
+    cost = rollout_cost(played, policy.length)
+    assert (cost.tokens_read, cost.tokens_written) == (policy.tokens_read, policy.tokens_written)
+    assert cost.env_steps == sum(map(len, recorded))

@@ -79,3 +79,15 @@ def test_the_mean_of_costs_rounds_counts_to_integers():
     ]
     assert mean_cost(costs) == Cost(episodes=4, tokens_read=8, seconds=1.5, money=0.25)
     assert mean_cost(costs[:1]) == costs[0]
+
+
+def test_what_an_endpoint_counted_is_read_from_the_episodes():
+    t = Trajectory(
+        history=History("t", "end", (Step("o", "a"),)),
+        reward=1.0,
+        money=0.25,
+        tokens_read=70,
+        tokens_written=6,
+    )
+    cost = rollout_cost([t, t], lambda _: 0)
+    assert (cost.tokens_read, cost.tokens_written, cost.money) == (140, 12, 0.5)
