@@ -15,8 +15,8 @@ from eefcore.errors import DataError, ParamsError
 from eefcore.experts.demonstrate import demonstrate_within
 from eefcore.experts.foreign.importing import read_foreign
 from eefcore.experts.registry import experts_of
+from eefcore.instructions import instruction_key
 from eefcore.protocols import Benchmark, Skill
-from eefcore.selection.leakage import instruction_key
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory

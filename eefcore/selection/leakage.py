@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from eefcore.errors import LeakageError
+from eefcore.instructions import instruction_key
 from eefcore.types import Example, History
 
 
@@ -22,8 +23,3 @@ def refuse_leaks(examples: Iterable[Example], held_out: Iterable[History]) -> No
                 f"task {start.task_id} ({start.observation!r}) is held out for testing and would be trained on; "
                 "leave it out of the expert data, or split by other sizes or another seed"
             )
-
-
-def instruction_key(instruction: str) -> str:
-    """Return the words of an instruction without its price clause and full stop. Splits treat equal keys as one task."""
-    return instruction.lower().split(", and price lower than")[0].strip(" .\n")

@@ -18,12 +18,12 @@ from eefcore.errors import DataError, StageFailed
 from eefcore.experts import collect
 from eefcore.experts.foreign.exporting import to_dataset
 from eefcore.experts.foreign.importing import read_foreign
+from eefcore.instructions import instruction_key
 from eefcore.rendering.formats import AGENTLITE
 from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.exploration import check_replays, expert_starts
 from eefcore.runs import runner
 from eefcore.runs.planning import plan_run
-from eefcore.selection.leakage import instruction_key
 from eefcore.storage import stages
 from eefcore.storage.records import read_records, write_records
 from eefcore.types import Card, Example, Trajectory

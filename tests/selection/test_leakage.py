@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from helpers.instructions import instructions, tellings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eefcore.errors import LeakageError
-from eefcore.selection.leakage import instruction_key, refuse_leaks
+from eefcore.selection.leakage import refuse_leaks
 from eefcore.types import Example, History, Trajectory
 
 
@@ -35,7 +38,8 @@ def test_a_leak_is_told_by_id_and_by_words(task, asks, leaks):
         refuse_leaks([example(task, asks)], HELD)
 
 
-def test_the_price_is_no_part_of_what_is_asked_for():
-    assert (
-        instruction_key("a hat, and price lower than 10.00 dollars") == instruction_key("A hat.") == "a hat"
-    )
+@given(instructions(), st.data())
+def test_an_instruction_told_in_another_way_leaks(words, data):
+    told, again = (History(task, data.draw(tellings(words))) for task in ("t1", "t2"))
+    with pytest.raises(LeakageError, match="held out"):
+        refuse_leaks([example("t3", again.observation)], [told])

@@ -1,14 +1,13 @@
 """The goals to train on, to select models on and to test on: lists of task ids, made by content or read from a file.
 
 A split by content sorts goals by the hash of (seed, goal id) and fills test, dev and train in that order, so
-that it does not depend on the order of the goals. Goals that must not be parted stay together: those whose texts
-differ in the price clause at most, and, if products are held out, all goals of a product.
+that it does not depend on the order of the goals. Goals that must not be parted stay together: those that ask for the
+same thing (`eefcore.instructions`), and, if products are held out, all goals of a product.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from eefcore.envs.panels import SPLITS, PanelSizes, Splits
 from eefcore.envs.webshop.goals import Goal
 from eefcore.errors import DataError, LeakageError
+from eefcore.instructions import instruction_key
 from eefcore.storage.hashing import digest
 
 HELD_OUT = 2
@@ -84,7 +84,7 @@ def read_splits(file: Path, goals: Mapping[str, Goal]) -> Splits:
 
 
 def check_splits(splits: Mapping[str, tuple[str, ...]], goals: Mapping[str, Goal]) -> None:
-    """Raise LeakageError for the first goal or goal text that is in two splits, or goal that is twice in one."""
+    """Raise LeakageError for a goal that is listed twice, and for one thing that goals of two splits ask for."""
     split_of_id: dict[str, str] = {}
     split_of_text: dict[str, str] = {}
     for name, ids in splits.items():
@@ -92,7 +92,7 @@ def check_splits(splits: Mapping[str, tuple[str, ...]], goals: Mapping[str, Goal
             if task_id in split_of_id:
                 raise LeakageError(f"task {task_id} is in {split_of_id[task_id]} and in {name}; list it once")
             split_of_id[task_id] = name
-            text = goals[task_id].instruction
+            text = instruction_key(goals[task_id].instruction)
             if split_of_text.setdefault(text, name) != name:
                 raise LeakageError(
                     f"the goal {text!r} is in {split_of_text[text]} and in {name}; keep it in one of them"
@@ -105,11 +105,8 @@ def splits_digest(splits: Mapping[str, tuple[str, ...]]) -> str:
     return hashlib.sha256(content).hexdigest()[:8]
 
 
-_PRICE_CLAUSE = re.compile(r", and price lower than [\d.]+ dollars$")
-
-
 def _groups(goals: Iterable[Goal], hold_out_products: bool) -> list[list[str]]:
-    """Return groups of task ids that must stay together: goals connected through an equal text, or an equal product."""
+    """Return groups of task ids that must stay together: goals connected through what they ask for, or through a product."""
     leader: dict[str, str] = {}
 
     def find(key: str) -> str:
@@ -120,7 +117,7 @@ def _groups(goals: Iterable[Goal], hold_out_products: bool) -> list[list[str]]:
     ids = []
     for goal in goals:
         ids.append(goal.id)
-        keys = [f"text {_PRICE_CLAUSE.sub('', goal.instruction).lower().strip(' .')}"]
+        keys = [f"text {instruction_key(goal.instruction)}"]
         keys += [f"product {goal.asin}"] if hold_out_products else []
         for key in keys:
             leader[find(key)] = find(goal.id)

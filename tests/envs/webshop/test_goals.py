@@ -6,6 +6,7 @@ from itertools import islice
 
 import msgspec
 import pytest
+from helpers.instructions import instructions, tellings
 from helpers.official_draws import cumulated, generate_mturk_code, random_idx, resets
 from helpers.webshop_stand_in import TOWEL, StandIn
 from hypothesis import given
@@ -228,6 +229,15 @@ def test_goals_that_differ_in_their_price_alone_stay_together():
             where[goals[i].instruction.split(",")[0]].add(name)
     assert all(len(names) == 1 for names in where.values())
     assert len(splits["test"]) == 10
+
+
+@given(st.lists(instructions(), min_size=2, max_size=8), st.data())
+def test_one_thing_asked_for_in_two_ways_is_in_one_split(wishes, data):
+    goals = by_id(some_goal(i, data.draw(tellings(wishes[i // 2]))) for i in range(2 * len(wishes)))
+    splits = split_by_content(goals, PanelSizes(test=len(wishes) // 2, dev=len(wishes) // 3), seed=0)
+    check_splits(splits, goals)
+    split_of = {goals[i].asin: name for name, ids in splits.items() for i in ids}
+    assert all(split_of[str(i)] == split_of[str(i + 1)] for i in range(0, 2 * len(wishes), 2))
 
 
 def test_products_can_be_held_out():
