@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from eefcore.errors import EefError, StageBusy, StageFailed
+from eefcore.policies.loading import model_path
 from eefcore.runs.board import Board, State
 from eefcore.runs.changes import changes_since_planning
 from eefcore.runs.execute import execute, kill_kernels
@@ -24,6 +25,9 @@ from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node, name_folders
 from eefcore.storage import stages
 from eefcore.tracking import wandb_run
+from eefcore.tracking.identity import MODELS
+from eefcore.training.model_store import find_model, is_stored
+from eefcore.variables import expand_variables
 
 TICK_SECONDS = 0.5
 
@@ -43,9 +47,11 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
 
     Raises:
         StageFailed: which stages failed, in which cell, where the executed copies are, how to go on.
+        PolicyError: a model of the store can't be fetched; nothing has started.
     """
     jobs = jobs or _default_jobs()
     todo = _most_urgent_first([n for n in nodes if not n.finished])
+    _fetch_models(todo)
     waiting = list(todo)
     failures: dict[Node, EefError] = {}
     running: dict[Future[None], Node] = {}
@@ -100,6 +106,14 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
     _warn_untracked([n for n in todo if n.finished])
     if failures:
         raise StageFailed(_report(failures, blocked=len(waiting), resume=resume))
+
+
+def _fetch_models(nodes: Sequence[Node]) -> None:
+    """Fetch the models of the store that stages start from, so that what can't be fetched is known first."""
+    named = {str(expand_variables(node.params.get(name) or "")) for node in nodes for name in MODELS}
+    for path in sorted({str(model_path(spec)) for spec in named if spec}):
+        if is_stored(path):
+            find_model(path)
 
 
 def run_again(node: Node) -> None:
