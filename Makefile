@@ -1,4 +1,5 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
+# make real   the quick main job with a real language model: on the official 1,000 products of $EEF_WEBSHOP_DATA, or a generated shop
 # make test   the tests; with CI=true the slow ones and the notebooks as well, with their coverage
 # make lab    JupyterLab on the notebooks
 # make check  ruff and the type checker ty
@@ -20,10 +21,13 @@ export MKL_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test lab base check docs setup lock
+.PHONY: run real test lab base check docs setup lock
 
 run: setup
 	$(BIN)/eef run params/quickstart.yaml
+
+real: setup
+	$(BIN)/eef run params/$(if $(EEF_WEBSHOP_DATA),smollm2_quick,smollm2_mini_quick).yaml
 
 test: setup
 	$(BIN)/python -m pytest -n logical --dist loadgroup -m "$(MARK)" $(COVERAGE)
