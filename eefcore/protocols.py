@@ -93,7 +93,8 @@ class Reply(NamedTuple):
     `action` is what the environment reads. `tokens` and `logps` are the sampled ids, end mark
     included, and log π of each at temperature 1; empty for policies without tokens. `stop` is set
     if there is no action: the context was full, the text held none, or the model failed. `usage` is
-    what the answer cost at an endpoint.
+    what the answer cost at an endpoint, and `reason` why it gave none, in words. `logps` are empty as
+    well where a server gives none at temperature 1.
     """
 
     action: str
@@ -101,6 +102,7 @@ class Reply(NamedTuple):
     logps: tuple[float, ...] = ()
     stop: StopReason | None = None
     usage: Usage = Usage()
+    reason: str = ""
 
     def clean(self) -> Reply:
         """Return this reply with well-formed text, and with stop MALFORMED if the text holds no action."""

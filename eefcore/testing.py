@@ -253,7 +253,7 @@ class PolicyContract:
     def test_an_answer_holds_an_action_or_says_why_not(self):
         for reply in answer_all(self.make(), self.questions()).values():
             assert reply.stop is not None or reply.action.strip()
-            assert len(reply.tokens) == len(reply.logps)
+            assert len(reply.logps) in (0, len(reply.tokens))
             assert all(p <= 0 for p in reply.logps)
 
     def test_equal_seeds_draw_equal_actions(self):

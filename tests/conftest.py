@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from helpers.workspaces import write_workspace
@@ -33,6 +34,13 @@ JAVA_MISSING = missing_dependency()
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if JAVA_MISSING and item.get_closest_marker("java"):
         pytest.skip(JAVA_MISSING)
+
+
+@pytest.fixture(autouse=True)
+def _own_answers(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the answers of each test's endpoints apart: another test may ask a server at the same port."""
+    folder = tmp_path_factory.getbasetemp() / f"answers-{uuid4().hex}"
+    monkeypatch.setattr("eefcore.policies.openai.answers.answers_folder", lambda: folder)
 
 
 @pytest.fixture

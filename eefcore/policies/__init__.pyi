@@ -7,8 +7,7 @@ from .loading import check_policy as check_policy
 from .loading import is_trainable as is_trainable
 from .loading import load_policy as load_policy
 from .loading import model_path as model_path
-from .openai import OpenAIPolicy as OpenAIPolicy
-from .openai import Usage as Usage
+from .openai.policy import OpenAIPolicy as OpenAIPolicy
 from .scripted import ScriptedPolicy as ScriptedPolicy
 from .settings import PolicySettings as PolicySettings
 from .settings import read_engine as read_engine

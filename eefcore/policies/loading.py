@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from eefcore.errors import PolicyError
 from eefcore.policies.conditioned import ConditionedPolicy
+from eefcore.policies.openai.options import read_endpoint
 from eefcore.policies.settings import ENGINES, PolicySettings, VLLMOptions, read_engine
 from eefcore.protocols import Policy
 from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
@@ -28,7 +29,7 @@ critic."""
 DEFAULT_SETTINGS = PolicySettings()
 
 TEMPLATE_FORMATS = ("agentgym", LastPageChatFormat.name)
-"""Formats that write with the chat template of a tokenizer, which an endpoint does not share; its `chat` is messages."""
+"""Formats that write with the chat template of a tokenizer; without one an endpoint's `chat` is messages."""
 
 _KINDS = (
     "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
@@ -73,9 +74,11 @@ def load_policy(
         smollm2, …                                 a model of the store (`eef model list`), fetched when first used, likewise
         hf:meta-llama/Meta-Llama-3-8B-Instruct     a folder or hub name, by transformers whatever the engine
         vllm:meta-llama/Meta-Llama-3-8B-Instruct   by vLLM in this process
-        openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint
+        openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint, with options after a question mark
+                                                   (`eefcore.policies.openai.options`)
 
-    An endpoint has its own adapters; `format: chat` speaks to its chat interface. Its context is the server's as well,
+    An endpoint has its own adapters; `format: chat` speaks to its chat interface, or sends ids by the model's template if
+    the options name a tokenizer. Its context is the server's as well,
     so that `context` bounds models of this machine alone: what is too long there ends as a context limit.
 
     Args:
@@ -124,8 +127,10 @@ def check_policy(spec: str, *, format: str) -> None:
     """
     kind, _, name = spec.partition(":")
     if kind == "openai":
-        _endpoint_address(spec)
-        if ":" not in format:  # a function of the user's own is loaded where a stage runs
+        endpoint = read_endpoint(spec)
+        if (
+            ":" not in format and not endpoint.options.tokenizer
+        ):  # a function of the user's own is loaded where a stage runs
             _endpoint_format(spec, format)
     elif kind in ENGINES:
         if not name:
@@ -157,47 +162,49 @@ def _base_folder(name: str) -> Path:
 
 
 def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettings) -> Policy:
-    from eefcore.policies.openai import OpenAIPolicy
+    from eefcore.policies.openai.answers import AnswerCache, answers_folder
+    from eefcore.policies.openai.policy import OpenAIPolicy
+    from eefcore.policies.openai.prices import Account
+    from eefcore.storage.hashing import digest
+    from eefcore.training.models import load_tokenizer
 
-    base_url, model = _endpoint_address(spec)
+    endpoint = read_endpoint(spec)
+    options = endpoint.options
     if adapter is not None:
         raise PolicyError(f"{spec!r}: an endpoint has its own adapters; start the server with them")
-    if settings.template_args:
-        raise PolicyError(
-            f"{spec!r}: an endpoint has its own chat template; start the server with {settings.template_args!r}"
-        )
+    tokenizer = load_tokenizer(model_path(options.tokenizer)) if options.tokenizer else None
+    payments = answers_folder() / f"payments-{digest(endpoint.base_url, endpoint.model)[:16]}.jsonl"
     return OpenAIPolicy(
-        base_url,
-        model,
-        _endpoint_format(spec, settings.format),
-        chat=settings.format == "chat",
+        endpoint.base_url,
+        endpoint.model,
+        _endpoint_format(spec, settings.format, settings.template_args, tokenizer),
+        chat=tokenizer is None and settings.format == "chat",
+        tokenizer=tokenizer,
+        server=options.server,
         concurrency=settings.slots,
         max_new_tokens=settings.max_new_tokens,
+        timeout=options.timeout,
+        attempts=options.attempts,
+        key_variable=options.key,
+        account=Account(payments, endpoint.price, options.budget) if endpoint.price else None,
+        cache=AnswerCache(answers_folder()) if options.keeps_answers else None,
     )
 
 
-def _endpoint_address(spec: str) -> tuple[str, str]:
-    """Return the base URL and the model of `openai:<base url>#<model>`."""
-    base_url, _, model = spec.partition(":")[2].partition("#")
-    try:
-        url = urlsplit(base_url)
-        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is not a number
-        valid = False
-    if not valid or not model:
+def _endpoint_format(spec: str, format: str, template_args: str = "", tokenizer: Any = None) -> Format:
+    """Return how an endpoint's dialogues are written: as ids, or as text or messages, whose template is the server's."""
+    if tokenizer is not None:
+        return load_format(format, tokenizer, template_args)
+    if template_args:
         raise PolicyError(
-            f"{spec!r} should be openai:<base url>#<model>, as openai:http://localhost:8000/v1#llama"
+            f"{spec!r}: an endpoint has its own chat template; start the server with {template_args!r}, or send ids "
+            "(server and tokenizer)"
         )
-    return base_url, model
-
-
-def _endpoint_format(spec: str, format: str) -> Format:
-    """Return how an endpoint's dialogues are written: as text, or as messages, whose template is the server's."""
     if format == "chat":
         return AGENTLITE
     if format in TEMPLATE_FORMATS:
         raise PolicyError(
-            f"{spec!r}: format {format!r} writes with a chat template, which is the server's; use chat, or a format "
-            "of text such as agentlite"
+            f"{spec!r}: format {format!r} writes with a chat template, which is the server's; use chat, a format of text "
+            "such as agentlite, or send ids (server and tokenizer)"
         )
     return load_format(format)

@@ -11,8 +11,9 @@ An engine is one parameter, with its options as in a URL:
 from __future__ import annotations
 
 import difflib
+import re
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -64,6 +65,7 @@ class VLLMOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     max_lora_rank: AdapterRank | None = None
 
 
+Options = TypeVar("Options", bound=msgspec.Struct)
 Engine = HFOptions | VLLMOptions
 ENGINES: dict[str, type[Engine]] = {"hf": HFOptions, "vllm": VLLMOptions}
 
@@ -81,18 +83,29 @@ def read_engine(text: str) -> Engine:
             f"engine {text!r}: expected one of {', '.join(ENGINES)}, with options as in vllm?block_size=32"
             + (f"; do you mean {near[0]}?" if near else "")
         )
-    engine = ENGINES[kind]
-    try:
-        options = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
-        read = msgspec.convert(options, engine, strict=False)
-    except ValueError as error:  # msgspec's own errors are ValueErrors as well
-        raise PolicyError(
-            f"engine {text!r}: {error}; {kind} takes {', '.join(engine.__struct_fields__)}, as in "
-            f"{kind}?{engine.__struct_fields__[0]}=float32"
-        ) from error
+    read = read_options(f"engine {text!r}", kind, query, ENGINES[kind], example=f"{kind}?dtype=float32")
     if kind == "vllm" and find_spec("vllm") is None:
         raise PolicyError(f"engine {text!r}: {NO_VLLM}")
     return read
+
+
+def read_options(where: str, kind: str, query: str, type: type[Options], *, example: str) -> Options:
+    """Return the options that follow a question mark, checked.
+
+    Raises:
+        PolicyError: there is no such option, or a value does not fit.
+    """
+    names = type.__struct_fields__
+    try:
+        options = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
+        return msgspec.convert(options, type, strict=False)
+    except ValueError as error:  # msgspec's own errors are ValueErrors as well
+        unknown = re.search(r"unknown field `(.+?)`", str(error))
+        near = difflib.get_close_matches(unknown[1], names, 1) if unknown else []
+        raise PolicyError(
+            f"{where}: {error}; {kind} takes {', '.join(names)}, as in {example}"
+            + (f"; do you mean {near[0]}?" if near else "")
+        ) from error
 
 
 class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ def rollout(
         else:
             policy.ask(key, episode.history, episode.start.sampling)
 
-    def end(key: Hashable, reward: float, stop: StopReason) -> None:
+    def end(key: Hashable, reward: float, stop: StopReason, reason: str = "") -> None:
         policy.close(key)
         episode = episodes[key]
         ended[key] = trajectory = Trajectory(
@@ -63,6 +63,7 @@ def rollout(
             n_expert=len(episode.start.history),
             source=policy.name,
             stop=stop,
+            reason=reason,
             sample=episode.start.sample,
             temperature=episode.start.sampling.temperature,
             marks=episode.start.marks,
@@ -79,7 +80,7 @@ def rollout(
             reply, episode = answer.clean(), episodes[key]
             episode.usage = episode.usage.plus(reply.usage)
             if reply.stop is not None:
-                end(key, 0.0, reply.stop)
+                end(key, 0.0, reply.stop, reply.reason)
                 continue
             result = episode.env.step(reply.action)
             episode.history = episode.history.then(

@@ -22,7 +22,7 @@ from eefcore.policies.settings import PolicySettings
 from eefcore.protocols import Policy, Sampling
 from eefcore.rendering.critic_prompts import BEST_ACTION, TASK_SOLVED, VERDICTS, critic_question, parse_choice
 from eefcore.search.scheduler import Request, Requests, draw_seed
-from eefcore.search.tree import Tally
+from eefcore.search.tree import Tally, answer_tally
 from eefcore.types import History
 
 SELF, NONE = "self", "none"
@@ -104,7 +104,7 @@ class RankingCritic:
             seed = draw_seed(self._seed, question, "critic", attempt)
             sampling = Sampling(self._temperature if attempt else 0.0, seed)
             (reply,) = yield [Request(question, sampling, to_critic=True)]
-            tally += Tally(critic_asked=1, critic_read=n_read, tokens_written=len(reply.tokens))
+            tally += Tally(critic_asked=1, critic_read=n_read) + answer_tally([reply])
             if (option := parse_choice(reply, options)) is not None:
                 return option, tally
             tally += Tally(unparseable=1)

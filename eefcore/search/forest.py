@@ -203,7 +203,8 @@ def _tree_cost(tree: Tree, length: Callable[[History], int]) -> Cost:
         episodes=tree.attempts,
         env_steps=tree.tally.env_steps,
         tokens_written=tree.tally.tokens_written,
-        tokens_read=max(0, n_read) + tree.tally.critic_read,
+        tokens_read=max(0, n_read) + tree.tally.critic_read + tree.tally.endpoint_read,
+        money=tree.tally.money,
     )
 
 

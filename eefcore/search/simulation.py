@@ -17,7 +17,7 @@ from eefcore.search.critic import Critic
 from eefcore.search.guard import EnvView
 from eefcore.search.mcts import Proposal, Selection, StepResult
 from eefcore.search.scheduler import Request, Requests, draw_seed
-from eefcore.search.tree import Edge, Node, Tally, Tree
+from eefcore.search.tree import Edge, Node, Tally, Tree, answer_tally
 from eefcore.types import History, Step, StopReason
 
 EffectKey = Callable[[str, StepResult], Hashable]
@@ -137,7 +137,7 @@ class Simulator(NamedTuple):
             if len(history) >= s.max_turns:
                 return _lost(history, first, StopReason.TURN_LIMIT), tally
             (reply,) = yield [Request(history, sampling)]
-            tally += Tally(asked=1, tokens_written=len(reply.tokens))
+            tally += Tally(asked=1) + answer_tally([reply])
             if reply.stop is not None:
                 infrastructure = reply.stop.infrastructure
                 return None if infrastructure else _lost(history, first, reply.stop), tally
@@ -160,10 +160,9 @@ def _count_replies(replies: Sequence[Reply]) -> Tally:
     return Tally(
         asked=len(replies),
         proposals=len(replies),
-        tokens_written=sum(len(r.tokens) for r in replies),
         malformed=len(stops) - lost,
         lost=lost,
-    )
+    ) + answer_tally(replies)
 
 
 def _dead_end(history: History, replies: Sequence[Reply]) -> Ending | None:

@@ -129,7 +129,11 @@ def _play_best_of(
         of_task = range(first, first + method.simulations)
         tally = sum((tallies[k] for k in of_task), Tally())
         cost = rollout_cost([played[k] for k in of_task], policy.length)
-        cost += Cost(tokens_written=tally.tokens_written, tokens_read=tally.critic_read)
+        cost += Cost(
+            tokens_written=tally.tokens_written,
+            tokens_read=tally.critic_read + tally.endpoint_read,
+            money=tally.money,
+        )
         episodes.append(SearchedEpisode(played[max(of_task, key=lambda k: scores[k])], cost, tally))
     return episodes
 

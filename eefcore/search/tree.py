@@ -12,6 +12,7 @@ observed and not with depth; `history` assembles h_t again. Only `mcts` and `gro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -76,6 +77,8 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     critic_asked: int = 0  # questions to the critic
     critic_read: int = 0  # tokens of the critic's questions, without the history they ask about
     tokens_written: int = 0  # by both
+    endpoint_read: int = 0  # tokens that endpoints read, by their own counts, where no tokenizer counts them
+    money: float = 0.0  # dollars paid to endpoints
     env_steps: int = 0  # actions that the environment answered
     proposals: int = 0  # actions proposed, those below among them
     merged: int = 0  # proposals that had the effect of another
@@ -89,6 +92,15 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, n) + getattr(other, n) for n in self.__struct_fields__))
+
+
+def answer_tally(replies: Iterable[Reply]) -> Tally:
+    """Count the tokens of answers, and what an endpoint says that they took."""
+    tally = Tally()
+    for reply in replies:
+        read, written, money = reply.usage
+        tally += Tally(tokens_written=len(reply.tokens) + written, endpoint_read=read, money=money)
+    return tally
 
 
 class EdgeId(NamedTuple):

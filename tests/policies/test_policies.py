@@ -19,7 +19,7 @@ from eefcore.errors import PolicyError
 from eefcore.policies import PolicySettings, load_policy
 from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.hf_engine.rng import random_bits, random_uniforms, turn_seed
-from eefcore.policies.openai import OpenAIPolicy
+from eefcore.policies.openai.policy import OpenAIPolicy
 from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Sampling
 from eefcore.rendering.formats import AGENTLITE, COMPACT

@@ -22,7 +22,7 @@ from eefcore.errors import FormatError, MaskError, PolicyError
 from eefcore.policies.beam import BeamPolicy
 from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.hf_engine.policy import HFPolicy
-from eefcore.policies.openai import OpenAIPolicy
+from eefcore.policies.openai.policy import OpenAIPolicy
 from eefcore.policies.scripted import ScriptedPolicy
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.critic_prompts import parse_choice
@@ -159,7 +159,7 @@ def endpoint(renderer: Renderer, *, chat: bool):
                 return request
 
         policy = Endpoint("http://nowhere", "model", renderer.format, chat=chat, concurrency=2, attempts=1)
-        policy._client = httpx.Client(transport=httpx.MockTransport(answer))
+        policy.client.http = httpx.Client(transport=httpx.MockTransport(answer))
         return policy
 
     return make

@@ -1,0 +1,294 @@
+"""Write requests for each kind of server, and read its answers.
+
+    TextInterface      /completions: the dialogue as the format writes it
+    MessageInterface   /chat/completions: the same pieces as messages, what the policy wrote as the assistant's
+    VLLMTokens         /completions of vLLM with token ids, and the ids and log-likelihoods that it sampled
+    SGLangTokens       /generate of SGLang, likewise
+    LlamaTokens        /completion of llama.cpp, likewise
+
+All sampling fields are said, since a server takes what a request leaves out from the model's `generation_config.json`: actions
+are drawn from the whole softmax at the sampling's temperature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from eefcore.policies.hf_engine.rng import turn_seed
+from eefcore.policies.openai.options import Server
+from eefcore.protocols import Sampling
+from eefcore.rendering.formats import Format
+from eefcore.rendering.renderer import Renderer
+from eefcore.types import History
+
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "limit"}
+_FILTERED = {"content_filter", "safety", "refusal", "guardrail_intervened"}
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)|\A.*</think>", re.DOTALL)
+"""A block of thought: whole, without its end where the answer was cut, or without its start where the prompt opened it."""
+
+OPTIONAL_FIELDS = ("top_k", "min_p", "repetition_penalty", "top_p", "seed", "stop", "temperature")
+"""Fields that an API may refuse: a request goes out again without them."""
+
+
+class Ending(Enum):
+    """How an answer ended."""
+
+    WHOLE = "whole"
+    CUT = "cut"  # at the limit of tokens
+    FILTERED = "filtered"  # by a filter of the host
+
+
+class Answer(NamedTuple):
+    """An answer of a model: the action's text, how it ended, and what it took by the server's own count.
+
+    Of a server with ids, `tokens` are those sampled and `logps` the log π of each at temperature 1, or empty.
+    """
+
+    text: str
+    ending: Ending
+    tokens_read: int
+    tokens_written: int
+    tokens: tuple[int, ...] = ()
+    logps: tuple[float, ...] = ()
+    thought: bool = False  # whether a block of thought was dropped
+
+
+class TextInterface:
+    """The completions interface, text in and out; `base_url` ends before `/completions`, usually in `/v1`."""
+
+    path = "/completions"
+    optional_fields: Sequence[str] = OPTIONAL_FIELDS
+
+    def __init__(self, base_url: str, model: str, format: Format, max_new_tokens: int) -> None:
+        self.url, self.model, self.format = base_url.rstrip("/") + self.path, model, format
+        self.max_new_tokens = max_new_tokens
+
+    def request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        """Return the body of the request for a_t."""
+        return {
+            "model": self.model,
+            "max_tokens": self.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": 1.0,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            # One seed would draw the same numbers at every turn.
+            "seed": turn_seed(sampling.seed, len(history)),
+            **self.question(history),
+        }
+
+    def question(self, history: History) -> dict[str, Any]:
+        """Return the fields that show h_t and say where a_t ends."""
+        end = self.format.end
+        pieces = self.format.pieces(history)
+        prompt = "".join(text if action is None else text + end for text, action in pieces)
+        return {"prompt": prompt, "stop": [end]}
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer in a response.
+
+        Raises:
+            ValueError, KeyError, TypeError, IndexError, AttributeError: it is no answer of this interface.
+        """
+        choice = response["choices"][0]
+        return self.cut(self.text(choice), choice.get("finish_reason"), *_usage(response))
+
+    def text(self, choice: Any) -> str:
+        """Return what the model wrote."""
+        return choice["text"] or ""
+
+    def cut(self, text: str, reason: Any, read: int, written: int) -> Answer:
+        """Return the answer, its text cut at the end mark."""
+        end = self.format.end
+        action, mark, _ = text.partition(end)
+        if mark:
+            return Answer(action, Ending.WHOLE, read, written)
+        action = (action + end).partition(end)[0]  # of an end mark of two newlines it may hold the first
+        return Answer(action, _ending(reason), read, written)
+
+
+class MessageInterface(TextInterface):
+    """The chat interface: a message ends by itself, and may begin with thoughts, blanks or the prompt's last words."""
+
+    path = "/chat/completions"
+
+    def question(self, history: History) -> dict[str, Any]:
+        """Return the messages; an end mark of blanks is no stop, as it would cut off what follows thoughts."""
+        messages = [
+            {"role": "user" if action is None else "assistant", "content": text}
+            for text, action in self.format.pieces(history)
+        ]
+        end = self.format.end
+        return {"messages": messages} | ({"stop": [end]} if end.strip() else {})
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer without its thoughts, and without the prompt's last words where the model repeats them."""
+        choice = response["choices"][0]
+        said = self.text(choice)
+        text = _THOUGHT.sub("", said).lstrip()
+        cue = request["messages"][-1]["content"].rpartition("\n")[2].strip()
+        answer = self.cut(
+            text.removeprefix(cue).lstrip() if cue else text, choice.get("finish_reason"), *_usage(response)
+        )
+        message = choice["message"]
+        reasoned = any(message.get(name) for name in ("reasoning_content", "reasoning"))
+        return answer._replace(
+            thought=reasoned or said.lstrip() != text or _has_thoughts(message.get("content"))
+        )
+
+    def text(self, choice: Any) -> str:
+        """Return the text of a message, whole or in parts; a message that holds none is empty."""
+        content = choice["message"].get("content")
+        if isinstance(content, list):
+            return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
+        return content or ""
+
+
+class TokenInterface(TextInterface):
+    """A server that takes token ids and gives back those that it sampled; any format can be used, as by `hf`."""
+
+    optional_fields = ()
+
+    def __init__(self, base_url: str, model: str, renderer: Renderer, max_new_tokens: int) -> None:
+        super().__init__(base_url, model, renderer.format, max_new_tokens)
+        self.renderer = renderer
+
+    def answer(
+        self, tokens: Sequence[Any], logps: Sequence[Any], reason: Any, read: int, written: int
+    ) -> Answer:
+        """Return the answer of these ids; log-likelihoods that are not one for each id are left out."""
+        ids = tuple(int(i) for i in tokens)
+        if written and len(ids) != written:
+            raise ValueError(f"{len(ids)} ids of {written} tokens")
+        kept = tuple(float(p) for p in logps) if len(logps) == len(ids) else ()
+        return Answer(self.renderer.decode_action(ids), _ending(reason), read, written or len(ids), ids, kept)
+
+
+class VLLMTokens(TokenInterface):
+    """vLLM's completions of token ids; its log-likelihoods are those at temperature 1."""
+
+    def question(self, history: History) -> dict[str, Any]:
+        """Return the prompt's ids; the end mark is among the ids sampled, so it must be among those that come back."""
+        return {
+            "prompt": self.renderer.encode(history).tokens,
+            "stop": [self.format.end],
+            "include_stop_str_in_output": True,
+            "skip_special_tokens": False,
+            "return_token_ids": True,
+            "logprobs": 0,
+        }
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer in a response, which must hold one log-likelihood for each id."""
+        choice = response["choices"][0]
+        tokens, logps = choice["token_ids"], choice["logprobs"]["token_logprobs"]
+        if len(tokens) != len(logps):
+            raise ValueError(f"{len(tokens)} ids, {len(logps)} log-likelihoods")
+        return self.answer(tokens, logps, choice["finish_reason"], *_usage(response))
+
+
+class SGLangTokens(TokenInterface):
+    """SGLang's own interface, beside `/v1`.
+
+    Its log-likelihoods are those at the sampling's temperature, unless the server was started to give the original ones, which
+    an answer does not say. So they are kept where the two are equal: at temperature 1, and where the answer is greedy.
+    """
+
+    def __init__(self, base_url: str, model: str, renderer: Renderer, max_new_tokens: int) -> None:
+        super().__init__(base_url, model, renderer, max_new_tokens)
+        self.url = base_url.rstrip("/").removesuffix("/v1") + "/generate"
+
+    def request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        """Return the body of the request for a_t."""
+        return {
+            "input_ids": self.renderer.encode(history).tokens,
+            "sampling_params": {
+                "max_new_tokens": self.max_new_tokens,
+                "temperature": sampling.temperature,
+                "top_p": 1.0,
+                "top_k": -1,
+                "min_p": 0.0,
+                "repetition_penalty": 1.0,
+                "sampling_seed": turn_seed(sampling.seed, len(history)),
+                "stop": [self.format.end],
+                "no_stop_trim": True,
+                "skip_special_tokens": False,
+            },
+            "return_logprob": True,
+        }
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer in a response."""
+        meta = response["meta_info"]
+        original = request["sampling_params"]["temperature"] in (0.0, 1.0)
+        logps = [entry[0] for entry in meta["output_token_logprobs"]] if original else ()
+        reason = meta["finish_reason"]["type"]
+        if reason == "abort":
+            raise ValueError(f"the server dropped the request: {meta['finish_reason'].get('message')}")
+        counts = meta["prompt_tokens"], meta["completion_tokens"]
+        return self.answer(response["output_ids"], logps, reason, *counts)
+
+
+class LlamaTokens(TokenInterface):
+    """llama.cpp's own interface, beside `/v1`.
+
+    Its log-likelihoods are those at temperature 1. It leaves those of a stop word out, so that an action which ends in
+    words, and not in the model's own end of a turn, has none.
+    """
+
+    def __init__(self, base_url: str, model: str, renderer: Renderer, max_new_tokens: int) -> None:
+        super().__init__(base_url, model, renderer, max_new_tokens)
+        self.url = base_url.rstrip("/").removesuffix("/v1") + "/completion"
+
+    def request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        """Return the body of the request for a_t."""
+        return {
+            "prompt": self.renderer.encode(history).tokens,
+            "n_predict": self.max_new_tokens,
+            "temperature": sampling.temperature,
+            "samplers": ["temperature"],  # none of those that truncate
+            "repeat_penalty": 1.0,
+            "seed": turn_seed(sampling.seed, len(history)),
+            "stop": [self.format.end],
+            "cache_prompt": True,
+            "return_tokens": True,
+            "n_probs": 1,
+            "post_sampling_probs": False,
+        }
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer in a response."""
+        logps = [entry["logprob"] for entry in response.get("completion_probabilities", ())]
+        counts = response["tokens_evaluated"], response["tokens_predicted"]
+        return self.answer(response["tokens"], logps, response["stop_type"], *counts)
+
+
+TOKEN_INTERFACES: dict[Server, type[TokenInterface]] = {
+    "vllm": VLLMTokens,
+    "sglang": SGLangTokens,
+    "llamacpp": LlamaTokens,
+}
+
+
+def _ending(reason: Any) -> Ending:
+    """Return how an answer ended by the server's reason: whole unless it is known to be cut or filtered."""
+    if reason == "error":
+        raise ValueError("the model's host failed")
+    if reason in _FILTERED:
+        return Ending.FILTERED
+    return Ending.CUT if reason in _CUT else Ending.WHOLE
+
+
+def _usage(response: Any) -> tuple[int, int]:
+    """Return the tokens read and written by the server's own count, 0 where it gives none."""
+    usage = response.get("usage") or {}
+    return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+
+
+def _has_thoughts(content: Any) -> bool:
+    """Return whether one of several parts of a message is a thought."""
+    return isinstance(content, list) and any(p.get("type") in ("thinking", "reasoning") for p in content)

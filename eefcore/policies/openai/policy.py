@@ -1,0 +1,171 @@
+"""π behind the OpenAI interface: a policy that sends each question to an endpoint, `concurrency` at a time.
+
+With a tokenizer and a server that takes ids, ids go out and the ids sampled come back with their log-likelihoods. Without, text
+goes out and text comes back, `Reply.tokens` stays empty, and the action is encoded again when it is trained on.
+
+A question that gets no answer ends its episode: as a context limit, or as a model failure, which is counted with its reason and
+never a reward of 0.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Hashable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from eefcore.errors import FormatError, PolicyError
+from eefcore.policies.openai.answers import AnswerCache
+from eefcore.policies.openai.client import Client, NoAnswer
+from eefcore.policies.openai.interface import (
+    TOKEN_INTERFACES,
+    Answer,
+    Ending,
+    MessageInterface,
+    TextInterface,
+)
+from eefcore.policies.openai.options import Server
+from eefcore.policies.openai.prices import Account
+from eefcore.protocols import Reply, Sampling, Usage
+from eefcore.rendering.formats import Format, can_show
+from eefcore.rendering.renderer import Renderer
+from eefcore.types import History, StopReason
+
+
+class OpenAIPolicy:
+    """A model of an endpoint; `base_url` usually ends in `/v1`.
+
+    Args:
+        chat: whether the dialogue is sent as messages; else as text, or as ids.
+        tokenizer: the model's own: ids go out and come back.
+        server: the kind of server that takes ids.
+        key_variable: the environment variable that holds the key.
+        account: pays for the answers; None if they have no price.
+        cache: keeps the answers; None asks each time.
+
+    Raises:
+        PolicyError: ids are asked of a chat interface; the endpoint refuses (from `answers`).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        format: Format,
+        *,
+        chat: bool = False,
+        tokenizer: Any = None,
+        server: Server = "vllm",
+        concurrency: int = 16,
+        max_new_tokens: int = 96,
+        timeout: float = 120.0,
+        attempts: int = 5,
+        longest_pause: float = 30.0,
+        key_variable: str = "OPENAI_API_KEY",
+        account: Account | None = None,
+        cache: AnswerCache | None = None,
+    ) -> None:
+        self.name = model
+        self.tokens_read = 0
+        """Prompt tokens, each turn's anew, as the endpoint counts them."""
+        self.tokens_written = 0
+        """Tokens of answers, as the endpoint counts them."""
+        self.failures = 0
+        """Questions that ended as a model failure."""
+        self.thoughts = 0
+        """Answers from which a block of thought was dropped."""
+        self.money = 0.0
+        """Dollars that the answers cost when they were asked for."""
+        self._renderer = None if tokenizer is None else Renderer(tokenizer, format)
+        interface: TextInterface
+        if self._renderer is not None:
+            if chat:
+                raise PolicyError(
+                    f"{model}: a chat interface takes messages, not ids; use another format, or no tokenizer"
+                )
+            interface = TOKEN_INTERFACES[server](base_url, model, self._renderer, max_new_tokens)
+        else:
+            kind = MessageInterface if chat else TextInterface
+            interface = kind(base_url, model, format, max_new_tokens)
+        self.client = Client(
+            interface,
+            concurrency=concurrency,
+            timeout=timeout,
+            attempts=attempts,
+            longest_pause=longest_pause,
+            key_variable=key_variable,
+            account=account,
+            cache=cache,
+        )
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="openai-policy")
+        self._counting = threading.Lock()
+        self._questions: dict[Hashable, Future[Reply]] = {}
+
+    def length(self, history: History) -> int:
+        """Return the tokens of h_t by the model's tokenizer; 0 without one, where `Reply.usage` counts them."""
+        return 0 if self._renderer is None else self._renderer.length(history)
+
+    def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
+        """Send the question, or queue it behind `concurrency` others."""
+        if episode in self._questions:
+            raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
+        try:
+            request = self._request(history, sampling)
+        except FormatError:
+            self._questions[episode] = Future()
+            self._questions[episode].set_result(Reply("", stop=StopReason.MALFORMED))
+        else:
+            self._questions[episode] = self._pool.submit(self._reply, history, request)
+
+    def answers(self) -> Sequence[tuple[Hashable, Reply]]:
+        """Return the answers that have arrived, in the order in which their questions were asked."""
+        if not self._questions:
+            return []
+        wait(self._questions.values(), return_when=FIRST_COMPLETED)
+        replies = {e: future.result() for e, future in self._questions.items() if future.done()}
+        for episode in replies:
+            del self._questions[episode]
+        self.failures += sum(reply.stop is StopReason.MODEL_FAILURE for reply in replies.values())
+        while self.client.notices:
+            warnings.warn(self.client.notices.pop(0), stacklevel=2)
+        return list(replies.items())
+
+    def close(self, episode: Hashable) -> None:
+        """Forget the episode's question; the answer to a request under way is dropped."""
+        if (future := self._questions.pop(episode, None)) is not None:
+            future.cancel()
+
+    def _request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        return self.client.interface.request(history, sampling)
+
+    def _reply(self, history: History, request: dict[str, Any]) -> Reply:
+        """Return the endpoint's answer as an action, or why there is none; called in a thread of its own."""
+        try:
+            answer = self.client.answer(request)
+        except NoAnswer as error:
+            return Reply("", stop=error.stop, reason=error.reason)
+        usage = self._count(answer, request)
+        if answer.ending is Ending.FILTERED:
+            return Reply("", stop=StopReason.MODEL_FAILURE, reason="the host's content filter", usage=usage)
+        reply = Reply(answer.text, answer.tokens, answer.logps, usage=usage).clean()
+        if answer.ending is Ending.CUT or (
+            reply.stop is None and not can_show(self.client.interface.format, history, reply.action)
+        ):
+            reply = reply._replace(stop=StopReason.MALFORMED)
+        return reply if reply.stop is None else reply._replace(action="")
+
+    def _count(self, answer: Answer, request: dict[str, Any]) -> Usage:
+        """Count what an answer took; of ids the tokens are left out, as the ids themselves are counted."""
+        money = 0.0
+        if (account := self.client.account) is not None:
+            most = self.client.most_tokens(request)
+            money = account.price.of(answer.tokens_read or most[0], answer.tokens_written or most[1])
+        with self._counting:
+            self.tokens_read += answer.tokens_read
+            self.tokens_written += answer.tokens_written
+            self.thoughts += answer.thought
+            self.money += money
+        if self._renderer is not None:
+            return Usage(money=money)
+        return Usage(answer.tokens_read, answer.tokens_written, money)
