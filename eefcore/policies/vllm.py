@@ -26,6 +26,7 @@ from eefcore.processes import die_with
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show
 from eefcore.rendering.renderer import Renderer, make_renderer
+from eefcore.training.canary import check_canary, read_canary
 from eefcore.training.model_files import ADAPTER, ADAPTER_WEIGHTS, check_weights, is_adapter, read_json
 from eefcore.training.model_sources import ModelFiles, find_files
 from eefcore.types import History, StopReason
@@ -46,6 +47,11 @@ class Engine:
         """Return the longest prompt with its answer, in tokens."""
         return self.llm.model_config.max_model_len
 
+    @property
+    def dtype(self) -> str:
+        """Return the dtype of the weights, by torch's name."""
+        return str(self.llm.model_config.dtype).removeprefix("torch.")
+
     def add(self, prompt: Sequence[int], params: Any, lora: Any) -> str:
         """Add a request; return its name."""
         name = str(next(_NUMBERS))  # vLLM returns a name of its own, and answers under this one
@@ -59,6 +65,10 @@ class Engine:
                 if output.finished:
                     self._finished[output.request_id] = output
         return {name: self._finished.pop(name) for name in done}
+
+    def close(self) -> None:
+        """Stop the engine's processes; without it they end with this process."""
+        self.llm.llm_engine.engine_core.shutdown()
 
     def abort(self, request: str) -> None:
         """Drop a request that nobody waits for any more."""
@@ -100,13 +110,16 @@ class VLLMPolicy:
         """Load the policy of a model folder, an adapter's folder or a hub name; `slots` episodes are decoded at a time.
 
         Raises:
-            PolicyError: vLLM can't serve the model.
+            PolicyError: vLLM can't serve the model, or answers with other weights than were saved.
         """
         files = find_files(path, adapter)
         running = start_engine(files, engine, slots=slots, context=context)
         renderer = make_renderer(running.llm.get_tokenizer(), format, template_args)
         name = Path(adapter or path).name
-        return cls(running, renderer, adapter=files.adapter, max_new_tokens=max_new_tokens, name=name)
+        policy = cls(running, renderer, adapter=files.adapter, max_new_tokens=max_new_tokens, name=name)
+        if (canary := read_canary(files.adapter or files.base.folder)) is not None:
+            check_canary(canary, policy.score(canary.tokens), dtype=running.dtype, model=name)
+        return policy
 
     def length(self, history: History) -> int:
         """Return the number of tokens of h_t as this policy reads it, including what it wrote."""
@@ -139,6 +152,15 @@ class VLLMPolicy:
                 self._replies[episodes[request]] = self._reply(output.outputs[0], question)
         replies, self._replies = self._replies, {}
         return list(replies.items())
+
+    def score(self, tokens: Sequence[int]) -> list[float]:
+        """Return log π of each of `tokens` after the first."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
+        request = self.engine.add(tokens, params, self._lora)
+        scored = self.engine.wait([request])[request].prompt_logprobs[1:]
+        return [at[token].logprob for at, token in zip(scored, tokens[1:], strict=True)]
 
     def close(self, episode: Hashable) -> None:
         """Drop the episode's question, if one is open; vLLM forgets what it cached by itself."""

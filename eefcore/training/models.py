@@ -37,6 +37,7 @@ from eefcore.training.adapters import (
     remember_base,
     set_source,
 )
+from eefcore.training.canary import write_canary
 from eefcore.training.model_files import (
     ADAPTER,
     CONFIG,
@@ -84,7 +85,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path, *, merge: bool = False)
 
     Of a model with an adapter only the adapter is written, with the way to its base and hashes of it (`base.json`); a
     base on this machine is named relative to `folder`, so that both can be moved together. With `merge` one plain
-    model is written, and `model` has no adapter to train any more.
+    model is written, and `model` has no adapter to train any more. What it gives a fixed text is written beside it, so that
+    an engine can be asked whether it serves this model (`eefcore.training.canary`).
 
     Raises:
         PolicyError: the tokenizer does not fit the model, or the adapter's base was never saved.
@@ -103,6 +105,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path, *, merge: bool = False)
     else:
         _save_adapter(model, record, folder)
     tokenizer.save_pretrained(folder)
+    write_canary(model, tokenizer, folder)
 
 
 def _save_adapter(model: PeftModel, record: BaseRecord, folder: Path) -> None:

@@ -20,11 +20,14 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from eefcore.errors import PolicyError
+from eefcore.policies import vllm
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.policies.settings import VLLMOptions
 from eefcore.policies.vllm import VLLMPolicy
 from eefcore.protocols import Sampling
 from eefcore.testing import PolicyContract, answer_all, play_turns
+from eefcore.training.canary import CANARY, check_canary, read_canary, write_canary
+from eefcore.training.models import load_model
 from eefcore.types import History, StopReason
 
 # An engine warns of many things that are not ours, and takes half a minute to start.
@@ -62,7 +65,7 @@ def saved(tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(saved):
     """One engine for all tests, with an adapter."""
-    return VLLMPolicy.load(
+    policy = VLLMPolicy.load(
         saved,
         adapter=saved / "adapter",
         engine=VLLMOptions(dtype="float32"),
@@ -70,6 +73,8 @@ def served(saved):
         max_new_tokens=24,
         context=256,
     )
+    yield policy
+    policy.engine.close()
 
 
 class TestVLLMPolicy(PolicyContract):
@@ -175,6 +180,28 @@ def test_every_policy_has_an_adapter_number_of_its_own(saved, served):
 def test_a_full_context_ends_with_context_limit(served):
     long = History("t", "soft " * 60)
     assert answer_all(served, {"e": (long, Sampling())})["e"].stop is StopReason.CONTEXT_LIMIT
+
+
+@pytest.mark.parametrize("adapter", [False, True], ids=["the base", "an adapter"])
+def test_the_engine_gives_the_saved_text_what_transformers_gives_it(saved, served, adapter):
+    path = saved / "adapter" if adapter else saved
+    model, tokenizer = load_model(saved, adapter=path if adapter else None)
+    write_canary(model, tokenizer, path)
+    policy = VLLMPolicy(served.engine, served.renderer, adapter=path if adapter else None)
+    canary = read_canary(path)
+    (path / CANARY).unlink()
+    assert check_canary(canary, policy.score(canary.tokens), dtype=served.engine.dtype, model="m") < 1e-4
+
+
+def test_an_engine_with_other_weights_is_refused(saved, served, monkeypatch):
+    """As if vLLM had served the base under the adapter's name."""
+    model, tokenizer = load_model(saved, adapter=saved / "adapter")
+    write_canary(model, tokenizer, saved / "adapter")
+    monkeypatch.setattr(vllm, "start_engine", lambda *_, **__: served.engine)
+    VLLMPolicy.load(saved, adapter=saved / "adapter", format="compact")
+    monkeypatch.setattr(vllm, "_lora_request", lambda adapter: None)
+    with pytest.raises(PolicyError, match="adapter: the engine answers with other weights"):
+        VLLMPolicy.load(saved, adapter=saved / "adapter", format="compact")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""Save the log-likelihoods of a fixed text beside a model, and check that an engine that serves it computes the same.
+
+An engine may answer with the weights of another model without an error: an adapter under a name that it has cached, a
+base without its adapter, a folder that was written again. Such answers read well, and differ by less than the engine's own
+rounding from what a slightly trained model says; the fixed text tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import msgspec
+import torch
+from peft import PeftModel
+
+from eefcore.errors import PolicyError
+
+CANARY = "canary.json"
+TEXT = "Find me a soft blue towel for the bathroom, machine washable, and price lower than 40.00 dollars."
+
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02}
+"""The largest mean of |Δ log π| that rounding in a dtype explains; measured between vLLM and transformers."""
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """A text as token ids, and log π of each token after the first as the saved model gives it.
+
+    Attributes:
+        base_logps: what its base gives without the adapter; None of a model that has none.
+        dtype: of the weights that were saved.
+    """
+
+    tokens: list[int]
+    logps: list[float]
+    base_logps: list[float] | None
+    dtype: str
+
+
+def write_canary(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write what `model` gives the fixed text to `folder`, where the model was saved."""
+    tokens = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    base_logps = None
+    if isinstance(model, PeftModel):
+        with model.disable_adapter():
+            base_logps = _log_likelihoods(model, tokens)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    canary = Canary(tokens, _log_likelihoods(model, tokens), base_logps, dtype)
+    (folder / CANARY).write_bytes(msgspec.json.encode(canary))
+
+
+def read_canary(folder: Path) -> Canary | None:
+    """Return the canary of the model saved in `folder`; None of a model from elsewhere.
+
+    Raises:
+        PolicyError: the file can't be read.
+    """
+    path = folder / CANARY
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Canary) if path.is_file() else None
+    except msgspec.MsgspecError as error:
+        raise PolicyError(
+            f"{path}: expected the log-likelihoods of a text, got {error}; save the model again"
+        ) from error
+
+
+def check_canary(canary: Canary, logps: Sequence[float], *, dtype: str, model: str) -> float:
+    """Return the mean of |Δ log π| between an engine and the model that was saved.
+
+    Args:
+        canary: of the model that should answer.
+        logps: what the engine gave `canary.tokens` after the first.
+        dtype: the engine's.
+        model: its name, for the message.
+
+    Raises:
+        PolicyError: the engine computes with other weights.
+    """
+    distance = _distance(logps, canary.logps)
+    allowed = max(TOLERANCE[dtype], TOLERANCE[canary.dtype])
+    from_base = _distance(logps, canary.base_logps) if canary.base_logps else float("inf")
+    apart = _distance(canary.logps, canary.base_logps) if canary.base_logps else float("inf")
+    # an adapter that was hardly trained lies within rounding of its base: then nearer must do
+    if distance > allowed or (from_base < distance and apart > TOLERANCE["float32"]):
+        raise PolicyError(
+            f"{model}: the engine answers with other weights: expected log-likelihoods within {allowed} of those saved in "
+            f"{CANARY} (mean of |Δ|, {dtype}), got {distance:.4f}"
+            + (f", and {from_base:.4f} from the base without its adapter" if canary.base_logps else "")
+            + "; start the engine anew, or use engine hf"
+        )
+    return distance
+
+
+def _distance(a: Sequence[float], b: Sequence[float]) -> float:
+    return fmean(abs(x - y) for x, y in zip(a, b, strict=True))
+
+
+@torch.no_grad()
+def _log_likelihoods(model: Any, tokens: Sequence[int]) -> list[float]:
+    training = model.training
+    model.eval()
+    ids = torch.tensor([list(tokens)], device=next(model.parameters()).device)
+    logps = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1)
+    model.train(training)
+    return logps.gather(-1, ids[0, 1:, None])[:, 0].tolist()
