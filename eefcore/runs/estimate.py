@@ -93,7 +93,10 @@ def experts(node: Node, source: str = "") -> int:
 
 
 def rows(node: Node) -> int:
-    """Return the training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); for DPO, pairs, one a trajectory."""
+    """Return the training examples at most: D_e, or D_{s_0} ∪ D_r (Algorithm 1 l. 14); for DPO, pairs, one a trajectory.
+
+    Where every success is kept (RFT), they are the expert's trajectories and all simulations so far.
+    """
     if (
         node.notebook.stage == "tune"
     ):  # a simulation gives a row on the node that it expands, and on its outcome
@@ -106,6 +109,9 @@ def rows(node: Node) -> int:
         return tasks(given, "train") * most * len(explored)
     if not explored or node.notebook.stage == "dpo":
         return experts(given, str(chosen.params.get("clone_from", "")))
+    keep = str(chosen.params["keep"])
+    if keep == "all" or (keep == "auto" and not any(n.params["M"] for n in explored)):
+        return experts(given) + sum(work(n).simulations for n in explored)
     latest = explored[-1].params
     recoveries = experts(given, str(latest.get("explore_from", ""))) if latest["M"] else 0
     return tasks(given, "train") + recoveries

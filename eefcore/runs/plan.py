@@ -220,7 +220,7 @@ def preference_rounds(schedule: Schedule, stage: Stage) -> dict[str, Node]:
     return {**made, **critics, **models, **panels}
 
 
-LATER = frozenset({"choose"})
+LATER = frozenset({"choose", "keep"})
 """Parameters of select that cloning does not read: methods that differ in them alone begin alike."""
 
 ALGORITHMS = {"sft": algorithm_1, "dpo": preference_rounds}

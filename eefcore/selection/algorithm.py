@@ -9,6 +9,8 @@
     13      D_r ← {get_traj(s, D⁺) : s ∈ S_r}                        solution, of important_states(…).recovery
     14      D_{s_0} ∪ D_r                                           training_set
 
+RFT (§2) is the same with M = 0, but keeps every success on a task where Algorithm 1 keeps one: `keep_of`.
+
 Lines 6, 7 and 9 play episodes; they are in `eefcore.rollout.exploration`. The functions here are pure: they read
 trajectories, and use no environment, no model and no random number.
 """
@@ -152,6 +154,22 @@ def competing_solutions(important: ImportantStates, repository: Repository) -> l
     return list({id(t): t for several in each if len(several) > 1 for t in several}.values())
 
 
+def keep_of(keep: str, simulations: Iterable[Trajectory]) -> str:
+    """Return how many solutions of a state are trained, `all` or `one`; `auto` follows the method that explored.
+
+    RFT adds every positive trajectory to its training set (§2); Algorithm 1 takes at most one for each important state
+    (lines 11 and 13). `auto` is `one` if any of the `simulations` so far began in an expert's state, otherwise `all`.
+
+    Raises:
+        ParamsError: `keep` is none of these.
+    """
+    if keep not in ("auto", "all", "one"):
+        raise ParamsError(f"03_select: keep {keep!r}; choose auto, all or one")
+    if keep == "auto":
+        return "one" if any(t.n_expert for t in simulations) else "all"
+    return keep
+
+
 class TrainingSet(NamedTuple):
     """D_{s_0} and D_r; line 14 trains on both."""
 
@@ -171,17 +189,24 @@ def training_set(
     repository: Repository,
     order: Order = fewest_expert,
     phrase: str = "",
+    keep: str = "one",
 ) -> TrainingSet:
-    """Return D_{s_0} ∪ D_r: for each important state at most one solution, trained from that state on (lines 11-14).
+    """Return D_{s_0} ∪ D_r: the solutions of the important states, each trained from its state on (lines 11-14).
 
     `tasks` is C_train; `experts` is D_e, empty for RFT, where no state needs recovery; `simulations` is D_i, of this
-    iteration; `repository` is D⁺, of all iterations; `order` chooses among the solutions of a state. `phrase` stands for
-    a success in the prompt, if cloning had one for successes and one for failures (NAT).
+    iteration; `repository` is D⁺, of all iterations. `keep` is `one`, the solution of a state that is first in `order`,
+    or `all` of them. `phrase` stands for a success in the prompt, if cloning had one for successes and one for failures
+    (NAT).
     """
 
+    def kept(state: State) -> list[Trajectory]:
+        if keep == "all":
+            return solutions(state, repository)
+        first = solution(state, repository, order)
+        return [first] if first is not None else []
+
     def examples(states: Iterable[State]) -> list[Example]:
-        pairs = ((s, solution(s, repository, order)) for s in states)
-        return [Example(t, len(s.actions), phrase=phrase) for s, t in pairs if t is not None]
+        return [Example(t, len(s.actions), phrase=phrase) for s in states for t in kept(s)]
 
     return TrainingSet(*map(examples, important_states(tasks, experts, simulations)))
 
