@@ -104,11 +104,11 @@ def test_methods_share_what_they_begin_with(demo):
 
 
 def test_what_cloning_does_not_read_keeps_no_methods_apart(demo):
-    knobs = """iteration: int = 1  # i\nchoose: str = "a"  # of several\ncloning: str = "b"  # what"""
+    knobs = """iteration: int = 1  # i\nchoose: str = "a"  # of several\nkeep: str = "c"  # how many\ncloning: str = "b"  # what"""
     write_notebook(demo.parents[1], "03_select", parameters=knobs)
     lines = (
         "one: {iterations: 2}",
-        "other: {iterations: 2, select: {choose: z}}",
+        "other: {iterations: 2, select: {choose: z, keep: z}}",
         "third: {iterations: 2, select: {cloning: z}}",
     )
     write_params(demo.parents[1], "run: a\nmethods:\n" + "".join(f"  {line}\n" for line in lines))

@@ -30,6 +30,7 @@ from eefcore.selection.algorithm import (
     count_selection,
     explored_steps,
     illustrative_expert,
+    keep_of,
     known_outcomes,
     outcomes,
     recovery_state,
@@ -221,6 +222,42 @@ def test_without_experts_it_is_rft():
     sims = [episode("ab"), episode("a", sample=1), episode("b", 0.0, task="u")]
     chosen = training_set(["t", "u", "v"], [], sims, Repository(sims))
     assert picked(chosen.initial) == [(sims[1], 0)] and chosen.recovery == []
+
+
+def test_rft_keeps_every_success_on_a_task_and_no_failure():
+    demonstrated, lost = expert("abc", 1.0), episode("c", 0.5, sample=2)
+    earlier, now = episode("ab"), [episode("ab", sample=1), lost, episode("x", task="u")]
+    repository = Repository([demonstrated, expert("q", 0.0), earlier, *now])
+    chosen = training_set(["t", "u", "v"], [demonstrated], now, repository, keep="all")
+    assert picked(chosen.initial) == [(t, 0) for t in (demonstrated, earlier, now[0], now[2])]
+    assert chosen.recovery == []
+
+
+def test_every_solution_of_a_recovery_state_is_trained_from_that_state_on():
+    e = expert("abcdefgh")
+    sims = [episode("X"), episode("abY", 0.0, n_expert=2), *(episode(f"abcd{z}", n_expert=4) for z in "ZW")]
+    kept = training_set(["t"], [e], sims, Repository(sims), keep="all")
+    assert picked(kept.initial) == [(t, 0) for t in (sims[0], *sims[2:])]
+    assert picked(kept.recovery) == [(t, 2) for t in sims[2:]]
+
+
+@pytest.mark.parametrize(
+    ("keep", "n_expert", "expected"),
+    [
+        ("auto", [], "all"),  # behaviour cloning
+        ("auto", [0, 0], "all"),  # RFT
+        ("auto", [0, 3, 0], "one"),  # EEF
+        ("all", [0, 3], "all"),
+        ("one", [0], "one"),
+    ],
+)
+def test_whether_a_task_keeps_one_success_follows_the_method_that_explored(keep, n_expert, expected):
+    assert keep_of(keep, [episode("abcd", n_expert=n) for n in n_expert]) == expected
+
+
+def test_an_unknown_number_of_solutions_is_refused():
+    with pytest.raises(ParamsError, match="keep 'most'; choose auto, all or one"):
+        keep_of("most", [])
 
 
 def test_a_fall_without_a_solution_is_not_trained():
