@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, get_args
 
 from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.rng import turn_seed
+from eefcore.policies.hf_engine.sampling import end_ids
 from eefcore.policies.settings import AdapterRank, VLLMOptions
 from eefcore.processes import die_with
 from eefcore.protocols import Reply, Sampling
@@ -87,10 +88,12 @@ class VLLMPolicy:
         adapter: Path | None = None,
         max_new_tokens: int = 96,
         name: str = "vllm",
+        end_ids: Collection[int] = (),
     ) -> None:
         self.name, self.tokens_read, self.tokens_written = name, 0, 0
         self.engine, self.renderer, self.context = engine, renderer, engine.context
         self._max_new_tokens, self._lora = max_new_tokens, _lora_request(adapter)
+        self._end_ids = end_ids
         self._questions: dict[Hashable, _Question] = {}
         self._replies: dict[Hashable, Reply] = {}
 
@@ -112,11 +115,15 @@ class VLLMPolicy:
         Raises:
             PolicyError: vLLM can't serve the model, or answers with other weights than were saved.
         """
+        from eefcore.training.models import load_generation_config  # loads torch
+
         files = find_files(path, adapter)
         running = start_engine(files, engine, slots=slots, context=context)
         renderer = make_renderer(running.llm.get_tokenizer(), format, template_args)
         name = Path(adapter or path).name
-        policy = cls(running, renderer, adapter=files.adapter, max_new_tokens=max_new_tokens, name=name)
+        ends = end_ids(load_generation_config(files.base.folder), renderer)
+        options = {"max_new_tokens": max_new_tokens, "name": name, "end_ids": ends}
+        policy = cls(running, renderer, adapter=files.adapter, **options)
         if (canary := read_canary(files.adapter or files.base.folder)) is not None:
             check_canary(canary, policy.score(canary.tokens), dtype=running.dtype, model=name)
         return policy
@@ -138,7 +145,7 @@ class VLLMPolicy:
             self._replies[episode] = Reply("", stop=StopReason.CONTEXT_LIMIT)
             return
         limit = min(self._max_new_tokens, self.context - len(prompt))
-        params = _sampling_params(sampling, len(history), limit, self.renderer)
+        params = _sampling_params(sampling, len(history), limit, self.renderer, self._end_ids)
         request = self.engine.add(prompt, params, self._lora)
         self._questions[episode] = _Question(request, len(prompt), history)
 
@@ -252,7 +259,9 @@ def start_engine(
         raise PolicyError(f"{files.base.name}: vLLM can't serve this model: {error}") from error
 
 
-def _sampling_params(sampling: Sampling, turn: int, limit: int, renderer: Renderer) -> Any:
+def _sampling_params(
+    sampling: Sampling, turn: int, limit: int, renderer: Renderer, end_ids: Collection[int]
+) -> Any:
     """Return how one action is drawn: from the softmax at the sampling's temperature, whole."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -268,6 +277,7 @@ def _sampling_params(sampling: Sampling, turn: int, limit: int, renderer: Render
         seed=turn_seed(sampling.seed, turn),
         max_tokens=limit,
         stop=[renderer.format.end],
+        stop_token_ids=sorted(end_ids),
         include_stop_str_in_output=True,
         skip_special_tokens=False,
         logprobs=0,

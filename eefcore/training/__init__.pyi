@@ -18,12 +18,12 @@ from .models import load_tokenizer as load_tokenizer
 from .models import save_model as save_model
 from .references import FreshPreferences as FreshPreferences
 from .references import Pair as Pair
+from .references import ReferenceModel as ReferenceModel
 from .references import ScoredPreferences as ScoredPreferences
 from .references import add_reference_logps as add_reference_logps
 from .references import check_reference_logps as check_reference_logps
 from .references import drop_stale_preferences as drop_stale_preferences
 from .references import encode_pairs as encode_pairs
-from .references import fill_reference_logps as fill_reference_logps
 from .references import show_pair as show_pair
 from .rows import IGNORE as IGNORE
 from .rows import FittingRows as FittingRows

@@ -21,6 +21,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PretrainedConfig,
     set_seed,
 )
@@ -189,6 +190,15 @@ def load_config(path: str | Path, *, local_files_only: bool = False) -> Pretrain
         )
     with explain_load_errors("config", base.folder):
         return AutoConfig.from_pretrained(base.folder, **SAFE)
+
+
+def load_generation_config(path: str | Path) -> GenerationConfig:
+    """Load how a model, or an adapter's base, ends a text; of one without such a file, as its config says."""
+    folder = find_files(path).base.folder
+    if (folder / "generation_config.json").is_file():
+        with explain_load_errors("generation config", folder):
+            return GenerationConfig.from_pretrained(folder)
+    return GenerationConfig.from_model_config(load_config(folder))
 
 
 def check_fit(model: Any, tokenizer: Any) -> None:

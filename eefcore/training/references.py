@@ -1,7 +1,6 @@
 """Reference likelihoods log π_ref of preference pairs: computed once, stored with the data, and checked before training.
 
-add_reference_logps     score preferences under π_ref                                  (Agent Q §5.2)
-fill_reference_logps    score only those that were not sampled by a policy             (the off-policy replay buffer)
+add_reference_logps     score preferences under π_ref, or only those that no policy sampled    (Agent Q §5.2)
 drop_stale_preferences  leave out pairs of earlier rounds that the model has moved too far away from
 encode_pairs            make training rows of the preferences and their likelihoods
 check_reference_logps   check that the trainer computes what was stored, before it learns from it
@@ -12,7 +11,7 @@ So no second model is loaded when a policy is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +23,6 @@ from eefcore.training.rows import Row, make_rows, rows_within, show_mask
 from eefcore.types import Preference
 
 _CHECKED_PAIRS = 64  # pairs that are checked, at least, where there are as many
-_CHECK_BATCH_TOKENS = 4096  # of one forward pass of the check
 
 
 class Pair(NamedTuple):
@@ -46,6 +44,33 @@ class Pair(NamedTuple):
         return (*self.chosen, *self.rejected)
 
 
+class ReferenceModel(NamedTuple):
+    """π_ref, and how log-likelihoods are computed under it.
+
+    Attributes:
+        model: a Hugging Face causal LM, or a peft model around one.
+        renderer: writes histories as token ids.
+        batch_tokens: tokens of one forward pass (`logprobs.token_logps`).
+        bf16: as the trainer that will read them computes.
+        on_rows: is told how many rows are done.
+    """
+
+    model: Any
+    renderer: Renderer
+    batch_tokens: int
+    bf16: bool
+    on_rows: OnRows = ignore_rows
+
+    def side_logps(self, sides: Sequence[Sequence[Row]]) -> list[tuple[float, ...]]:
+        """Return log π_ref of each trained token of each side of a pair, its rows one after the other."""
+        rows = [row for side in sides for row in side]
+        by_row = token_logps(
+            self.model, rows, batch_tokens=self.batch_tokens, bf16=self.bf16, on_rows=self.on_rows
+        )
+        logps = iter(by_row)
+        return [tuple(p for _ in side for p in next(logps)) for side in sides]
+
+
 class ScoredPreferences(NamedTuple):
     """Preferences with their reference log-likelihoods, and how many were refused: too long, or not writable."""
 
@@ -54,59 +79,31 @@ class ScoredPreferences(NamedTuple):
 
 
 def add_reference_logps(
-    preferences: Sequence[Preference],
-    model: Any,
-    renderer: Renderer,
-    *,
-    context: int,
-    batch_tokens: int,
-    bf16: bool,
-    on_rows: OnRows = ignore_rows,
+    preferences: Sequence[Preference], reference: ReferenceModel, *, context: int, keep_sampled: bool = False
 ) -> ScoredPreferences:
-    """Return the preferences with log π_ref of every trained token, where `model` is π_ref.
+    """Return the preferences with log π_ref of every trained token.
 
-    Args:
-        preferences: what is scored; likelihoods that they have already are replaced.
-        model: a Hugging Face causal LM, or a peft model around one.
-        renderer: writes histories as token ids.
-        context: pairs with a side longer than this are refused and counted, never cut.
-        batch_tokens: tokens of one forward pass (`logprobs.token_logps`).
-        bf16: as the trainer that will read them computes.
-        on_rows: is told how many rows are done; two per pair, or one per action where h_t does not grow.
+    With `keep_sampled`, what a policy wrote keeps log π of each token from when it was written: Agent Q's off-policy
+    replay buffer, which knows the reference density of each tuple whichever model generated it. Only text that no policy
+    sampled, such as an expert's action, is scored then. Preferences with a side longer than `context` are refused and
+    counted, never cut.
     """
-    fitting = _within_context(preferences, renderer, context)
-    sides = [side for _, *both in fitting for side in both]
-    logps = _side_logps(model, sides, batch_tokens, bf16, on_rows)
+    sampled, sides, unscored = [], [], []
+    for p in preferences:
+        chosen, rejected = (rows_within(side, reference.renderer, context) for side in (p.chosen, p.rejected))
+        if chosen is None or rejected is None:
+            continue
+        if keep_sampled and p.chosen_logps:
+            sampled.append(p)
+        else:
+            unscored.append(p)
+            sides += [chosen, rejected]
+    logps = reference.side_logps(sides)
     scored = [
         msgspec.structs.replace(p, chosen_logps=chosen, rejected_logps=rejected, age=0)
-        for (p, *_), chosen, rejected in zip(fitting, logps[::2], logps[1::2], strict=True)
+        for p, chosen, rejected in zip(unscored, logps[::2], logps[1::2], strict=True)
     ]
-    return ScoredPreferences(scored, len(preferences) - len(scored))
-
-
-def fill_reference_logps(
-    preferences: Sequence[Preference],
-    model: Any,
-    renderer: Renderer,
-    *,
-    context: int,
-    batch_tokens: int,
-    bf16: bool,
-    on_rows: OnRows = ignore_rows,
-) -> ScoredPreferences:
-    """Return the preferences with the likelihoods they were sampled with, and score the others with `model`.
-
-    What a policy wrote carries log π of each token from when it was written: Agent Q's off-policy replay buffer, which
-    knows the reference density of each tuple whichever model generated it. Only text that no policy sampled, such as an
-    expert's action, is scored, as by `add_reference_logps`.
-    """
-    unscored = [p for p in preferences if not p.chosen_logps]
-    scored = add_reference_logps(
-        unscored, model, renderer, context=context, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows
-    )
-    sampled = [p for p, *_ in _within_context([p for p in preferences if p.chosen_logps], renderer, context)]
-    filled = [*sampled, *scored.preferences]
-    return ScoredPreferences(filled, len(preferences) - len(filled))
+    return ScoredPreferences([*sampled, *scored], len(preferences) - len(sampled) - len(scored))
 
 
 class FreshPreferences(NamedTuple):
@@ -124,25 +121,18 @@ class FreshPreferences(NamedTuple):
 
 
 def drop_stale_preferences(
-    preferences: Sequence[Preference],
-    model: Any,
-    renderer: Renderer,
-    *,
-    at_most: float,
-    batch_tokens: int,
-    bf16: bool,
-    on_rows: OnRows = ignore_rows,
+    preferences: Sequence[Preference], reference: ReferenceModel, *, at_most: float
 ) -> FreshPreferences:
-    """Leave out preferences of earlier rounds whose likelihoods `model` has moved by more than `at_most` per token.
+    """Leave out preferences of earlier rounds whose likelihoods the model has moved by more than `at_most` per token.
 
     Learning has moved π_θ since they were sampled, so their shift is not an error, as it would be in the model's own
     round (`check_reference_logps`, which they passed then). How far a reference may lag behind is a separate question
     that the paper does not answer; the bound is ours.
     """
     old = [p for p in preferences if p.age]
-    pairs = encode_pairs(old, renderer)
+    pairs = encode_pairs(old, reference.renderer)
     stored = [(*p.chosen_logps, *p.rejected_logps) for p in pairs]
-    recomputed = _side_logps(model, [p.rows for p in pairs], batch_tokens, bf16, on_rows)
+    recomputed = reference.side_logps([p.rows for p in pairs])
     shifts = [measure_drift([then], [now]).mean for then, now in zip(stored, recomputed, strict=True)]
     close = iter([shift <= at_most for shift in shifts])
     fresh = [p for p in preferences if not p.age or next(close)]
@@ -158,14 +148,9 @@ def encode_pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[
     """
     pairs = []
     for p in preferences:
-        pair = Pair(
-            tuple(make_rows(p.chosen, renderer)),
-            tuple(make_rows(p.rejected, renderer)),
-            p.chosen_logps,
-            p.rejected_logps,
-            p.age,
-        )
-        trained = tuple(sum(row.n_trained for row in side) for side in (pair.chosen, pair.rejected))
+        chosen, rejected = (tuple(make_rows(side, renderer)) for side in (p.chosen, p.rejected))
+        pair = Pair(chosen, rejected, p.chosen_logps, p.rejected_logps, p.age)
+        trained = tuple(sum(row.n_trained for row in side) for side in (chosen, rejected))
         stored = (len(pair.chosen_logps), len(pair.rejected_logps))
         if stored != trained:
             raise MaskError(
@@ -177,8 +162,8 @@ def encode_pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[
     return pairs
 
 
-def check_reference_logps(model: Any, pairs: Sequence[Pair], *, bf16: bool, at_most: float) -> Drift:
-    """Measure how much `model`, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
+def check_reference_logps(pairs: Sequence[Pair], reference: ReferenceModel, *, at_most: float) -> Drift:
+    """Measure how much the model, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
 
     Before a model learns from pairs that it made itself the two are equal, and a drift is an error of precision,
     tokens or files. For a pair of an earlier round it could be what the model has learnt since; that pair passed the
@@ -190,8 +175,7 @@ def check_reference_logps(model: Any, pairs: Sequence[Pair], *, bf16: bool, at_m
     own = [p for p in pairs if not p.age]
     sample = own[:: max(1, len(own) // _CHECKED_PAIRS)]
     stored = [logps for p in sample for logps in (p.chosen_logps, p.rejected_logps)]
-    sides = [side for p in sample for side in (p.chosen, p.rejected)]
-    recomputed = _side_logps(model, sides, _CHECK_BATCH_TOKENS, bf16)
+    recomputed = reference.side_logps([side for p in sample for side in (p.chosen, p.rejected)])
     return check_drift(stored, recomputed, at_most=at_most)
 
 
@@ -205,28 +189,3 @@ def show_pair(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> 
         for side in (pair.chosen, pair.rejected)
     )
     return f"{chosen}\n\nrather than\n\n{rejected}"
-
-
-def _within_context(
-    preferences: Iterable[Preference], renderer: Renderer, context: int
-) -> list[tuple[Preference, list[Row], list[Row]]]:
-    """Return the preferences whose sides can be written in rows of at most `context` tokens, with the rows of both."""
-    fitting = []
-    for p in preferences:
-        chosen, rejected = (rows_within(side, renderer, context) for side in (p.chosen, p.rejected))
-        if chosen is not None and rejected is not None:
-            fitting.append((p, chosen, rejected))
-    return fitting
-
-
-def _side_logps(
-    model: Any,
-    sides: Sequence[Sequence[Row]],
-    batch_tokens: int,
-    bf16: bool,
-    on_rows: OnRows = ignore_rows,
-) -> list[tuple[float, ...]]:
-    """Return log π of each trained token of each side, its rows one after the other."""
-    rows = [row for side in sides for row in side]
-    logps = iter(token_logps(model, rows, batch_tokens=batch_tokens, bf16=bf16, on_rows=on_rows))
-    return [tuple(p for _ in side for p in next(logps)) for side in sides]

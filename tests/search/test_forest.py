@@ -198,14 +198,11 @@ def test_sampled_sides_keep_the_likelihoods_they_were_written_with_and_others_ar
         return Preference(chosen=Example(one), rejected=Example(other), margin=1.0, **told)
 
     sampled, written = of("run", "nap", logps=True), of("fly", "sit", logps=False)
-    kept, refused = references.fill_reference_logps(
-        [written, sampled], tiny(), renderer, context=99, batch_tokens=99, bf16=False
-    )
+    scorer = references.ReferenceModel(tiny(), renderer, batch_tokens=99, bf16=False)
+    kept, refused = references.add_reference_logps([written, sampled], scorer, context=99, keep_sampled=True)
     assert (kept[0], refused) == (sampled, 0)
     assert len(kept[1].chosen_logps) == 4 and kept[1].chosen == written.chosen
-    kept, refused = references.fill_reference_logps(
-        [written, sampled], tiny(), renderer, context=3, batch_tokens=99, bf16=False
-    )
+    kept, refused = references.add_reference_logps([written, sampled], scorer, context=3, keep_sampled=True)
     assert (kept, refused) == ([], 2)
 
 

@@ -19,7 +19,14 @@ from eefcore.policies import load_policy, model_path
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.runs.estimate import model_shape
 from eefcore.training.model_sources import find_files
-from eefcore.training.models import add_adapter, load_config, load_model, load_tokenizer, save_model
+from eefcore.training.models import (
+    add_adapter,
+    load_config,
+    load_generation_config,
+    load_model,
+    load_tokenizer,
+    save_model,
+)
 
 TOKENS = torch.arange(10, 30)[None]
 
@@ -491,3 +498,15 @@ def test_a_config_that_keeps_the_language_part_one_level_down(tmp_path):
 
 def test_the_tiny_base_has_a_shape_and_a_config():
     assert load_config(model_path("tiny")).model_type == "llama"
+
+
+def test_the_end_tokens_of_a_model_are_those_of_its_generation_config(tmp_path):
+    folder = save_base(tmp_path / "base")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
+    assert load_generation_config(folder).eos_token_id == [5, 6]
+    (folder / "generation_config.json").write_text("{")
+    with pytest.raises(PolicyError, match="the generation config can't be loaded"):
+        load_generation_config(folder)
+    (folder / "generation_config.json").unlink()
+    _set(folder, eos_token_id=7)
+    assert load_generation_config(folder).eos_token_id == 7

@@ -20,6 +20,10 @@ from eefcore.types import Example, History, Preference, Trajectory
 RENDERER = Renderer(byte_tokenizer(), COMPACT)
 
 
+def reference(model, **options) -> references.ReferenceModel:
+    return references.ReferenceModel(model, RENDERER, batch_tokens=64, bf16=False, **options)
+
+
 def preference(chosen="buy B2", rejected="buy B1", **rest):
     before = History("t", "a mug").then("search", "B1 B2")
     sides = [Example(Trajectory(history=before.then(a, "end"), reward=0.0), 1) for a in (chosen, rejected)]
@@ -30,9 +34,7 @@ def test_references_are_stored_with_the_data_and_read_back():
     model = tiny()
     given = [preference(), preference("leave the shop by its back door"), preference(rejected="wait")]
     heard = []
-    kept, refused = references.add_reference_logps(
-        given, model, RENDERER, context=30, batch_tokens=64, bf16=False, on_rows=heard.append
-    )
+    kept, refused = references.add_reference_logps(given, reference(model, on_rows=heard.append), context=30)
     assert refused == 1 and sum(heard) == 4
     assert [(p.chosen, p.rejected) for p in kept] == [(given[i].chosen, given[i].rejected) for i in (0, 2)]
     back = [msgspec.json.decode(msgspec.json.encode(p), type=Preference) for p in kept]
@@ -61,15 +63,15 @@ def test_a_preference_without_its_references_is_refused(given, message):
 def test_references_are_computed_trained_with_and_checked_end_to_end(tmp_path):
     """The rejected action becomes less likely than the chosen one, and the reference is not the model any more."""
     model, before = tiny(), [preference()]
-    kept, _ = references.add_reference_logps(before, model, RENDERER, context=99, batch_tokens=64, bf16=False)
+    kept, _ = references.add_reference_logps(before, reference(model), context=99)
     start = copy.deepcopy(model)
     pairs = references.encode_pairs(kept, RENDERER)
     assert references.show_pair(pairs, RENDERER.tokenizer.decode) == (
         "a mug\n> search\nB1 B2\n> «buy B2\n»\n\nrather than\n\na mug\n> search\nB1 B2\n> «buy B1\n»"
     )
-    assert references.check_reference_logps(model, pairs, bf16=False, at_most=1e-5).worst < 1e-5
+    assert references.check_reference_logps(pairs, reference(model), at_most=1e-5).worst < 1e-5
     with pytest.raises(DriftError, match="differ from the trainer's"):
-        references.check_reference_logps(tiny(1), pairs, bf16=False, at_most=1e-3)
+        references.check_reference_logps(pairs, reference(tiny(1)), at_most=1e-3)
     run(model, pairs, tmp_path, epochs=10, batch_size=1, learning_rate=5e-3)
     with torch.no_grad():
         gaps = [(logp(m, *pairs[0].chosen) - logp(m, *pairs[0].rejected)).item() for m in (start, model)]
@@ -77,9 +79,9 @@ def test_references_are_computed_trained_with_and_checked_end_to_end(tmp_path):
 
 
 def test_references_of_no_pairs_are_empty():
-    assert references.check_reference_logps(tiny(), [], bf16=False, at_most=0.0) == (0.0, 0.0)
+    assert references.check_reference_logps([], reference(tiny()), at_most=0.0) == (0.0, 0.0)
     assert references.show_pair([], RENDERER.tokenizer.decode).startswith("no pair")
-    assert references.add_reference_logps([], tiny(), RENDERER, context=9, batch_tokens=9, bf16=False) == (
+    assert references.add_reference_logps([], reference(tiny()), context=9) == (
         [],
         0,
     )
@@ -91,25 +93,23 @@ def aged(preference, age):
 
 def test_the_drift_check_reads_only_pairs_of_the_models_own_round():
     """Likelihoods of an earlier policy may differ; those of the model's own round must not."""
-    kept = references.add_reference_logps(
-        [preference()], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
-    ).preferences
+    kept = references.add_reference_logps([preference()], reference(tiny()), context=99).preferences
     later = tiny(1)
     own = references.add_reference_logps(
-        [preference("buy B2", "wait")], later, RENDERER, context=99, batch_tokens=64, bf16=False
+        [preference("buy B2", "wait")], reference(later), context=99
     ).preferences
     mixed = references.encode_pairs([*own, aged(kept[0], 1)], RENDERER)
     assert [p.age for p in mixed] == [0, 1]
-    assert references.check_reference_logps(later, mixed, bf16=False, at_most=1e-4).worst < 1e-4
+    assert references.check_reference_logps(mixed, reference(later), at_most=1e-4).worst < 1e-4
     with pytest.raises(DriftError, match="differ from the trainer's"):
         references.check_reference_logps(
-            later, references.encode_pairs([*own, *kept], RENDERER), bf16=False, at_most=1e-3
+            references.encode_pairs([*own, *kept], RENDERER), reference(later), at_most=1e-3
         )
 
 
 def test_only_pairs_of_the_models_own_round_are_scored_again():
-    kept = references.fill_reference_logps(
-        [aged(preference(), 2)], tiny(), RENDERER, context=99, batch_tokens=64, bf16=False
+    kept = references.add_reference_logps(
+        [aged(preference(), 2)], reference(tiny()), context=99, keep_sampled=True
     ).preferences
     assert [p.age for p in kept] == [0]
 
@@ -118,12 +118,7 @@ def test_replayed_pairs_are_left_out_when_the_model_has_moved_too_far():
     """The shift by hand: the stored log-likelihoods are the model's, less 0.5 a token of one pair and 2 of another."""
     model = tiny()
     known = references.add_reference_logps(
-        [preference(), preference("wait"), preference(rejected="leave")],
-        model,
-        RENDERER,
-        context=99,
-        batch_tokens=64,
-        bf16=False,
+        [preference(), preference("wait"), preference(rejected="leave")], reference(model), context=99
     ).preferences
 
     def moved(p, by):
@@ -135,10 +130,10 @@ def test_replayed_pairs_are_left_out_when_the_model_has_moved_too_far():
     heard = []
     for at_most, left in ((0.1, [1]), (0.6, [0, 1]), (3.0, [0, 1, 2])):
         kept, stale, shift = references.drop_stale_preferences(
-            buffer, model, RENDERER, at_most=at_most, batch_tokens=64, bf16=False, on_rows=heard.append
+            buffer, reference(model, on_rows=heard.append), at_most=at_most
         )
         assert kept == [buffer[i] for i in left] and stale == 3 - len(left)
         assert shift == pytest.approx((0.5 * n + 2.0 * m) / (n + m), abs=1e-4)
     assert sum(heard) == 3 * 4, "of the model's own round none is scored again"
-    none = references.drop_stale_preferences(known, model, RENDERER, at_most=0.0, batch_tokens=64, bf16=False)
+    none = references.drop_stale_preferences(known, reference(model), at_most=0.0)
     assert none.preferences == known and none.stale == 0 and math.isnan(none.shift)

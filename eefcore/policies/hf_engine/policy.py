@@ -84,7 +84,7 @@ class HFPolicy:
         self._no_mask = torch.zeros(1, 1, 1, 1, device=self._device)
         self._check_cache()
 
-        self._end_ids = end_ids(model, renderer)
+        self._end_ids = end_ids(getattr(model, "generation_config", None), renderer)
         self.ending_tokens = ending_tokens(renderer, self._end_ids, vocabulary)
         """Of each token, [vocabulary], whether an action can be complete with it."""
         self._cache, self._batch = KVCache(slots, self.context), EpisodeBatch(slots, self.context)

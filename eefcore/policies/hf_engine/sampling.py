@@ -51,12 +51,12 @@ def sample_tokens(
     return SampledTokens(tokens.cpu().numpy(), logps.cpu().numpy())
 
 
-def end_ids(model: Any, renderer: Renderer) -> frozenset[int]:
+def end_ids(generation_config: Any, renderer: Renderer) -> frozenset[int]:
     """Return the end tokens of a model: its tokenizer's, and those of its generation config, which may list several.
 
     A config may name, by default, an id that is a word of its tokenizer; that ends nothing.
     """
-    listed = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    listed = getattr(generation_config, "eos_token_id", None)
     own, marks = renderer.tokenizer.eos_token_id, renderer.special_tokens.ids.values()
     candidates = listed if isinstance(listed, list) else [listed]
     return frozenset(i for i in (*candidates, own) if i is not None and (i == own or i in marks))
