@@ -21,6 +21,7 @@ from eefcore.policies.settings import Count, read_options
 
 Server = Literal["openai", "vllm", "sglang", "llamacpp"]
 Positive = Annotated[float, Meta(gt=0)]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")]
 
 _EXAMPLE = "openai:http://localhost:8000/v1#llama"
 
@@ -32,7 +33,7 @@ class EndpointOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         server: the kind of server; vllm, sglang and llamacpp take token ids, if there is a tokenizer.
         tokenizer: the model's, by a folder from the workspace or a stored or hub name. Token ids go out, in any format, and
             the ids sampled come back. Without one text or messages do, and the endpoint's own counts are what a result costs.
-        key: the environment variable that holds the key.
+        key: the name of the environment variable that holds the key.
         prices: dollars per million tokens read/written, 30/60, also for several models, gpt-4=30/60,gpt-3.5=0.5/1.5, or a
             YAML file of such lines from the workspace.
         budget: dollars that may be paid for this model in this workspace, all runs together; None is no limit.
@@ -44,7 +45,7 @@ class EndpointOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     server: Server = "openai"
     tokenizer: str = ""
-    key: str = "OPENAI_API_KEY"
+    key: Variable = "OPENAI_API_KEY"
     prices: str = ""
     budget: Positive | None = None
     cache: bool | None = None
@@ -86,15 +87,16 @@ def read_endpoint(spec: str) -> Endpoint:
         )
     if not valid or not model:
         raise PolicyError(f"{spec!r} should be openai:<base url>#<model>?<options>, as {_EXAMPLE}")
-    options = read_options(repr(spec), "openai", query, EndpointOptions, example=f"{_EXAMPLE}?server=vllm")
+    where = repr(f"openai:{base_url}#{model}")  # without the options, should one of them be a key
+    options = read_options(where, "openai", query, EndpointOptions, example=f"{_EXAMPLE}?server=vllm")
     if options.tokenizer and options.server == "openai":
         raise PolicyError(
-            f"{spec!r}: a tokenizer is for a server that takes token ids; add server=vllm, sglang or llamacpp, or leave "
+            f"{where}: a tokenizer is for a server that takes token ids; add server=vllm, sglang or llamacpp, or leave "
             "the tokenizer out, and the endpoint's own counts are what a result costs"
         )
     price = read_price(options.prices, model) if options.prices else None
     if options.budget is not None and price is None:
         raise PolicyError(
-            f"{spec!r}: a budget needs prices, as in ?prices=30/60&budget=25 (dollars per million tokens read/written)"
+            f"{where}: a budget needs prices, as in ?prices=30/60&budget=25 (dollars per million tokens read/written)"
         )
     return Endpoint(base_url.rstrip("/"), model, options, price)
