@@ -8,7 +8,7 @@ from typing import Any
 from eefcore.errors import PolicyError
 from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.openai.options import read_endpoint
-from eefcore.policies.settings import ENGINES, PolicySettings, VLLMOptions, read_engine
+from eefcore.policies.settings import ENGINES, PolicySettings, ServerOptions, VLLMOptions, read_engine
 from eefcore.protocols import Policy
 from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
 from eefcore.storage import stages
@@ -108,6 +108,8 @@ def load_policy(
             from eefcore.policies.vllm import VLLMPolicy
 
             policy = VLLMPolicy.load(path, adapter=adapter, engine=engine, **settings.limits)
+        elif isinstance(engine, ServerOptions):
+            policy = _load_served(path, adapter, engine, settings)
         else:
             from eefcore.policies.hf_engine.policy import HFPolicy
 
@@ -159,6 +161,29 @@ def _base_folder(name: str) -> Path:
             "notebooks/01_base one of them (params/notebooks/01_base*.yaml); or name another model"
         )
     return folder
+
+
+def _load_served(
+    path: str | Path, adapter: str | Path | None, engine: ServerOptions, settings: PolicySettings
+) -> Policy:
+    """Return the policy of a saved model that a vLLM server serves; ids go out and come back."""
+    from eefcore.policies.openai.policy import OpenAIPolicy
+    from eefcore.policies.openai.serving import serve
+    from eefcore.training.model_sources import find_files
+    from eefcore.training.models import load_tokenizer
+
+    files = find_files(path, adapter)
+    tokenizer = load_tokenizer(files.tokenizer)
+    return OpenAIPolicy(
+        engine.url,
+        serve(files, engine),
+        load_format(settings.format, tokenizer, settings.template_args),
+        tokenizer=tokenizer,
+        concurrency=settings.slots,
+        max_new_tokens=settings.max_new_tokens,
+        timeout=engine.timeout,
+        key_variable=engine.key,
+    )
 
 
 def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettings) -> Policy:

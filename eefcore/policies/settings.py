@@ -6,6 +6,7 @@ An engine is one parameter, with its options as in a URL:
     hf?dtype=bfloat16
     vllm                                      vLLM in this process (`eefcore.policies.vllm`)
     vllm?tensor_parallel=2&memory=0.5&critic_memory=0.3
+    openai:http://localhost:8000/v1           a vLLM server that is running (`eefcore.policies.openai.serving`)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import difflib
 import re
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -65,9 +66,28 @@ class VLLMOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     max_lora_rank: AdapterRank | None = None
 
 
+class ServerOptions(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", tag="openai"
+):
+    """The options of a vLLM server that serves the models of stages.
+
+    Attributes:
+        url: its address, which usually ends in `/v1`.
+        dtype: of its weights; it decides how near its log-likelihoods have to be to those of the saved model.
+        key: the environment variable that holds the server's key, if it asks for one.
+        timeout: seconds until a request is given up.
+    """
+
+    url: str
+    dtype: Dtype = "bfloat16"
+    key: str = "OPENAI_API_KEY"
+    timeout: Annotated[float, Meta(gt=0)] = 120.0
+
+
 Options = TypeVar("Options", bound=msgspec.Struct)
-Engine = HFOptions | VLLMOptions
-ENGINES: dict[str, type[Engine]] = {"hf": HFOptions, "vllm": VLLMOptions}
+Engine = HFOptions | VLLMOptions | ServerOptions
+ENGINES: dict[str, type[HFOptions | VLLMOptions]] = {"hf": HFOptions, "vllm": VLLMOptions}
+"""The engines of this process."""
 
 
 def read_engine(text: str) -> Engine:
@@ -77,16 +97,42 @@ def read_engine(text: str) -> Engine:
         PolicyError: there is no such engine or option, a value does not fit, or vLLM is not installed.
     """
     kind, _, query = text.partition("?")
+    if kind.startswith("openai:"):
+        return _read_server(text, kind.removeprefix("openai:"), query)
     if kind not in ENGINES:
         near = difflib.get_close_matches(kind, ENGINES, 1)
         raise PolicyError(
-            f"engine {text!r}: expected one of {', '.join(ENGINES)}, with options as in vllm?block_size=32"
-            + (f"; do you mean {near[0]}?" if near else "")
+            f"engine {text!r}: expected one of {', '.join(ENGINES)}, with options as in vllm?block_size=32, or "
+            "openai:<base url of a vLLM server>" + (f"; do you mean {near[0]}?" if near else "")
         )
     read = read_options(f"engine {text!r}", kind, query, ENGINES[kind], example=f"{kind}?dtype=float32")
     if kind == "vllm" and find_spec("vllm") is None:
         raise PolicyError(f"engine {text!r}: {NO_VLLM}")
     return read
+
+
+def _read_server(text: str, address: str, query: str) -> ServerOptions:
+    try:
+        url = urlsplit(address)
+        valid = (
+            url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.username is None
+        )
+    except ValueError:  # a port that is not a number
+        valid = False
+    if not valid or url.fragment:
+        raise PolicyError(
+            f"engine {text!r}: expected the base url of a vLLM server, as openai:http://localhost:8000/v1; the stage's own "
+            "model is served there, so that none is named"
+        )
+    where, example = f"engine {text!r}", "openai:http://localhost:8000/v1?dtype=float32"
+    options = read_options(
+        where,
+        "openai",
+        (query and f"url={quote(address)}&{query}") or f"url={quote(address)}",
+        ServerOptions,
+        example=example,
+    )
+    return msgspec.structs.replace(options, url=options.url.rstrip("/"))
 
 
 def read_options(where: str, kind: str, query: str, type: type[Options], *, example: str) -> Options:

@@ -1,0 +1,86 @@
+"""Have a running vLLM server serve a saved model: its base as it is, an adapter loaded by name.
+
+    python -m vllm.entrypoints.openai.api_server --model <base> --enable-lora --max-lora-rank 64 --generation-config vllm
+    VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment
+
+One server can so play every stage of a run, and several runs. The server reads the adapter from its folder, so it has to be on
+this machine or to share its file system. An adapter's name ends in a hash of its weights: a server would answer from its cache
+for other weights under an old name.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import httpx
+
+from eefcore.errors import PolicyError
+from eefcore.policies.settings import ServerOptions
+from eefcore.storage.hashing import hash_folder
+from eefcore.training.canary import check_canary, read_canary
+from eefcore.training.model_files import ADAPTER_WEIGHTS, check_weights
+from eefcore.training.model_sources import ModelFiles
+
+_START = (
+    "start it with `python -m vllm.entrypoints.openai.api_server --model <base> --enable-lora --max-lora-rank <rank>` and "
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
+)
+
+
+def serve(files: ModelFiles, options: ServerOptions) -> str:
+    """Have the server of `options` serve the model of `files`; return the model's name there.
+
+    Raises:
+        PolicyError: the server is not there, serves another base, refuses the adapter, or answers with other weights.
+    """
+    with httpx.Client(timeout=options.timeout, headers=_headers(options)) as http:
+        models = _ask(http, "GET", f"{options.url}/models")["data"]
+        base = str(files.base.folder)
+        served = [m["id"] for m in models if not m.get("parent") and m.get("root") in (base, files.base.name)]
+        if not served:
+            there = ", ".join(str(m.get("root")) for m in models if not m.get("parent")) or "nothing"
+            raise PolicyError(
+                f"{options.url}: expected a server of {files.base.name}, got one of {there}; {_START}; or use engine vllm, "
+                "which loads whole models too"
+            )
+        name, folder = served[0], files.base.folder
+        if files.adapter is not None:
+            folder = files.adapter
+            check_weights(folder, ADAPTER_WEIGHTS)
+            name = f"{folder.parent.name}-{hash_folder(folder)[:16]}"
+            if name not in {m["id"] for m in models}:
+                given = {"lora_name": name, "lora_path": str(folder)}
+                _ask(http, "POST", f"{options.url}/load_lora_adapter", given)
+        if (canary := read_canary(folder)) is not None:
+            logps = _score(http, options, name, canary.tokens)
+            check_canary(canary, logps, dtype=options.dtype, model=name)
+    return name
+
+
+def _headers(options: ServerOptions) -> dict[str, str]:
+    key = os.environ.get(options.key)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _ask(http: httpx.Client, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+    try:
+        response = http.request(method, url, json=body)
+    except httpx.TransportError as error:
+        raise PolicyError(f"{url}: expected a vLLM server, got {error}; {_START}") from error
+    if response.status_code != 200:
+        raise PolicyError(
+            f"{url}: the server answered {response.status_code}: {response.text[:300]}; {_START}"
+        )
+    try:
+        return response.json()
+    except ValueError:
+        return response.text  # of a loaded adapter: a sentence
+
+
+def _score(http: httpx.Client, options: ServerOptions, model: str, tokens: list[int]) -> list[float]:
+    """Return log π of each of `tokens` after the first, as the server computes it."""
+    request = {"model": model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+    choice = _ask(http, "POST", f"{options.url}/completions", request)["choices"][0]
+    scored = choice["prompt_logprobs"][1:]
+    return [float(at[str(token)]["logprob"]) for at, token in zip(scored, tokens[1:], strict=True)]
