@@ -44,6 +44,9 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     action: str  # as the environment reads it, thoughts included
     tokens: tuple[int, ...] = ()  # the sampled ids, the end mark included; empty if a_t was not sampled
     logps: tuple[float, ...] = ()  # log π(token) of each, at temperature 1
+    tokenizer: str = (
+        ""  # whose ids an expert's tokens are (`Renderer.fingerprint`); empty if they are the policy's
+    )
 
 
 class State(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from itertools import zip_longest
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from eefcore.errors import FormatError, PolicyError
 from eefcore.rendering.formats import Format, Piece, load_format
 from eefcore.rendering.special_tokens import SpecialTokens
+from eefcore.storage.hashing import digest
 from eefcore.types import History, Step
 from eefcore.unicode import well_formed
 
@@ -56,6 +58,12 @@ class Renderer:
         """Return the special tokens of the tokenizer, which no page and no action may bring in."""
         return SpecialTokens(self.tokenizer, self.format)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return what tells whether ids of an action are valid here: a hash of the vocabulary and of how an action is written."""
+        vocabulary = sorted(self.tokenizer.get_vocab().items())
+        return digest(json.dumps([vocabulary, self._lead, self.format.end]))[:12]
+
     def encode(self, history: History) -> Encoded:
         """Return the ids of h_t: all that a policy has read and written when it must write a_t.
 
@@ -72,17 +80,21 @@ class Renderer:
                 ids = self.action_ids(history.steps[action])
                 spans.append((len(tokens), len(tokens) + len(ids)))
                 tokens += ids
-                tokens += self._missing_end(history.steps[action].tokens)
+                tokens += self._missing_end(self.sampled_ids(history.steps[action]))
         return Encoded(tokens, spans)
 
+    def sampled_ids(self, step: Step) -> tuple[int, ...]:
+        """Return the ids that were sampled for a_t; none if it was not, or by an expert with another tokenizer or end mark."""
+        return step.tokens if not step.tokenizer or step.tokenizer == self.fingerprint else ()
+
     def action_ids(self, step: Step) -> tuple[int, ...]:
-        """Return the ids of a_t with its end mark: those that were sampled, if any were.
+        """Return the ids of a_t with its end mark: those that were sampled, if they are this tokenizer's.
 
         Raises:
             FormatError: an action that was not sampled is blank, or holds the end mark.
         """
-        if step.tokens:
-            return step.tokens
+        if ids := self.sampled_ids(step):
+            return ids
         text, end = self.special_tokens.quote(self.action_text(step)), self.format.end
         if not text.strip() or end in text:
             reason = f"holds {end!r}, which ends actions" if text.strip() else "is blank"
@@ -91,7 +103,7 @@ class Renderer:
 
     def action_text(self, step: Step) -> str:
         """Return the text of a_t: as it was sampled, or else as the format writes it (some templates trim it)."""
-        return step.action if step.tokens else self._format_action(step.action)
+        return step.action if self.sampled_ids(step) else self._format_action(step.action)
 
     def length(self, history: History) -> int:
         """Return the number of tokens that are read and written on the way to h_t: its own length if h_t grows.

@@ -68,7 +68,7 @@ def make_row(example: Example, renderer: Renderer) -> Row:
     for i, (start, stop) in enumerate(spans):
         step, trained = history.steps[i], i in example.trained_indices
         # Ids that are only read, not trained, must be this tokenizer's as well.
-        if trained or step.tokens:
+        if trained or renderer.sampled_ids(step):
             _check_action(history, i, tokens[start:stop], renderer)
         if not trained:
             continue
@@ -82,7 +82,7 @@ def _make_action_row(example: Example, i: int, renderer: Renderer) -> Row:
     prompt, action = renderer.encode(history.at(i)), renderer.action_ids(history.steps[i])
     _check_action(history, i, action, renderer)
     for k, (start, stop) in enumerate(prompt.spans):
-        if history.steps[k].tokens:
+        if renderer.sampled_ids(history.steps[k]):
             _check_action(history, k, prompt.tokens[start:stop], renderer)
     return Row([*prompt.tokens, *action], [*[IGNORE] * len(prompt.tokens), *action])
 
@@ -93,7 +93,7 @@ def _check_action(history: History, i: int, tokens: Sequence[int], renderer: Ren
     action, decoded = renderer.action_text(step), renderer.decode_action(tokens)
     if decoded == action:
         return
-    if step.tokens:
+    if renderer.sampled_ids(step):
         kind, reason = MaskError, "were they sampled with another tokenizer?"
     else:
         kind, reason = FormatError, "it spells a mark of this model, or what its tokenizer can't write"

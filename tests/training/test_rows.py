@@ -279,6 +279,32 @@ def test_ids_of_another_tokenizer_are_refused(first):
         make_row(example(h, first), renderer)
 
 
+@every_renderer
+def test_an_experts_ids_are_kept_by_its_own_tokenizer_and_encoded_again_by_others(renderer):
+    """One sampled token a byte, where `merging` would encode one token; other tokenizers and ends read the text alone."""
+    expert = RENDERERS["compact-merging"]
+    sampled = tuple(expert.tokenizer.convert_tokens_to_ids(["a", ".", "Ċ"]))
+    step = Step("o", "a.", sampled, tokenizer=expert.fingerprint)
+    tokens, spans = renderer.encode(History("t", "o", (step,)))
+    ids = tuple(tokens[slice(*spans[0])])
+    assert (ids == sampled) == (renderer is expert)
+    assert renderer.decode_action(ids) == "a." == renderer.action_text(step)
+    if renderer is not expert:
+        assert ids == renderer.action_ids(Step("o", "a."))
+    assert make_row(example(History("t", "o", (step,))), renderer).n_trained == len(ids)
+
+
+def test_the_fingerprint_names_the_vocabulary_and_the_end_of_an_action():
+    again, other = byte_tokenizer(special=SPECIAL), byte_tokenizer(special=("<|im_start|>",))
+    prints = [
+        Renderer(again, AGENTLITE).fingerprint,
+        Renderer(other, AGENTLITE).fingerprint,
+        RENDERERS["chat"].fingerprint,
+    ]
+    assert prints[0] == RENDERERS["agentlite"].fingerprint
+    assert len(set(prints)) == 3
+
+
 # ---------------------------------------------------------------- what is refused
 
 
