@@ -1,7 +1,7 @@
 """Let scripted experts demonstrate tasks, within a budget of dollars (EEF §6, allocation between experts).
 
-Demonstrations are paid for one by one, and a price is known only after the last action. One is started only if the
-highest cost it may reach fits what is left of the budget, so a budget is never overdrawn and a little may be left.
+The price of a demonstration is known only after its last action. One is started only if the highest cost it may reach
+fits what is left of the budget, so a budget is never overdrawn and a little may be left.
 """
 
 from __future__ import annotations
@@ -52,11 +52,19 @@ GivesUp = Callable[[History], bool]
 
 
 class Demonstrator(NamedTuple):
-    """An expert with its price: `demonstrate` plays a task, and costs at most `highest_cost` dollars."""
+    """An expert with its price.
+
+    Attributes:
+        name: under which its trajectories are recorded.
+        highest_cost: dollars that a task may cost at most.
+        demonstrate: plays tasks, of each once or several times.
+        plays_many: whether many tasks are played at once, as a language model does; a script plays one by one.
+    """
 
     name: str
     highest_cost: float
-    demonstrate: Callable[[str], Trajectory]
+    demonstrate: Callable[[Sequence[str]], list[Trajectory]]
+    plays_many: bool = False
 
 
 def demonstrate_tasks(
@@ -99,11 +107,11 @@ def demonstrator(
     price: float = 0.0,
     gives_up: GivesUp = lambda _: False,
 ) -> Demonstrator:
-    """Return the expert as a demonstrator of single tasks, at `price` dollars an action."""
+    """Return the expert as a demonstrator, at `price` dollars an action."""
     return Demonstrator(
         expert.name,
         price * benchmark.max_turns,
-        lambda task: next(demonstrate_tasks(benchmark, expert, [task], price=price, gives_up=gives_up)),
+        lambda tasks: [*demonstrate_tasks(benchmark, expert, tasks, price=price, gives_up=gives_up)],
     )
 
 
@@ -147,32 +155,53 @@ class _Budget:
         self.left = dollars
         self.demonstrations: list[Trajectory] = []
 
-    def pay(self, demonstrator: Demonstrator, task: str, *, reserve: float = 0.0) -> Trajectory | None:
-        """Return the demonstration, or None if the highest cost it may reach does not leave `reserve`."""
-        if demonstrator.highest_cost + reserve > self.left:
-            return None
-        demonstration = demonstrator.demonstrate(task)
-        self.left -= demonstration.money
-        self.demonstrations.append(demonstration)
-        return demonstration
+    def affords(self, demonstrator: Demonstrator, tasks: int, *, reserve: float = 0.0) -> int:
+        """Return how many of so many tasks are surely paid for, `reserve` dollars left for each other one; at least one or none."""
+        cost, left = demonstrator.highest_cost, self.left
+        if cost + reserve * (tasks - 1) > left:
+            return 0
+        if not demonstrator.plays_many:
+            return 1
+        return (
+            tasks if cost <= reserve else max(1, int(min(tasks, (left - reserve * tasks) / (cost - reserve))))
+        )
+
+    def pay(self, demonstrator: Demonstrator, tasks: Sequence[str]) -> list[Trajectory]:
+        """Return the demonstrations of `tasks`, which the budget affords."""
+        demonstrations = demonstrator.demonstrate(tasks)
+        self.left -= sum(t.money for t in demonstrations)
+        self.demonstrations += demonstrations
+        return demonstrations
 
 
 def _each(demonstrators: Sequence[Demonstrator], tasks: Sequence[str], budget: _Budget) -> None:
     for demonstrator in demonstrators:
-        for task in tasks:
-            budget.pay(demonstrator, task)
+        _play_affordable(demonstrator, tasks, budget)
 
 
 def _cheap_first(demonstrators: Sequence[Demonstrator], tasks: Sequence[str], budget: _Budget) -> None:
     lost = list(tasks)
     for demonstrator in sorted(demonstrators, key=lambda d: d.highest_cost):
-        results = [(task, budget.pay(demonstrator, task)) for task in lost]
-        lost = [task for task, demonstration in results if demonstration is None or not demonstration.win]
+        won = {t.task_id for t in _play_affordable(demonstrator, lost, budget) if t.win}
+        lost = [task for task in lost if task not in won]
 
 
 def _dear_first(demonstrators: Sequence[Demonstrator], tasks: Sequence[str], budget: _Budget) -> None:
     cheap, *_, dear = sorted(demonstrators, key=lambda d: d.highest_cost)
-    for i, task in enumerate(tasks):
-        for_later_tasks = cheap.highest_cost * (len(tasks) - i - 1)
-        if budget.pay(dear, task, reserve=for_later_tasks) is None:
-            budget.pay(cheap, task)
+    while tasks:
+        player, n = dear, budget.affords(dear, len(tasks), reserve=cheap.highest_cost)
+        if not n:
+            player, n = cheap, budget.affords(cheap, len(tasks))
+        if not n:
+            return
+        budget.pay(player, tasks[:n])
+        tasks = tasks[n:]
+
+
+def _play_affordable(demonstrator: Demonstrator, tasks: Sequence[str], budget: _Budget) -> list[Trajectory]:
+    """Return the demonstrations of the first of `tasks`, as many as the budget affords."""
+    played: list[Trajectory] = []
+    while tasks and (n := budget.affords(demonstrator, len(tasks))):
+        played += budget.pay(demonstrator, tasks[:n])
+        tasks = tasks[n:]
+    return played

@@ -14,14 +14,22 @@ from eefcore.types import History, Step, Trajectory
 TASKS = "pqrs"
 
 
-def expert(name, price, wins=TASKS, highest_cost=None):
+def expert(name, price, wins=TASKS, highest_cost=None, plays_many=False):
     """An expert that costs `price`, of at most `highest_cost`, and wins `wins`."""
 
-    def demonstrate(task):
-        history = History(task, "end", (Step("o", f"{name} acts"),))
-        return Trajectory(history=history, reward=float(task in wins), n_expert=1, source=name, money=price)
+    def demonstrate(tasks):
+        return [
+            Trajectory(
+                history=History(task, "end", (Step("o", f"{name} acts"),)),
+                reward=float(task in wins),
+                n_expert=1,
+                source=name,
+                money=price,
+            )
+            for task in tasks
+        ]
 
-    return Demonstrator(name, price if highest_cost is None else highest_cost, demonstrate)
+    return Demonstrator(name, price if highest_cost is None else highest_cost, demonstrate, plays_many)
 
 
 CHEAP, DEAR = expert("cheap", 1.0, wins="q"), expert("dear", 10.0)
@@ -48,11 +56,10 @@ def text_of(demonstrations):
         ("dear_first", 2.0, "cp cq"),
     ],
 )
-def test_demonstrations_that_a_budget_pays_for(allocation, budget, demonstrations):
-    assert (
-        text_of(demonstrate_within([DEAR, CHEAP], TASKS, budget=budget, allocation=allocation))
-        == demonstrations
-    )
+@pytest.mark.parametrize("plays_many", [False, True])
+def test_demonstrations_that_a_budget_pays_for(allocation, budget, demonstrations, plays_many):
+    experts = [d._replace(plays_many=plays_many) for d in (DEAR, CHEAP)]
+    assert text_of(demonstrate_within(experts, TASKS, budget=budget, allocation=allocation)) == demonstrations
 
 
 def test_experts_are_allocated_by_price_and_not_by_the_order_of_names():
@@ -81,8 +88,23 @@ def test_a_demonstration_that_may_exceed_the_budget_is_not_started():
     )
 
 
+def test_an_expert_that_plays_many_tasks_at_once_is_asked_for_all_that_the_budget_surely_pays():
+    calls = []
+
+    def demonstrate(tasks):
+        calls.append("".join(tasks))
+        return expert("dear", 2.0).demonstrate(tasks)
+
+    dear = Demonstrator("dear", 10.0, demonstrate, plays_many=True)
+    assert text_of(demonstrate_within([dear], TASKS, budget=None)) == "dp dq dr ds"
+    demonstrate_within([dear], TASKS, budget=25.0)  # 25 pay for two, the 21 that are left for two more
+    demonstrate_within([dear], TASKS, budget=15.0)  # one by one, until less than ten is left
+    assert calls == ["pqrs", "pq", "rs", "p", "q", "r"]
+
+
 @given(
     st.sampled_from(ALLOCATIONS),
+    st.booleans(),
     st.floats(1.0, 60.0),
     st.lists(
         st.tuples(st.floats(0.1, 9.0), st.floats(0.1, 1.0), st.sets(st.sampled_from(TASKS))),
@@ -90,8 +112,10 @@ def test_a_demonstration_that_may_exceed_the_budget_is_not_started():
         max_size=3,
     ),
 )
-def test_no_budget_is_overdrawn_and_no_demonstration_repeats(allocation, budget, drawn):
-    experts = [expert(f"{i}", most * part, wins, most) for i, (most, part, wins) in enumerate(drawn)]
+def test_no_budget_is_overdrawn_and_no_demonstration_repeats(allocation, plays_many, budget, drawn):
+    experts = [
+        expert(f"{i}", most * part, wins, most, plays_many) for i, (most, part, wins) in enumerate(drawn)
+    ]
     cheapest = min(o.highest_cost for o in experts)
     assume(cheapest <= budget)
     demonstrations = demonstrate_within(experts, TASKS, budget=budget, allocation=allocation)
@@ -174,9 +198,7 @@ def test_without_a_file_scripted_experts_demonstrate(mini):
 
 def test_only_training_tasks_of_the_benchmark_count_as_attempted(mini):
     first, second, *_ = mini.tasks("train")
-    demonstrations = [
-        CHEAP.demonstrate(task) for task in (second, "a foreign one", mini.tasks("test")[0], first, second)
-    ]
+    demonstrations = CHEAP.demonstrate([second, "a foreign one", mini.tasks("test")[0], first, second])
     assert collect.attempted_tasks(demonstrations, mini) == [second, first]
     assert [(s.task_id, s.observation) for s in collect.task_starts(mini, [first])] == [
         (first, mini.make().reset(first))
