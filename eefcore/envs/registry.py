@@ -49,6 +49,7 @@ class Entry:
         card: the name on its environment card.
         experts: its scripted experts, as `module:name`; empty if it has none.
         composite_experts: the same, for agents of composite actions.
+        prompt: the format of text with which the papers prompt an expert.
         episodes: the size of a typical episode by the format in which its dialogue is written, each token read
             once; plans are estimated with it.
     """
@@ -60,6 +61,7 @@ class Entry:
     card: str
     experts: str = ""
     composite_experts: str = ""
+    prompt: str = ""
     episodes: Mapping[str, EpisodeSize] = field(default_factory=dict)
 
 
@@ -72,6 +74,7 @@ def _webshop(name: str, source: Literal["files", "generated"]) -> Entry:
         card="webshop",
         experts="eefcore.experts.webshop.experts:EXPERTS",
         composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
+        prompt="agentlite",
         episodes={
             "compact": EpisodeSize(9, 80, 160),  # measured in `make run`
             "composite_compact": EpisodeSize(
@@ -93,6 +96,7 @@ def _sciworld(name: str, max_turns: int) -> Entry:
         max_turns=max_turns,
         card="sciworld",
         experts="eefcore.experts.sciworld.experts:EXPERTS",
+        prompt="agentgym",
         episodes={"agentgym": EpisodeSize(20, 800, 1600)},  # of a gold path, each thought two sentences long
     )
 
@@ -151,6 +155,18 @@ def typical_episode(name: str, format: str) -> EpisodeSize:
         return entry.episodes[format]
     measured = {f: size for e in ENTRIES.values() for f, size in e.episodes.items()}
     return measured.get(format, measured["chat"])
+
+
+def card_name(name: str) -> str | None:
+    """Return the name on the card of a benchmark, before it is loaded; None for one of your own."""
+    entry = ENTRIES.get(name.removesuffix(SUFFIX))
+    return None if entry is None else entry.card + (SUFFIX if name.endswith(SUFFIX) else "")
+
+
+def expert_prompt(card: str) -> str:
+    """Return the format of text with which the papers prompt an expert in benchmarks with that card; empty if in none."""
+    prompts = {entry.card: entry.prompt for entry in _ENTRIES}
+    return "composite" if card.endswith(SUFFIX) else prompts.get(card, "")
 
 
 def scripted_experts(card: str) -> str | None:

@@ -1,6 +1,7 @@
-"""Collect the expert data D_e for a benchmark, from scripted experts or from a file, and describe it.
+"""Collect the expert data D_e for a benchmark, from experts that play or from a file, and describe it.
 
-A scripted expert is known by its strength and belongs to its environment (`experts.registry`).
+A scripted expert is known by its strength and belongs to its environment (`experts.registry`); a language model is named
+as any policy is (`experts.prompted`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import msgspec
 from eefcore.errors import DataError, ParamsError
 from eefcore.experts.demonstrate import demonstrate_within
 from eefcore.experts.foreign.importing import read_foreign
-from eefcore.experts.registry import experts_of
+from eefcore.experts.prompted import PromptedExperts, check_experts
+from eefcore.experts.registry import find_experts
 from eefcore.instructions import instruction_key
 from eefcore.protocols import Benchmark, Skill
 from eefcore.storage.cost import Cost
@@ -26,21 +28,24 @@ SPLITS = ("train", "dev", "test")
 
 def expert_data(
     benchmark: Benchmark,
-    strengths: Sequence[str],
+    names: Sequence[str],
     file: str,
     *,
     seed: int,
     budget: float | None,
     allocation: str,
+    models: PromptedExperts | None = None,
 ) -> list[Trajectory]:
-    """Return D_e: the trajectories in `file`, or else what the experts of these strengths demonstrate for the budget.
+    """Return D_e: the trajectories in `file`, or else what the experts of these names demonstrate for the budget.
 
     Raises:
         ParamsError: a budget beside a file, or one of `demonstrations`.
         DataError: no trajectory of `file` is of a training task, or one of `read_demonstrations`.
     """
     if not file:
-        return demonstrations(benchmark, strengths, "train", seed=seed, budget=budget, allocation=allocation)
+        return demonstrations(
+            benchmark, names, "train", seed=seed, budget=budget, allocation=allocation, models=models
+        )
     if budget is not None:
         raise ParamsError(
             f"02_expert: the trajectories of `file` are there already; leave the budget of {budget:g} out"
@@ -52,27 +57,43 @@ def expert_data(
 
 def demonstrations(
     benchmark: Benchmark,
-    strengths: Sequence[str],
+    names: Sequence[str],
     split: str,
     *,
     seed: int,
     budget: float | None = None,
     allocation: str = "each",
+    models: PromptedExperts | None = None,
 ) -> list[Trajectory]:
-    """Return the trajectories τ_e of scripted experts on a split, for `budget` dollars (None is no limit).
+    """Return the trajectories τ_e of experts on a split, for `budget` dollars (None is no limit).
+
+    Args:
+        names: of scripted experts, and of language models.
+        models: the language models of the stage; None refuses them.
 
     Raises:
-        ParamsError: nobody scripted an expert for this benchmark, or not one of this strength; a budget or an
-            allocation that does not do.
+        ParamsError: an expert that is neither scripted for this benchmark nor a policy; a budget or an allocation that
+            does not do.
     """
-    experts = experts_of(benchmark)
-    for strength in strengths:
-        if strength not in experts.strengths:
+    scripted = find_experts(benchmark)
+    prompt = models.prompt if models else ""
+    check_experts(names, scripted, benchmark.card.name, prompt)
+    demonstrators = []
+    for name in names:
+        if scripted and name in scripted.strengths:
+            demonstrators.append(scripted.demonstrator(benchmark, name, seed=seed))
+        elif models:
+            demonstrators.append(models.demonstrator(benchmark, name, split, budget=budget))
+        else:
             raise ParamsError(
-                f"no expert {strength!r} for {benchmark.card.name}; choose one of {', '.join(experts.strengths)}"
+                f"expert {name!r} is a language model; 02_expert plays it, as in expert: {name}"
             )
-    demonstrators = [experts.demonstrator(benchmark, strength, seed=seed) for strength in strengths]
     return demonstrate_within(demonstrators, benchmark.tasks(split), budget=budget, allocation=allocation)
+
+
+def judged(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return the trajectories that no failure of a model, its endpoint or the environment ended."""
+    return [t for t in trajectories if not t.stop.infrastructure]
 
 
 def read_demonstrations(file: str, benchmark: Benchmark) -> list[Trajectory]:
@@ -210,8 +231,13 @@ def choose_expert(experts: Sequence[Trajectory], name: str) -> list[Trajectory]:
 
 
 def expert_cost(experts: Iterable[Trajectory]) -> Cost:
-    """Return what the demonstrations cost."""
-    return Cost(money=sum(t.money for t in experts))
+    """Return what the demonstrations cost: dollars, and the tokens of language models."""
+    played = list(experts)
+    return Cost(
+        money=sum(t.money for t in played),
+        tokens_read=sum(t.tokens_read for t in played),
+        tokens_written=sum(t.tokens_written for t in played),
+    )
 
 
 def expert_table(experts: Sequence[Trajectory], skills: Mapping[str, Skill]) -> list[dict[str, object]]:

@@ -102,8 +102,12 @@ def register_experts(card_name: str, experts: ScriptedExperts) -> None:
 
 
 def find_experts(benchmark: Benchmark) -> ScriptedExperts | None:
-    """Return the scripted experts of a benchmark, by the name of its card; None if it has none."""
-    name = benchmark.card.name
+    """Return the scripted experts of a benchmark; None if it has none."""
+    return experts_of_card(benchmark.card.name)
+
+
+def experts_of_card(name: str) -> ScriptedExperts | None:
+    """Return the scripted experts of benchmarks whose card has that name; None if there are none."""
     if place := scripted_experts(name):
         module, _, attribute = place.partition(":")
         return getattr(import_module(module), attribute)

@@ -1,0 +1,244 @@
+"""Language models as experts: any policy of `load_policy` plays tasks, prompted as the papers prompt theirs (EEF §4.1).
+
+    strong                                            a scripted expert of the environment
+    strong+weak                                       names without `:` and `/` are joined by a plus
+    openai:https://host/v1#gpt-4 + smollm2            all others by a plus between blanks, since an address may hold one
+
+GPT-4 and GPT-3.5 of the paper act by AgentLite's prompt with one example, at temperature 0 and with at most 256 tokens an
+action; the experts of ScienceWorld by AgentGym's; Agent Q's by its composite prompt. An episode that a failure of the model
+or of its endpoint ended says nothing of the expert: it is left out and counted. Its ids stay with an action, its
+likelihoods do not: they are of another model than the one that learns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import PurePosixPath
+from typing import Any
+
+from msgspec.structs import replace
+
+from eefcore.envs.registry import card_name, expert_prompt
+from eefcore.errors import ParamsError, PolicyError
+from eefcore.experts.demonstrate import Demonstrator
+from eefcore.experts.registry import ScriptedExperts, experts_of_card
+from eefcore.policies.loading import check_policy, load_policy
+from eefcore.policies.settings import PolicySettings, read_engine
+from eefcore.protocols import Benchmark, Policy
+from eefcore.rollout.exploration import initial_starts
+from eefcore.rollout.rollout import Start, rollout
+from eefcore.storage.cost import rollout_cost
+from eefcore.storage.journal import Journal
+from eefcore.types import Trajectory
+
+_CHAT_FORMS = {"agentlite": "chat", "composite": "composite_chat"}
+"""The formats that send the messages of a text format to an endpoint."""
+
+
+def split_experts(text: str) -> list[str]:
+    """Return the experts that a parameter names, in order."""
+    parts = [part.strip() for part in re.split(r"\s\+\s", text)]
+    return [
+        name.strip() for part in parts for name in ([part] if re.search("[:/]", part) else part.split("+"))
+    ]
+
+
+def expert_name(spec: str) -> str:
+    """Return the name under which a language model's trajectories are recorded: `gpt-4`, or the last word of a path.
+
+    Of the folder `model` of a training stage it is the stage's name.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "openai":
+        return rest.partition("#")[2].partition("?")[0]
+    *before, last = PurePosixPath(rest if kind in ("hf", "vllm") else spec).parts
+    return before[-1] if last == "model" and before else last
+
+
+def choose_prompt(prompt: str, spec: str, card: str) -> str:
+    """Return the format that prompts an expert: `prompt`, or if empty that of the papers for the environment of a card.
+
+    Raises:
+        ParamsError: the papers have none for the environment.
+    """
+    chosen = prompt or _papers_prompt(spec, card)
+    if not chosen:
+        raise ParamsError(
+            f"02_expert: expert {spec!r}: the papers prompt no agent of {card}; name a prompt of your own, as in "
+            "prompt: my_module:format"
+        )
+    return chosen
+
+
+def _papers_prompt(spec: str, card: str) -> str:
+    own = expert_prompt(card)
+    return _CHAT_FORMS.get(own, own) if spec.startswith("openai:") else own
+
+
+def check_experts(names: Sequence[str], scripted: ScriptedExperts | None, card: str, prompt: str) -> None:
+    """Refuse experts that are neither scripted nor a policy, or two of one name, before anything is loaded.
+
+    Raises:
+        ParamsError: with what can be chosen.
+    """
+    strengths = scripted.strengths if scripted else ()
+    for name in names:
+        if name in strengths:
+            continue
+        try:
+            check_policy(name, format=prompt or _papers_prompt(name, card) or "agentlite")
+        except PolicyError as error:
+            choices = (
+                f"choose one of {', '.join(strengths)}"
+                if strengths
+                else f"no scripted expert for {card}; give 02_expert a `file` of trajectories instead"
+            )
+            raise ParamsError(
+                f"no expert {name!r} for {card}; {choices}, or a language model ({error})"
+            ) from error
+        choose_prompt(prompt, name, card)
+    called = [name if name in strengths else expert_name(name) for name in names]
+    if twice := next((name for name in called if called.count(name) > 1), None):
+        raise ParamsError(
+            f"02_expert: two experts are called {twice!r}, and their trajectories could not be told apart; name each once"
+        )
+
+
+def language_models(text: str, benchmark: str) -> list[str]:
+    """Return the language models among the experts that a parameter names, for a benchmark that is not loaded.
+
+    Of a benchmark of your own nobody knows the scripted experts by then, so a plain word is taken for one.
+    """
+    card = card_name(benchmark)
+    scripted = experts_of_card(card) if card else None
+    strengths = scripted.strengths if scripted else ()
+    names = [name for name in split_experts(text) if name not in strengths]
+    return names if card else [name for name in names if re.search("[:/]", name)]
+
+
+class PromptedExperts:
+    """The language models among the experts of a stage, each loaded when it is first asked for.
+
+    Attributes:
+        prompt: the format that prompts them; empty if it is that of the papers.
+        failures: the episodes so far that a failure of a model or of its endpoint ended.
+    """
+
+    def __init__(
+        self,
+        settings: PolicySettings,
+        *,
+        prompt: str = "",
+        temperature: float = 0.0,
+        samples: int = 1,
+        seed: int = 0,
+        chunk: int = 600,
+        journal: Callable[[str], Journal[Trajectory]],
+        progress: Callable[[int, str], Any],
+    ) -> None:
+        """`journal` and `progress` are a stage's; `settings` say how a model is played, whose format `prompt` decides."""
+        if samples < 1:
+            raise ParamsError(f"02_expert: samples {samples}; an expert plays each task once or more often")
+        self._settings, self.prompt, self._temperature, self._samples = settings, prompt, temperature, samples
+        self._seed, self._chunk, self._journal, self._progress = seed, chunk, journal, progress
+        self._policies: dict[str, Policy] = {}
+        self._bar: Any = None
+        self.failures: list[Trajectory] = []
+
+    @classmethod
+    def of(
+        cls, p: Any, *, journal: Callable[[str], Journal[Trajectory]], progress: Callable[[int, str], Any]
+    ) -> PromptedExperts:
+        """Return the language models of a stage with the parameters `p`."""
+        settings = PolicySettings(
+            engine=read_engine(p.engine), slots=p.slots, max_new_tokens=p.max_new_tokens, context=p.context
+        )
+        return cls(
+            settings,
+            prompt=p.prompt,
+            temperature=p.temperature,
+            samples=p.samples,
+            seed=p.seed,
+            chunk=p.chunk,
+            journal=journal,
+            progress=progress,
+        )
+
+    def demonstrator(
+        self, benchmark: Benchmark, spec: str, split: str, *, budget: float | None = None
+    ) -> Demonstrator:
+        """Return a model as a demonstrator of the tasks of a split; on a panel it plays each task once.
+
+        Raises:
+            PolicyError: it can't be loaded.
+            ParamsError: there is a budget, and nobody knows what an episode may cost.
+        """
+        policy, name, calls = self._policy(benchmark, spec), expert_name(spec), count()
+        samples = self._samples if split == "train" else 1
+
+        def demonstrate(tasks: Sequence[str]) -> list[Trajectory]:
+            starts = initial_starts(benchmark, tasks, (self._temperature,) * samples, seed=self._seed)
+            bar = self._more(len(starts))
+            journal = self._journal(f"{split}.{re.sub(r'[^A-Za-z0-9.-]', '_', name)}.{next(calls)}")
+            played = journal.run(
+                starts, self._chunk, lambda part: self._play(policy, benchmark, spec, part), on_resume=bar
+            )
+            self.failures += [t for t in played if t.stop.infrastructure]
+            return [as_demonstration(t, policy, name) for t in played]
+
+        return Demonstrator(
+            name, samples * self._highest_cost(policy, benchmark, spec, budget), demonstrate, True
+        )
+
+    def _policy(self, benchmark: Benchmark, spec: str) -> Policy:
+        if spec not in self._policies:
+            format = choose_prompt(self.prompt, spec, benchmark.card.name)
+            self._policies[spec] = load_policy(spec, replace(self._settings, format=format))
+        return self._policies[spec]
+
+    def _more(self, episodes: int) -> Any:
+        self._bar = self._bar or self._progress(0, "episodes")
+        self._bar.more(episodes)
+        return self._bar
+
+    def _play(
+        self, policy: Policy, benchmark: Benchmark, spec: str, starts: Sequence[Start]
+    ) -> list[Trajectory]:
+        """Play episodes, none of which is kept if the model failed in all: a rerun asks again.
+
+        Raises:
+            PolicyError: the model failed in all.
+        """
+        played = rollout(
+            policy, benchmark.make, starts, max_turns=benchmark.max_turns, on_end=lambda _: self._bar()
+        )
+        if len(played) > 1 and all(t.stop.infrastructure for t in played):
+            reason = played[0].stop.value
+            raise PolicyError(
+                f"02_expert: expert {spec!r}: all {len(played)} episodes ended by a {reason}; they are not "
+                "recorded. See to the model or its endpoint and run this again: what was played before is kept"
+            )
+        return played
+
+    def _highest_cost(self, policy: Policy, benchmark: Benchmark, spec: str, budget: float | None) -> float:
+        return 0.0
+
+
+def as_demonstration(t: Trajectory, policy: Policy, name: str) -> Trajectory:
+    """Return an episode of `policy` as the demonstration of the expert `name`: all of its actions are the expert's."""
+    renderer, cost = getattr(policy, "renderer", None), rollout_cost([t], policy.length)
+    tokenizer = renderer.fingerprint if renderer else ""
+    steps = tuple(
+        replace(s, logps=(), **({"tokenizer": tokenizer} if tokenizer else {"tokens": ()}))
+        for s in t.history.steps
+    )
+    return replace(
+        t,
+        history=replace(t.history, steps=steps),
+        n_expert=len(t),
+        source=name,
+        tokens_read=cost.tokens_read,
+        tokens_written=cost.tokens_written,
+    )
