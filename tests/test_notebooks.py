@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from helpers.paths import ROOT
 
+from eefcore.experts import PromptedExperts
 from eefcore.policies import PolicySettings
 from eefcore.runs.notebook import read_notebook
 from eefcore.runs.params import RESERVED, STAGES
@@ -103,6 +104,8 @@ def test_every_parameter_is_used_and_seen_by_papermill(path):
     used = {n.attr for c in rest for n in ast.walk(ast.parse(c.source)) if isinstance(n, ast.Attribute)}
     if "PolicySettings.of(p)" in "".join(c.source for c in rest):
         used |= {"engine", *PolicySettings.LIMITS}
+    if "PromptedExperts.of(p, " in "".join(c.source for c in rest):
+        used |= {"engine", *PromptedExperts.SETTINGS, *PromptedExperts.OWN}
     filled = RESERVED | {"iteration"}  # may be there for the identity alone
     assert set(declared) - filled <= used
 

@@ -1,4 +1,4 @@
-"""Expert data: scripted experts of WebShop and ScienceWorld, trajectories from files, and a budget between experts.
+"""Expert data: scripted experts of WebShop and ScienceWorld, language models, files, and a budget between experts.
 
 `expert_data` returns D_e for a benchmark. `register_experts` adds scripted experts to an environment of your own: a
 `ScriptedExpert` answers a history, and `demonstrator` gives it a price. `foreign` reads and writes other formats.
@@ -6,20 +6,24 @@
 
 from eefcore.experts.base_skills import SkillExample
 from eefcore.experts.collect import (
+    OUTCOMES,
     attempted_tasks,
     by_expert,
     choose_expert,
+    count_outcomes,
     demonstrations,
     expert_cost,
     expert_data,
     expert_names,
     expert_table,
     held_out_starts,
+    judged,
     read_demonstrations,
     task_starts,
     without_held_out,
 )
 from eefcore.experts.demonstrate import Demonstrator, ScriptedExpert, demonstrator
+from eefcore.experts.prompted import PromptedExperts, split_experts
 from eefcore.experts.registry import (
     Measure,
     ScriptedExperts,
@@ -29,8 +33,10 @@ from eefcore.experts.registry import (
 )
 
 __all__ = [
+    "OUTCOMES",
     "Demonstrator",
     "Measure",
+    "PromptedExperts",
     "ScriptedExpert",
     "ScriptedExperts",
     "SkillExample",
@@ -38,6 +44,7 @@ __all__ = [
     "base_skill_examples",
     "by_expert",
     "choose_expert",
+    "count_outcomes",
     "demonstrations",
     "demonstrator",
     "expert_cost",
@@ -46,8 +53,10 @@ __all__ = [
     "expert_table",
     "experts_of",
     "held_out_starts",
+    "judged",
     "read_demonstrations",
     "register_experts",
+    "split_experts",
     "task_starts",
     "without_held_out",
 ]

@@ -6,7 +6,7 @@ as any policy is (`experts.prompted`).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from eefcore.instructions import instruction_key
 from eefcore.protocols import Benchmark, Skill
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
-from eefcore.types import History, Trajectory
+from eefcore.types import History, Trajectory, Value
 
 SPLITS = ("train", "dev", "test")
 
@@ -92,8 +92,38 @@ def demonstrations(
 
 
 def judged(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return the trajectories that no failure of a model, its endpoint or the environment ended."""
-    return [t for t in trajectories if not t.stop.infrastructure]
+    """Return the trajectories that no failure of a model, its endpoint or the environment ended.
+
+    Raises:
+        DataError: there is none.
+    """
+    played = list(trajectories)
+    kept = [t for t in played if not t.stop.infrastructure]
+    if not kept and played:
+        raise DataError(
+            f"02_expert: all {len(played)} demonstrations ended by a failure of the model or its endpoint: "
+            f"{played[0].reason or played[0].stop.value}; see to it, and run this again under another seed"
+        )
+    return kept
+
+
+OUTCOMES = ("expert", "split", "outcome", "trajectories", "reasons")
+"""The columns of `count_outcomes`."""
+
+
+def count_outcomes(**splits: Iterable[Trajectory]) -> list[list[Value]]:
+    """Return how often each expert's episodes ended in each way, by split; failures of a model with their reasons."""
+    counts, reasons = (
+        Counter[tuple[str, str, str]](),
+        defaultdict[tuple[str, str, str], dict[str, None]](dict),
+    )
+    for split, trajectories in splits.items():
+        for t in trajectories:
+            key = (t.source, split, t.outcome)
+            counts[key] += 1
+            if t.reason:
+                reasons[key][t.reason] = None
+    return [[*key, n, "; ".join(list(reasons[key])[:3])] for key, n in counts.items()]
 
 
 def read_demonstrations(file: str, benchmark: Benchmark) -> list[Trajectory]:

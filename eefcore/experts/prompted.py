@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -24,17 +24,22 @@ from eefcore.envs.registry import card_name, expert_prompt
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.experts.demonstrate import Demonstrator
 from eefcore.experts.registry import ScriptedExperts, experts_of_card
-from eefcore.policies.loading import check_policy, load_policy
+from eefcore.policies.loading import BASES, check_policy, load_policy
+from eefcore.policies.openai.options import read_endpoint
 from eefcore.policies.settings import PolicySettings, read_engine
 from eefcore.protocols import Benchmark, Policy
 from eefcore.rollout.exploration import initial_starts
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.storage.cost import rollout_cost
 from eefcore.storage.journal import Journal
+from eefcore.training.model_store import is_stored
 from eefcore.types import Trajectory
 
-_CHAT_FORMS = {"agentlite": "chat", "composite": "composite_chat"}
-"""The formats that send the messages of a text format to an endpoint."""
+_MESSAGES = {"agentlite": "agentlite_chat", "composite": "composite_chat"}
+"""The formats that say to a chat interface what a format of text says."""
+
+_NOMINAL_CONTEXT = 8192
+"""Tokens of the longest dialogue, where experts are put in order by price and no budget needs the right number."""
 
 
 def split_experts(text: str) -> list[str]:
@@ -74,7 +79,8 @@ def choose_prompt(prompt: str, spec: str, card: str) -> str:
 
 def _papers_prompt(spec: str, card: str) -> str:
     own = expert_prompt(card)
-    return _CHAT_FORMS.get(own, own) if spec.startswith("openai:") else own
+    is_chat = spec.startswith("openai:") and not read_endpoint(spec).options.tokenizer
+    return _MESSAGES.get(own, own) if is_chat else own
 
 
 def check_experts(names: Sequence[str], scripted: ScriptedExperts | None, card: str, prompt: str) -> None:
@@ -109,13 +115,50 @@ def check_experts(names: Sequence[str], scripted: ScriptedExperts | None, card: 
 def language_models(text: str, benchmark: str) -> list[str]:
     """Return the language models among the experts that a parameter names, for a benchmark that is not loaded.
 
-    Of a benchmark of your own nobody knows the scripted experts by then, so a plain word is taken for one.
+    Of a benchmark of your own nobody knows the scripted experts by then, so an unknown word is taken for one.
     """
     card = card_name(benchmark)
     scripted = experts_of_card(card) if card else None
     strengths = scripted.strengths if scripted else ()
     names = [name for name in split_experts(text) if name not in strengths]
-    return names if card else [name for name in names if re.search("[:/]", name)]
+    return [n for n in names if card or re.search("[:/]", n) or n in BASES or is_stored(n)]
+
+
+def check_planned(p: Any) -> None:
+    """Refuse the parameters of an expert stage that can't play its experts, before anything starts.
+
+    Raises:
+        ParamsError, PolicyError: with what can be chosen.
+    """
+    card, models = card_name(p.benchmark), language_models(p.expert, p.benchmark)
+    if card:
+        check_experts(split_experts(p.expert), experts_of_card(card), card, p.prompt)
+    else:
+        check_experts(models, None, p.benchmark, p.prompt)
+    if models:
+        _check_samples(p.samples, p.temperature)
+        for spec in models:
+            _check_budget(spec, p.budget, p.context)
+
+
+def _check_samples(samples: int, temperature: float) -> None:
+    if samples < 1 or (samples > 1 and not temperature):
+        raise ParamsError(
+            f"02_expert: samples {samples} at temperature {temperature:g}: a language model plays each task at least "
+            "once, and at temperature 0 every time alike; set a temperature, such as 0.7"
+        )
+
+
+def _check_budget(spec: str, budget: float | None, context: int | None) -> None:
+    """Refuse a budget for a model whose episodes cost nobody knows what; models of this machine cost no money."""
+    if budget is None or not spec.startswith("openai:"):
+        return
+    priced = read_endpoint(spec).price is not None
+    if not priced or context is None:
+        missing = "context, the tokens of its longest dialogue" if priced else "prices, as in ?prices=30/60"
+        raise ParamsError(
+            f"02_expert: expert {spec!r}: a budget of ${budget:g} needs to know what an episode may cost; give {missing}"
+        )
 
 
 class PromptedExperts:
@@ -123,8 +166,10 @@ class PromptedExperts:
 
     Attributes:
         prompt: the format that prompts them; empty if it is that of the papers.
-        failures: the episodes so far that a failure of a model or of its endpoint ended.
     """
+
+    SETTINGS: ClassVar = ("template_args", "slots", "max_new_tokens", "context")
+    OWN: ClassVar = ("prompt", "temperature", "samples", "seed", "chunk")
 
     def __init__(
         self,
@@ -139,13 +184,11 @@ class PromptedExperts:
         progress: Callable[[int, str], Any],
     ) -> None:
         """`journal` and `progress` are a stage's; `settings` say how a model is played, whose format `prompt` decides."""
-        if samples < 1:
-            raise ParamsError(f"02_expert: samples {samples}; an expert plays each task once or more often")
+        _check_samples(samples, temperature)
         self._settings, self.prompt, self._temperature, self._samples = settings, prompt, temperature, samples
         self._seed, self._chunk, self._journal, self._progress = seed, chunk, journal, progress
         self._policies: dict[str, Policy] = {}
         self._bar: Any = None
-        self.failures: list[Trajectory] = []
 
     @classmethod
     def of(
@@ -153,18 +196,10 @@ class PromptedExperts:
     ) -> PromptedExperts:
         """Return the language models of a stage with the parameters `p`."""
         settings = PolicySettings(
-            engine=read_engine(p.engine), slots=p.slots, max_new_tokens=p.max_new_tokens, context=p.context
+            engine=read_engine(p.engine), **{name: getattr(p, name) for name in cls.SETTINGS}
         )
-        return cls(
-            settings,
-            prompt=p.prompt,
-            temperature=p.temperature,
-            samples=p.samples,
-            seed=p.seed,
-            chunk=p.chunk,
-            journal=journal,
-            progress=progress,
-        )
+        own = {name: getattr(p, name) for name in cls.OWN}
+        return cls(settings, **own, journal=journal, progress=progress)
 
     def demonstrator(
         self, benchmark: Benchmark, spec: str, split: str, *, budget: float | None = None
@@ -185,7 +220,6 @@ class PromptedExperts:
             played = journal.run(
                 starts, self._chunk, lambda part: self._play(policy, benchmark, spec, part), on_resume=bar
             )
-            self.failures += [t for t in played if t.stop.infrastructure]
             return [as_demonstration(t, policy, name) for t in played]
 
         return Demonstrator(
@@ -215,15 +249,21 @@ class PromptedExperts:
             policy, benchmark.make, starts, max_turns=benchmark.max_turns, on_end=lambda _: self._bar()
         )
         if len(played) > 1 and all(t.stop.infrastructure for t in played):
-            reason = played[0].stop.value
+            reason = played[0].reason or played[0].stop.value
             raise PolicyError(
-                f"02_expert: expert {spec!r}: all {len(played)} episodes ended by a {reason}; they are not "
-                "recorded. See to the model or its endpoint and run this again: what was played before is kept"
+                f"02_expert: expert {spec!r} failed in all {len(played)} episodes that were begun last, and they are not "
+                f"recorded: {reason}. See to it and run this again: what was played before is kept"
             )
         return played
 
     def _highest_cost(self, policy: Policy, benchmark: Benchmark, spec: str, budget: float | None) -> float:
-        return 0.0
+        """Return the dollars that an episode may cost: each turn reads and writes at most what `context` and limits allow."""
+        if not spec.startswith("openai:"):
+            return 0.0
+        _check_budget(spec, budget, self._settings.context)
+        price, context = getattr(policy, "price", None), self._settings.context
+        each = price.of(context or _NOMINAL_CONTEXT, self._settings.max_new_tokens) if price else 0.0
+        return benchmark.max_turns * each
 
 
 def as_demonstration(t: Trajectory, policy: Policy, name: str) -> Trajectory:

@@ -10,7 +10,7 @@ from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.openai.options import read_endpoint
 from eefcore.policies.settings import ENGINES, PolicySettings, ServerOptions, VLLMOptions, read_engine
 from eefcore.protocols import Policy
-from eefcore.rendering.formats import AGENTLITE, Format, LastPageChatFormat, load_format
+from eefcore.rendering.formats import MESSAGES, Format, load_format
 from eefcore.storage import stages
 from eefcore.training.model_store import PACKAGES, is_stored
 
@@ -27,9 +27,6 @@ Two have read a shop, one has read ScienceWorld's house, and one is of a shop wh
 critic."""
 
 DEFAULT_SETTINGS = PolicySettings()
-
-TEMPLATE_FORMATS = ("agentgym", LastPageChatFormat.name)
-"""Formats that write with the chat template of a tokenizer; without one an endpoint's `chat` is messages."""
 
 _KINDS = (
     "hf:<folder or hub name>, openai:<base url>#<model>, vllm:<folder or hub name>, "
@@ -77,9 +74,9 @@ def load_policy(
         openai:http://localhost:8000/v1#my-model   any OpenAI-compatible endpoint, with options after a question mark
                                                    (`eefcore.policies.openai.options`)
 
-    An endpoint has its own adapters; `format: chat` speaks to its chat interface, or sends ids by the model's template if
-    the options name a tokenizer. Its context is the server's as well,
-    so that `context` bounds models of this machine alone: what is too long there ends as a context limit.
+    An endpoint has its own adapters. The formats of `rendering.formats.MESSAGES` speak to its chat interface, or send ids by
+    the model's template if the options name a tokenizer. Its context is the server's as well, so that `context` bounds
+    models of this machine alone: what is too long there ends as a context limit.
 
     Args:
         spec: which policy, in one of the forms above.
@@ -203,7 +200,7 @@ def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettin
         endpoint.base_url,
         endpoint.model,
         _endpoint_format(spec, settings.format, settings.template_args, tokenizer),
-        chat=tokenizer is None and settings.format == "chat",
+        chat=tokenizer is None and settings.format in MESSAGES,
         tokenizer=tokenizer,
         server=options.server,
         concurrency=settings.slots,
@@ -225,11 +222,6 @@ def _endpoint_format(spec: str, format: str, template_args: str = "", tokenizer:
             f"{spec!r}: an endpoint has its own chat template; start the server with {template_args!r}, or send ids "
             "(server and tokenizer)"
         )
-    if format == "chat":
-        return AGENTLITE
-    if format in TEMPLATE_FORMATS:
-        raise PolicyError(
-            f"{spec!r}: format {format!r} writes with a chat template, which is the server's; use chat, a format of text "
-            "such as agentlite, or send ids (server and tokenizer)"
-        )
+    if format in MESSAGES:
+        return MESSAGES[format]
     return load_format(format)

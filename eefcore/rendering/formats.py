@@ -318,6 +318,51 @@ COMPOSITE_COMPACT = LastPageFormat(
 )
 
 
+class Messages(Format):
+    """A format of text as the messages of a chat interface, whose template is the server's; the answer is a_t.
+
+    In `turns` an action is the assistant's and everything else the user's, after the messages of `before`; otherwise all
+    of it is one message of the user's, as AgentLite and Agent Q ask.
+    """
+
+    def __init__(
+        self, name: str, text: Format, *, turns: bool, before: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.name, self.end, self.grows = name, text.end, text.grows
+        self._text, self._turns, self._before = text, turns, before
+
+    def pieces(self, history: History) -> list[Piece]:
+        """Return h_t as text."""
+        return self._text.pieces(history)
+
+    def messages(self, history: History) -> list[dict[str, str]]:
+        """Return h_t as messages."""
+        pieces = self.pieces(history)
+        if self._turns:
+            said = [("user" if action is None else "assistant", text) for text, action in pieces]
+        else:
+            said = [("user", "".join(text if action is None else text + self.end for text, action in pieces))]
+        return [{"role": role, "content": content} for role, content in (*self._before, *said)]
+
+
+MESSAGES: Mapping[str, Messages] = {
+    m.name: m
+    for m in (
+        Messages("chat", AGENTLITE, turns=True),
+        Messages("agentlite_chat", AGENTLITE, turns=False),
+        Messages(
+            "agentgym",
+            # An answer has a thought and an action, with blank lines or none between them.
+            TurnFormat("agentgym", prompt="", first="{}", then="{}", end="\nObservation:"),
+            turns=True,
+            before=(("user", prompts.SCIENCE), ("assistant", prompts.AGREED)),
+        ),
+        Messages("composite_chat", COMPOSITE, turns=False),
+    )
+}
+"""The formats that speak to a chat interface, by name."""
+
+
 def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Format:
     """Return the format called `name`; chat formats use the template of `tokenizer`.
 

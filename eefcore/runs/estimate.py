@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 from typing import Any, NamedTuple
 
-from eefcore.envs.registry import EpisodeSize, max_turns, typical_episode
+from eefcore.envs.registry import EpisodeSize, card_name, max_turns, typical_episode
 from eefcore.errors import PolicyError
+from eefcore.experts.prompted import choose_prompt, expert_name, language_models, split_experts
 from eefcore.policies.loading import model_path
 from eefcore.runs.plan import Node, upstream
 from eefcore.storage.stage_inputs import StageInputs
@@ -33,6 +34,7 @@ class Work(NamedTuple):
         rows: training examples at most; of a preference pair, two.
         optimiser_steps: at most.
         tokens_trained: with a loss, times epochs, if every row is typical.
+        demonstrations: episodes of language models as experts, those on the test panel among them.
     """
 
     simulations: int = 0
@@ -42,11 +44,16 @@ class Work(NamedTuple):
     rows: int = 0
     optimiser_steps: int = 0
     tokens_trained: int = 0
+    demonstrations: int = 0
 
 
 def work(node: Node) -> Work:
     """Estimate the work of one stage; a stage that neither plays nor trains has none."""
     kind, given = node.notebook.stage, node.params
+    if kind == "expert" and (models := _expert_models(node)):
+        played = len(models) * (tasks(node, "train") * node.integer("samples") + tasks(node, "test"))
+        typical, most = _typical(node).times(played), _longest(node).times(played)
+        return Work(typical=typical, most=most, demonstrations=played)
     if kind in PLAYING and "sizes" in given:
         simulations = evaluated = 0
         if kind == "explore":
@@ -73,9 +80,10 @@ def work(node: Node) -> Work:
 
 def total(works: Iterable[Work]) -> Work:
     """Return the sum of `works`."""
-    simulations, evaluated, typical, most, rows, steps, tokens = zip(Work(), *works, strict=True)
+    simulations, evaluated, typical, most, rows, steps, tokens, played = zip(Work(), *works, strict=True)
     sizes = [EpisodeSize(*map(sum, zip(*episodes, strict=True))) for episodes in (typical, most)]
-    return Work(sum(simulations), sum(evaluated), sizes[0], sizes[1], sum(rows), sum(steps), sum(tokens))
+    counts = map(sum, (rows, steps, tokens, played))
+    return Work(sum(simulations), sum(evaluated), sizes[0], sizes[1], *counts)
 
 
 def tasks(node: Node, split: str) -> int:
@@ -86,10 +94,21 @@ def tasks(node: Node, split: str) -> int:
 def experts(node: Node, source: str = "") -> int:
     """Return how many trajectories an expert stage has at most, one a task for each expert, or for `source` alone.
 
-    A file of trajectories is assumed to hold one a task.
+    A file of trajectories is assumed to hold one a task, and a language model plays each task `samples` times.
     """
-    names = str(node.params["file"] or node.params["expert"]).split("+")
-    return tasks(node, "train") * (1 if source else len(names))
+    if file := str(node.params["file"]):
+        return tasks(node, "train") * (1 if source else len(file.split(" + ")))
+    models = {expert_name(spec) for spec in _expert_models(node)}
+    names = [source] if source else split_experts(str(node.params["expert"]))
+    samples = [node.integer("samples") if expert_name(name) in models else 1 for name in names]
+    return tasks(node, "train") * sum(samples)
+
+
+def _expert_models(node: Node) -> list[str]:
+    """Return the language models that play in an expert stage."""
+    if node.params["file"]:
+        return []
+    return language_models(*(str(expand_variables(node.params[k])) for k in ("expert", "benchmark")))
 
 
 def rows(node: Node) -> int:
@@ -129,14 +148,19 @@ def _longest(node: Node) -> EpisodeSize:
     """Return the longest episode that the turn limit, the longest action and the context allow."""
     benchmark, data, sizes = (str(expand_variables(node.params[k])) for k in ("benchmark", "data", "sizes"))
     turns = max_turns(benchmark, data=data, sizes=sizes, seed=node.integer("world_seed"))
-    context = node.integer("context")
-    return EpisodeSize(turns, min(turns * node.integer("max_new_tokens"), context), context)
+    written, context = turns * node.integer("max_new_tokens"), node.optional_integer("context")
+    return EpisodeSize(turns, min(written, context), context) if context else EpisodeSize(turns, written, 0)
 
 
 def _typical(node: Node) -> EpisodeSize:
     """Return the episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
     played = (n.params["benchmark"] for n in reversed(upstream([node])) if "benchmark" in n.params)
-    return typical_episode(str(next(played, "")), str(node.params["format"]))
+    benchmark = str(next(played, ""))
+    if node.notebook.stage == "expert":
+        card, (spec, *_) = card_name(benchmark), _expert_models(node)
+        format = str(node.params["prompt"]) or choose_prompt("", spec, card or "")
+        return typical_episode(benchmark, format)
+    return typical_episode(benchmark, str(node.params["format"]))
 
 
 class Shape(NamedTuple):

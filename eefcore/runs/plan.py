@@ -19,9 +19,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple, Protocol, TypeVar
 
 from eefcore.errors import ParamsError, PolicyError
+from eefcore.experts.prompted import check_planned
 from eefcore.policies.loading import is_trainable
 from eefcore.policies.settings import read_engine
 from eefcore.runs.notebook import Notebook
@@ -125,7 +127,13 @@ def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Metho
         raise ParamsError(
             f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
         )
-    played = {stage: params.values(notebooks[stage], method) for stage in ("explore", "evaluate")}
+    expert = {k: expand_variables(v) for k, v in params.values(notebooks["expert"], method).items()}
+    if "prompt" in expert and not expert["file"]:
+        try:
+            check_planned(SimpleNamespace(**expert))
+        except (ParamsError, PolicyError) as error:
+            raise ParamsError(f"{where}.expert: {error}") from error
+    played = {stage: params.values(notebooks[stage], method) for stage in ("expert", "explore", "evaluate")}
     for stage, own in (played | values).items():
         if "engine" in own:
             try:

@@ -79,6 +79,10 @@ def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console:
     table.add_row("all, each stage once", f"{whole.simulations:,}", *_amounts(whole))
     table.add_row("… at most", "", "", *map(compact, whole.most))
     console.print(table)
+    if whole.demonstrations:
+        console.print(
+            f"language models play {whole.demonstrations:,} episodes as experts, whose tokens are among these"
+        )
     console.print("written, read, trained on: tokens; at most: every episode as long as it may be")
 
 

@@ -25,6 +25,7 @@ import msgspec
 import eefcore
 from eefcore.envs.composite import SUFFIX
 from eefcore.envs.registry import ENTRIES
+from eefcore.experts.prompted import language_models
 from eefcore.policies.loading import model_path
 from eefcore.storage import stages
 from eefcore.storage.disk import explain_os_errors, write_atomically
@@ -33,8 +34,8 @@ from eefcore.training.model_store import is_stored, model_content
 from eefcore.types import Value
 from eefcore.variables import expand_variables
 
-MODELS = ("base", "critic")
-"""The parameters that name a model: what training starts from, and what ranks actions."""
+MODELS = ("base", "critic", "expert")
+"""The parameters that name a model: what training starts from, what ranks actions, and whom an agent learns from."""
 
 PACKAGE = Path(eefcore.__file__).parent
 INFRASTRUCTURE = ("eefcore.runs", "eefcore.tracking", "eefcore.cli")
@@ -64,14 +65,22 @@ def identity(
     """
     code = code_of(notebook, params) if code is None else code
     followed = {**inputs, **{f"code of {name}": text for name, text in code.items()}}
-    for name in MODELS:
-        path = model_path(str(expand_variables(params.get(name) or "")))
-        if params.get(name) and isinstance(path, str) and is_stored(path):
-            followed[f"{name} model"] = model_content(path)
-        elif params.get(name) and isinstance(path, Path):
+    for key, path in _models(params):
+        if isinstance(path, Path):
             with explain_os_errors("read", path):
-                followed[f"{name} model"] = hash_folder(path)
+                followed[key] = hash_folder(path)
+        elif is_stored(path):
+            followed[key] = model_content(path)
     return stages.stage_identity(notebook, params, followed)
+
+
+def _models(params: Mapping[str, Value]) -> Iterator[tuple[str, Path | str]]:
+    """Yield the models that parameters name, each with what it is called among what the results follow from."""
+    for name in MODELS:
+        text = str(expand_variables(params.get(name) or ""))
+        specs = language_models(text, str(params.get("benchmark", ""))) if name == "expert" else [text]
+        for i, spec in enumerate(spec for spec in specs if spec):
+            yield f"{name} model{i or ''}", model_path(spec.removeprefix("vllm:"))
 
 
 def code_of(notebook: str, params: Mapping[str, Value]) -> dict[str, str]:

@@ -63,11 +63,23 @@ def test_one_method_by_hand(nodes):
         ("expert: {expert: strong+weak}, explore: {M: 1}", 40 + 80, 120),
         ("expert: {expert: strong+weak}, explore: {M: 1, explore_from: weak}", 40 + 40, 80),
         ("expert: {file: one.jsonl + other.jsonl}, explore: {M: 1}", 40 + 80, 120),
+        ("expert: {expert: strong + tiny, samples: 3, temperature: 0.5}, explore: {M: 1}", 40 + 160, 200),
     ],
 )
 def test_what_methods_differ_in(nodes, method, simulations, rows):
     works = by_label(nodes(f"{{m: {{iterations: 2, {method}}}}}"))
     assert (works["explore.1"].simulations, works["train.2"].rows) == (simulations, rows)
+
+
+def test_language_models_play_the_training_tasks_and_the_test_panel_as_experts(nodes):
+    gpt = "openai:http://localhost:1/v1#gpt-4"
+    given = f"expert: {{expert: '{gpt} + strong', samples: 2, temperature: 0.7, max_new_tokens: 64, context: 4000}}"
+    asked = by_label(nodes(f"{{m: {{iterations: 1, {given}}}}}"))["expert"]
+    assert asked.demonstrations == 2 * 40 + 20 and asked.simulations == asked.evaluated == 0
+    assert asked.typical == EpisodeSize(100 * 9, 100 * 180, 100 * 1060)  # AgentLite's pages
+    assert asked.most == EpisodeSize(100 * 20, 100 * 20 * 64, 100 * 4000)
+    scripted = by_label(nodes("{m: {iterations: 1, expert: {expert: strong+weak}}}"))
+    assert "expert" not in scripted
 
 
 def test_cloning_one_of_two_experts(nodes):

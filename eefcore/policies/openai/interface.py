@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.policies.openai.options import Server
 from eefcore.protocols import Sampling
-from eefcore.rendering.formats import Format
+from eefcore.rendering.formats import Format, Messages
 from eefcore.rendering.renderer import Renderer
 from eefcore.types import History
 
@@ -118,12 +118,9 @@ class MessageInterface(TextInterface):
 
     def question(self, history: History) -> dict[str, Any]:
         """Return the messages; an end mark of blanks is no stop, as it would cut off what follows thoughts."""
-        messages = [
-            {"role": "user" if action is None else "assistant", "content": text}
-            for text, action in self.format.pieces(history)
-        ]
-        end = self.format.end
-        return {"messages": messages} | ({"stop": [end]} if end.strip() else {})
+        format, end = self.format, self.format.end
+        written = format if isinstance(format, Messages) else Messages(format.name, format, turns=True)
+        return {"messages": written.messages(history)} | ({"stop": [end]} if end.strip() else {})
 
     def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
         """Return the answer without its thoughts, and without the prompt's last words where the model repeats them."""

@@ -26,7 +26,7 @@ from eefcore.policies.openai.interface import (
     TextInterface,
 )
 from eefcore.policies.openai.options import Server
-from eefcore.policies.openai.prices import Account
+from eefcore.policies.openai.prices import Account, Price
 from eefcore.protocols import Reply, Sampling, Usage
 from eefcore.rendering.formats import Format, can_show
 from eefcore.rendering.renderer import Renderer
@@ -77,14 +77,14 @@ class OpenAIPolicy:
         """Answers from which a block of thought was dropped."""
         self.money = 0.0
         """Dollars that the answers cost when they were asked for."""
-        self._renderer = None if tokenizer is None else Renderer(tokenizer, format)
+        self.renderer = None if tokenizer is None else Renderer(tokenizer, format)
         interface: TextInterface
-        if self._renderer is not None:
+        if self.renderer is not None:
             if chat:
                 raise PolicyError(
                     f"{model}: a chat interface takes messages, not ids; use another format, or no tokenizer"
                 )
-            interface = TOKEN_INTERFACES[server](base_url, model, self._renderer, max_new_tokens)
+            interface = TOKEN_INTERFACES[server](base_url, model, self.renderer, max_new_tokens)
         else:
             kind = MessageInterface if chat else TextInterface
             interface = kind(base_url, model, format, max_new_tokens)
@@ -102,9 +102,15 @@ class OpenAIPolicy:
         self._counting = threading.Lock()
         self._questions: dict[Hashable, Future[Reply]] = {}
 
+    @property
+    def price(self) -> Price | None:
+        """Return the price of a token read and written; None if it is not known."""
+        account = self.client.account
+        return None if account is None else account.price
+
     def length(self, history: History) -> int:
         """Return the tokens of h_t by the model's tokenizer; 0 without one, where `Reply.usage` counts them."""
-        return 0 if self._renderer is None else self._renderer.length(history)
+        return 0 if self.renderer is None else self.renderer.length(history)
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Send the question, or queue it behind `concurrency` others."""
@@ -166,6 +172,6 @@ class OpenAIPolicy:
             self.tokens_written += answer.tokens_written
             self.thoughts += answer.thought
             self.money += money
-        if self._renderer is not None:
+        if self.renderer is not None:
             return Usage(money=money)
         return Usage(answer.tokens_read, answer.tokens_written, money)
