@@ -31,7 +31,7 @@ from eefcore.unicode import well_formed
 LONGEST_PAUSE = 600.0  # seconds; a server that asks for a longer one is given up
 
 _NOT_AN_ANSWER = (ValueError, KeyError, TypeError, IndexError, AttributeError)
-_PASSING = {408, 409, 425, 429}
+_MAY_PASS = {408, 409, 425, 429}
 _FULL = re.compile(
     r"context.?(length|window|size)|too long|longer than the model|too many tokens|input token count"
     r"|maximum number of tokens|tokens.{0,40}must be <=",
@@ -76,7 +76,7 @@ class Client:
     ) -> None:
         self.interface, self.account, self._cache = interface, account, cache
         self.notices: list[str] = []
-        """What a person should hear, not yet said."""
+        """What a person should hear, not yet heard."""
         self.http = httpx.Client(timeout=timeout, limits=httpx.Limits(max_connections=concurrency))
         self._key_variable, self._answered, self._spent = key_variable, False, False
         self._refused: set[str] = set()
@@ -103,7 +103,7 @@ class Client:
         try:
             return self._retrying(self._send, request)
         except _Transient as error:
-            raise NoAnswer(StopReason.MODEL_FAILURE, self._hide(str(error))) from None
+            raise NoAnswer(StopReason.MODEL_FAILURE, hide_key(str(error), self._key_variable)) from None
         except BudgetSpent:
             raise NoAnswer(StopReason.MODEL_FAILURE, self._say_spent()) from None
 
@@ -127,7 +127,8 @@ class Client:
             try:
                 answer = self.interface.read(content, request)
             except _NOT_AN_ANSWER as error:
-                raise _Transient(f"not an answer of {self.interface.url}: {response.text[:200]!r}") from error
+                words = hide_key(response.text, self._key_variable)[:200]
+                raise _Transient(f"not an answer of {self.interface.url}: {words!r}") from error
             if account:
                 account.pay(answer.tokens_read or most[0], answer.tokens_written or most[1])
         self._answered = True
@@ -140,9 +141,8 @@ class Client:
         return {self._other_names.get(k, k): v for k, v in request.items() if k not in self._refused}
 
     def _post(self, body: Mapping[str, Any]) -> httpx.Response:
-        key = self._key()
         content = well_formed(json.dumps(body, ensure_ascii=False)).encode()
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = {"Content-Type": "application/json"} | authorization(self._key_variable)
         try:
             return self.http.post(self.interface.url, content=content, headers=headers)
         except httpx.TransportError as error:
@@ -166,17 +166,19 @@ class Client:
 
     def _raise(self, status: int, response: httpx.Response) -> None:
         """Raise what the status of a response and its words mean."""
-        words = self._hide(response.text[:300])
-        said = f"{self.interface.url} answered {status} for the model {self.interface.model!r}: {words}"
+        words = hide_key(response.text, self._key_variable)[:300]
+        message = f"{self.interface.url} answered {status} for the model {self.interface.model!r}: {words}"
         if status == 429 and _NO_FUNDS.search(words):
-            raise PolicyError(f"{said}; its account has no money left: pay, and run again to go on")
-        if status in _PASSING or status >= 500:
-            raise _Transient(said, _retry_after(response.headers.get("Retry-After")))
+            raise PolicyError(f"{message}; its account has no money left: pay, and run again to go on")
+        if status in _MAY_PASS or status >= 500:
+            raise _Transient(message, _retry_after(response.headers.get("Retry-After")))
         if status == 413 or (status in (400, 422) and _FULL.search(response.text)):
-            raise NoAnswer(StopReason.CONTEXT_LIMIT, said)
+            raise NoAnswer(StopReason.CONTEXT_LIMIT, message)
         if status == 422 or (status == 400 and (self._answered or _FILTER.search(response.text))):
-            raise NoAnswer(StopReason.MODEL_FAILURE, said)
-        raise PolicyError(f"{said}; check the address, the model's name and the key in {self._key_variable}")
+            raise NoAnswer(StopReason.MODEL_FAILURE, message)
+        raise PolicyError(
+            f"{message}; check the address, the model's name and the key in {self._key_variable}"
+        )
 
     def _refused_field(self, response: httpx.Response, body: Mapping[str, Any]) -> str | None:
         """Return the field of `body` that the server does not take, if it is one that can be left out."""
@@ -197,7 +199,7 @@ class Client:
             if field not in _SAMPLING and field not in self._refused:
                 self.notices.append(
                     f"{self.interface.url} takes no {field} for the model {self.interface.model!r} "
-                    f"({self._hide(response.text[:200])}); it is left out, so that the server's own value holds"
+                    f"({hide_key(response.text, self._key_variable)[:200]}); it is left out, so that the server's own value holds"
                 )
             self._refused.update(_SAMPLING if field in _SAMPLING else (field,))
 
@@ -215,19 +217,29 @@ class Client:
             self._spent = True
         return reason
 
-    def _key(self) -> str:
-        """Return the key, or nothing; refuse one that no header can carry without showing it."""
-        key = os.environ.get(self._key_variable, "").strip()
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise PolicyError(
-                f"the key in {self._key_variable} holds a blank or a sign that no request can carry; set it again"
-            )
-        return key
 
-    def _hide(self, text: str) -> str:
-        """Return `text` without the key, which some servers repeat."""
-        key = os.environ.get(self._key_variable, "").strip()
-        return text.replace(key, "…") if key else text
+def authorization(variable: str) -> dict[str, str]:
+    """Return the header that shows the key of an environment variable; nothing if there is none.
+
+    Raises:
+        PolicyError: no header can carry the key, which the message does not show.
+    """
+    key = _key(variable)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise PolicyError(
+            f"the key in {variable} holds a blank or a sign that no request can carry; set it again"
+        )
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def hide_key(text: str, variable: str) -> str:
+    """Return `text` without the key, which some servers repeat; a word of a few letters is no secret."""
+    key = _key(variable)
+    return text.replace(key, "…") if len(key) >= 8 else text
+
+
+def _key(variable: str) -> str:
+    return os.environ.get(variable, "").strip()
 
 
 class _Transient(Exception):

@@ -6,7 +6,7 @@
     SGLangTokens       /generate of SGLang, likewise
     LlamaTokens        /completion of llama.cpp, likewise
 
-All sampling fields are said, since a server takes what a request leaves out from the model's `generation_config.json`: actions
+All sampling fields are sent, since a server takes what a request leaves out from the model's `generation_config.json`: actions
 are drawn from the whole softmax at the sampling's temperature.
 """
 
@@ -125,8 +125,8 @@ class MessageInterface(TextInterface):
     def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
         """Return the answer without its thoughts, and without the prompt's last words where the model repeats them."""
         choice = response["choices"][0]
-        said = self.text(choice)
-        text = _THOUGHT.sub("", said).lstrip()
+        content = self.text(choice)
+        text = _THOUGHT.sub("", content).lstrip()
         cue = request["messages"][-1]["content"].rpartition("\n")[2].strip()
         answer = self.cut(
             text.removeprefix(cue).lstrip() if cue else text, choice.get("finish_reason"), *_usage(response)
@@ -134,7 +134,7 @@ class MessageInterface(TextInterface):
         message = choice["message"]
         reasoned = any(message.get(name) for name in ("reasoning_content", "reasoning"))
         return answer._replace(
-            thought=reasoned or said.lstrip() != text or _has_thoughts(message.get("content"))
+            thought=reasoned or content.lstrip() != text or _has_thoughts(message.get("content"))
         )
 
     def text(self, choice: Any) -> str:

@@ -10,12 +10,12 @@ for other weights under an old name.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import httpx
 
 from eefcore.errors import PolicyError
+from eefcore.policies.openai.client import authorization
 from eefcore.policies.settings import ServerOptions
 from eefcore.storage.hashing import hash_folder
 from eefcore.training.canary import check_canary, read_canary
@@ -34,7 +34,7 @@ def serve(files: ModelFiles, options: ServerOptions) -> str:
     Raises:
         PolicyError: the server is not there, serves another base, refuses the adapter, or answers with other weights.
     """
-    with httpx.Client(timeout=options.timeout, headers=_headers(options)) as http:
+    with httpx.Client(timeout=options.timeout, headers=authorization(options.key)) as http:
         models = _ask(http, "GET", f"{options.url}/models")["data"]
         base = str(files.base.folder)
         served = [m["id"] for m in models if not m.get("parent") and m.get("root") in (base, files.base.name)]
@@ -56,11 +56,6 @@ def serve(files: ModelFiles, options: ServerOptions) -> str:
             logps = _score(http, options, name, canary.tokens)
             check_canary(canary, logps, dtype=options.dtype, model=name)
     return name
-
-
-def _headers(options: ServerOptions) -> dict[str, str]:
-    key = os.environ.get(options.key)
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _ask(http: httpx.Client, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
