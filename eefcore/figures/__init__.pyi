@@ -13,6 +13,7 @@ from .evaluation import win_rates as win_rates
 from .plots import Plot as Plot
 from .plots import inline_svg as inline_svg
 from .plots import render_files as render_files
+from .preferences import drift as drift
 from .preferences import learning as learning
 from .preferences import likelihoods as likelihoods
 from .search import budget_and_critic as budget_and_critic

@@ -1,6 +1,7 @@
 """Draw what a policy makes of preference pairs, before it learns from them and while it does.
 
 likelihoods    log π_ref a token of both sides of each pair: which side the policy prefers before it learns
+drift          how far the trainer's log-likelihoods lie from those that were stored
 learning       the loss, and the implicit rewards of both sides, at each optimiser step
 """
 
@@ -42,6 +43,18 @@ def likelihoods(preferences: Sequence[Preference]) -> Plot:
         for p, (rejected, chosen) in zip(preferences, points, strict=True)
     ]
     return with_data(figure, rows)
+
+
+@styled
+def drift(differences: Sequence[float]) -> Plot:
+    """Draw a histogram of Δ = recomputed − stored log-likelihood of each token, its counts on a logarithmic scale."""
+    figure, (axes,) = canvas(2.4, width=4.2)
+    counts, edges, _ = axes.hist(differences or [0.0], bins=41, color=BLUE)
+    axes.axvline(0.0, color=INK, linewidth=0.8)
+    axes.set(xlabel="Δ log π a token, trainer − stored", ylabel="tokens", yscale="log")
+    axes.grid(axis="y")
+    bins = zip(edges[:-1], edges[1:], counts, strict=True)
+    return with_data(figure, [{"from": a, "to": b, "tokens": int(n)} for a, b, n in bins])
 
 
 @styled

@@ -11,6 +11,7 @@ So no second model is loaded when a policy is trained.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,16 @@ import msgspec
 
 from eefcore.errors import MaskError
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.logprobs import Drift, OnRows, check_drift, ignore_rows, measure_drift, token_logps
+from eefcore.training.logprobs import (
+    ALARM,
+    NOISE,
+    Drift,
+    OnRows,
+    check_drift,
+    ignore_rows,
+    measure_drift,
+    token_logps,
+)
 from eefcore.training.rows import Row, make_rows, rows_within, show_mask
 from eefcore.types import Preference
 
@@ -162,21 +172,35 @@ def encode_pairs(preferences: Sequence[Preference], renderer: Renderer) -> list[
     return pairs
 
 
-def check_reference_logps(pairs: Sequence[Pair], reference: ReferenceModel, *, at_most: float) -> Drift:
+def check_reference_logps(
+    pairs: Sequence[Pair], reference: ReferenceModel, *, at_most: float | None = None
+) -> Drift:
     """Measure how much the model, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
 
     Before a model learns from pairs that it made itself the two are equal, and a drift is an error of precision,
     tokens or files. For a pair of an earlier round it could be what the model has learnt since; that pair passed the
     check of its own round, and `drop_stale_preferences` bounds how far behind it may be.
 
+    Args:
+        pairs: those that are to be trained on.
+        reference: π_ref, computed as the trainer computes.
+        at_most: the largest mean |Δ| a token; None is what the trainer's precision can explain (`logprobs.ALARM`).
+
     Raises:
-        DriftError: they differ by more than `at_most` per token, on average.
+        DriftError: they differ by more, on average.
     """
     own = [p for p in pairs if not p.age]
     sample = own[:: max(1, len(own) // _CHECKED_PAIRS)]
     stored = [logps for p in sample for logps in (p.chosen_logps, p.rejected_logps)]
     recomputed = reference.side_logps([side for p in sample for side in (p.chosen, p.rejected)])
-    return check_drift(stored, recomputed, at_most=at_most)
+    drift = check_drift(stored, recomputed, at_most=ALARM[reference.bf16] if at_most is None else at_most)
+    if drift.mean > NOISE[True]:
+        warnings.warn(
+            f"stored log-likelihoods differ from the trainer's by {drift.mean:.2g} per token, more than rounding explains; "
+            "compare the dtype of the engine with the trainer's",
+            stacklevel=2,
+        )
+    return drift
 
 
 def show_pair(pairs: Sequence[Pair], decode: Callable[[Sequence[int]], str]) -> str:

@@ -13,7 +13,7 @@ from helpers.episodes import SKILLS, by_back, by_next, naive
 from eefcore.evaluation.metrics import win_rate
 from eefcore.evaluation.navigation import SkillRates, navigation_rates
 from eefcore.evaluation.stats import Estimate
-from eefcore.figures import evaluation, plots
+from eefcore.figures import evaluation, plots, preferences
 
 RUNS = {
     "SFT POS": [naive("a"), naive("b", 1.0), by_back("c", 0.5)],
@@ -133,3 +133,11 @@ def test_a_bar_of_origins_is_as_long_as_what_was_solved():
     (axes,) = PLOTS["origins"]().axes
     ends = [bar.get_x() + bar.get_width() for bar in axes.patches[:4]]
     assert ends == pytest.approx([50, 75, 50, 50])
+
+
+def test_the_histogram_of_drift_counts_every_token():
+    differences = [0.0, 0.001, -0.002, 0.3]
+    rows = preferences.drift(differences).data
+    assert sum(row["tokens"] for row in rows) == len(differences)
+    assert rows[0]["from"] == pytest.approx(-0.002) and rows[-1]["to"] == pytest.approx(0.3)
+    assert sum(row["tokens"] for row in preferences.drift([]).data) == 1

@@ -65,12 +65,23 @@ def test_rows_that_share_a_pass_fit_it(lengths, batch_tokens):
 
 
 def test_drift_is_a_mean_over_tokens():
-    assert measure_drift([(-1.0, -2.0), (-3.0,)], [(-1.0, -2.25), (-2.5,)]) == Drift(0.25, 0.5)
-    assert measure_drift([], []) == measure_drift([()], [()]) == Drift(0.0, 0.0)
+    found = measure_drift([(-1.0, -2.0), (-3.0,)], [(-1.0, -2.25), (-2.5,)])
+    assert found == Drift((0.0, -0.25, 0.5)) and (found.mean, found.worst) == (0.25, 0.5)
+    assert measure_drift([], []) == measure_drift([()], [()]) == Drift(())
+    assert Drift(()).summary() == dict.fromkeys(Drift(()).summary(), 0.0)
+
+
+def test_the_summary_shows_what_the_signed_mean_hides():
+    """A ratio that is 50 % off in half of the tokens has a signed mean of 0."""
+    summary = Drift((0.4, -0.4, 0.4, -0.4, 0.0, 0.0, 0.05, -0.05)).summary()
+    assert summary["signed"] == pytest.approx(0.0)
+    assert (summary["tokens"], summary["worst"], summary["outside"]) == (8, 0.4, 0.5)
+    assert summary["mean"] == pytest.approx(0.2125) and summary["rms"] == pytest.approx(0.2839, abs=1e-4)
+    assert summary["p95"] == pytest.approx(0.4)
 
 
 def test_small_drift_passes_and_is_reported():
-    assert check_drift([(-1.0,)], [(-1.125,)], at_most=0.125) == Drift(0.125, 0.125)
+    assert check_drift([(-1.0,)], [(-1.125,)], at_most=0.125) == Drift((-0.125,))
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,42 @@ def test_references_are_computed_trained_with_and_checked_end_to_end(tmp_path):
     assert gaps[1] > gaps[0] + 1
 
 
+@pytest.mark.parametrize(
+    ("bf16", "apart", "passes"),
+    [(False, 5e-5, True), (False, 2e-4, False), (True, 0.03, True), (True, 0.2, False)],
+)
+def test_the_bound_on_drift_is_what_the_precision_explains(bf16, apart, passes):
+    kept = references.add_reference_logps([preference()], reference(tiny()), context=99).preferences
+    shifted = [
+        msgspec.structs.replace(p, chosen_logps=tuple(x + apart for x in p.chosen_logps)) for p in kept
+    ]
+    shifted = [
+        msgspec.structs.replace(p, rejected_logps=tuple(x + apart for x in p.rejected_logps)) for p in shifted
+    ]
+    pairs = references.encode_pairs(shifted, RENDERER)
+    model = reference(tiny())._replace(bf16=bf16)
+    if passes:
+        assert references.check_reference_logps(pairs, model).mean == pytest.approx(apart, rel=0.5)
+    else:
+        with pytest.raises(DriftError, match=r"expected at most (0\.0001|0\.1)"):
+            references.check_reference_logps(pairs, model)
+
+
+def test_a_drift_beyond_rounding_is_said_before_it_is_an_error():
+    kept = references.add_reference_logps([preference()], reference(tiny()), context=99).preferences
+    (p,) = kept
+    moved = msgspec.structs.replace(
+        p,
+        chosen_logps=tuple(x + 0.06 for x in p.chosen_logps),
+        rejected_logps=tuple(x + 0.06 for x in p.rejected_logps),
+    )
+    model = reference(tiny())._replace(bf16=True)
+    with pytest.warns(UserWarning, match="more than rounding explains"):
+        references.check_reference_logps(references.encode_pairs([moved], RENDERER), model)
+
+
 def test_references_of_no_pairs_are_empty():
-    assert references.check_reference_logps([], reference(tiny()), at_most=0.0) == (0.0, 0.0)
+    assert references.check_reference_logps([], reference(tiny()), at_most=0.0) == ((),)
     assert references.show_pair([], RENDERER.tokenizer.decode).startswith("no pair")
     assert references.add_reference_logps([], reference(tiny()), context=9) == (
         [],
