@@ -58,6 +58,17 @@ class Benchmark(Protocol):
 
 
 @runtime_checkable
+class Variants(Protocol):
+    """A benchmark whose tasks other projects recorded with another detail, as WebShop's price caps."""
+
+    def variant(self, task_id: str, recorded: str) -> str:
+        """Return the id of the task as a recorded o_0 words it."""
+
+    def original(self, task_id: str) -> str:
+        """Return the id of the task of which `task_id` is a variant, or `task_id`."""
+
+
+@runtime_checkable
 class Irreversible(Protocol):
     """A benchmark with actions that can't be undone outside a simulation, as a purchase or a booking."""
 

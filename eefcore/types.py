@@ -47,6 +47,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     tokenizer: str = (
         ""  # whose ids an expert's tokens are (`Renderer.fingerprint`); empty if they are the policy's
     )
+    trained: bool = True  # False: read and never trained, as the flag of a record from elsewhere says
 
 
 class State(msgspec.Struct, frozen=True):
@@ -82,10 +83,16 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         return State(self.task_id, self.actions)
 
     def then(
-        self, action: str, observation: str, tokens: tuple[int, ...] = (), logps: tuple[float, ...] = ()
+        self,
+        action: str,
+        observation: str,
+        tokens: tuple[int, ...] = (),
+        logps: tuple[float, ...] = (),
+        *,
+        trained: bool = True,
     ) -> History:
         """Return h_{t+1}: h_t, the action that answers it, and the observation that follows."""
-        step = Step(self.observation, action, tokens, logps)
+        step = Step(self.observation, action, tokens, logps, trained=trained)
         return History(self.task_id, observation, (*self.steps, step))
 
     def at(self, i: int) -> History:
@@ -155,13 +162,20 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return s_i, the state before a_i."""
         return self.history.at(i).state
 
+    def trains_from(self, i: int) -> bool:
+        """Return whether any of a_i, a_{i+1}, … may be trained."""
+        return any(step.trained for step in self.history.steps[i:])
+
     def contains(self, state: State) -> bool:
         """Return whether τ passes through `state`."""
         return state.task_id == self.task_id and state.actions == self.actions[: len(state.actions)]
 
 
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A solution τ of the important state s_first; its actions a_first, a_{first+1}, … are trained, and none before."""
+    """A solution τ of the important state s_first; its actions a_first, a_{first+1}, … are trained, and none before.
+
+    An action that is not `Step.trained` is left out wherever it stands.
+    """
 
     trajectory: Trajectory
     first: int = 0
@@ -177,11 +191,19 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
                 f"{task}: nothing to train on from a_{self.first} until a_{self.until} of {length} actions; "
                 f"until lies in {self.first + 1} … {length}"
             )
+        if not self.trained_indices:
+            raise ValueError(f"{task}: no action from a_{self.first} on may be trained, as its flags say")
 
     @property
-    def trained_indices(self) -> range:
+    def trained_indices(self) -> tuple[int, ...]:
         """Return the indices i of the actions a_i that are trained."""
-        return range(self.first, len(self.trajectory) if self.until is None else self.until)
+        steps = self.trajectory.history.steps[: self.until]
+        return tuple(i for i in range(self.first, len(steps)) if steps[i].trained)
+
+    @property
+    def end(self) -> int:
+        """Return the number of actions up to the last trained one: no loss looks at what follows."""
+        return self.trained_indices[-1] + 1
 
 
 class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

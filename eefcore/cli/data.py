@@ -32,43 +32,75 @@ def import_(
     format: Annotated[
         str, typer.Option(help="react, agentgym, eto, openai, agentlite; auto looks.")
     ] = "auto",
+    environment: Annotated[
+        str, typer.Option(help="Where FILE was recorded, if it matters: webshop, sciworld, alfworld.")
+    ] = "",
     rewards: Annotated[Path | None, typer.Option(help="A file of rewards, where FILE has none.")] = None,
-    win: Annotated[float, typer.Option(help="What FILE calls a win: 1, or 100.")] = 1.0,
+    win: Annotated[
+        float | None, typer.Option(help="What FILE calls a win: 1, or 100 of AgentGym's ScienceWorld.")
+    ] = None,
     source: Annotated[str, typer.Option(help="Who acted, if FILE does not say.")] = "",
     money: Annotated[float, typer.Option(help="Dollars an episode cost.")] = 0.0,
     preamble: Annotated[
-        int | None, typer.Option(help="Messages of examples before the task in FILE.")
+        int | None, typer.Option(help="Messages of rules and examples before the task in FILE.")
     ] = None,
 ) -> None:
     """Read trajectories of others: ReAct logs, AgentGym and ShareGPT, ETO, OpenAI chats, AgentLite."""
-    from eefcore.experts.foreign.importing import read_foreign, read_rewards
+    from eefcore.envs.webshop.interfaces.options import recorded_query
+    from eefcore.experts.foreign.importing import import_foreign, read_rewards
     from eefcore.storage.records import write_records
 
-    given = read_rewards(rewards) if rewards else None
-    trajectories = read_foreign(
-        file, format, rewards=given, win=win, source=source, money=money, preamble=preamble
+    trajectories, negative = import_foreign(
+        file,
+        format,
+        rewards=read_rewards(rewards) if rewards else None,
+        win=win,
+        source=source,
+        money=money,
+        preamble=preamble,
+        environment=environment,
     )
     write_records(out, trajectories, kind="trajectories", card=None)
     wins = sum(t.win for t in trajectories)
+    steps = [step for t in trajectories for step in t.history.steps]
+    counts = {
+        "trajectories": len(trajectories),
+        "wins": wins,
+        "rewards below 0, read as a loss": negative,
+        "actions that are not trained, by their flags": sum(not step.trained for step in steps),
+    }
+    typer.echo(f"{out}: {', '.join(f'{n:,} {what}' for what, n in counts.items() if n or what == 'wins')}.")
+    if query := recorded_query(step.observation for step in steps):
+        typer.echo(f"Its pages are those of a shop with other options: benchmark: webshop?{query}")
     typer.echo(
-        f"{out}: {len(trajectories):,} trajectories, {wins:,} wins. With `expert: {{file: …}}` in a params file"
+        "With `expert: {file: …}` in a params file, a run takes these options where it names none. 02_expert"
     )
-    typer.echo("02_expert finds the benchmark's tasks that they are of, and counts those that replay in it.")
+    typer.echo(
+        "finds the tasks by content; its table `refused` says which trajectories can be explored from."
+    )
 
 
 @data.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="EXAMPLES.jsonl", help="What a select stage wrote.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="OpenAI's fine-tuning format.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl", help="Examples of a select stage, or trajectories.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    format: Annotated[str, typer.Option(help="openai, react, agentgym, eto or agentlite.")] = "openai",
 ) -> None:
-    """Write training examples as OpenAI chats, with weight 0 on what is not trained."""
-    from eefcore.experts.foreign.exporting import export_openai
-    from eefcore.storage.records import read_records
-    from eefcore.types import Example
+    """Write training examples or trajectories in the format of another project, with its flags of what is trained."""
+    from eefcore.experts.foreign.exporting import export_foreign
+    from eefcore.storage.records import read_header, read_records
+    from eefcore.types import Example, Trajectory
 
-    examples = read_records(file, Example).list
-    export_openai(examples, out)
-    typer.echo(f"{out}: {len(examples):,} examples")
+    kind = Trajectory if read_header(file).type == Trajectory.__name__ else Example
+    records: list[Example | Trajectory] = [*read_records(file, kind).list]
+    rewards = export_foreign(records, out, format)
+    typer.echo(f"{out}: {len(records):,} {'trajectories' if kind is Trajectory else 'examples'}")
+    if rewards:
+        typer.echo(
+            f"The format holds no rewards: read it back with `eef data import {out} … --rewards {rewards}`"
+        )
 
 
 @data.command()

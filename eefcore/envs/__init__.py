@@ -6,7 +6,7 @@ name. A name followed by `+composite` is for agents of composite actions, as in 
 
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.envs.panels import PanelSizes, panel_sizes
-from eefcore.envs.registry import ENTRIES, Entry, EpisodeSize, load, max_turns
+from eefcore.envs.registry import ENTRIES, Entry, EpisodeSize, load, max_turns, name_as_recorded
 
 __all__ = [
     "ENTRIES",
@@ -16,5 +16,6 @@ __all__ = [
     "PanelSizes",
     "load",
     "max_turns",
+    "name_as_recorded",
     "panel_sizes",
 ]

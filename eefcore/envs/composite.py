@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from eefcore.actions import command, commands_only
-from eefcore.protocols import Benchmark, Environment, Irreversible, Skill
+from eefcore.protocols import Benchmark, Environment, Irreversible, Skill, Variants
 from eefcore.types import Card, State, Transition
 
 SUFFIX = "+composite"
@@ -49,6 +49,14 @@ class CompositeBenchmark:
     def instruction(self, task_id: str) -> str:
         """Return what the user asks for."""
         return self.inner.instruction(task_id)
+
+    def variant(self, task_id: str, recorded: str) -> str:
+        """Return the id of the inner task as a recorded o_0 words it."""
+        return self.inner.variant(task_id, recorded) if isinstance(self.inner, Variants) else task_id
+
+    def original(self, task_id: str) -> str:
+        """Return the id of the inner task of which `task_id` is a variant."""
+        return self.inner.original(task_id) if isinstance(self.inner, Variants) else task_id
 
 
 class CompositeEnvironment:

@@ -89,9 +89,12 @@ class Episode(Generic[Goal]):
 
     def _start(self, task_id: str) -> Goal:
         """Begin an episode of the task; raise UnknownTask if there is none of that id."""
-        goal = find_task(self._goals, task_id)
+        goal = self._find(task_id)
         self._state, self._done = State(task_id), False
         return goal
+
+    def _find(self, task_id: str) -> Goal:
+        return find_task(self._goals, task_id)
 
     def _running_state(self) -> State:
         """Return s_t, from which an action is allowed; raise EpisodeOver after done, or before `reset`."""

@@ -9,14 +9,16 @@
 
 An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
 your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` is the
-same benchmark for agents of composite actions (`envs.composite`).
+same benchmark for agents of composite actions (`envs.composite`). Options follow a question mark, as in
+`webshop?arrows=false&item_lines=false`; the loader takes them by name (`webshop.interfaces.options`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+from urllib.parse import parse_qsl
 
 from eefcore.envs.composite import SUFFIX, CompositeBenchmark
 from eefcore.errors import ParamsError
@@ -42,7 +44,7 @@ class Entry:
 
     Attributes:
         name: what a params file calls it.
-        loader: the function that loads it, as `module:function`; it takes `data`, `sizes` and `seed` by name.
+        loader: the function that loads it, as `module:function`; it takes `data`, `sizes`, `seed` and options by name.
         source: where its tasks come from. `files`: a folder of official files, which `data` names. `generated`:
             they are written on this machine, as many as `sizes` says. `simulated`: a simulator holds them.
         max_turns: actions of an episode at most, `protocols.Benchmark.max_turns`.
@@ -52,6 +54,7 @@ class Entry:
         prompt: the format of text with which the papers prompt an expert.
         episodes: the size of a typical episode by the format in which its dialogue is written, each token read
             once; plans are estimated with it.
+        recorded: the function that finds the options from recorded observations, as `module:function`; empty if none.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Entry:
     composite_experts: str = ""
     prompt: str = ""
     episodes: Mapping[str, EpisodeSize] = field(default_factory=dict)
+    recorded: str = ""
 
 
 def _webshop(name: str, source: Literal["files", "generated"]) -> Entry:
@@ -75,6 +79,7 @@ def _webshop(name: str, source: Literal["files", "generated"]) -> Entry:
         experts="eefcore.experts.webshop.experts:EXPERTS",
         composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
         prompt="agentlite",
+        recorded="eefcore.envs.webshop.interfaces.options:recorded_query",
         episodes={
             "compact": EpisodeSize(9, 80, 160),  # measured in `make run`
             "composite_compact": EpisodeSize(
@@ -127,20 +132,56 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
         ParamsError: an unknown name, sizes that are not three numbers, `data` missing or not wanted.
         SimulatorError: ScienceWorld, or Java, is not installed.
     """
-    if name.endswith(SUFFIX):
-        return CompositeBenchmark(load(name.removesuffix(SUFFIX), data=data, sizes=sizes, seed=seed))
-    if ":" not in name:
-        _check(name, data, sizes)
-        spec = ENTRIES[name].loader
+    plain, composite, options = split_name(name)
+    if ":" not in plain:
+        _check(plain, data, sizes)
+        spec = ENTRIES[plain].loader
     else:
-        spec = name
-    loader = load_plugin(spec, "benchmark", takes=("data", "sizes", "seed"))
-    return loader(data=data, sizes=sizes, seed=seed)
+        spec = plain
+    loader = load_plugin(spec, "benchmark", takes=("data", "sizes", "seed", *options))
+    benchmark = loader(data=data, sizes=sizes, seed=seed, **options)
+    return CompositeBenchmark(benchmark) if composite else benchmark
+
+
+class BenchmarkName(NamedTuple):
+    """A benchmark's name in parts: `webshop+composite?arrows=false`."""
+
+    plain: str
+    composite: bool
+    options: dict[str, str]
+
+
+def split_name(name: str) -> BenchmarkName:
+    """Return the parts of a benchmark's name.
+
+    Raises:
+        ParamsError: what follows the question mark is no list of options.
+    """
+    stem, mark, query = name.partition("?")
+    try:
+        options = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if mark else {}
+    except ValueError as error:
+        raise ParamsError(f"benchmark {name!r}: {error}; options read as in webshop?arrows=false") from error
+    return BenchmarkName(stem.removesuffix(SUFFIX), stem.endswith(SUFFIX), options)
+
+
+def find_entry(name: str) -> Entry | None:
+    """Return what the package knows of a benchmark before it is loaded; None for one of your own."""
+    return ENTRIES.get(split_name(name).plain)
+
+
+def name_as_recorded(name: str, observations: Iterable[str]) -> str:
+    """Return a benchmark's name with the options under which it shows what was recorded, if it has none of its own."""
+    entry = find_entry(name)
+    if entry is None or not entry.recorded or split_name(name).composite or "?" in name:
+        return name
+    query = load_plugin(entry.recorded, "pages", takes=("observations",))(observations=observations)
+    return f"{name}?{query}" if query else name
 
 
 def max_turns(name: str, *, data: str, sizes: str, seed: int) -> int:
-    """Return how many actions an episode has at most; only a benchmark of your own is loaded to find out."""
-    if entry := ENTRIES.get(name.removesuffix(SUFFIX)):
+    """Return how many actions an episode has at most; only a benchmark of your own, or with another interface, is loaded to find out."""
+    if (entry := find_entry(name)) and "interface" not in split_name(name).options:
         return entry.max_turns
     return load(name, data=data, sizes=sizes, seed=seed).max_turns
 
@@ -150,7 +191,7 @@ def typical_episode(name: str, format: str) -> EpisodeSize:
 
     Without a measurement it is that of another benchmark in the same format, or else of a shop in `chat`.
     """
-    entry = ENTRIES.get(name.removesuffix(SUFFIX))
+    entry = find_entry(name)
     if entry is not None and format in entry.episodes:
         return entry.episodes[format]
     measured = {f: size for e in ENTRIES.values() for f, size in e.episodes.items()}

@@ -6,19 +6,23 @@ as any policy is (`experts.prompted`).
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from eefcore.errors import DataError, ParamsError
 from eefcore.experts.demonstrate import demonstrate_within
+from eefcore.experts.foreign.formats import parse_file
 from eefcore.experts.foreign.importing import read_foreign
 from eefcore.experts.prompted import PromptedExperts, check_experts
 from eefcore.experts.registry import find_experts
 from eefcore.instructions import instruction_key
-from eefcore.protocols import Benchmark, Skill
+from eefcore.protocols import Benchmark, Skill, Variants
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory, Value
@@ -35,8 +39,11 @@ def expert_data(
     budget: float | None,
     allocation: str,
     models: PromptedExperts | None = None,
+    only_clone: bool = False,
 ) -> list[Trajectory]:
     """Return D_e: the trajectories in `file`, or else what the experts of these names demonstrate for the budget.
+
+    With `only_clone`, none of `file` has to be of a training task: it is cloned, and nothing is explored.
 
     Raises:
         ParamsError: a budget beside a file, or one of `demonstrations`.
@@ -51,7 +58,8 @@ def expert_data(
             f"02_expert: the trajectories of `file` are there already; leave the budget of {budget:g} out"
         )
     trajectories = read_demonstrations(file, benchmark)
-    _require_training_tasks(file, trajectories, benchmark)
+    if not only_clone:
+        _require_training_tasks(file, trajectories, benchmark)
     return trajectories
 
 
@@ -129,14 +137,27 @@ def count_outcomes(**splits: Iterable[Trajectory]) -> list[list[Value]]:
 def read_demonstrations(file: str, benchmark: Benchmark) -> list[Trajectory]:
     """Read the trajectories of a file, or of several joined by ` + `: our own JSONL, or any foreign format we know.
 
-    A foreign record belongs to the benchmark's task that asks for the same in words, the price clause aside, which
-    the official engine draws anew each time; so does one that `eef data import` wrote, or that was played in another
-    environment. A record that belongs to none keeps its own id: it can be cloned, and is refused for exploration.
+    A foreign record belongs to the benchmark's task that asks for the same in words, whatever its number; so does one
+    that `eef data import` wrote, or that was played in another environment. Its price clause, which the official engine
+    draws anew each time, makes it a variant of that task (`protocols.Variants`), so that o_0 is the recorded one. A
+    record that belongs to no task keeps its own id: it can be cloned, and is refused for exploration.
 
     Raises:
         DataError: the file is in neither format.
     """
     return [t for one in file.split(" + ") for t in _read_file(Path(one.strip()), benchmark)]
+
+
+def recorded_pages(file: str) -> list[str]:
+    """Return all observations in a file of trajectories, or in several joined by ` + `, whether or not they have rewards."""
+    pages: list[str] = []
+    for path in (Path(one.strip()) for one in file.split(" + ")):
+        if _is_ours(path):
+            trajectories = read_records(path, Trajectory).list
+            pages += [s.observation for t in trajectories for s in t.history.steps]
+        else:
+            pages += chain.from_iterable(e.observations for e in parse_file(path).episodes)
+    return pages
 
 
 TaskOf = Callable[[str, str], str]
@@ -145,18 +166,31 @@ TaskOf = Callable[[str, str], str]
 
 def _task_by_content(benchmark: Benchmark) -> TaskOf:
     """Return a function that finds a record's task by what its first observation asks for."""
-    by_request = {
-        instruction_key(benchmark.instruction(t)): t for split in SPLITS for t in benchmark.tasks(split)
-    }
-    requests = {task: request for request, task in by_request.items()}
+    by_request = defaultdict[str, list[str]](list)
+    for task in chain.from_iterable(map(benchmark.tasks, SPLITS)):
+        by_request[instruction_key(benchmark.instruction(task))].append(task)
+    env = benchmark.make()
+    first_observation = cache(env.reset)
 
     def task_of(own_id: str, observation: str) -> str:
-        lines = [instruction_key(line) for line in observation.splitlines()]
-        if requests.get(own_id) in lines:
+        lines = [instruction_key(line) for line in _LINE_END.split(observation)]
+        request = next((line for line in lines if line in by_request), None)
+        if request is None:
             return own_id
-        return next((by_request[line] for line in lines if line in by_request), own_id)
+        tasks = by_request[request]
+        if isinstance(benchmark, Variants):
+            own_id, tasks = benchmark.original(own_id), [benchmark.variant(t, observation) for t in tasks]
+        if len(tasks) == 1:
+            return tasks[0]
+        # Several tasks ask for the same: that of the record's own id, or the first that begins as the record does.
+        own = [t for t in tasks if original_task(benchmark, t) == own_id]
+        return next((t for t in (*own, *tasks) if first_observation(t) == observation), (own or tasks)[0])
 
     return task_of
+
+
+_LINE_END = re.compile(r"\n|\[SEP\]|(?:Instruction|Task):")
+"""What ends a line of a first observation, or opens its wish."""
 
 
 def _read_file(path: Path, benchmark: Benchmark) -> list[Trajectory]:
@@ -198,8 +232,9 @@ def _require_training_tasks(file: str, trajectories: Sequence[Trajectory], bench
     if attempted_tasks(trajectories, benchmark):
         return
     split_of = {task: split for split in SPLITS for task in benchmark.tasks(split)}
-    held_out = Counter(split_of[t.task_id] for t in trajectories if t.task_id in split_of)
-    unknown = [t for t in trajectories if t.task_id not in split_of]
+    splits = [split_of.get(original_task(benchmark, t.task_id)) for t in trajectories]
+    held_out = Counter(split for split in splits if split)
+    unknown = [t for t, split in zip(trajectories, splits, strict=True) if not split]
     reasons = [f"{n} of {split} tasks, which nothing is trained on" for split, n in held_out.items()]
     if unknown:
         request = unknown[0].history.at(0).observation.strip()
@@ -208,7 +243,7 @@ def _require_training_tasks(file: str, trajectories: Sequence[Trajectory], bench
         f"02_expert: file {file}: none of its {len(trajectories)} trajectories is of a training task of "
         f"{benchmark.card.name}: {'; '.join(reasons) or 'it holds none'}. Tasks are known by what they ask for in "
         "words: check that benchmark, data, sizes and world_seed are those that it was recorded with, or name another "
-        "file"
+        "file; with only_clone: true it is cloned, and nothing is explored"
     )
 
 
@@ -218,13 +253,19 @@ def attempted_tasks(experts: Iterable[Trajectory], benchmark: Benchmark) -> list
     A task that the benchmark does not hold can be cloned, and not explored.
     """
     training_tasks = set(benchmark.tasks("train"))
-    return [task for task in dict.fromkeys(t.task_id for t in experts) if task in training_tasks]
+    attempted = dict.fromkeys(t.task_id for t in experts)
+    return [task for task in attempted if original_task(benchmark, task) in training_tasks]
+
+
+def original_task(benchmark: Benchmark, task_id: str) -> str:
+    """Return the benchmark's own task of which `task_id` is a variant, or `task_id`."""
+    return benchmark.original(task_id) if isinstance(benchmark, Variants) else task_id
 
 
 def without_held_out(experts: Iterable[Trajectory], benchmark: Benchmark) -> list[Trajectory]:
     """Return the trajectories that are of no dev or test task."""
     held_out = {t for split in SPLITS[1:] for t in benchmark.tasks(split)}
-    return [t for t in experts if t.task_id not in held_out]
+    return [t for t in experts if original_task(benchmark, t.task_id) not in held_out]
 
 
 def held_out_starts(benchmark: Benchmark) -> list[History]:

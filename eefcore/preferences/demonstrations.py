@@ -69,7 +69,7 @@ def trajectory_pairs(
 
     best: dict[str, Trajectory] = {}
     for e in experts:
-        if len(e) and (e.task_id not in best or score(e) > score(best[e.task_id])):
+        if e.trains_from(0) and (e.task_id not in best or score(e) > score(best[e.task_id])):
             best[e.task_id] = e
     own = {t.state(len(t)): t for t in simulations if _has_outcome(t) and not t.n_expert}
     pairs = []
@@ -109,7 +109,7 @@ def beneficial_pairs(experts: Iterable[Trajectory], simulations: Sequence[Trajec
                 continue
             for failure in failed[before]:
                 if pair := _first_difference(won[after][0], failure, i, j):
-                    ends = (e.trajectory.state(e.trained_indices.stop) for e in (pair.chosen, pair.rejected))
+                    ends = (e.trajectory.state(e.end) for e in (pair.chosen, pair.rejected))
                     found.setdefault(tuple(ends), pair)
     return list(found.values())
 
@@ -164,6 +164,8 @@ def _first_difference(winner: Trajectory, failure: Trajectory, i: int, j: int) -
         return None
     until, failed_until = _end_of_act(winner.actions, k, j), _end_of_act(failure.actions, k, len(failure))
     if winner.actions[until - 1] == failure.actions[failed_until - 1]:
+        return None
+    if not any(step.trained for step in winner.history.steps[k:until]):
         return None
     chosen, rejected = Example(winner, k, until), Example(failure, k, failed_until)
     return Preference(chosen=chosen, rejected=rejected, margin=1.0, reason=f"lost from s_{i}, won from s_{j}")

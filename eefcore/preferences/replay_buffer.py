@@ -60,7 +60,7 @@ def replay_pairs(
 def _compared(preference: Preference) -> frozenset[State]:
     """Return the states to which the two sides lead, whichever is preferred."""
     sides = (preference.chosen, preference.rejected)
-    return frozenset(side.trajectory.state(side.trained_indices.stop) for side in sides)
+    return frozenset(side.trajectory.state(side.end) for side in sides)
 
 
 def _widest_margins(pairs: list[Preference], most: int | None, seed: int) -> list[Preference]:

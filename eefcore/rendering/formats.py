@@ -85,7 +85,7 @@ def add_phrase(history: History, phrase: str) -> History:
 
 def dialogue(example: Example) -> History:
     """Return the history that an example is written from: up to its last trained action, with its phrase."""
-    return add_phrase(example.trajectory.history.at(example.trained_indices.stop), example.phrase)
+    return add_phrase(example.trajectory.history.at(example.end), example.phrase)
 
 
 class TurnFormat(Format):

@@ -5,17 +5,20 @@ from the outcomes of earlier simulations (EEF §6).
 """
 
 from eefcore.rollout.exploration import (
+    USES,
     check_replays,
     count_exploration,
     expert_starts,
     explore,
     initial_starts,
+    list_uses,
     temperatures,
 )
 from eefcore.rollout.finders import Finder, Probe, load_finder
 from eefcore.rollout.rollout import Start, rollout
 
 __all__ = [
+    "USES",
     "Finder",
     "Probe",
     "Start",
@@ -24,6 +27,7 @@ __all__ = [
     "expert_starts",
     "explore",
     "initial_starts",
+    "list_uses",
     "load_finder",
     "rollout",
     "temperatures",

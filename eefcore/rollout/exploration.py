@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 
-from eefcore.errors import EefError, ReplayMismatch
+from eefcore.errors import EefError, ReplayMismatch, UnknownTask
 from eefcore.protocols import Benchmark, Sampling
 from eefcore.rollout.finders import Finder, Fixed, Probe
 from eefcore.rollout.rollout import Start, replay
-from eefcore.types import History, Trajectory
+from eefcore.types import History, Trajectory, Value
 
 
 class RefusedTrajectory(NamedTuple):
@@ -103,9 +103,39 @@ def check_replays(benchmark: Benchmark, experts: Iterable[Trajectory]) -> Replay
             check.replayable.append(replay(env, trajectory))
         except ReplayMismatch as mismatch:
             check.refused.append(RefusedTrajectory(trajectory, str(mismatch)))
-        except EefError as error:  # a task that this benchmark does not hold, an action after the end
+        except UnknownTask as error:
+            reason = f"asks for no task of this benchmark: {error}"
+            check.refused.append(RefusedTrajectory(trajectory, reason))
+        except EefError as error:  # an action after the end
             check.refused.append(RefusedTrajectory(trajectory, f"{type(error).__name__}: {error}"))
     return check
+
+
+USES = ("task", "source", "sample", "actions", "outcome", "use", "why not explored")
+"""The columns of `list_uses`."""
+
+
+def list_uses(
+    trajectories: Iterable[Trajectory], kept: Iterable[Trajectory], check: ReplayCheck
+) -> list[list[Value]]:
+    """Return a row for each expert trajectory: `explore`, `only clone` or `held out`, and why nothing is explored from it.
+
+    `kept` are those of `trajectories` that are of no dev or test task, of which `check` says what replays.
+    """
+    reasons = {id(t): reason for t, reason in check.refused}
+    cloned = {id(t) for t in kept}
+    return [
+        [t.task_id, t.source, t.sample, len(t), t.outcome, *_use(id(t), cloned, reasons)]
+        for t in trajectories
+    ]
+
+
+def _use(trajectory: int, cloned: Collection[int], reasons: Mapping[int, str]) -> tuple[str, str]:
+    if trajectory not in cloned:
+        return "held out", "a task of the dev or test panel: nothing is trained on it"
+    if trajectory in reasons:
+        return "only clone", reasons[trajectory]
+    return "explore", ""
 
 
 def _probe_start(experts: Sequence[Trajectory], probe: Probe, temperature: float, seed: int) -> Start:

@@ -17,12 +17,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple, Protocol, TypeVar
 
-from eefcore.errors import ParamsError, PolicyError
+from eefcore.envs import name_as_recorded
+from eefcore.errors import EefError, ParamsError, PolicyError
+from eefcore.experts.collect import recorded_pages
 from eefcore.experts.prompted import check_planned
 from eefcore.policies.loading import is_trainable
 from eefcore.policies.settings import read_engine
@@ -240,8 +242,30 @@ def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
     nodes: dict[str, Node] = {}
     report = notebooks["report"]
     inputs = stages_of(params, notebooks, nodes)
-    add(nodes, params.run, "report", report, params.values(report, None), inputs)
+    add(nodes, params.run, "report", report, values_of(params, notebooks, "report", None), inputs)
     return list(nodes.values())
+
+
+def values_of(
+    params: Params, notebooks: Mapping[str, Notebook], stage: str, method: Method | None
+) -> dict[str, Value]:
+    """Return every unreserved parameter of a stage's notebook, as `Params.values` does.
+
+    Where the expert is a `file`, a benchmark without options is the one that shows the pages recorded there.
+    """
+    values = params.values(notebooks[stage], method)
+    file = str(expand_variables(params.values(notebooks["expert"], method)["file"]))
+    if file and "benchmark" in values:
+        values["benchmark"] = _benchmark_of_file(str(values["benchmark"]), file)
+    return values
+
+
+@cache
+def _benchmark_of_file(benchmark: str, file: str) -> str:
+    try:
+        return name_as_recorded(benchmark, recorded_pages(file))
+    except EefError:  # the stage that reads the file says what is wrong with it
+        return benchmark
 
 
 def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str, Node]) -> dict[str, Node]:
@@ -251,7 +275,7 @@ def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str
         swapped = (own for own, other in SWAPS.items() if other == name and own in method.stages)
         name = next(swapped, name) if split != "dev" else name
         notebook = notebooks[name]
-        values = params.values(notebook, method)
+        values = values_of(params, notebooks, name, method)
         planned: dict[str, Value] = {"iteration": int(which) if which.isdecimal() else 0, "split": split}
         if (name, which) == ("select", "1"):
             planned |= {k: p.default for k, p in notebook.parameters.items() if k in LATER}

@@ -43,7 +43,7 @@ def cloning_set(experts: Iterable[Trajectory], which: str, *, win: str = "", los
         raise ParamsError(
             f"03_select: phrase_win and phrase_loss are both {win!r}; choose two phrases that tell wins from losses"
         )
-    candidates = [t for t in experts if len(t)]
+    candidates = [t for t in experts if t.trains_from(0)]
     cloned = [t for t in candidates if t.win] if which == "positive" else candidates
     if not cloned:
         raise DataError(
@@ -139,8 +139,8 @@ def important_states(
 
 
 def solutions(state: State, repository: Repository) -> list[Trajectory]:
-    """Return the successes through `state` that go on from it; a success that ends there has nothing to train there."""
-    return [t for t in repository.through(state) if len(t) > len(state.actions)]
+    """Return the successes through `state` with an action to train after it; one that ends there has none."""
+    return [t for t in repository.through(state) if t.trains_from(len(state.actions))]
 
 
 def solution(state: State, repository: Repository, order: Order = fewest_expert) -> Trajectory | None:

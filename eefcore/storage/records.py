@@ -81,6 +81,16 @@ def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Reco
     return Records(header, [codec.decode(line, f"{path}:{n}") for n, line in enumerate(lines, start=2)])
 
 
+def read_header(path: Path) -> Header:
+    """Return the first line of a file of records.
+
+    Raises:
+        StoreError: the file is not of eefcore, or of another format.
+    """
+    first, *_ = read_bytes(path).splitlines(keepends=True) or [b""]
+    return _header(path, first)
+
+
 def _header(path: Path, line: bytes) -> Header:
     try:
         version = msgspec.json.decode(line, type=dict[str, Any])["eefcore"]

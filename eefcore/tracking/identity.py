@@ -23,8 +23,7 @@ from pathlib import Path
 import msgspec
 
 import eefcore
-from eefcore.envs.composite import SUFFIX
-from eefcore.envs.registry import ENTRIES
+from eefcore.envs.registry import find_entry, split_name
 from eefcore.experts.prompted import language_models
 from eefcore.policies.loading import model_path
 from eefcore.storage import stages
@@ -112,9 +111,9 @@ def code_of(notebook: str, params: Mapping[str, Value]) -> dict[str, str]:
 def _registered(params: Mapping[str, Value]) -> Iterator[str]:
     """Yield the modules that the registry of environments names as strings for the stage's benchmark."""
     benchmark = str(params.get("benchmark", ""))
-    if entry := ENTRIES.get(benchmark.removesuffix(SUFFIX)):
+    if entry := find_entry(benchmark):
         yield entry.loader.partition(":")[0]
-        yield entry.composite_experts if benchmark.endswith(SUFFIX) else entry.experts
+        yield entry.composite_experts if split_name(benchmark).composite else entry.experts
 
 
 def _plugins(params: Mapping[str, Value]) -> dict[str, Path]:

@@ -65,8 +65,9 @@ def make_row(example: Example, renderer: Renderer) -> Row:
     tokens, spans = renderer.encode(history)
     tokens = tokens[: spans[-1][1]]
     labels = [IGNORE] * len(tokens)
+    indices = {*example.trained_indices}
     for i, (start, stop) in enumerate(spans):
-        step, trained = history.steps[i], i in example.trained_indices
+        step, trained = history.steps[i], i in indices
         # Ids that are only read, not trained, must be this tokenizer's as well.
         if trained or renderer.sampled_ids(step):
             _check_action(history, i, tokens[start:stop], renderer)

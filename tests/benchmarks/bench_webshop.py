@@ -33,6 +33,7 @@ from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.env import WebShop
 from eefcore.envs.webshop.generate import write_catalogue
+from eefcore.envs.webshop.interfaces.options import InterfaceOptions
 from eefcore.types import State
 
 OFFICIAL_STEPS = (
@@ -76,7 +77,7 @@ def measured(folder: Path, goals: str, n_tasks: int) -> list[Row]:
     """All rows of the table."""
     _, build = timed(lambda: Catalogue.load(folder))
     start, memory = in_a_fresh_process(folder)
-    benchmark = WebShopBenchmark.load(folder, interface="text", goals=goals)
+    benchmark = WebShopBenchmark.load(folder, interface=InterfaceOptions("text"), goals=goals)
     catalogue = benchmark.shop.catalogue
     tasks = random.Random(0).sample(list(benchmark.goals), min(n_tasks, len(benchmark.goals)))
     queries = [benchmark.instruction(task).lower() for task in tasks]

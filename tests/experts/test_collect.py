@@ -1,6 +1,7 @@
 """Expert data: demonstrations, their cost, and the table of experts (EEF Tables 1 and 4)."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from helpers.episodes import CARD, SKILLS, by_back, by_next, episode, naive
@@ -10,7 +11,7 @@ from eefcore.experts import collect
 from eefcore.experts.webshop import experts as shop
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import write_records
-from eefcore.types import Card, Trajectory
+from eefcore.types import Card, History, Step, Trajectory
 
 
 def test_each_expert_demonstrates_each_task_of_the_split(mini):
@@ -141,14 +142,68 @@ def conversation(tmp_path, instruction):
 
 
 @pytest.mark.parametrize(
-    "wording", ["{}, and price lower than 77.00 dollars", "Instruction:\n{}.\n[Search]", "{}"]
+    "wording, variant",
+    [
+        ("{}, and price lower than 77.00 dollars", "@77"),
+        ("Instruction:\n{}.\n[Search]", ""),
+        ("{}", ""),
+        ("WebShop [SEP] Instruction: [SEP] {}, and price lower than 77.50 dollars [SEP] Search", "@77.5"),
+        ("WebShop [SEP] Instruction: [SEP] {} [SEP] Search", ""),
+        ("Webshop \nInstruction:  \n{}, and price lower than 77.00 dollars \n[Search] ", "@77"),
+        ("Task: {}", ""),
+    ],
 )
-def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, wording):
+def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, wording, variant):
+    """Under the price cap that the official engine drew for the record."""
     task = mini.tasks("dev")[0]
     wish, _, _ = mini.instruction(task).partition(", and price lower than")
     (t,) = collect.read_demonstrations(conversation(tmp_path, wording.format(wish)), mini)
-    assert t.task_id == task
+    assert t.task_id == task + variant
     assert (len(t), t.reward) == (1, 0.5) and "search[hat]" in t.actions[0]
+
+
+def test_a_file_without_a_training_task_may_be_cloned(mini, tmp_path):
+    file = conversation(tmp_path, "buy a hat")
+    options = {"seed": 0, "budget": None, "allocation": "each"}
+    with pytest.raises(DataError, match="with only_clone: true it is cloned, and nothing is explored"):
+        collect.expert_data(mini, [], file, **options)
+    (t,) = collect.expert_data(mini, [], file, **options, only_clone=True)
+    assert collect.attempted_tasks([t], mini) == [] and collect.without_held_out([t], mini) == [t]
+
+
+class TwoOfAWish:
+    """Two tasks that ask for the same and begin in different rooms, as ScienceWorld's variations do."""
+
+    card = Card("toy", {})
+
+    def tasks(self, split):
+        return ("bedroom", "kitchen") if split == "train" else ()
+
+    def instruction(self, task_id):
+        return "find a plant"
+
+    def make(self):
+        return SimpleNamespace(reset=lambda task: f"find a plant\nYou are in the {task}.")
+
+
+@pytest.mark.parametrize(
+    "number, room, task",
+    [
+        ("1", "kitchen", "kitchen"),
+        ("bedroom", "kitchen", "kitchen"),
+        ("kitchen", "cellar", "kitchen"),
+        ("1", "cellar", "bedroom"),
+    ],
+)
+def test_of_tasks_that_ask_for_the_same_a_record_is_of_the_one_that_begins_alike(
+    tmp_path, number, room, task
+):
+    """What it shows counts more than its number."""
+    history = History(number, "", (Step(f"find a plant\nYou are in the {room}.", "look"),))
+    file = tmp_path / "t.jsonl"
+    write_records(file, [Trajectory(history=history, reward=1.0)], kind="trajectories", card=None)
+    (t,) = collect.read_demonstrations(str(file), TwoOfAWish())
+    assert t.task_id == task
 
 
 def test_a_foreign_record_of_no_task_keeps_its_own_id(mini, tmp_path):

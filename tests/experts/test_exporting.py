@@ -7,9 +7,9 @@ from helpers.byte_tokenizer import byte_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.errors import MaskError
-from eefcore.experts.foreign.exporting import chat_messages, export_openai, to_dataset
-from eefcore.experts.foreign.importing import first_trained_actions, read_foreign
+from eefcore.errors import FormatError
+from eefcore.experts.foreign.exporting import chat_messages, export_foreign, to_dataset
+from eefcore.experts.foreign.importing import read_foreign
 from eefcore.rendering.formats import COMPACT
 from eefcore.rendering.renderer import Renderer
 from eefcore.training.rows import IGNORE, make_row
@@ -42,7 +42,7 @@ def test_messages_end_with_the_last_trained_action():
 
 
 def test_an_openai_line_has_messages_and_nothing_else(tmp_path):
-    export_openai([example("a"), example("b", "c")], tmp_path / "out.jsonl")
+    export_foreign([example("a"), example("b", "c")], tmp_path / "out.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [set(line) for line in lines] == [{"messages"}, {"messages"}]
     assert all(line["messages"][-1]["role"] == "assistant" for line in lines)
@@ -52,13 +52,13 @@ def test_openai_round_trip(tmp_path):
     """Unicode, quotes and line ends included; what a weight says comes back as `first`."""
     given = [example("think[Ä “mug”\u2028\n]", "buy"), example("a", "b", "c", first=2)]
     path = tmp_path / "out.jsonl"
-    export_openai(given, path)
+    export_foreign(given, path)
     back = read_foreign(path, rewards=lambda _: 1.0)
     assert [t.actions for t in back] == [e.trajectory.actions for e in given]
     assert [[s.observation for s in t.history.steps] for t in back] == [
         [s.observation for s in e.trajectory.history.steps] for e in given
     ]
-    assert first_trained_actions(path) == [0, 2]
+    assert [[s.trained for s in t.history.steps] for t in back] == [[True, True], [False, False, True]]
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4), st.data())
@@ -93,5 +93,5 @@ def test_dataset_round_trip(tmp_path):
 
 
 def test_a_dataset_refuses_an_example_that_the_mask_refuses():
-    with pytest.raises(MaskError, match="use format: chat"):
+    with pytest.raises(FormatError, match="use format: chat"):
         to_dataset([example("two\nlines")], RENDERER)

@@ -9,10 +9,10 @@ import pytest
 from helpers.paths import WEBSHOP_DATA
 
 from eefcore.errors import DataError, EpisodeOver, UnknownTask
-from eefcore.experts.foreign.importing import first_trained_actions, read_foreign, read_rewards
+from eefcore.experts.foreign.importing import import_foreign, read_foreign, read_rewards
 from eefcore.protocols import Environment
 from eefcore.rollout.exploration import check_replays
-from eefcore.types import Example, State, StopReason, Transition
+from eefcore.types import State, StopReason, Transition
 
 DATA = WEBSHOP_DATA
 
@@ -186,21 +186,14 @@ def test_a_given_reward_comes_before_the_one_in_the_file(tmp_path):
     assert read_foreign(path, rewards=lambda _: 0.0)[0].reward == 0.0
 
 
-@pytest.mark.parametrize(
-    ("losses", "first"),
-    [((True, True), 0), ((False, True), 1)],
-)
-def test_loss_flags_are_not_dropped(tmp_path, losses, first):
-    path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
-    (t,), (said,) = read_foreign(path), first_trained_actions(path)
-    assert Example(t, said).first == first
+def flags(t):
+    return [step.trained for step in t.history.steps]
 
 
-@pytest.mark.parametrize("losses", [(True, False), (False, False)])
-def test_loss_flags_with_a_gap_are_refused(tmp_path, losses):
-    path = written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)])
-    with pytest.raises(DataError, match=r"trains \[.*\], expected False … True …"):
-        first_trained_actions(path)
+@pytest.mark.parametrize("losses", [(True, True), (False, True), (True, False), (False, False)])
+def test_loss_flags_survive(tmp_path, losses):
+    (t,) = read_foreign(written(tmp_path, "a.json", [agentgym(losses=losses, reward=1.0)]))
+    assert flags(t) == [*losses]
 
 
 def test_eto(tmp_path):
@@ -274,7 +267,108 @@ def test_openai_messages(tmp_path):
     ]
     path = written(tmp_path, "o.jsonl", [{"messages": messages}] * 2)
     assert [t.task_id for t in read_foreign(path, rewards=lambda _: 1.0)] == ["0", "1"]
-    assert first_trained_actions(path) == [1, 1]
+    assert [flags(t) for t in read_foreign(path, rewards=lambda _: 1.0)] == [[False, True]] * 2
+
+
+# What other programs write into the same formats -------------------------------------------------------
+
+WISH = "i need a red mug, and price lower than 10.00 dollars"
+FOUND = "WEB PAGE: {\n[Back to Search] \n[B000000001] \nRed Mug \n$8.0 }"
+
+
+@pytest.mark.parametrize("key", ["messages", "conversations"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "Ok, I'll look for it.\nAction: search[red mug]",
+        "OK. search[red mug]",
+        "Okay",
+        "ok",
+        "Thought: OK\nAction: search[red mug]",
+    ],
+)
+@pytest.mark.parametrize("answer", [FOUND, "This room is called the kitchen.", "Observation: a mug", "OK"])
+def test_an_action_that_begins_with_ok_stays(tmp_path, key, first, answer):
+    """A guess is checked against what follows: an answer of the environment is no task."""
+    conversation = [
+        said("user", WISH),
+        said("assistant", first),
+        said("user", answer),
+        said("assistant", CLICK),
+    ]
+    path = written(tmp_path, "o.json", [{key: conversation}])
+    (t,) = read_foreign(path, rewards=lambda _: 1.0)
+    assert t.actions == (first, CLICK) and t.history.at(0).observation == WISH
+
+
+@pytest.mark.parametrize("agreed", ["OK", "Ok.", "OK. I'll follow your instructions and try my best."])
+@pytest.mark.parametrize(
+    "task", [WISH, START, "Your task is to boil water.\nThis room is called the kitchen."]
+)
+def test_rules_that_are_agreed_to_are_left_out(tmp_path, agreed, task):
+    turns = [
+        said("user", "You shop."),
+        said("assistant", agreed),
+        said("user", task),
+        said("assistant", CLICK),
+    ]
+    (t,) = read_foreign(written(tmp_path, "o.json", [{"messages": turns}]), rewards=lambda _: 1.0)
+    assert t.actions == (CLICK,) and t.history.at(0).observation == task
+
+
+def test_content_in_parts_tool_calls_and_nulls(tmp_path):
+    parts = [
+        {"type": "text", "text": "i need a red mug, "},
+        {"type": "text", "text": "and price lower than 10.00 dollars"},
+    ]
+    messages = [
+        said("system", None),
+        said("user", parts),
+        called("search"),
+        {"role": "tool", "tool_call_id": "1", "content": FOUND},
+        {**called("click", arguments='{"button": "Buy Now"}'), "content": "It is red."},
+        {"role": "tool", "content": None},
+        said("assistant", None),
+    ]
+    (t,) = read_foreign(written(tmp_path, "o.jsonl", [{"messages": messages}]), rewards=lambda _: 1.0)
+    assert t.history.at(0).observation == WISH and t.history.steps[1].observation == FOUND
+    assert t.actions == (
+        'search[{"product": "red mug"}]',
+        'It is red.\nclick[{"button": "Buy Now"}]',
+        "",
+    )
+    assert flags(t) == [True, True, False], "a turn that says nothing has nothing to train"
+
+
+def test_roles_of_the_chat_interface_in_a_conversation(tmp_path):
+    turns = [said("user", WISH), said("assistant", CLICK), said("user", FOUND), said("assistant", CLICK)]
+    records = [{"id": 3, "reward": 1.0, "conversations": turns}, {"reward": 0.5, "conversations": turns}]
+    first, second = read_foreign(written(tmp_path, "e.json", records))
+    assert (first.task_id, second.task_id) == ("3", "1"), "a record without an id is called by its number"
+    assert first.actions == second.actions == (CLICK, CLICK) and first.win
+
+
+def test_react_records_without_ids_and_observations(tmp_path):
+    steps = [*react()["steps"][:-1], {"action": "click[Buy Now]", "obs": None}]
+    t, other = read_foreign(written(tmp_path, "r.jsonl", [without(react(steps=steps), "idx"), react()]))
+    assert (t.task_id, other.task_id) == ("0", "7") and t.history.observation == ""
+
+
+@pytest.mark.parametrize(("score", "win"), [(-100, 100.0), (-1.0, None), (-0.001, None)])
+def test_a_negative_score_is_a_loss_and_is_counted(tmp_path, score, win):
+    records = [agentgym(reward=reward) for reward in ((win or 1.0), score, 0.0)]
+    found = import_foreign(written(tmp_path, "a.json", records), win=win)
+    assert [t.reward for t in found.trajectories] == [1.0, 0.0, 0.0]
+    assert [t.outcome for t in found.trajectories] == ["win", "loss", "loss"] and found.negative == 1
+
+
+def test_the_environment_says_what_the_file_does_not(tmp_path):
+    (t,) = read_foreign(written(tmp_path, "330.json", explored()), environment="webshop")
+    assert t.actions == (SEARCH, CLICK)
+    path = written(tmp_path, "a.json", [agentgym(reward=83.0)])
+    assert read_foreign(path, environment="sciworld")[0].reward == 0.83
+    with pytest.raises(DataError, match="no environment 'shop'; choose one of webshop, sciworld, alfworld"):
+        read_foreign(path, environment="shop")
 
 
 def test_our_task_for_a_foreign_record(tmp_path):
@@ -287,6 +381,15 @@ def without(record, field):
     return {k: v for k, v in record.items() if k != field}
 
 
+def said(role, content):
+    return {"role": role, "content": content}
+
+
+def called(*names, arguments='{"product": "red mug"}'):
+    calls = [{"id": "1", "type": "function", "function": {"name": n, "arguments": arguments}} for n in names]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
+
+
 def turns(*speakers):
     return eto(conversations=[{"from": s, "value": "x"} for s in speakers])
 
@@ -294,8 +397,9 @@ def turns(*speakers):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("r.jsonl", [react(), without(react(), "reward")], r"r.jsonl:2: .*missing required field `reward`"),
-        ("r.jsonl", [react(reward="high")], r"r.jsonl.*Expected `float`, got `str` - at `\$.reward`"),
+        ("r.jsonl", [react(), without(react(), "bought")], r"r.jsonl:2: .*missing required field `bought`"),
+        ("r.jsonl", [react(reward="high")], r"r.jsonl.*Expected `float | null`, got `str` - at `\$.reward`"),
+        ("r.jsonl", [react(reward=None)], "record '7' does not say its reward, and an absent reward is not 0"),
         ("r.jsonl", [react(reward=1.5)], r"reward 1.5, expected one in \[0, 1\]"),
         ("r.jsonl", [react(steps=react()["steps"][:1])], "expected `reset` and at least one action, got 1 steps"),
         ("r.jsonl", json.dumps(react()) + "\n" + json.dumps(react())[:90], r"r.jsonl:2: .*is the file whole"),
@@ -304,8 +408,12 @@ def turns(*speakers):
         ("a.json", json.dumps([agentgym()])[:-200], "a.json: Input data was truncated"),
         ("e.json", [turns("human", "human")], "message 1: expected one from 'gpt', got 'human'"),
         ("e.json", [turns("gpt", "human")], "message 0: expected one from 'human', got 'gpt'"),
+        ("e.json", [eto(conversations=[{"value": "x"}])], "message 0: expected one from 'human', got 'nobody'"),
+        ("o.jsonl", [{"messages": [said("user", "a"), {**said("assistant", "b"), "weight": 0.5}]}], "message 1: weight 0.5; a turn is trained .1. or not .0."),
+        ("o.jsonl", [{"messages": [said("user", [{"type": "image_url"}])]}], "message 0: a part of type 'image_url', expected text"),
+        ("o.jsonl", [{"messages": [said("user", "a"), called("search", "click")]}], "message 1: 2 tool calls in a turn, expected one"),
         ("e.json", [turns("human")], "no action after 0 messages of the prompt"),
-        ("9.json", explored(), "pass preamble, the number of messages before the task .ETO's own: WebShop 10"),
+        ("9.json", explored(), "or pass preamble, the number of messages before the task .ETO's own: webshop 10"),
         ("t.txt", "Task:a cup\n", "no action follows Task:a cup"),
         ("t.txt", 'Task:a cup\nAction:search[{}]\nno prefix\n', "t.txt:3: expected `Observation:` after an action"),
         ("t.txt", "Task:a\nAction:x[{}]\nObservation: a b[TLDR]", "cut by AgentLite's logger; raise its OBS_OFFSET"),

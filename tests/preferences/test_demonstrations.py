@@ -220,16 +220,14 @@ def test_properties_of_beneficial_pairs(given):
         winner, failure = p.chosen.trajectory, p.rejected.trajectory
         assert winner.win and not failure.win and winner in simulations and failure in simulations
         assert known[failure.state(failure.n_expert)] is False  # lost from s_i
-        assert (
-            failure.n_expert <= p.chosen.first < p.chosen.trained_indices.stop <= winner.n_expert
-        )  # within a_i … a_{j-1}
+        assert failure.n_expert <= p.chosen.first < p.chosen.end <= winner.n_expert  # within a_i … a_{j-1}
         assert any(
             e.contains(winner.state(winner.n_expert)) for e in experts
         )  # what is chosen is an expert's
         for example in (p.chosen, p.rejected):
             *thoughts, last = letters(example)
             assert all(t in "TU" for t in thoughts)
-            at_the_end = example.trained_indices.stop in (len(failure), winner.n_expert)
+            at_the_end = example.end in (len(failure), winner.n_expert)
             assert last not in "TU" or at_the_end
     assert len({msgspec.json.encode(p) for p in found}) == len(found)
     assert beneficial_pairs(experts, simulations) == found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,19 +13,20 @@ from eefcore.envs.webshop.catalogue.catalogue import Catalogue
 from eefcore.envs.webshop.catalogue.loading import only_file
 from eefcore.envs.webshop.env import Interface, StepCache, WebShop
 from eefcore.envs.webshop.generate import generated_shop
-from eefcore.envs.webshop.goals import Goal, human_goals, synthetic_goals
+from eefcore.envs.webshop.goals import CAP_MARK, Goal, find_goal, human_goals, named_cap, synthetic_goals
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
-from eefcore.envs.webshop.interfaces.official import OfficialText
+from eefcore.envs.webshop.interfaces.options import DEFAULT_INTERFACE, InterfaceOptions, read_interface
+from eefcore.envs.webshop.interfaces.pages import AGENTBOARD
 from eefcore.envs.webshop.nouns import load_tagger
 from eefcore.envs.webshop.shop import Shop
 from eefcore.envs.webshop.splits import default_sizes, read_splits, split_by_content, splits_digest
 from eefcore.errors import DataError, ParamsError
+from eefcore.types import Card
 
 GOALS = {
     "human": ("items_human_ins*.json", human_goals),
     "synthetic": ("items_ins_v2*.json", synthetic_goals),
 }
-INTERFACES = ("agentlite", "text", "text_rich")
 
 
 class WebShopBenchmark(PanelBenchmark[Goal]):
@@ -40,15 +42,19 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         self.skills, self.max_turns = interface.skills, interface.max_turns
         self._cache = StepCache()
 
+    @property
+    def card(self) -> Card:
+        """What must be equal for two numbers to be compared; scripted experts read the pages of AgentLite alone."""
+        shown = self.interface.name
+        return Card(self.name if shown == AgentLite.name else f"{self.name}_{shown}", self._facts)
+
     @classmethod
     def load(
         cls,
         folder: Path,
         *,
-        interface: str = "agentlite",
+        interface: InterfaceOptions = DEFAULT_INTERFACE,
         goals: str = "human",
-        arrows: bool = True,
-        item_lines: bool = True,
         tagger: str = "letters",
         seed: int = 233,
         sizes: PanelSizes | None = None,
@@ -63,9 +69,8 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
 
         Args:
             folder: holds `items_shuffle*.json`, `items_ins_v2*.json`; for human goals `items_human_ins*.json`.
-            interface: one of `INTERFACES`.
+            interface: what the shop looks like and what actions mean.
             goals: `human` or `synthetic`.
-            arrows, item_lines: see `AgentLite`; other interfaces ignore them.
             tagger: `letters` or the name of a spaCy model.
             seed: of prices, price caps and splits by content.
             sizes: of the dev and test splits; all other goals are trained on.
@@ -76,20 +81,12 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         Raises:
             DataError: a file is missing, torn, or belongs to another catalogue.
             LeakageError: a goal is in two splits.
-            ParamsError: an unknown interface or kind of goals.
+            ParamsError: an unknown kind of goals.
         """
         if goals not in GOALS:
             raise ParamsError(f"goals {goals!r}; choose one of {', '.join(GOALS)}")
-        if interface not in INTERFACES:
-            raise ParamsError(f"interface {interface!r}; choose one of {', '.join(INTERFACES)}")
         catalogue = Catalogue.load(folder, cache=cache, price_seed=seed)
         shop = Shop(catalogue, load_tagger(tagger))
-        agentlite = interface == AgentLite.name
-        shown = (
-            AgentLite(shop, arrows=arrows, item_lines=item_lines)
-            if agentlite
-            else OfficialText(shop, rich=interface == "text_rich")
-        )
         pattern, read_goals = GOALS[goals]
         all_goals = read_goals(catalogue, only_file(folder, pattern), seed=seed)
         by_id = {goal.id: goal for goal in all_goals}
@@ -111,13 +108,16 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
             "splits": splits_digest(splits),
             "price_seed": seed,
             "tagger": shop.nouns.name,
-            "interface": interface,
+            "interface": interface.interface,
             "eefcore": __version__,
             "rapidfuzz": version("rapidfuzz"),
         }
-        if agentlite:
-            facts |= {"arrows": arrows, "item_lines": item_lines}
-        return cls(folder, shop, shown, all_goals, splits, facts)
+        if interface.interface == "agentlite":
+            # A card says no `per_page` where it is AgentBoard's 3: cards from before there was a choice stay equal.
+            facts |= {
+                k: v for k, v in interface.switches.items() if k != "per_page" or v != AGENTBOARD.per_page
+            }
+        return cls(folder, shop, interface.make(shop), all_goals, splits, facts)
 
     def make(self) -> WebShop:
         """Make an environment; all of a benchmark share one shop and one cache of states."""
@@ -127,38 +127,68 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         """Whether `action` buys, which can't be undone outside a simulation."""
         return self.interface.irreversible(action)
 
+    def goal(self, task_id: str) -> Goal:
+        """Return what the task asks for; raise UnknownTask if no goal has that id."""
+        return find_goal(self.goals, task_id)
+
     def instruction(self, task_id: str) -> str:
         """Return what the user asks for, in words, the price clause included."""
         return self.goal(task_id).instruction
 
+    def variant(self, task_id: str, recorded: str) -> str:
+        """Return the id of the task under the price cap that a recorded o_0 names; `task_id` if that is its own, or none.
 
-def webshop_mini(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+        The official engine draws caps anew in each process, so a record of the same goal may ask for another price.
+        """
+        cap = named_cap(recorded)
+        return task_id if cap in (None, self.goal(task_id).price_upper) else f"{task_id}{CAP_MARK}{cap:g}"
+
+    def original(self, task_id: str) -> str:
+        """Return the id of the task of which `task_id` is a variant under another price cap."""
+        return task_id.partition(CAP_MARK)[0]
+
+
+def webshop_mini(*, data: str, sizes: str, seed: int, **options: str) -> WebShopBenchmark:
     """Load a generated shop of as many tasks as `sizes` says, in which navigation is needed; no `data` is read."""
     panels = panel_sizes(sizes)
-    return WebShopBenchmark.load(generated_shop(sum(panels), seed), sizes=panels, seed=seed)
+    interface = read_interface(options)
+    return WebShopBenchmark.load(
+        generated_shop(sum(panels), seed), sizes=panels, seed=seed, interface=interface
+    )
 
 
-def webshop(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+def webshop(*, data: str, sizes: str, seed: int, **options: str) -> WebShopBenchmark:
     """Load the official files with human goals."""
-    return _official(data, sizes, seed, goals="human")
+    return _official(data, sizes, seed, options, goals="human")
 
 
-def webshop_synthetic(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+def webshop_synthetic(*, data: str, sizes: str, seed: int, **options: str) -> WebShopBenchmark:
     """Load the official files with synthetic goals."""
-    return _official(data, sizes, seed, goals="synthetic")
+    return _official(data, sizes, seed, options, goals="synthetic")
 
 
-def webshop_synthetic_hard(*, data: str, sizes: str, seed: int) -> WebShopBenchmark:
+def webshop_synthetic_hard(*, data: str, sizes: str, seed: int, **options: str) -> WebShopBenchmark:
     """Load the official files with synthetic goals; no product of a dev or test goal is a training goal's."""
-    return _official(data, sizes, seed, goals="synthetic", hold_out_products=True)
+    return _official(data, sizes, seed, options, goals="synthetic", hold_out_products=True)
 
 
 def _official(
-    data: str, sizes: str, seed: int, *, goals: str, hold_out_products: bool = False
+    data: str,
+    sizes: str,
+    seed: int,
+    options: Mapping[str, str],
+    *,
+    goals: str,
+    hold_out_products: bool = False,
 ) -> WebShopBenchmark:
     panels = panel_sizes(sizes) if sizes else None
     benchmark = WebShopBenchmark.load(
-        Path(data), goals=goals, sizes=panels, seed=seed, hold_out_products=hold_out_products
+        Path(data),
+        interface=read_interface(options),
+        goals=goals,
+        sizes=panels,
+        seed=seed,
+        hold_out_products=hold_out_products,
     )
     if panels and panels.train:
         benchmark.splits["train"] = benchmark.splits["train"][: panels.train]

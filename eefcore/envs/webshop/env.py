@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from eefcore.envs.panels import Episode
-from eefcore.envs.webshop.goals import Goal
+from eefcore.envs.webshop.goals import Goal, find_goal
 from eefcore.envs.webshop.interfaces.session import ShopSession, ShopStep
 from eefcore.protocols import Skill
 from eefcore.types import State, Transition
@@ -59,6 +59,9 @@ class WebShop(Episode[Goal]):
         self._interface, self._cache = interface, cache
         self._goal: Goal
         self._current: ShopStep
+
+    def _find(self, task_id: str) -> Goal:
+        return find_goal(self._goals, task_id)
 
     def reset(self, task_id: str) -> str:
         """Start the task; return o_0. Raise UnknownTask if no goal has that id."""

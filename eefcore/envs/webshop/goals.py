@@ -11,20 +11,26 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from eefcore.envs.panels import find_task
 from eefcore.envs.webshop.catalogue.product import Product, SearchableCatalogue
-from eefcore.errors import DataError
+from eefcore.errors import DataError, UnknownTask
 
 NO_CAP = 1_000_000.0
 """The price cap of a goal whose text names none."""
 
+CAP_MARK = "@"
+"""What stands between a task's id and another price cap than its own: `0a1b…@40`."""
+
+_CLAUSE = re.compile(r", and price lower than (\d+(?:\.\d+)?) dollars")
 _PRICES = tuple(10.0 * i for i in range(1, 100))
 _SHUFFLE_SEED = 233
 
@@ -56,6 +62,36 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def compared_options(self) -> tuple[str | tuple[str, str], ...]:
         """Options as the official reward gets them: values of human goals, (name, value) pairs of synthetic ones."""
         return tuple(zip(self.option_names, self.options, strict=True)) if self.option_names else self.options
+
+
+def named_cap(text: str) -> float | None:
+    """Return the price cap that a text names; None if it names none."""
+    clause = _CLAUSE.search(text)
+    return float(clause[1]) if clause else None
+
+
+def find_goal(goals: Mapping[str, Goal], task_id: str) -> Goal:
+    """Return the goal of a task, under the price cap that its id names after `CAP_MARK`, if it names one.
+
+    Raises:
+        UnknownTask: no goal has that id, or the cap is no price.
+    """
+    own, mark, cap = task_id.partition(CAP_MARK)
+    goal = find_task(goals, own)
+    if not mark:
+        return goal
+    if not re.fullmatch(r"\d+(\.\d+)?", cap):
+        raise UnknownTask(
+            f"no task {task_id!r}: what follows {CAP_MARK} is a price cap in dollars, got {cap!r}"
+        )
+    wish = _CLAUSE.sub("", goal.instruction)
+    return msgspec.structs.replace(
+        goal, instruction=f"{wish}{_price_clause(float(cap))}", price_upper=float(cap)
+    )
+
+
+def _price_clause(cap: float) -> str:
+    return f", and price lower than {cap:.2f} dollars"
 
 
 class _Human(msgspec.Struct):
@@ -139,7 +175,7 @@ def price_cap(price: float, key: str) -> tuple[float, str]:
     if len(above) < 2:
         return NO_CAP, ""
     cap = max(random.Random(key).sample(above, 2))
-    return cap, f", and price lower than {cap:.2f} dollars"
+    return cap, _price_clause(cap)
 
 
 def shuffled(goals: Sequence[Goal]) -> list[Goal]:

@@ -3,12 +3,16 @@
     react      JSON lines of {idx, reward, bought, steps: [{action, obs}]}                   ysymyth/ReAct
     agentgym   JSON of {item_id, conversations: [{from, value, loss}]}, reward if evaluated  AgentTraj-L
     eto        JSON of {id, conversations: [{from, value}]}, reward for WebShop; or a folder
-               with a file a task, {meta: {reward, terminate_reason}, conversations}         ETO
+               with a file a task, {meta: {reward, terminate_reason}, conversations}         ETO, ShareGPT
     openai     JSON lines of {messages: [{role, content, weight}]}                           fine-tuning API
     agentlite  text: Task:…, then Action:NAME[{json}] and Observation:… in turns             AgentLite
 
 Texts stay as they are: an action is the whole message (`Thought: … Action: …`), and a thought step of ReAct is an
 action. Messages before the task (role, rules, worked examples) are left out, since our formats write their own.
+
+A turn's text may be content in parts, and a tool call is the action `name[{json}]` that AgentLite would write. A turn
+of `loss: false` or `weight: 0` is not trained. Other weights than 0 and 1 are refused: the loss counts a token or does
+not. A record without an id is called by its number in the file, from 0.
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ class Episode(NamedTuple):
     id: str
     observations: list[str]
     actions: list[str]
-    trained: list[bool]  # the record's own flags, True where it has none
+    trained: list[
+        bool
+    ]  # whether each action may be trained, by the record's own flags; True where it has none
     reward: float | None = None
     stop: StopReason = StopReason.DONE
     source: str = ""
@@ -45,8 +51,12 @@ class ParsedFile(NamedTuple):
     format: str
 
 
-def parse_file(path: Path, format: str = "auto", preamble: int | None = None) -> ParsedFile:
+def parse_file(
+    path: Path, format: str = "auto", preamble: int | None = None, environment: str = ""
+) -> ParsedFile:
     """Return the records of a file, or of the JSON files in a folder, as they are: a record may lack its reward.
+
+    The `environment` says the `preamble` of ETO's explored episodes, where none is given.
 
     Raises:
         DataError: the file, record and field that is not as expected, and what was expected.
@@ -65,7 +75,7 @@ def parse_file(path: Path, format: str = "auto", preamble: int | None = None) ->
     for file in files:
         text = read_text(file)
         format = _detect_format(text, file) if format == "auto" else format
-        found += FORMATS[format](text, file, preamble)
+        found += FORMATS[format](text, file, preamble=preamble, environment=environment)
     if not found:
         raise DataError(f"{path}: no trajectory in it, expected at least one")
     return ParsedFile(found, format)
@@ -91,37 +101,37 @@ _SIGNATURES = [
     ("react", {"instruction", "steps"}),
     ("agentgym", {"item_id", "conversations"}),
     ("eto", {"id", "conversations"}),
-    ("eto", {"meta", "conversations"}),
+    ("eto", {"conversations"}),
     ("openai", {"messages"}),
 ]
 
 
 class _ReactStep(msgspec.Struct):
     action: str
-    obs: str
+    obs: str | None
+    loss: bool | None = None  # of our own export: ReAct's records have no flags
 
 
 class _React(msgspec.Struct):
-    idx: int | str
-    reward: float
+    reward: float | None
     bought: bool
     steps: list[_ReactStep]
+    idx: int | str | None = None
 
 
-def _react(text: str, path: Path, preamble: int | None) -> list[Episode]:
+def _react(text: str, path: Path, **_: object) -> list[Episode]:
     """Parse ReAct's records, whose steps[0] is `reset` with o_0 as its observation.
 
     An episode that did not buy ran out of turns (15 in the paper). One whose Buy Now got no answer met a site that
     failed: that is no loss of the policy, and is counted apart.
     """
-    del preamble
     out = []
-    for place, record in _records(text, _React, path):
+    for number, (place, record) in enumerate(_records(text, _React, path)):
         if len(record.steps) < 2 or record.steps[0].action != "reset":
             raise DataError(
                 f"{place}, steps: expected `reset` and at least one action, got {len(record.steps)} steps"
             )
-        first, *steps = record.steps
+        steps = record.steps[1:]
         failed = not record.bought and steps[-1].action == "click[Buy Now]" and not steps[-1].obs
         stop = (
             StopReason.DONE
@@ -132,10 +142,10 @@ def _react(text: str, path: Path, preamble: int | None) -> list[Episode]:
         )
         out.append(
             Episode(
-                str(record.idx),
-                [first.obs, *(s.obs for s in steps)],
+                str(number if record.idx is None else record.idx),
+                [s.obs or "" for s in record.steps],
                 [s.action for s in steps],
-                [True] * len(steps),
+                [s.loss is not False for s in steps],
                 record.reward,
                 stop,
             )
@@ -143,19 +153,85 @@ def _react(text: str, path: Path, preamble: int | None) -> list[Episode]:
     return out
 
 
+class _Part(msgspec.Struct):
+    type: str
+    text: str = ""
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: str = "{}"
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function
+
+
+_Content = str | list[_Part] | None
+
+
 class _Turn(msgspec.Struct):
-    speaker: str = msgspec.field(name="from")
-    value: str
+    """One message, in ShareGPT's words (from, value, loss) or in those of the chat interface (role, content, weight)."""
+
+    sender: str | None = msgspec.field(name="from", default=None)
+    role: str | None = None
+    value: _Content = None
+    content: _Content = None
     loss: bool | None = None
+    weight: float | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+    @property
+    def speaker(self) -> str:
+        """Return `human`, `gpt`, `system`, or the record's own word for another speaker."""
+        name = self.sender or self.role or "nobody"
+        return _SPEAKERS.get(name, name)
+
+    @property
+    def text(self) -> str:
+        """Return what was said, the tool that was called in a line of its own."""
+        content = self.value if self.value is not None else self.content
+        said = "".join(part.text for part in content) if isinstance(content, list) else content or ""
+        calls = [f"{c.function.name}[{c.function.arguments}]" for c in self.tool_calls or ()]
+        return "\n".join(filter(None, [said, *calls]))
+
+    @property
+    def trained(self) -> bool:
+        """Return whether the turn may be trained, by its flags; one that says nothing has nothing to train."""
+        return self.loss is not False and self.weight != 0 and self.text != ""
+
+    def check(self, place: str) -> None:
+        """Raise DataError if the turn holds what no action or observation can be made of."""
+        if self.weight not in (None, 0, 1):
+            raise DataError(
+                f"{place}: weight {self.weight}; a turn is trained (1) or not (0), so round the weights first"
+            )
+        parts = [p for c in (self.value, self.content) if isinstance(c, list) for p in c]
+        if other := next((p.type for p in parts if p.type != "text"), None):
+            raise DataError(f"{place}: a part of type {other!r}, expected text; leave such records out")
+        if self.tool_calls and len(self.tool_calls) > 1:
+            raise DataError(
+                f"{place}: {len(self.tool_calls)} tool calls in a turn, expected one: an action is answered before the next"
+            )
+
+
+_SPEAKERS = {
+    "user": "human",
+    "tool": "human",
+    "observation": "human",
+    "assistant": "gpt",
+    "function_call": "gpt",
+    "developer": "system",
+}
 
 
 class _AgentGym(msgspec.Struct):
-    item_id: str
+    item_id: str | int
     conversations: list[_Turn] | None
     reward: float | None = None
 
 
-def _agentgym(text: str, path: Path, preamble: int | None) -> list[Episode]:
+def _agentgym(text: str, path: Path, *, preamble: int | None, **_: object) -> list[Episode]:
     """Parse AgentGym's records, which say their reward only if they were evaluated."""
     out = []
     for place, record in _records(text, _AgentGym, path):
@@ -163,9 +239,8 @@ def _agentgym(text: str, path: Path, preamble: int | None) -> list[Episode]:
             raise DataError(
                 f"{place}: no conversations; a file of task ids alone (AgentEval) holds no trajectory"
             )
-        out.append(
-            _dialogue(record.item_id, record.conversations, preamble, place)._replace(reward=record.reward)
-        )
+        episode = _dialogue(str(record.item_id), record.conversations, preamble, place)
+        out.append(episode._replace(reward=record.reward))
     return out
 
 
@@ -189,17 +264,22 @@ _ETO_STOPS = {
 }
 
 
-def _eto(text: str, path: Path, preamble: int | None) -> list[Episode]:
+def _eto(text: str, path: Path, *, preamble: int | None, environment: str) -> list[Episode]:
     """Parse ETO's records. An explored episode opens with an unknown number of worked examples: it needs `preamble`."""
     out = []
-    for place, record in _records(text, _Eto, path):
+    for number, (place, record) in enumerate(_records(text, _Eto, path)):
+        opening = preamble
         if record.meta is not None and preamble is None:
+            opening = ETO_PREAMBLES.get(environment)
+        if record.meta is not None and opening is None:
             raise DataError(
-                f"{place}: an explored episode opens with worked examples; pass preamble, the number of messages "
-                "before the task (ETO's own: WebShop 10, ScienceWorld 16, ALFWorld 12)"
+                f"{place}: an explored episode opens with worked examples; say in which environment it was recorded, "
+                "or pass preamble, the number of messages before the task "
+                f"(ETO's own: {', '.join(f'{name} {n}' for name, n in ETO_PREAMBLES.items())})"
             )
-        name = record.id if record.id is not None else record.game_file or path.stem
-        episode = _dialogue(str(name), record.conversations, preamble, place)
+        unnamed = path.stem if record.meta is not None else number
+        name = record.id if record.id is not None else record.game_file or unnamed
+        episode = _dialogue(str(name), record.conversations, opening, place)
         episode = episode._replace(reward=record.reward, source=record.source)
         if record.meta is not None:
             stop = _ETO_STOPS.get(record.meta.terminate_reason or "", StopReason.DONE)
@@ -208,14 +288,12 @@ def _eto(text: str, path: Path, preamble: int | None) -> list[Episode]:
     return out
 
 
-class _Message(msgspec.Struct):
-    role: str
-    content: str
-    weight: int | None = None
+ETO_PREAMBLES = {"webshop": 10, "sciworld": 16, "alfworld": 12}
+"""The messages of role, rules and worked examples that open an explored episode of ETO, by environment."""
 
 
 class _OpenAI(msgspec.Struct):
-    messages: list[_Message]
+    messages: list[_Turn]
     # The API takes the messages alone; these columns are those of our own `to_dataset`.
     task_id: str | None = None
     source: str = ""
@@ -223,19 +301,12 @@ class _OpenAI(msgspec.Struct):
     first: int = 0
 
 
-_ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
-
-
-def _openai(text: str, path: Path, preamble: int | None) -> list[Episode]:
-    """Parse records of OpenAI's fine-tuning API; a record's id is its task, if it says so, or its number, from 0."""
+def _openai(text: str, path: Path, *, preamble: int | None, **_: object) -> list[Episode]:
+    """Parse records of OpenAI's fine-tuning API; a record's id is its task, if it says so."""
     out = []
     for number, (place, record) in enumerate(_records(text, _OpenAI, path)):
-        turns = [
-            _Turn(_ROLES.get(m.role, m.role), m.content, None if m.weight is None else m.weight > 0)
-            for m in record.messages
-        ]
         id = str(number) if record.task_id is None else record.task_id
-        episode = _dialogue(id, turns, preamble, place)
+        episode = _dialogue(id, record.messages, preamble, place)
         trained = [flag and i >= record.first for i, flag in enumerate(episode.trained)]
         out.append(episode._replace(reward=record.reward, source=record.source, trained=trained))
     return out
@@ -243,10 +314,11 @@ def _openai(text: str, path: Path, preamble: int | None) -> list[Episode]:
 
 def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: str) -> Episode:
     """Return the episode of a conversation, without the messages before its task."""
+    for i, turn in enumerate(turns):
+        turn.check(f"{place}, message {i}")
     if preamble is None:
         preamble = next((i for i, turn in enumerate(turns) if turn.speaker != "system"), len(turns))
-        answered = turns[preamble + 1 : preamble + 2]
-        if answered and not answered[0].loss and re.match(r"ok\b", answered[0].value.strip(), re.I):
+        if _agrees_to_rules(turns[preamble + 1 : preamble + 3]):
             preamble += 2
     rest = turns[preamble:]
     for i, turn in enumerate(rest):
@@ -259,19 +331,38 @@ def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: str) -> 
     replies = rest[1::2]
     if not replies:
         raise DataError(f"{place}: no action after {preamble} messages of the prompt, expected at least one")
-    flags = [turn.loss is not False for turn in replies]
-    return Episode(id, [turn.value for turn in rest[::2]], [turn.value for turn in replies], flags)
+    trained = [turn.trained for turn in replies]
+    return Episode(id, [turn.text for turn in rest[::2]], [turn.text for turn in replies], trained)
+
+
+def _agrees_to_rules(turns: list[_Turn]) -> bool:
+    """Return whether a reply is the `OK` to rules, and what follows it the task.
+
+    An action may begin with `Ok` as well: then it says a command, or is trained, or a page of the environment follows.
+    """
+    if len(turns) < 2 or turns[1].speaker != "human":
+        return False
+    reply, after = turns[0].text.strip(), turns[1].text.strip()
+    is_action = bool(turns[0].loss or turns[0].weight or turns[0].tool_calls or _COMMAND.search(reply))
+    return bool(re.match(r"ok\b", reply, re.I)) and not is_action and not _ANSWER.search(after)
+
+
+_COMMAND = re.compile(r"\bAction:|\w\[.")
+_ANSWER = re.compile(
+    r"^(?:WEB PAGE|Observation:|OK\b|You have clicked|Invalid|Nothing happens|No known action|This (?:room|outside))"
+    r"|Back to Search"
+)
+"""How the answers of environments begin, or a button that the start page of a shop lacks: no task reads so."""
 
 
 _CALL = re.compile(r"Action: ?\w+\[")
 
 
-def _agentlite(text: str, path: Path, preamble: int | None) -> list[Episode]:
+def _agentlite(text: str, path: Path, **_: object) -> list[Episode]:
     """Parse AgentLite's logs; a record's id is its task, and one that neither bought nor finished ran out of turns.
 
     Pages may hold any text, so only a line that opens a call or a task ends an observation.
     """
-    del preamble
     text = re.sub(r"^\[Example\].*?^\[Execution\]", "", text, flags=re.M | re.S)
     out: list[Episode] = []
     kind = ""
@@ -310,7 +401,7 @@ def _complete(episode: Episode, path: Path) -> Episode:
     )
 
 
-FORMATS: dict[str, Callable[[str, Path, int | None], list[Episode]]] = {
+FORMATS: dict[str, Callable[..., list[Episode]]] = {
     "react": _react,
     "agentgym": _agentgym,
     "eto": _eto,

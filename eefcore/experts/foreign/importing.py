@@ -8,43 +8,66 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from eefcore.errors import DataError
-from eefcore.experts.foreign.formats import Episode, decode_json, parse_file, read_text
+from eefcore.experts.foreign.formats import ETO_PREAMBLES, Episode, decode_json, parse_file, read_text
 from eefcore.types import History, Step, Trajectory
 
 Rewards = Callable[[str], float]
 """Return R(τ) of the record with that id, where a file does not say how its episodes ended."""
 
 
-def read_foreign(
+class Imported(NamedTuple):
+    """The trajectories of a file, and how many of its rewards were below 0 and are read as 0, a loss."""
+
+    trajectories: list[Trajectory]
+    negative: int
+
+
+def read_foreign(path: Path, format: str = "auto", **options: Any) -> list[Trajectory]:
+    """Return the trajectories of a file, or of the JSON files in a folder, in their order; see `import_foreign`."""
+    return import_foreign(path, format, **options).trajectories
+
+
+def import_foreign(
     path: Path,
     format: str = "auto",
     *,
     rewards: Rewards | None = None,
-    win: float = 1.0,
+    win: float | None = None,
     source: str = "",
     money: float = 0.0,
     preamble: int | None = None,
+    environment: str = "",
     task_id: Callable[[Episode], str] = lambda episode: episode.id,
-) -> list[Trajectory]:
+) -> Imported:
     """Read the trajectories of a file, or of the JSON files in a folder, in their order.
+
+    ScienceWorld scores a wrong choice with -100: a reward below 0 is a loss of reward 0, and is counted.
 
     Args:
         format: one of FORMATS; auto finds it by content.
         rewards: R(τ) of a record, in [0, 1], instead of the file's own; needed where the file has none, as an absent
             reward is not 0. `read_rewards` reads them from a file.
-        win: the file's reward of a win, by which its rewards are divided (AgentGym's ScienceWorld: 100).
+        win: the file's reward of a win, by which its rewards are divided; None is 1, or 100 of AgentGym's ScienceWorld.
         source: the expert's name; otherwise the file's own, or the format's name.
         money: dollars that an episode cost, if known.
         preamble: leading messages of a conversation that belong to the prompt. None stands for system messages, and
             an instruction answered by OK.
+        environment: where it was recorded, `webshop`, `sciworld` or `alfworld`: gives `preamble` of ETO's explored
+            episodes, and `win`.
         task_id: our task for a foreign record, where it is known; otherwise the record's own id.
 
     Raises:
         DataError: the file, record and field that is not as expected, and what was expected.
     """
-    parsed, out, samples = parse_file(path, format, preamble), [], Counter[str]()
+    if environment not in ("", *ETO_PREAMBLES):
+        raise DataError(f"no environment {environment!r}; choose one of {', '.join(ETO_PREAMBLES)}")
+    parsed = parse_file(path, format, preamble, environment)
+    if win is None:
+        win = 100.0 if (parsed.format, environment) == ("agentgym", "sciworld") else 1.0
+    out, samples, negative = [], Counter[str](), 0
     for episode in parsed.episodes:
         reward = rewards(episode.id) if rewards else episode.reward
         if reward is None:
@@ -53,6 +76,8 @@ def read_foreign(
                 "rewards=read_rewards(file), or a function of the record's id"
             )
         reward = reward if rewards else reward / win
+        if reward < 0.0:
+            reward, negative = 0.0, negative + 1
         if not 0.0 <= reward <= 1.0:
             raise DataError(
                 f"{path}: record {episode.id!r} has reward {reward}, expected one in [0, 1]; pass win=100 if "
@@ -71,28 +96,7 @@ def read_foreign(
             )
         )
         samples[task] += 1
-    return out
-
-
-def first_trained_actions(path: Path, format: str = "auto", *, preamble: int | None = None) -> list[int]:
-    """Return, for each trajectory of `read_foreign`, the first action that the file's own flags train on.
-
-    The flags are AgentGym's `loss` and OpenAI's `weight`, which trainers often drop; without flags it is 0. With the
-    trajectory this makes an Example.
-
-    Raises:
-        DataError: the flags leave out an action after one that is trained, which no Example can say.
-    """
-    firsts = []
-    for episode in parse_file(path, format, preamble).episodes:
-        first = episode.trained.index(True) if True in episode.trained else len(episode.trained)
-        if False in episode.trained[first:] or first == len(episode.trained):
-            raise DataError(
-                f"{path}: record {episode.id!r} trains {episode.trained}, expected False … True …: an example "
-                "is trained from one action on; drop the record, or its flags"
-            )
-        firsts.append(first)
-    return firsts
+    return Imported(out, negative)
 
 
 def read_rewards(path: Path) -> Rewards:
@@ -126,6 +130,11 @@ def read_rewards(path: Path) -> Rewards:
 
 
 def _history(task: str, episode: Episode) -> History:
-    steps = tuple(map(Step, episode.observations, episode.actions))
+    steps = tuple(
+        Step(observation, action, trained=trained)
+        for observation, action, trained in zip(
+            episode.observations, episode.actions, episode.trained, strict=False
+        )
+    )
     n = len(steps)
     return History(task, episode.observations[n] if len(episode.observations) > n else "", steps)

@@ -125,7 +125,8 @@ def _replay(
     history, reward, done = History(task, env.reset(task)), 0.0, False
     scene = first_scene(history.observation)
     changed, refused = _respell(episode.observations[0]) != _respell(history.observation), False
-    for action, recorded in zip(episode.actions, [*episode.observations[1:], None], strict=False):
+    answers = [*episode.observations[1:], None]
+    for action, trained, recorded in zip(episode.actions, episode.trained, answers, strict=False):
         if done:
             break
         before = env.snapshot()
@@ -143,7 +144,7 @@ def _replay(
         scene, reward, done = after, answer.reward, answer.done
         refused |= scene.refused
         changed |= recorded is not None and _respell(recorded) != _respell(answer.observation)
-        history = history.then(action, answer.observation)
+        history = history.then(action, answer.observation, trained=trained)
     counts += Counter({_CHANGED: changed, _REFUSED: refused, _AFTER_END: len(episode.actions) - len(history)})
     trajectory = Trajectory(
         history=history,

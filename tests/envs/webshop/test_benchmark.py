@@ -6,8 +6,11 @@ import re
 
 import pytest
 
+from eefcore import envs
 from eefcore.envs.panels import PanelSizes
+from eefcore.envs.registry import split_name
 from eefcore.envs.webshop import WebShopBenchmark
+from eefcore.envs.webshop.interfaces.options import InterfaceOptions, read_interface, recorded_options
 from eefcore.errors import DataError, LeakageError, ParamsError, UnknownTask
 from eefcore.rollout.rollout import replay
 from eefcore.types import History, State, Trajectory
@@ -85,7 +88,7 @@ def test_instructions_and_goals(load):
 
 
 def test_synthetic_goals_and_the_other_interfaces(load):
-    bench = load(goals="synthetic", interface="text_rich", sizes=PanelSizes(test=10, dev=4))
+    bench = load(goals="synthetic", interface=InterfaceOptions("text_rich"), sizes=PanelSizes(test=10, dev=4))
     assert [len(bench.tasks(split)) for split in ("train", "dev", "test")] == [26, 4, 10]
     assert bench.max_turns == 100
     assert bench.make().reset(bench.tasks("dev")[0]).startswith("WebShop\nInstruction: \nFind me ")
@@ -135,13 +138,15 @@ def test_the_card_tells_everything_a_number_depends_on(load):
     assert facts["tagger"] == "letters" and facts["interface"] == "agentlite" and facts["price_seed"] == 233
     others = [
         load(goals="synthetic"),
-        load(interface="text"),
-        load(arrows=False),
-        load(item_lines=False),
+        load(interface=InterfaceOptions("text")),
+        load(interface=InterfaceOptions("react")),
+        load(interface=InterfaceOptions(arrows=False)),
+        load(interface=InterfaceOptions(item_lines=False)),
+        load(interface=InterfaceOptions(per_page=10)),
         load(seed=1),
         load(sizes=PanelSizes(test=1, dev=1)),
     ]
-    assert len({base.key, *(bench.card.key for bench in others)}) == 7
+    assert len({base.key, *(bench.card.key for bench in others)}) == 9
 
 
 def test_splits_file_of_the_folder_is_used_and_checked(load, folder):
@@ -162,7 +167,6 @@ def test_splits_file_of_the_folder_is_used_and_checked(load, folder):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"interface": "html"}, ParamsError, "interface 'html'; choose one of agentlite, text, text_rich"),
         ({"goals": "mine"}, ParamsError, "goals 'mine'; choose one of human, synthetic"),
         ({"tagger": "no_such_model"}, DataError, "no_such_model"),
         ({"sizes": PanelSizes(test=15, dev=15)}, DataError, "15 test and 15 dev goals out of 20"),
@@ -213,3 +217,87 @@ def test_errors_name_unknown_tasks_and_splits(load):
     for ask in (bench.instruction, bench.goal, bench.make().reset, lambda i: bench.make().restore(State(i))):
         with pytest.raises(UnknownTask, match="'nobody' among 20"):
             ask("nobody")
+
+
+# Price caps that others drew --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", [0, 1, -1])
+def test_a_task_is_played_under_the_cap_of_a_record(load, own):
+    bench = load(sizes=PanelSizes(test=2, dev=2))
+    task = bench.tasks("train")[own]
+    goal = bench.goal(task)
+    wish = goal.instruction.partition(", and price")[0]
+    assert bench.variant(task, goal.instruction) == bench.variant(task, wish) == task
+    recorded = f"Instruction: {wish}, and price lower than 7.50 dollars"
+    other = bench.variant(task, recorded)
+    assert other == f"{task}@7.5" and bench.original(other) == bench.original(task) == task
+    assert bench.make().reset(other) == bench.instruction(other) == recorded.removeprefix("Instruction: ")
+    assert bench.goal(other).price_upper == 7.5 and bench.goal(other).attributes == goal.attributes
+    assert bench.variant(task, bench.instruction(other)) == other
+    assert task in bench.goals and bench.goal(task) == goal
+
+
+@pytest.mark.parametrize("cap", ["", "x", "-1", "1e3", "nan"])
+def test_a_cap_that_is_no_price_is_an_unknown_task(load, cap):
+    bench = load()
+    with pytest.raises(UnknownTask, match="price cap in dollars"):
+        bench.make().reset(f"{bench.tasks('train')[0]}@{cap}")
+
+
+# Options of a benchmark's name ------------------------------------------------------------------------
+
+
+def test_options_follow_the_benchmarks_name(folder):
+    def card(name):
+        return envs.load(name, data=str(folder), sizes="0/2/2").card
+
+    assert card("webshop").facts["arrows"] is True and "per_page" not in card("webshop").facts
+    shown = card("webshop?arrows=false&item_lines=0&per_page=10").facts
+    assert (shown["arrows"], shown["item_lines"], shown["per_page"]) == (False, False, 10)
+    assert card("webshop+composite?arrows=false").name == "webshop+composite"
+    assert card("webshop+composite?arrows=false").facts["arrows"] is False
+    assert (card("webshop").name, card("webshop?interface=react").name) == ("webshop", "webshop_react")
+    assert envs.max_turns("webshop?interface=react", data=str(folder), sizes="0/2/2", seed=0) == 15
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ("interface=html", r"Invalid enum value 'html' - at `\$.interface`; a shop takes interface, arrows"),
+        ("arrow=false", "unknown field `arrow`"),
+        ("per_page=0", "Expected `int` >= 1"),
+        ("arrows=maybe", "Expected `bool`"),
+        ("arrows", "bad query field"),
+        ("interface=text&per_page=10", "are switches of agentlite, got interface text"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(folder, options, message):
+    with pytest.raises(ParamsError, match=message):
+        envs.load(f"webshop?{options}", data=str(folder), sizes="0/2/2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        InterfaceOptions(),
+        InterfaceOptions(arrows=False),
+        InterfaceOptions(item_lines=False, per_page=10),
+        InterfaceOptions(arrows=False, item_lines=False, per_page=5),
+        InterfaceOptions("react"),
+        InterfaceOptions("text"),
+        InterfaceOptions("text_rich"),
+    ],
+)
+def test_the_interface_is_found_from_its_pages(load, options):
+    """And the name with its options gives it back."""
+    bench = load(interface=options)
+    goal = bench.goal(bench.tasks("train")[0])
+    agentlite = options.interface == "agentlite"
+    search = 'search[{"product": "towel"}]' if agentlite else "search[towel]"
+    open_ = f'click[{{"button": "{goal.asin}"}}]' if agentlite else f"click[{goal.asin}]"
+    env = bench.make()
+    seen = [env.reset(goal.id), *(env.step(a).observation for a in (search, open_))]
+    assert recorded_options(seen) == options
+    assert recorded_options(seen[:1]) is None
+    assert read_interface(split_name(f"webshop?{options.query}").options if options.query else {}) == options

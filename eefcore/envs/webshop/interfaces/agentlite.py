@@ -6,7 +6,7 @@ Two layers, as in AgentLite's benchmark/webshop:
               `click[{"button": …}]`, `Think[{"response": …}]`, `Finish[{"response": …}]`
     command   gives the site `search[…]`, `click[…]` or `reset[]`, and returns its reply (webshop_env.py)
 
-The server behind it is AgentBoard's copy of the shop: 3 products a page of the 50 that a search finds, while
+The server behind it is AgentBoard's copy of the shop: by default 3 products a page of the 50 that a search finds, while
 every page says 15. Buttons, ids and option values are case-sensitive and exact. Pages: `agentlite_pages`.
 
 Where the papers leave it open, we decided:
@@ -28,6 +28,7 @@ from typing import Any
 from eefcore.envs.webshop.goals import Goal
 from eefcore.envs.webshop.interfaces import pages
 from eefcore.envs.webshop.interfaces.agentlite_pages import AgentLitePages, goal_shown, web_page
+from eefcore.envs.webshop.interfaces.pages import AGENTBOARD
 from eefcore.envs.webshop.interfaces.session import (
     END,
     ITEM,
@@ -73,12 +74,22 @@ class AgentLite:
             transcripts.
         item_lines: item pages show Rating, Description, Features and Reviews, as AgentBoard's do; else not, as in
             EEF's transcripts. The buttons work either way.
+        per_page: products on a results page.
     """
 
     name = "agentlite"
     max_turns = 20
+    site = AGENTBOARD
+    frame = staticmethod(web_page)
 
-    def __init__(self, shop: Shop, *, arrows: bool = True, item_lines: bool = True) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        arrows: bool = True,
+        item_lines: bool = True,
+        per_page: int = AGENTBOARD.per_page,
+    ) -> None:
         self._shop = shop
         self._next, self._prev = ("Next >", "< Prev") if arrows else ("Next", "Prev")
         self.skills: Mapping[str, Skill] = {"Next": _clicks(self._next), "Back": _clicks(pages.BACK)}
@@ -90,7 +101,13 @@ class AgentLite:
             **dict.fromkeys(pages.SUB_PAGES, (ITEM,)),
         }
         arrow_labels = {pages.NEXT: self._next, pages.PREV: self._prev}
-        self._pages = AgentLitePages(shop, arrow_labels=arrow_labels, item_lines=item_lines)
+        self._pages = AgentLitePages(
+            shop,
+            site=self.site._replace(per_page=per_page),
+            arrow_labels=arrow_labels,
+            item_lines=item_lines,
+            frame=self.frame,
+        )
 
     def start(self, goal: Goal) -> ShopStep:
         """Return s_0 and o_0: the goal alone, since AgentLite shows the model no page before its first action."""

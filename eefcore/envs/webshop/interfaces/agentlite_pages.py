@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from eefcore.envs.webshop.interfaces import pages
-from eefcore.envs.webshop.interfaces.pages import AGENTBOARD, StringKind, VisibleString
+from eefcore.envs.webshop.interfaces.pages import Site, StringKind, VisibleString
 from eefcore.envs.webshop.interfaces.session import RESULTS, START, SUB, Options, ShopSession
 from eefcore.envs.webshop.shop import Shop
 
@@ -39,10 +39,18 @@ class AgentLitePage(NamedTuple):
 
 
 class AgentLitePages:
-    """The pages of a shop, each written once; `arrow_labels` stand for `Next >` and `< Prev`."""
+    """The pages of a shop, each written once; `arrow_labels` stand for `Next >` and `< Prev`, `frame` finishes a page."""
 
-    def __init__(self, shop: Shop, *, arrow_labels: Mapping[str, str], item_lines: bool) -> None:
-        self._shop = shop
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        site: Site,
+        arrow_labels: Mapping[str, str],
+        item_lines: bool,
+        frame: Callable[[str], str],
+    ) -> None:
+        self._shop, self._site, self._frame = shop, site, frame
         self._arrow_labels = arrow_labels
         self._item_lines = item_lines
         self._page = lru_cache(maxsize=16384)(self._build_page)
@@ -53,27 +61,27 @@ class AgentLitePages:
 
     def _build_page(self, key: ShopSession, instruction: str) -> AgentLitePage:
         if key.page == START:
-            return AgentLitePage(web_page(self._write(pages.start_page(AGENTBOARD, instruction))))
+            return AgentLitePage(self._frame(self._write(pages.start_page(self._site, instruction))))
         if key.page == RESULTS:
             return self._results_page(key.query, key.number)
         product = self._shop.catalogue[key.asin]
         if key.page == SUB:
-            return AgentLitePage(web_page(self._write(pages.sub_page(AGENTBOARD, product, key.sub_page))))
+            return AgentLitePage(self._frame(self._write(pages.sub_page(self._site, product, key.sub_page))))
         page = pages.item_page(product)
         if not self._item_lines:
             page = [v for v in page if v not in _ITEM_LINES]
         url = str({name: quote_plus(value) for name, value in key.options})
-        return AgentLitePage(web_page(self._write(page, url)), option_types=_option_types(page))
+        return AgentLitePage(self._frame(self._write(page, url)), option_types=_option_types(page))
 
     def _results_page(self, query: str, number: int) -> AgentLitePage:
         keywords = server_keywords(query)
         if keywords is None:
-            return AgentLitePage(web_page(""))
+            return AgentLitePage(self._frame(""))
         found = self._shop.search(keywords)
-        listed = tuple(pages.ids_on_page(found, number, AGENTBOARD.per_page))
+        listed = tuple(pages.ids_on_page(found, number, self._site.per_page))
         products = [self._shop.catalogue[asin] for asin in listed]
-        page = pages.results_page(AGENTBOARD, number, len(found), products)
-        return AgentLitePage(web_page(self._write(page)), listed)
+        page = pages.results_page(self._site, number, len(found), products)
+        return AgentLitePage(self._frame(self._write(page)), listed)
 
     def _write(self, page: list[VisibleString], url: str = "") -> str:
         return to_latin_1("".join(self._write_string(v, url) for v in page if _is_printed(v.text)))

@@ -1,7 +1,7 @@
 """The visible strings of each page of the shop's HTML, in reading order.
 
-The official site and the copy behind AgentLite (AgentBoard's) show the same pages but for a heading, a button
-and two numbers. Each interface writes these strings in its own way (`agentlite_pages`, `official_pages`).
+The official site, the one that ReAct visited and the copy behind AgentLite (AgentBoard's) show the same pages but for
+a heading, a button and two numbers. Each interface writes these strings in its own way (`agentlite_pages`, `official_pages`).
 
     start     heading, "Instruction: ", the goal, [Search]
     results   [Back to Search], "Page i (Total results: n)", [< Prev], [Next >]; id, title, price of products
@@ -45,7 +45,7 @@ class VisibleString(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where the two copies of the shop differ."""
+    """Where the copies of the shop differ."""
 
     heading: str  # of the start page
     search_button: str
@@ -55,6 +55,7 @@ class Site(NamedTuple):
 
 
 OFFICIAL = Site("WebShop", "Search", 10, None, "")
+REACT = Site("Webshop", "Search", 3, None, "")
 AGENTBOARD = Site("Let us begin shopping", "[Search", 3, 15, "\n" + 28 * " ")
 
 
