@@ -254,7 +254,7 @@ def values_of(
     Where the expert is a `file`, a benchmark without options is the one that shows the pages recorded there.
     """
     values = params.values(notebooks[stage], method)
-    file = str(expand_variables(params.values(notebooks["expert"], method)["file"]))
+    file = str(expand_variables(params.values(notebooks["expert"], method).get("file", "")))
     if file and "benchmark" in values:
         values["benchmark"] = _benchmark_of_file(str(values["benchmark"]), file)
     return values
