@@ -18,6 +18,7 @@ from eefcore.policies.loading import check_policy
 from eefcore.policies.openai.answers import AnswerCache
 from eefcore.policies.openai.prices import Account, BudgetSpent, Price, read_price
 from eefcore.policies.scripted import ScriptedPolicy
+from eefcore.policies.settings import read_engine
 from eefcore.protocols import Sampling
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.search.critic import load_critic
@@ -270,6 +271,16 @@ def test_a_key_that_a_server_repeats_is_in_no_message_and_no_record(status, monk
         except PolicyError as error:
             said = "".join(map(str, (error, error.__cause__, error.__context__)))
     assert KEY not in said and "bad key" in said
+
+
+@pytest.mark.parametrize("key", [KEY, "sk-secret 0123"])
+def test_a_key_is_in_no_message_about_a_server_that_serves_a_stage(key, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with Endpoint(lambda received: Answer({})) as endpoint:
+        engine = read_engine(f"openai:{endpoint.url}")
+        with pytest.raises(PolicyError) as caught:  # the stand-in answers POST alone
+            load_policy("tiny", PolicySettings(engine=engine))
+    assert "sk-secret" not in "".join(map(str, (caught.value, caught.value.__cause__)))
 
 
 @pytest.mark.parametrize("key", ["sk-secret 123", "sk-secrët", "sk-sec\nret"])

@@ -207,11 +207,15 @@ def test_the_server_in_v1_or_beside_it_is_the_same(server):
 
 
 @every
-def test_weights_behind_a_server_of_ones_own_may_change_so_its_answers_are_not_kept(server):
+@pytest.mark.parametrize(("option", "asked"), [("", 2), ("&cache=true", 1), ("&prices=1/2", 1)])
+def test_weights_behind_a_server_of_ones_own_may_change_so_its_answers_are_not_kept(server, option, asked):
     with Endpoint(SERVERS[server]) as endpoint:
-        for _ in range(2):
-            answer_all(load(endpoint, server), {"e": (HISTORIES[0], Sampling())})
-    assert len(endpoint.requests) == 2
+        spec = f"openai:{endpoint.url}#tiny?server={server}&tokenizer=tiny{option}"
+        replies = [
+            answer_all(load_policy(spec, PolicySettings()), {"e": (HISTORIES[0], Sampling())})
+            for _ in range(2)
+        ]
+    assert len(endpoint.requests) == asked and replies[0] == replies[1]
 
 
 @pytest.mark.parametrize("format", ["chat", "agentgym", "composite_chat"])

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
@@ -78,6 +79,7 @@ class Client:
         self.notices: list[str] = []
         """What a person should hear, not yet heard."""
         self.http = httpx.Client(timeout=timeout, limits=httpx.Limits(max_connections=concurrency))
+        weakref.finalize(self, self.http.close)
         self._key_variable, self._answered, self._spent = key_variable, False, False
         self._refused: set[str] = set()
         self._other_names: dict[str, str] = {}
@@ -113,10 +115,16 @@ class Client:
             json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
         ), self.interface.max_new_tokens
 
+    def paid_tokens(self, request: Mapping[str, Any], answer: Answer) -> tuple[int, int]:
+        """Return the tokens that an answer is paid for: the server's own counts, or the most there can be without."""
+        read, written = self.most_tokens(request)
+        return answer.tokens_read or read, answer.tokens_written or written
+
     def _send(self, request: dict[str, Any]) -> Answer:
         """Send a request once, and again without fields that the server refuses."""
-        most, account = self.most_tokens(request), self.account
-        with account.set_aside(account.price.of(*most)) if account else nullcontext():
+        account = self.account
+        most = account.price.of(*self.most_tokens(request)) if account else 0.0
+        with account.set_aside(most) if account else nullcontext():
             body = self._fit(request)
             response = self._post(body)
             while (refused := self._refused_field(response, body)) is not None:
@@ -130,7 +138,7 @@ class Client:
                 words = hide_key(response.text, self._key_variable)[:200]
                 raise _Transient(f"not an answer of {self.interface.url}: {words!r}") from error
             if account:
-                account.pay(answer.tokens_read or most[0], answer.tokens_written or most[1])
+                account.pay(*self.paid_tokens(request, answer))
         self._answered = True
         if self._cache is not None:
             self._cache.keep(self.interface.url, request, content)

@@ -128,9 +128,8 @@ class MessageInterface(TextInterface):
         content = self.text(choice)
         text = _THOUGHT.sub("", content).lstrip()
         cue = request["messages"][-1]["content"].rpartition("\n")[2].strip()
-        answer = self.cut(
-            text.removeprefix(cue).lstrip() if cue else text, choice.get("finish_reason"), *_usage(response)
-        )
+        action = text.removeprefix(cue).lstrip() if cue.endswith((":", ">")) else text
+        answer = self.cut(action, choice.get("finish_reason"), *_usage(response))
         message = choice["message"]
         reasoned = any(message.get(name) for name in ("reasoning_content", "reasoning"))
         return answer._replace(

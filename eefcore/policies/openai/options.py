@@ -37,8 +37,8 @@ class EndpointOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prices: dollars per million tokens read/written, 30/60, also for several models, gpt-4=30/60,gpt-3.5=0.5/1.5, or a
             YAML file of such lines from the workspace.
         budget: dollars that may be paid for this model in this workspace, all runs together; None is no limit.
-        cache: whether answers are kept and used again for equal requests; None keeps those of server openai alone, since
-            the weights of a server of your own may change under one name.
+        cache: whether answers are kept and used again for equal requests; None keeps those of server openai and those with
+            a price, since the weights of a server of your own may change under one name.
         timeout: seconds until a request is given up.
         attempts: how often a request is sent that fails for a reason that may pass.
     """
@@ -55,7 +55,7 @@ class EndpointOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def keeps_answers(self) -> bool:
         """Return whether answers are kept for reruns."""
-        return self.server == "openai" if self.cache is None else self.cache
+        return self.server == "openai" or bool(self.prices) if self.cache is None else self.cache
 
 
 class Endpoint(NamedTuple):

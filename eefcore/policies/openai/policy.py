@@ -165,8 +165,7 @@ class OpenAIPolicy:
         """Count what an answer took; of ids the tokens are left out, as the ids themselves are counted."""
         money = 0.0
         if (account := self.client.account) is not None:
-            most = self.client.most_tokens(request)
-            money = account.price.of(answer.tokens_read or most[0], answer.tokens_written or most[1])
+            money = account.price.of(*self.client.paid_tokens(request, answer))
         with self._counting:
             self.tokens_read += answer.tokens_read
             self.tokens_written += answer.tokens_written

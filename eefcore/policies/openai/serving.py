@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from eefcore.errors import PolicyError
-from eefcore.policies.openai.client import authorization
+from eefcore.policies.openai.client import authorization, hide_key
 from eefcore.policies.settings import ServerOptions
 from eefcore.storage.hashing import hash_folder
 from eefcore.training.canary import check_canary, read_canary
@@ -35,7 +35,7 @@ def serve(files: ModelFiles, options: ServerOptions) -> str:
         PolicyError: the server is not there, serves another base, refuses the adapter, or answers with other weights.
     """
     with httpx.Client(timeout=options.timeout, headers=authorization(options.key)) as http:
-        models = _ask(http, "GET", f"{options.url}/models")["data"]
+        models = _ask(http, options, "GET", "/models")["data"]
         base = str(files.base.folder)
         served = [m["id"] for m in models if not m.get("parent") and m.get("root") in (base, files.base.name)]
         if not served:
@@ -51,22 +51,24 @@ def serve(files: ModelFiles, options: ServerOptions) -> str:
             name = f"{folder.parent.name}-{hash_folder(folder)[:16]}"
             if name not in {m["id"] for m in models}:
                 given = {"lora_name": name, "lora_path": str(folder)}
-                _ask(http, "POST", f"{options.url}/load_lora_adapter", given)
+                _ask(http, options, "POST", "/load_lora_adapter", given)
         if (canary := read_canary(folder)) is not None:
             logps = _score(http, options, name, canary.tokens)
             check_canary(canary, logps, dtype=options.dtype, model=name)
     return name
 
 
-def _ask(http: httpx.Client, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+def _ask(
+    http: httpx.Client, options: ServerOptions, method: str, path: str, body: dict[str, Any] | None = None
+) -> Any:
+    url = options.url + path
     try:
         response = http.request(method, url, json=body)
     except httpx.TransportError as error:
         raise PolicyError(f"{url}: expected a vLLM server, got {error}; {_START}") from error
     if response.status_code != 200:
-        raise PolicyError(
-            f"{url}: the server answered {response.status_code}: {response.text[:300]}; {_START}"
-        )
+        words = hide_key(response.text, options.key)[:300]
+        raise PolicyError(f"{url}: the server answered {response.status_code}: {words}; {_START}")
     try:
         return response.json()
     except ValueError:
@@ -76,6 +78,6 @@ def _ask(http: httpx.Client, method: str, url: str, body: dict[str, Any] | None 
 def _score(http: httpx.Client, options: ServerOptions, model: str, tokens: list[int]) -> list[float]:
     """Return log π of each of `tokens` after the first, as the server computes it."""
     request = {"model": model, "prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
-    choice = _ask(http, "POST", f"{options.url}/completions", request)["choices"][0]
+    choice = _ask(http, options, "POST", "/completions", request)["choices"][0]
     scored = choice["prompt_logprobs"][1:]
     return [float(at[str(token)]["logprob"]) for at, token in zip(scored, tokens[1:], strict=True)]
