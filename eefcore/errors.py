@@ -50,6 +50,10 @@ class MaskError(EefError, ValueError):
     """A training row would train nothing, or something that is not its action."""
 
 
+class DivergenceError(EefError, ArithmeticError):
+    """A loss or a gradient is no longer a finite number, so the model that is trained is spoiled."""
+
+
 class DriftError(EefError, ValueError):
     """Log-likelihoods that are stored with the data differ from those that the trainer computes."""
 

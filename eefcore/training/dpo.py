@@ -92,6 +92,7 @@ def train_dpo(
 
     Raises:
         ParamsError: the batch can't be cut into micro-batches of that size, or `warmup` is not a share.
+        DivergenceError: the loss or the gradient of a step is not finite.
     """
     if not pairs:
         return DPOResult(DPOCurves([], [], [], [], []), Cost())

@@ -8,6 +8,7 @@ training never resumes from a checkpoint that was only half written.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from eefcore.errors import ParamsError
+from eefcore.errors import DivergenceError, ParamsError
 from eefcore.storage.disk import write_atomically
 from eefcore.training.batches import BatchSampler
 from eefcore.training.logprobs import Batch, trained_logps
@@ -132,6 +133,7 @@ def run_training(
 
     Raises:
         ParamsError: the batch can't be cut into micro-batches of that size, or the warmup is not a share.
+        DivergenceError: the loss or the gradient of a step is not finite; no checkpoint holds that step.
     """
     if not 0.0 <= settings.warmup < 1.0:
         raise ParamsError(f"warmup: expected a share of the steps in [0, 1), got {settings.warmup}")
@@ -267,12 +269,25 @@ class _Clock(TrainerCallback):
 
 
 class _Progress(TrainerCallback):
-    """Tells an `OnStep` what the Trainer logs of each step, from one process of several."""
+    """Tells an `OnStep` what the Trainer logs of each step, from one process of several; stops a diverged training."""
 
     def __init__(self, on_step: OnStep) -> None:
         self._on_step = on_step
 
     def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         logs = kwargs["logs"]
+        if "loss" in logs:
+            _refuse_divergence(state, logs)
         if "loss" in logs and state.is_world_process_zero:
             self._on_step(state.global_step, state.max_steps, logs["loss"])
+
+
+def _refuse_divergence(state: Any, logs: Mapping[str, float]) -> None:
+    """Raise a DivergenceError if the step that `logs` is about has no finite loss or gradient; it is not saved yet."""
+    loss, gradient = logs["loss"], logs.get("grad_norm", 0.0)
+    if not (math.isfinite(loss) and math.isfinite(gradient)):
+        raise DivergenceError(
+            f"training diverged at step {state.global_step} of {state.max_steps}: loss {loss}, norm of the gradient "
+            f"{gradient}, learning rate {logs['learning_rate']:.3g}. This step is not saved; choose a smaller "
+            "learning_rate (a tenth of it), or bf16: false if it is small already, and run again"
+        )

@@ -65,6 +65,7 @@ def train_sft(
     Raises:
         MaskError: there is no row, or a row trains nothing.
         ParamsError: the batch can't be cut into micro-batches of that size, or `warmup` is not a share.
+        DivergenceError: the loss or the gradient of a step is not finite.
     """
     tokens = _count_trained_tokens(rows)
     objective = Objective[Row](

@@ -7,6 +7,7 @@ import torch
 from helpers.dpo_runs import logp, run, some_pairs
 from helpers.sft_runs import tiny
 
+from eefcore.errors import DivergenceError
 from eefcore.training.losses import dpo_loss
 from eefcore.training.rows import IGNORE
 
@@ -110,6 +111,13 @@ def test_dpo_resumed_after_a_kill_ends_with_the_same_weights(tmp_path):
     assert got.curves == expected.curves and got.cost.tokens_trained == expected.cost.tokens_trained
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_preference_learning_that_diverges_stops_at_its_first_step(tmp_path):
+    model, pairs = tiny(), some_pairs(4)
+    pairs[1] = pairs[1]._replace(chosen_logps=[float("nan")] * len(pairs[1].chosen_logps))
+    with pytest.raises(DivergenceError, match="step 1 of 3: loss nan"):
+        run(model, pairs, tmp_path, epochs=3)
 
 
 def test_dpo_without_pairs_changes_no_weight(tmp_path):

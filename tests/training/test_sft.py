@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
-from eefcore.errors import MaskError, ParamsError, PolicyError
+from eefcore.errors import DivergenceError, MaskError, ParamsError, PolicyError
 from eefcore.training import loop
 from eefcore.training.batches import BatchSampler, collate
 from eefcore.training.loop import last_checkpoint
@@ -166,6 +166,25 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert heard == [] and got.losses == expected.losses
     assert got.cost.seconds > 0
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("what", ["the weights", "the gradient"])
+def test_training_that_diverges_stops_at_that_step_and_saves_nothing_of_it(tmp_path, what):
+    model, done = tiny(), []
+    weight = model.model.embed_tokens.weight
+
+    def spoil(step: int, total: int, loss: float) -> None:
+        done.append(step)
+        if step == 2 and what == "the weights":
+            weight.data[5] = torch.nan
+        elif step == 2:
+            weight.register_hook(lambda gradient: gradient * torch.inf)
+
+    says = r"diverged at step 3 of 6: loss .*, norm of the gradient (nan|inf), learning rate 0\.00\d+.* smaller learning"
+    with pytest.raises(DivergenceError, match=says):
+        run(model, some_rows(8), tmp_path, epochs=6, on_step=spoil, resumable=True)
+    assert done == [1, 2]
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
 
 
 def test_a_torn_checkpoint_is_skipped(tmp_path):
