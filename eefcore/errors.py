@@ -3,6 +3,15 @@
 Every message says where, what was expected and what was got, and what to do next.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Return words for the end of a message that name the nearest of `names`; nothing if none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
 
 class EefError(Exception):
     """Any error that this package raises on purpose."""

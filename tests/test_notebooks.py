@@ -18,11 +18,27 @@ from eefcore.policies import PolicySettings
 from eefcore.runs.notebook import read_notebook
 from eefcore.runs.params import RESERVED, STAGES
 from eefcore.runs.planning import plan_run, plan_suite_file
+from eefcore.runs.ranges import read_range
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMS = sorted((ROOT / "params").glob("*.yaml"))
 SUITES = sorted((ROOT / "params" / "suites").glob("*.yaml"))
 LINES = 80  # of code
+CHOICES = {
+    "allocation",
+    "architecture",
+    "by",
+    "choose",
+    "cloning",
+    "demonstrations",
+    "finder",
+    "how",
+    "keep",
+    "kind",
+    "pairs",
+    "signal",
+    "split",
+}
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
@@ -108,6 +124,17 @@ def test_every_parameter_is_used_and_seen_by_papermill(path):
         used |= {"engine", *PromptedExperts.SETTINGS, *PromptedExperts.OWN}
     filled = RESERVED | {"iteration"}  # may be there for the identity alone
     assert set(declared) - filled <= used
+
+
+@each
+def test_every_number_has_a_range_and_every_closed_choice_its_names(path):
+    """A number is checked before anything starts; what is written as a choice in words is read as one."""
+    for parameter in read_notebook(path).parameters.values():
+        if parameter.type in ("int", "float"):
+            assert read_range(parameter.help), f"{parameter.name}: end its help in a range, such as (≥ 1)"
+            assert parameter.default is None or not read_range(parameter.help)(parameter.default)
+        if parameter.name in CHOICES:
+            assert read_range(parameter.help), f"{parameter.name}: end its help in (one of …)"
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ An engine is one parameter, with its options as in a URL:
 
 from __future__ import annotations
 
-import difflib
 import re
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -20,7 +19,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, suggest
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -100,10 +99,9 @@ def read_engine(text: str) -> Engine:
     if kind.startswith("openai:"):
         return _read_server(text, kind.removeprefix("openai:"), query)
     if kind not in ENGINES:
-        near = difflib.get_close_matches(kind, ENGINES, 1)
         raise PolicyError(
             f"engine {text!r}: expected one of {', '.join(ENGINES)}, with options as in vllm?block_size=32, or "
-            "openai:<base url of a vLLM server>" + (f"; do you mean {near[0]}?" if near else "")
+            "openai:<base url of a vLLM server>" + suggest(kind, ENGINES)
         )
     read = read_options(f"engine {text!r}", kind, query, ENGINES[kind], example=f"{kind}?dtype=float32")
     if kind == "vllm" and find_spec("vllm") is None:
@@ -147,10 +145,9 @@ def read_options(where: str, kind: str, query: str, type: type[Options], *, exam
         return msgspec.convert(options, type, strict=False)
     except ValueError as error:  # msgspec's own errors are ValueErrors as well
         unknown = re.search(r"unknown field `(.+?)`", str(error))
-        near = difflib.get_close_matches(unknown[1], names, 1) if unknown else []
         raise PolicyError(
             f"{where}: {error}; {kind} takes {', '.join(names)}, as in {example}"
-            + (f"; do you mean {near[0]}?" if near else "")
+            + (suggest(unknown[1], names) if unknown else "")
         ) from error
 
 

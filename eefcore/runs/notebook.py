@@ -3,7 +3,8 @@
     tasks: int = 40  # training tasks the expert tries
 
 One line a parameter: name, type (`int`, `float`, `str` or `bool`), default, and a comment of help; it is declared nowhere
-else. A parameter whose help says what `None` means takes None as well (`null` in YAML); papermill knows no `int | None`.
+else. The help may end in the values that are allowed (`eefcore.runs.ranges`). A parameter whose help says what `None`
+means takes None as well (`null` in YAML); papermill knows no `int | None`.
 One whose help says that it is read as YAML takes a mapping as well, which becomes its text.
 The cell is parsed, not executed. A line that papermill would lose (it has a second `=`, or is wrapped) is an error.
 """
@@ -14,6 +15,7 @@ import ast
 import io
 import json
 import re
+import reprlib
 import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,10 +23,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore.errors import ParamsError
+from eefcore.runs.ranges import read_range
 from eefcore.tracking.identity import imported_names
 from eefcore.types import Value
+from eefcore.unicode import well_formed
 
 _NUMBERED = "[0-9]*_*.ipynb"
+
+LARGEST = 2**53
+"""The largest number that every reader of JSON keeps exactly."""
 
 TYPES: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -47,11 +54,14 @@ class Parameter(NamedTuple):
 
         Raises:
             TypeError: anything else, with what to write instead.
+            ValueError: a value that the help does not allow, a number that is not finite, text that is no text.
         """
         if value is None and self.optional:
             return None
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise ValueError(f"must be a number of at most {LARGEST:.0e}, got {shorten(value)}")
         if self.type == "float" and type(value) is int:
-            return float(value)
+            value = float(value)
         if isinstance(value, dict) and re.search(r"\bYAML\b", self.help):
             return json.dumps(value, sort_keys=True)
         if not isinstance(value, int | float | str) or type(value) is not TYPES[self.type]:
@@ -60,8 +70,22 @@ class Parameter(NamedTuple):
                 advice = f'; write "{value}" in quotes'
             elif self.type == "float" and isinstance(value, str):
                 advice = _advise_number(value)
-            raise TypeError(f"must be {self.type}, got {type(value).__name__} {value!r}{advice}")
+            raise TypeError(f"must be {self.type}, got {type(value).__name__} {shorten(value)}{advice}")
+        if isinstance(value, str) and ("\0" in value or well_formed(value) != value):
+            raise ValueError(f"must be text, got {shorten(value)}, which holds what is no character")
+        if (refusal := read_range(self.help)) and (refused := refusal(value)):
+            raise ValueError(f"must be {refused}{' Got' if '?' in refused else ', got'} {shorten(value)}")
         return value
+
+
+def shorten(value: object) -> str:
+    """Return `value` as a message shows it: a few lines of YAML can make a text of gigabytes."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 100
+    try:
+        return short.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _advise_number(text: str) -> str:
@@ -163,6 +187,7 @@ def _parameter(path: Path, source: str, line: ast.stmt) -> Parameter:
     if "=" in comment or "=" in ast.unparse(default):
         raise ParamsError(f"{where}: papermill loses a parameter with a second `=` on its line")
     try:
+        read_range(comment)
         value = Parameter(name, kind, "", comment).read(ast.literal_eval(default))
     except (TypeError, ValueError) as error:
         raise ParamsError(f"{where}: the default {error}") from error

@@ -21,7 +21,6 @@ runs, so that files and records keep the name and never a path of this machine.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,8 +29,8 @@ from typing import Any, NamedTuple, cast
 import yaml
 from yaml.constructor import ConstructorError
 
-from eefcore.errors import ParamsError
-from eefcore.runs.notebook import Notebook, Parameter
+from eefcore.errors import ParamsError, suggest
+from eefcore.runs.notebook import Notebook, Parameter, shorten
 from eefcore.storage.stages import run_folder
 from eefcore.types import Value
 from eefcore.variables import VARIABLE
@@ -47,6 +46,9 @@ SWAPS: Mapping[str, str] = {"search": "explore", "pairs": "preferences", "decide
 
 STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluate", *SWAPS, "tune", "report")
 """The stages of the algorithms, each a notebook."""
+
+MOST_ITERATIONS = 100
+"""Iterations of a method at most: each is several stages, and reads those of all before it."""
 
 LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "pairs", "dpo")}
 """How a method may learn, and the stages that only such a method has."""
@@ -90,8 +92,13 @@ def read_yaml(path: Path) -> dict[str, object]:
     """Read a YAML file that is one mapping; a key that is given twice is an error."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Unique)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path}: can't be read: {error}") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: can't be read: {error}; mend the file") from error
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML's own, of a date that is none, a tag that does not fit, brackets a thousand deep
+        raise ParamsError(
+            f"{path}: can't be read: a value that YAML has no meaning for ({error}); mend it"
+        ) from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: must be a mapping of keys, got {type(content).__name__}")
     return content
@@ -101,7 +108,7 @@ def checked(where: str, parameter: Parameter, value: object) -> Value:
     """Return `value` as `parameter` takes it, or raise ParamsError at `where`; its variables must be set."""
     try:
         accepted = parameter.read(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ParamsError(f"{where}: {error} ({parameter.help})") from error
     names = VARIABLE.findall(accepted) if isinstance(accepted, str) else []
     if missing := next((name for name in names if name not in os.environ), None):
@@ -121,9 +128,10 @@ def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
     names = list(allowed)
     if key in names:
         return str(key)
-    close = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    raise ParamsError(f"{path}: {where} {key!r} is unknown{guess} Allowed: {', '.join(names) or 'none'}")
+    guess = suggest(key, names) if isinstance(key, str) else ""
+    raise ParamsError(
+        f"{path}: {where} {shorten(key)} is unknown{guess or '.'} Allowed: {', '.join(names) or 'none'}"
+    )
 
 
 class _Unique(yaml.SafeLoader):
@@ -143,11 +151,13 @@ class _Reader:
         self.path, self.notebooks = path, notebooks
 
     def params(self, content: dict[str, object]) -> Params:
+        if "suite" in content and "run" not in content:
+            raise ParamsError(f"{self.path}: is a suite of params files; run it with `eef suite {self.path}`")
         for key in content:
             choose(self.path, "key", key, ("run", "shared", "stages", "methods"))
         run = content.get("run")
         if not isinstance(run, str):
-            raise self.error("run", f"must be text, got {run!r}")
+            raise self.error("run", f"must be the name of the run, as in `run: my_run`, got {shorten(run)}")
         try:
             run_folder(run)
         except ParamsError as error:
@@ -181,8 +191,12 @@ class _Reader:
         for key in given:
             choose(self.path, f"{where}: key", key, ("iterations", "learn", *STAGES))
         iterations = given.pop("iterations", None)
-        if type(iterations) is not int or iterations < 1:
-            raise self.error(f"{where}.iterations", f"must be a whole number from 1 on, got {iterations!r}")
+        if type(iterations) is not int or not 1 <= iterations <= MOST_ITERATIONS:
+            raise self.error(
+                f"{where}.iterations",
+                f"must be a whole number from 1 to {MOST_ITERATIONS}, since each iteration is planned as stages of its "
+                f"own before anything starts (the papers have 6 at most); got {shorten(iterations)}",
+            )
         learn = choose(self.path, f"{where}.learn:", given.pop("learn", "sft"), LEARN)
         if iterations == 1 and LEARN[learn]:
             raise self.error(
@@ -219,7 +233,7 @@ class _Reader:
 
     def mapping(self, where: str, value: object) -> dict[str, object]:
         if not isinstance(value, dict | None):
-            raise self.error(where, f"must be a mapping, got {type(value).__name__} {value!r}")
+            raise self.error(where, f"must be a mapping, got {type(value).__name__} {shorten(value)}")
         return dict(value or {})
 
     def error(self, where: str, what: str) -> ParamsError:

@@ -76,6 +76,8 @@ def read_suite(
         only: those of its runs to keep, by the stem of their file; none: all.
     """
     content = read_yaml(path)
+    if "run" in content and "suite" not in content:
+        raise ParamsError(f"{path}: is the params file of one run; run it with `eef run {path}`")
     for key in content:
         choose(path, "key", key, ("suite", "seeds", "runs", "fast", "report"))
     name, runs = content.get("suite"), content.get("runs")

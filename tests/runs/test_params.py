@@ -78,6 +78,43 @@ def test_what_papermill_would_lose_is_an_error(tmp_path, cell, says):
     assert says in str(error.value) and "01_x.ipynb" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("help", "allowed", "refused"),
+    [
+        ("a rate (> 0, ≤ 1)", (1, 1e-9, 0.5), (0, -1e-9, 1.1, float("nan"), float("inf"), 10**400)),
+        ("a share (0 to 1)", (0, 1, 0.5), (-0.1, 1.1, float("nan"))),
+        ("a count (≥ 1)", (1, 1e15), (0, -1, 2**60, float("inf"))),
+        ("below (< 2.5)", (2.4, -9), (2.5, 3)),
+        ("no range (as in the paper)", (-1, 0, 1), (float("nan"), -float("inf"), 1e300)),
+    ],
+)
+def test_a_number_is_held_against_the_range_that_ends_its_help(help, allowed, refused):
+    parameter = Parameter("x", "float", 1.0, help)
+    assert [parameter.read(value) for value in allowed] == [float(value) for value in allowed]
+    for value in refused:
+        with pytest.raises(ValueError, match=r"must be (a number of at most|[<>≥≤0])"):
+            parameter.read(value)
+
+
+def test_a_choice_is_held_against_its_names_and_open_to_functions_where_it_says_so():
+    closed = Parameter("x", "str", "all", "what to clone (one of positive, all or none)")
+    order = Parameter("x", "str", "all", "what is preferred (one of first, last or my_module:order)")
+    assert [closed.read(name) for name in ("positive", "all", "none")] == ["positive", "all", "none"]
+    assert [order.read(name) for name in ("first", "last", "mine.own:f")] == ["first", "last", "mine.own:f"]
+    with pytest.raises(ValueError) as error:
+        closed.read("positiv")
+    assert str(error.value) == "must be one of positive, all or none; did you mean 'positive'? Got 'positiv'"
+    for parameter, value in ((closed, "mine:f"), (closed, ""), (order, "my_module"), (closed, "none\0")):
+        with pytest.raises(ValueError, match="must be"):
+            parameter.read(value)
+
+
+@pytest.mark.parametrize("brackets", ["(> x)", "(≥1)", "(>= 1)", "(> 0 and ≤ 1)"])
+def test_brackets_that_begin_like_a_range_and_are_none_are_an_error(tmp_path, brackets):
+    with pytest.raises(ParamsError, match=r"is no range; write|second `=`"):
+        declared(tmp_path, f"rate: float = 1.0  # peak {brackets}")
+
+
 def test_a_folder_without_notebooks_is_no_workspace(tmp_path):
     with pytest.raises(ParamsError, match="is this the notebooks folder"):
         read_notebooks(tmp_path)
@@ -140,7 +177,7 @@ METHODS = "methods: {EEF: {iterations: 1}}"
             f"run: a\nstages: {{explor: {{}}}}\n{METHODS}",
             "stages: notebook 'explor' is unknown; did you mean 'explore'?",
         ),
-        (f"run: a\nstages: {{base: {{}}}}\n{METHODS}", "notebook 'base' is unknown Allowed: expert, select"),
+        (f"run: a\nstages: {{base: {{}}}}\n{METHODS}", "notebook 'base' is unknown. Allowed: expert, select"),
         (
             f"run: a\nstages: {{explore: {{sampels: 2}}}}\n{METHODS}",
             "05_explore's parameter 'sampels' is unknown; did you mean 'samples'? Allowed: samples, M, seed",
@@ -177,9 +214,14 @@ METHODS = "methods: {EEF: {iterations: 1}}"
         (f"run: a\nstages: [explore]\n{METHODS}", "stages: must be a mapping, got list"),
         (f"run: a\nstages: {{explore: 5}}\n{METHODS}", "stages.explore: must be a mapping, got int 5"),
         ("run: a", "methods: must name at least one"),
-        ("run: a\nmethods: {EEF: {}}", "methods.EEF.iterations: must be a whole number from 1 on, got None"),
-        ("run: a\nmethods: {EEF: {iterations: 0}}", "from 1 on, got 0"),
-        ("run: a\nmethods: {EEF: {iterations: true}}", "from 1 on, got True"),
+        (
+            "run: a\nmethods: {EEF: {}}",
+            "methods.EEF.iterations: must be a whole number from 1 to 100, since each iteration",
+        ),
+        ("run: a\nmethods: {EEF: {iterations: 0}}", "(the papers have 6 at most); got 0"),
+        ("run: a\nmethods: {EEF: {iterations: 100000}}", "from 1 to 100"),
+        ("suite: s\nruns: {a: methods}\nseeds: [0]", "is a suite of params files; run it with `eef suite "),
+        ("run: a\nmethods: {EEF: {iterations: true}}", "at most); got True"),
         (
             "run: a\nmethods: {EEF: {iteration: 2}}",
             "methods.EEF: key 'iteration' is unknown; did you mean 'iterations'?",
@@ -192,12 +234,20 @@ METHODS = "methods: {EEF: {iterations: 1}}"
         ("run: a\nmethods: {6: {iterations: 2}}", "a method's name is text without '/', got 6"),
         (METHODS, "run: "),
         (f"run: ../a\n{METHODS}", "run '..'"),
-        (f"run: 5\n{METHODS}", "run: must be text, got 5"),
+        (f"run: 5\n{METHODS}", "run: must be the name of the run, as in `run: my_run`, got 5"),
         (f"run: a\nrun: b\n{METHODS}", "given twice: run"),
         (f"run: a\nstages: {{train: {{epochs: 1, epochs: 2}}}}\n{METHODS}", "given twice: epochs"),
         ("- a", "must be a mapping of keys, got list"),
         ("", "must be a mapping of keys, got NoneType"),
         ("run: [", "can't be read"),
+        ("run: 2001-99-99", "can't be read"),
+        ("run: !!bool maybe", "can't be read"),
+        ("run: !!timestamp never", "can't be read"),
+        ("run: " + "[" * 5000, "can't be read"),
+        ("run: " + "1" * 5000, "can't be read"),
+        (f"run: 0x{'f' * 5000}", "got a number of thousands of digits"),
+        ("run: &a [*a]", "must be the name of the run"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nrun: [*c, *c]", "key 'a' is unknown"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_before_anything_starts(folder, text, says):
