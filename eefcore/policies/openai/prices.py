@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, suggest
 from eefcore.storage import stages
 from eefcore.storage.disk import LineCodec, append_bytes, explain_os_errors
 
@@ -39,10 +38,9 @@ def read_price(text: str, model: str) -> Price:
         entries = [part.strip().rpartition("=") for part in text.split(",")]
         table = {name or model: price for name, _, price in entries}
     if model not in table:
-        near = difflib.get_close_matches(model, table, 1)
         raise PolicyError(
             f"prices {text!r}: no price of {model!r}; there are {', '.join(table) or 'none'}"
-            + (f"; do you mean {near[0]}?" if near else "")
+            + suggest(model, table)
         )
     read, _, written = str(table[model]).partition("/")
     try:
