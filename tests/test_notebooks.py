@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers.official_files import write_official_files
 from helpers.paths import ROOT
 
 from eefcore.experts import PromptedExperts
@@ -138,11 +139,16 @@ def test_every_number_has_a_range_and_every_closed_choice_its_names(path):
 
 
 @pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every environment variable that a params file names is set."""
+def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every environment variable that a params file names is set, to a folder or file that a plan takes for a real one."""
+    folder = write_official_files(tmp_path)
+    (folder / "config.json").write_text("{}")
+    (trajectories := folder / "trajectories.jsonl").touch()
     for path in PARAMS:
-        for name in re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")):
-            monkeypatch.setenv(name, os.environ.get(name, "/somewhere"))
+        text = path.read_text(encoding="utf-8")
+        files = re.findall(r"file: .*?\$\{(\w+)\}", text)
+        for name in re.findall(r"\$\{(\w+)\}", text):
+            monkeypatch.setenv(name, os.environ.get(name, str(trajectories if name in files else folder)))
     monkeypatch.chdir(ROOT)
 
 

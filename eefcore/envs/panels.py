@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
@@ -42,7 +43,7 @@ def panel_sizes(sizes: str) -> PanelSizes:
         ParamsError: `sizes` is not three numbers.
     """
     parts = sizes.split("/")
-    if len(parts) != 3 or not all(p.isdecimal() for p in parts):
+    if len(parts) != 3 or not all(re.fullmatch(r"[0-9]{1,9}", p) for p in parts):
         raise ParamsError(f"sizes {sizes!r}: expected three numbers, train/dev/test, as in 400/100/300")
     return PanelSizes(*map(int, parts))
 

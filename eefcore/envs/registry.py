@@ -15,13 +15,14 @@ same benchmark for agents of composite actions (`envs.composite`). Options follo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl
 
 from eefcore.envs.composite import SUFFIX, CompositeBenchmark
-from eefcore.errors import ParamsError
+from eefcore.envs.panels import ALL_TASKS, panel_sizes
+from eefcore.errors import ParamsError, suggest
 from eefcore.plugins import load_plugin
 from eefcore.protocols import Benchmark
 
@@ -48,6 +49,8 @@ class Entry:
         source: where its tasks come from. `files`: a folder of official files, which `data` names. `generated`:
             they are written on this machine, as many as `sizes` says. `simulated`: a simulator holds them.
         max_turns: actions of an episode at most, `protocols.Benchmark.max_turns`.
+        check: the function that refuses a folder of data without its files and panels larger than there are tasks, as
+            `module:function`; it takes the plain name, `data`, `sizes` as a `PanelSizes`, and the options of the name.
         card: the name on its environment card.
         experts: its scripted experts, as `module:name`; empty if it has none.
         composite_experts: the same, for agents of composite actions.
@@ -61,6 +64,7 @@ class Entry:
     loader: str
     source: Literal["files", "generated", "simulated"]
     max_turns: int
+    check: str
     card: str
     experts: str = ""
     composite_experts: str = ""
@@ -75,6 +79,7 @@ def _webshop(name: str, source: Literal["files", "generated"]) -> Entry:
         loader=f"eefcore.envs.webshop.benchmark:{name}",
         source=source,
         max_turns=20,
+        check=f"eefcore.envs.webshop.benchmark:check_{source}",
         card="webshop",
         experts="eefcore.experts.webshop.experts:EXPERTS",
         composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
@@ -99,6 +104,7 @@ def _sciworld(name: str, max_turns: int) -> Entry:
         loader=f"eefcore.envs.sciworld.benchmark:{name}",
         source="simulated",
         max_turns=max_turns,
+        check="eefcore.envs.sciworld.benchmark:check_panels",
         card="sciworld",
         experts="eefcore.experts.sciworld.experts:EXPERTS",
         prompt="agentgym",
@@ -132,15 +138,26 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
         ParamsError: an unknown name, sizes that are not three numbers, `data` missing or not wanted.
         SimulatorError: ScienceWorld, or Java, is not installed.
     """
-    plain, composite, options = split_name(name)
+    _, composite, options = split_name(name)
+    loader = check_benchmark(name, data=data, sizes=sizes)
+    benchmark = loader(data=data, sizes=sizes, seed=seed, **options)
+    return CompositeBenchmark(benchmark) if composite else benchmark
+
+
+def check_benchmark(name: str, *, data: str, sizes: str) -> Callable[..., Benchmark]:
+    """Refuse a benchmark that `load` could not load, as far as that is known before its tasks are read; return its loader.
+
+    Raises:
+        ParamsError: an unknown name or option, sizes that are not three numbers, `data` missing or not wanted.
+        DataError: files are missing, or more tasks are asked for than there are.
+    """
+    plain, _, options = split_name(name)
     if ":" not in plain:
-        _check(plain, data, sizes)
+        _check(plain, data, sizes, options)
         spec = ENTRIES[plain].loader
     else:
         spec = plain
-    loader = load_plugin(spec, "benchmark", takes=("data", "sizes", "seed", *options))
-    benchmark = loader(data=data, sizes=sizes, seed=seed, **options)
-    return CompositeBenchmark(benchmark) if composite else benchmark
+    return load_plugin(spec, "benchmark", takes=("data", "sizes", "seed", *options))
 
 
 class BenchmarkName(NamedTuple):
@@ -218,11 +235,12 @@ def scripted_experts(card: str) -> str | None:
     return None
 
 
-def _check(name: str, data: str, sizes: str) -> None:
+def _check(name: str, data: str, sizes: str, options: Mapping[str, str]) -> None:
     """Raise ParamsError for an unknown name, and for `data` or `sizes` that do not fit its entry."""
     if name not in ENTRIES:
         raise ParamsError(
-            f"no benchmark {name!r}; choose one of {', '.join(ENTRIES)}, or my_package.my_module:load"
+            f"no benchmark {name!r}{suggest(name, ENTRIES) or ';'} choose one of {', '.join(ENTRIES)}, or "
+            "my_package.my_module:load"
         )
     source = ENTRIES[name].source
     if source == "files" and not data:
@@ -231,3 +249,7 @@ def _check(name: str, data: str, sizes: str) -> None:
         raise ParamsError(f"benchmark {name} is {source} and reads no data folder; got data {data!r}")
     if source == "generated" and not sizes:
         raise ParamsError(f"benchmark {name} needs sizes: how many tasks to generate, as in 400/100/300")
+    panels = panel_sizes(sizes) if sizes else ALL_TASKS
+    load_plugin(ENTRIES[name].check, "check", takes=("name", "data", "sizes"))(
+        name=name, data=data, sizes=panels
+    )

@@ -23,6 +23,7 @@ from eefcore.experts.prompted import PromptedExperts, check_experts
 from eefcore.experts.registry import find_experts
 from eefcore.instructions import instruction_key
 from eefcore.protocols import Benchmark, Skill, Variants
+from eefcore.storage import stages
 from eefcore.storage.cost import Cost
 from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory, Value
@@ -145,13 +146,13 @@ def read_demonstrations(file: str, benchmark: Benchmark) -> list[Trajectory]:
     Raises:
         DataError: the file is in neither format.
     """
-    return [t for one in file.split(" + ") for t in _read_file(Path(one.strip()), benchmark)]
+    return [t for one in file.split(" + ") for t in _read_file(stages.workspace() / one.strip(), benchmark)]
 
 
 def recorded_pages(file: str) -> list[str]:
     """Return all observations in a file of trajectories, or in several joined by ` + `, whether or not they have rewards."""
     pages: list[str] = []
-    for path in (Path(one.strip()) for one in file.split(" + ")):
+    for path in (stages.workspace() / one.strip() for one in file.split(" + ")):
         if _is_ours(path):
             trajectories = read_records(path, Trajectory).list
             pages += [s.observation for t in trajectories for s in t.history.steps]

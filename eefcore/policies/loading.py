@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from eefcore.errors import PolicyError
+from eefcore.errors import PolicyError, suggest
 from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.openai.options import read_endpoint
 from eefcore.policies.settings import ENGINES, PolicySettings, ServerOptions, VLLMOptions, read_engine
@@ -139,6 +140,28 @@ def check_policy(spec: str, *, format: str) -> None:
         _base_folder(spec)
     elif not is_stored(spec):
         _model_folder(spec)
+
+
+def check_base(spec: str) -> None:
+    """Refuse weights to train on that are not here, as far as that is known before anything is fetched.
+
+    Only the stage that trains finds out whether a hub has the model.
+
+    Raises:
+        PolicyError: a folder without a model, or a name that no hub could have.
+    """
+    path, name = model_path(spec), spec.removeprefix("hf:")
+    if isinstance(path, Path):
+        if not any((path / config).is_file() for config in ("config.json", "adapter_config.json")):
+            raise PolicyError(
+                f"base {spec!r}: {path} holds no model; expected a folder with config.json and weights"
+            )
+    elif is_trainable(spec) and not is_stored(path) and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise PolicyError(
+            f"base {spec!r}: no such model{suggest(name, (*BASES, *PACKAGES)) or ';'} expected {', '.join(BASES)}, a name "
+            "of `eef model list`, a model folder seen from the workspace, or a hub name with its owner, as "
+            "HuggingFaceTB/SmolLM2-135M-Instruct"
+        )
 
 
 def _model_folder(spec: str) -> Path:

@@ -23,7 +23,7 @@ import msgspec
 import yaml
 from jinja2 import TemplateError
 
-from eefcore.errors import FormatError, ParamsError, PolicyError
+from eefcore.errors import FormatError, ParamsError, PolicyError, suggest
 from eefcore.plugins import load_plugin
 from eefcore.rendering import prompts
 from eefcore.types import Example, History, Step
@@ -362,6 +362,10 @@ MESSAGES: Mapping[str, Messages] = {
 }
 """The formats that speak to a chat interface, by name."""
 
+_WITHOUT_TEMPLATE = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
+WITH_TEMPLATE = ("chat", "agentgym", LastPageChatFormat.name)
+"""The formats that write with the chat template of a tokenizer."""
+
 
 def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Format:
     """Return the format called `name`; chat formats use the template of `tokenizer`.
@@ -378,7 +382,7 @@ def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Fo
         PolicyError: there is no such format, or no such argument of a template.
         ParamsError: there is no such function, or `template_args` can't be read.
     """
-    args = read_template_args(template_args)
+    args = check_format(name, template_args)
     chat = {
         "chat": lambda: ChatFormat(tokenizer, prompt=_CHAT_PROMPT, template_args=args),
         "agentgym": lambda: ChatFormat(
@@ -390,19 +394,30 @@ def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Fo
     }
     if name in chat:
         return chat[name]()
+    if ":" in name:
+        return load_plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
+    return _WITHOUT_TEMPLATE[name]
+
+
+def check_format(name: str, template_args: str = "") -> dict[str, Any]:
+    """Refuse a format that `load_format` would refuse for any tokenizer; return the arguments of its template."""
+    args = read_template_args(template_args)
+    if name in WITH_TEMPLATE:
+        return args
     if args:
         raise PolicyError(
             f"format {name}: template_args {args} are arguments of a chat template, and this format has none; leave "
-            f"them out, or use one of the formats {', '.join(chat)}"
+            f"them out, or use one of the formats {', '.join(WITH_TEMPLATE)}"
         )
     if ":" in name:
-        return load_plugin(name, "format", takes=("tokenizer",))(tokenizer=tokenizer)
-    formats = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSITE_COMPACT)}
-    if name not in formats:
+        load_plugin(name, "format", takes=("tokenizer",))
+    elif name not in _WITHOUT_TEMPLATE:
+        names = (*_WITHOUT_TEMPLATE, *WITH_TEMPLATE)
         raise PolicyError(
-            f"no format {name!r}; choose one of {', '.join((*formats, *chat))}, or my_package.my_module:format"
+            f"no format {name!r}{suggest(name, names) or ';'} choose one of {', '.join(names)}, or "
+            "my_package.my_module:format"
         )
-    return formats[name]
+    return args
 
 
 def read_template_args(text: str) -> dict[str, Any]:

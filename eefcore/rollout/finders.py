@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import groupby
 from random import Random
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from eefcore.errors import ParamsError
+from eefcore.errors import ParamsError, suggest
 from eefcore.plugins import load_plugin
 from eefcore.selection.algorithm import explored_steps, outcomes
 from eefcore.types import State, Trajectory
@@ -56,22 +56,32 @@ def load_finder(name: str, experts: Sequence[Trajectory], M: int, *, repeats: in
     Raises:
         ParamsError: there is no finder of that name, or it does not repeat.
     """
+    make = check_finder(name, repeats=repeats)
+    return make(experts=experts, M=M, seed=seed) if make else Fixed(experts, M, repeats)
+
+
+def check_finder(name: str, *, repeats: int) -> Callable[..., Finder] | None:
+    """Refuse a finder that `load_finder` would refuse; return what makes it, None for the fixed one.
+
+    Raises:
+        ParamsError: there is no finder of that name, or it does not repeat.
+    """
     if name == "fixed":
-        return Fixed(experts, M, repeats)
+        return None
     if repeats != 1:
         raise ParamsError(
             f"05_explore: repeats {repeats} is for the fixed finder, not for {name}; set it to 1"
         )
     if name == "binary":
-        return Binary(experts, M)
+        return lambda experts, M, seed: Binary(experts, M)
     if name == "bandit":
-        return Bandit(experts, M, seed)
+        return Bandit
     if ":" in name:
-        return load_plugin(name, "05_explore: finder", takes=("experts", "M", "seed"))(
-            experts=experts, M=M, seed=seed
-        )
+        return load_plugin(name, "05_explore: finder", takes=("experts", "M", "seed"))
+    names = ("fixed", "binary", "bandit")
     raise ParamsError(
-        f"05_explore: finder {name!r}; choose fixed, binary, bandit or one of your own, my_module:function"
+        f"05_explore: finder {name!r}{suggest(name, names) or ';'} choose {', '.join(names)} or one of your own, "
+        "my_module:function"
     )
 
 

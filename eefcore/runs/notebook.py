@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore.errors import ParamsError
+from eefcore.runs.paths import PATHS, portable
 from eefcore.runs.ranges import read_range
 from eefcore.tracking.identity import imported_names
 from eefcore.types import Value
@@ -73,6 +74,8 @@ class Parameter(NamedTuple):
             raise TypeError(f"must be {self.type}, got {type(value).__name__} {shorten(value)}{advice}")
         if isinstance(value, str) and ("\0" in value or well_formed(value) != value):
             raise ValueError(f"must be text, got {shorten(value)}, which holds what is no character")
+        if isinstance(value, str) and self.name in PATHS:
+            return portable(value)
         if (refusal := read_range(self.help)) and (refused := refusal(value)):
             raise ValueError(f"must be {refused}{' Got' if '?' in refused else ', got'} {shorten(value)}")
         return value

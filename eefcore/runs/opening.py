@@ -35,8 +35,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.errors import ParamsError
+from eefcore.errors import EefError, ParamsError
 from eefcore.runs import suite
+from eefcore.runs.checks import check_values
 from eefcore.runs.notebook import Notebook, own_notebook
 from eefcore.runs.params import RESERVED, checked
 from eefcore.runs.plan import Node, name_folders, upstream
@@ -75,6 +76,10 @@ def open_stage(name: str, scope: Mapping[str, Any]) -> NotebookStage:
                 f"{where} is not set; run the parameters cell, and save the notebook if you changed it"
             )
         values[parameter.name] = checked(where, parameter, scope[parameter.name])
+    try:
+        check_values(notebook.stage, values)
+    except EefError as error:
+        raise ParamsError(f"{name}: {error}") from error
     inputs = str(values["inputs"])
     stage = Stage.open(
         run=str(values["run"]),

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from eefcore.errors import ParamsError, StoreError
+from eefcore.runs.checks import check_nodes
 from eefcore.runs.notebook import Notebook, own_notebook, read_notebooks
 from eefcore.runs.params import RESERVED, checked, read_params, read_yaml
 from eefcore.runs.plan import Node, plan
@@ -26,7 +27,9 @@ def notebooks_folder() -> Path:
 def plan_run(path: Path) -> list[Node]:
     """Return the stages that the params file at `path` asks for, each after those that it reads."""
     notebooks = read_notebooks(notebooks_folder())
-    return plan(read_params(path, notebooks), notebooks)
+    nodes = plan(read_params(path, notebooks), notebooks)
+    check_nodes(path, nodes)
+    return nodes
 
 
 def plan_suite_file(
@@ -34,7 +37,9 @@ def plan_suite_file(
 ) -> list[Node]:
     """Return the stages of the suite at `path`, each after those that it reads; the options are `read_suite`'s."""
     notebooks = read_notebooks(notebooks_folder())
-    return plan_suite(read_suite(path, notebooks, fast=fast, seeds=seeds, only=only), notebooks)
+    nodes = plan_suite(read_suite(path, notebooks, fast=fast, seeds=seeds, only=only), notebooks)
+    check_nodes(path, nodes)
+    return nodes
 
 
 def plan_report(run: str) -> ReportPlan:

@@ -43,11 +43,11 @@ def read_range(help: str) -> Refusal | None:
             name.strip() for name in text.removeprefix("one of ").replace(" or ", ", ").split(",")
         ]
         return _choice((*names, last) if ":" not in last else (*names,), text, open=":" in last)
-    if between := _BETWEEN.fullmatch(text):
-        text = f"≥ {between[1]}, ≤ {between[2]}"
-    elif not text or text[0] not in _COMPARE:
+    between = _BETWEEN.fullmatch(text)
+    if not between and (not text or text[0] not in _COMPARE):
         return None
-    bounds = [_COMPARISON.fullmatch(part.strip()) for part in text.split(",")]
+    comparisons = f"≥ {between[1]}, ≤ {between[2]}" if between else text
+    bounds = [_COMPARISON.fullmatch(part.strip()) for part in comparisons.split(",")]
     if not all(bounds):
         raise ValueError(
             f"({text}) is no range; write (> 0), (≥ 1), (> 0, ≤ 1), (0 to 1) or (one of a, b or c)"

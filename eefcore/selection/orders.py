@@ -103,7 +103,7 @@ def load_order(
         ParamsError: there is no order of that name.
     """
     if ":" in name:
-        return LoadedOrder(load_plugin(name, "03_select: choose", takes=("success", "state")), Cost())
+        return LoadedOrder(check_order(name), Cost())
     if name == "likeliest" and competing and model is not None:
         return _load_likeliest(competing, model, format, template_args, context)
     orders = {"fewest_expert": fewest_expert, "shortest": shortest, "repeated": repeated(simulations)}
@@ -113,6 +113,15 @@ def load_order(
             f"03_select: choose {name!r}; choose one of {', '.join(orders)} or one of your own, my_module:function"
         )
     return LoadedOrder(orders[name], Cost())
+
+
+def check_order(name: str) -> Order:
+    """Return the order of the user's own that is called `my_module:function`.
+
+    Raises:
+        ParamsError: there is no such function, or it takes other arguments.
+    """
+    return load_plugin(name, "03_select: choose", takes=("success", "state"))
 
 
 def _load_likeliest(

@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("webshop_maxi", {}, "no benchmark 'webshop_maxi'; choose one of webshop_mini, webshop, webshop_synthetic"),
+        ("webshop_maxi", {}, "no benchmark 'webshop_maxi'; did you mean 'webshop_mini'? choose one of webshop_mini, webshop, webshop_synthetic"),
         ("webshop_mini", {"sizes": "4/0/0", "data": "there"}, "webshop_mini is generated and reads no data folder; got data 'there'"),
         ("webshop", {"sizes": "4/0/0"}, "webshop needs data: the folder of the official files; got data ''"),
         ("webshop_synthetic", {}, "webshop_synthetic needs data"),

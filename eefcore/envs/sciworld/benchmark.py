@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eefcore import __version__
 from eefcore.envs.panels import ALL_TASKS, PanelBenchmark, PanelSizes, Splits, panel_sizes
@@ -101,6 +101,11 @@ class SciWorldBenchmark(PanelBenchmark[Task]):
         """Return what is asked for, in words: the first line of o_0."""
         start = self.simulators.response(SimulatorState(self.goal(task_id)), self._cache)
         return start.observation.partition("\n")[0]
+
+
+def check_panels(*, name: str, data: str, sizes: PanelSizes, options: Mapping[str, str]) -> None:
+    """Refuse panels that are larger than the simulator's own splits."""
+    split_tasks(KINDS[name], sizes, version="", seed=0)
 
 
 def sciworld(*, data: str, sizes: str, seed: int) -> SciWorldBenchmark:

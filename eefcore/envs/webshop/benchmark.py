@@ -5,15 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
+from math import comb
 from pathlib import Path
 
 from eefcore import __version__
 from eefcore.envs.panels import Facts, PanelBenchmark, PanelSizes, Splits, panel_sizes
+from eefcore.envs.webshop import words
 from eefcore.envs.webshop.catalogue.catalogue import Catalogue
-from eefcore.envs.webshop.catalogue.loading import only_file
+from eefcore.envs.webshop.catalogue.loading import PRODUCT_FILES, only_file
 from eefcore.envs.webshop.env import Interface, StepCache, WebShop
 from eefcore.envs.webshop.generate import generated_shop
-from eefcore.envs.webshop.goals import CAP_MARK, Goal, find_goal, human_goals, named_cap, synthetic_goals
+from eefcore.envs.webshop.goals import (
+    CAP_MARK,
+    Goal,
+    count_human_goals,
+    find_goal,
+    human_goals,
+    named_cap,
+    synthetic_goals,
+)
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.envs.webshop.interfaces.options import DEFAULT_INTERFACE, InterfaceOptions, read_interface
 from eefcore.envs.webshop.interfaces.pages import AGENTBOARD
@@ -21,6 +31,7 @@ from eefcore.envs.webshop.nouns import load_tagger
 from eefcore.envs.webshop.shop import Shop
 from eefcore.envs.webshop.splits import default_sizes, read_splits, split_by_content, splits_digest
 from eefcore.errors import DataError, ParamsError
+from eefcore.storage import stages
 from eefcore.types import Card
 
 GOALS = {
@@ -148,6 +159,29 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         return task_id.partition(CAP_MARK)[0]
 
 
+def check_generated(*, name: str, data: str, sizes: PanelSizes, options: Mapping[str, str]) -> None:
+    """Refuse more tasks than a generated shop can have: a kind of product and a pair of attributes are one task's."""
+    read_interface(options)
+    most = len(words.KINDS) * comb(len(words.ATTRIBUTES), 2)
+    if sum(sizes) > most:
+        raise DataError(
+            f"sizes {'/'.join(map(str, sizes))}: {sum(sizes)} tasks are asked for; a generated shop has at most {most}"
+        )
+
+
+def check_files(*, name: str, data: str, sizes: PanelSizes, options: Mapping[str, str]) -> None:
+    """Refuse a folder without the official files, and more human goals than its files hold; nothing else is read."""
+    read_interface(options)
+    folder = stages.workspace() / data
+    pattern, _ = GOALS["human" if name == "webshop" else "synthetic"]
+    files = {each: only_file(folder, each) for each in (*PRODUCT_FILES, pattern)}
+    if name == "webshop" and sum(sizes) > (most := count_human_goals(files[pattern])):
+        raise DataError(
+            f"sizes {'/'.join(map(str, sizes))}: {sum(sizes)} tasks are asked for; {files[pattern]} holds {most}; ask for "
+            "fewer (0 in place of the first number takes all that the others leave)"
+        )
+
+
 def webshop_mini(*, data: str, sizes: str, seed: int, **options: str) -> WebShopBenchmark:
     """Load a generated shop of as many tasks as `sizes` says, in which navigation is needed; no `data` is read."""
     panels = panel_sizes(sizes)
@@ -183,7 +217,7 @@ def _official(
 ) -> WebShopBenchmark:
     panels = panel_sizes(sizes) if sizes else None
     benchmark = WebShopBenchmark.load(
-        Path(data),
+        stages.workspace() / data,
         interface=read_interface(options),
         goals=goals,
         sizes=panels,

@@ -132,6 +132,12 @@ def human_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 233) 
     return shuffled(goals)
 
 
+def count_human_goals(file: Path) -> int:
+    """Return the number of goals that `human_goals` reads at most: of some, the catalogue may not have the product."""
+    by_asin = _decode(file, dict[str, list[_Human]])
+    return sum(bool(entry.instruction_attributes) for entries in by_asin.values() for entry in entries)
+
+
 def synthetic_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 233) -> list[Goal]:
     """Make one goal per product with an instruction and combination of its options, in the official shuffled order.
 

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eefcore.envs.webshop.catalogue.listing import ListingWriter
-from eefcore.envs.webshop.catalogue.loading import ProductReader, only_file
+from eefcore.envs.webshop.catalogue.loading import PRODUCT_FILES, ProductReader, only_file
 from eefcore.envs.webshop.lucene.indexing import IndexWriter
 from eefcore.errors import DataError, StoreError
 from eefcore.storage.disk import locked
@@ -32,7 +32,7 @@ _BATCH = 2048  # products indexed at a time
 
 def build_once(folder: Path, cache: Path | None) -> Path:
     """Return the folder of the catalogue built from the official files in `folder`; build it if there is none."""
-    items, ins = only_file(folder, "items_shuffle*.json"), only_file(folder, "items_ins_v2*.json")
+    items, ins = (only_file(folder, pattern) for pattern in PRODUCT_FILES)
     root = (cache or cache_folder()) / "webshop"
     try:
         (root / ".seen").mkdir(parents=True, exist_ok=True)

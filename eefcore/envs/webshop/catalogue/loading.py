@@ -26,6 +26,9 @@ from eefcore.errors import DataError
 
 T = TypeVar("T")
 
+PRODUCT_FILES = ("items_shuffle*.json", "items_ins_v2*.json")
+"""The official files of products, and of their attributes."""
+
 _LONGEST_ASIN = 10
 _DUMMY = ("DUMMY_ATTR",)
 

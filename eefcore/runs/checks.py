@@ -1,0 +1,169 @@
+"""Refuse parameters that no stage could work with together, before anything starts.
+
+`eefcore.runs.ranges` checks each value by itself. Here are the checks of several values, and of the files, models and
+functions that they name. None of them loads a model or reads a benchmark's tasks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from eefcore.envs.panels import SPLITS, panel_sizes
+from eefcore.envs.registry import check_benchmark, find_entry, typical_episode
+from eefcore.errors import EefError, ParamsError
+from eefcore.policies.loading import check_base
+from eefcore.policies.settings import VLLMOptions, read_engine
+from eefcore.rendering.formats import check_format
+from eefcore.rollout.finders import check_finder
+from eefcore.runs.plan import Node, upstream
+from eefcore.selection.orders import check_order
+from eefcore.storage import stages
+from eefcore.types import Value
+from eefcore.variables import expand_variables
+
+Values = Mapping[str, Any]
+
+
+def check_nodes(path: object, nodes: Iterable[Node]) -> None:
+    """Refuse a plan of which a stage could not do its work.
+
+    Raises:
+        ParamsError: the stage, its parameter, what was expected and found; `path` is the file that was planned.
+    """
+    seen: set[frozenset[tuple[str, Value]]] = set()
+    for node in nodes:
+        before = [n.params for n in reversed(upstream([node]))]
+        inherited = {
+            name: next((params[name] for params in before if name in params), None)
+            for name in ("benchmark", "lora_r")
+        }
+        values = {**inherited, **node.params}
+        key = frozenset({**values, "stage": node.notebook.stage, "seed": 0}.items())
+        if key not in seen:
+            seen.add(key)
+            try:
+                check_values(node.notebook.stage, values)
+            except EefError as error:
+                raise ParamsError(f"{path}: {node.label}: {error}") from error
+
+
+def check_values(stage: str, values: Mapping[str, Value]) -> None:
+    """Refuse the parameters of one stage that could not do its work, each check where its parameters are there.
+
+    Args:
+        stage: the name of its notebook without the number.
+        values: its parameters, and of the stages before it the benchmark and the rank of the adapter.
+    """
+    given = {name: expand_variables(value) for name, value in values.items() if value is not None}
+    with _path_of_stages():
+        for names, check in _CHECKS:
+            if all(name in given for name in names):
+                check(stage, given)
+
+
+@contextmanager
+def _path_of_stages() -> Generator[None]:
+    """Look for modules of the user's own where a stage finds them: notebooks run in their folder."""
+    folder = str(stages.workspace() / "notebooks")
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _check_benchmark(stage: str, given: Values) -> None:
+    name, sizes = given["benchmark"], given["sizes"]
+    check_benchmark(name, data=given["data"], sizes=sizes)
+    if not sizes:
+        return
+    entry, panels = find_entry(name), panel_sizes(sizes)
+    needed = {"expert": ("train",), "explore": ("train",), "search": ("train",)}.get(stage, ())
+    for split in (*needed, *((given["split"],) if given.get("split") else ())):
+        all_of_them = (
+            entry is None or entry.source == "simulated" or (entry.source, split) == ("files", "train")
+        )
+        if panels[SPLITS.index(split)] == 0 and not all_of_them:
+            raise ParamsError(
+                f"sizes {sizes}: must have a {split} task at least, as in 400/100/300 (train/dev/test)"
+            )
+
+
+def _check_context(stage: str, given: Values) -> None:
+    """Refuse a context that not even one turn fits into, with the answer where a policy plays."""
+    answer, context, format = given.get("max_new_tokens", 0), given["context"], given["format"]
+    entry = find_entry(given["benchmark"])
+    known = entry is not None and format in entry.episodes
+    episode = typical_episode(given["benchmark"], format)
+    dialogue = episode.read + episode.written
+    turn = dialogue // episode.steps if known else 1
+    if context < turn + answer:
+        measured = (
+            f"; a turn in format {format} takes about {turn} tokens, and a dialogue about {dialogue}" * known
+        )
+        room = f" beside an answer of max_new_tokens {answer}" if answer else ""
+        raise ParamsError(
+            f"context {context}: must have room for one turn of a dialogue at least{room}{measured}. Raise context to "
+            f"{dialogue + answer if known else 2 * (answer + 1)} or more"
+        )
+
+
+def _check_batches(stage: str, given: Values) -> None:
+    if given["batch_size"] % given["micro_batch"]:
+        raise ParamsError(
+            f"micro_batch {given['micro_batch']}: must divide batch_size {given['batch_size']}; choose one that does, or "
+            "null for the whole batch"
+        )
+
+
+def _check_rank(stage: str, given: Values) -> None:
+    engine = read_engine(given["engine"])
+    if isinstance(engine, VLLMOptions) and given["lora_r"] > (engine.max_lora_rank or 512):
+        raise ParamsError(
+            f"lora_r {given['lora_r']}: engine {given['engine']} plays adapters of rank {engine.max_lora_rank or 512} at "
+            "most; lower lora_r in train, or name engine: hf"
+        )
+
+
+def _check_simulations(stage: str, given: Values) -> None:
+    if given["samples"] == given["M"] == 0:
+        raise ParamsError(
+            "samples and M are both 0, so nothing would be simulated; give one of them 1 or more, or the method one "
+            "iteration (behaviour cloning)"
+        )
+
+
+def _check_file(stage: str, given: Values) -> None:
+    for name in filter(None, map(str.strip, given["file"].split(" + "))):
+        if not (path := stages.workspace() / name).is_file():
+            found = "a folder" if path.is_dir() else "nothing"
+            raise ParamsError(
+                f"file {name}: expected a file of trajectories there, seen from the workspace, got {found}; mend the path, "
+                "or leave `file` out to play an expert"
+            )
+
+
+def _check_order(stage: str, given: Values) -> None:
+    if ":" in given["choose"]:
+        check_order(given["choose"])
+
+
+Check = Callable[[str, Values], object]
+
+_CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
+    (("benchmark", "data", "sizes"), _check_benchmark),
+    (("base",), lambda stage, given: check_base(given["base"])),
+    (("engine",), lambda stage, given: read_engine(given["engine"])),
+    (("format",), lambda stage, given: check_format(given["format"], given.get("template_args", ""))),
+    (("finder", "repeats"), lambda stage, given: check_finder(given["finder"], repeats=given["repeats"])),
+    (("choose",), _check_order),
+    (("file",), _check_file),
+    (("samples", "M"), _check_simulations),
+    (("batch_size", "micro_batch"), _check_batches),
+    (("engine", "lora_r"), _check_rank),
+    (("benchmark", "format", "context"), _check_context),
+)
+"""The checks of a stage, each with the parameters that it needs."""

@@ -1,0 +1,148 @@
+"""What no stage could work with is refused when a params file is planned, with what to change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.official_files import GOALS, write_official_files
+from helpers.paths import ROOT
+
+from eefcore.errors import ParamsError
+from eefcore.runs.paths import portable
+from eefcore.runs.planning import plan_run
+
+
+@pytest.fixture(autouse=True)
+def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("EEF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EEF_TEST_PLACE", str(tmp_path))
+    write_official_files(tmp_path / "shop")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "experts.jsonl").write_text("{}")
+
+
+def plan(tmp_path: Path, stages: dict, shared: dict | None = None, method: dict | None = None):
+    content = {
+        "run": "checked",
+        "shared": {"sizes": "12/6/6"} | (shared or {}),
+        "stages": stages,
+        "methods": {"EEF": {"iterations": 2} | (method or {})},
+    }
+    path = tmp_path / "checked.yaml"
+    path.write_text(json.dumps(content))  # which is YAML
+    return plan_run(path)
+
+
+SHOP = {"benchmark": "webshop", "data": "${EEF_TEST_PLACE}/shop"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "shared", "says"),
+    [
+        ({"train": {"learning_rate": 1e6}}, {}, r"train.learning_rate: must be > 0, ≤ 1, got 1000000"),
+        ({"train": {"epochs": -1}}, {}, "train.epochs: must be 1 to 1000, got -1"),
+        ({"train": {"epochs": 0}}, {}, "train.epochs: must be 1 to 1000, got 0"),
+        ({"train": {"context": 0}}, {}, "train.context: must be ≥ 1, got 0"),
+        ({"train": {"context": 20}}, {}, "train.1: context 20: must have room for one turn .* takes about 26 tokens"),
+        ({"evaluate": {"context": 90}}, {}, "evaluate.1: context 90: .* beside an answer of max_new_tokens 96"),
+        ({"train": {"micro_batch": 5}}, {}, "train.1: micro_batch 5: must divide batch_size 16; choose one"),
+        ({"train": {"base": "tinny"}}, {}, "train.1: base 'tinny': no such model; did you mean 'tiny'"),
+        ({"train": {"base": "models/not/there"}}, {}, "base 'models/not/there': no such model"),
+        ({"train": {"base": "${EEF_TEST_PLACE}/empty"}}, {}, "empty holds no model; expected a folder with config.json"),
+        ({"explore": {"samples": 0, "M": 0}}, {}, "explore.1: samples and M are both 0"),
+        ({"explore": {"finder": "binary", "repeats": 2}}, {}, "repeats 2 is for the fixed finder"),
+        ({"explore": {"finder": "no_such:finder"}}, {}, "explore.1: .*finder 'no_such:finder': there is no module no_such"),
+        ({"select": {"choose": "json:order"}}, {}, "select.2: .*choose 'json:order': json has no function 'order'"),
+        ({}, {"format": "compat"}, "no format 'compat'; did you mean 'compact'"),
+        ({}, {"benchmark": "webshop_mimi"}, "expert: no benchmark 'webshop_mimi'; did you mean 'webshop_mini'"),
+        ({}, {"benchmark": "json:load"}, r"benchmark 'json:load': .*it is called with data, sizes, seed"),
+        ({}, {"sizes": "0/6/6"}, "expert: sizes 0/6/6: must have a train task at least"),
+        ({}, {"sizes": "12/0/6"}, "evaluate.1: sizes 12/0/6: must have a dev task"),
+        ({}, {"sizes": "12/6/0"}, "evaluate.test: sizes 12/6/0: must have a test task"),
+        ({}, {"sizes": "40-10-20"}, "sizes '40-10-20': expected three numbers"),
+        ({}, {"sizes": "1" * 5000 + "/1/1"}, "expected three numbers"),
+        ({}, {"sizes": "99999999/6/6"}, "a generated shop has at most"),
+        ({}, {"data": "x"}, "webshop_mini is generated and reads no data"),
+        ({}, {"benchmark": "sciworld_mini", "sizes": "99999/6/6"}, "99999 train tasks are asked for; the simulator's"),
+        ({}, {**SHOP, "data": "nowhere"}, "expected exactly one items_shuffle.*no such folder"),
+        ({}, {**SHOP, "sizes": f"{GOALS}/1/1"}, f"{GOALS + 2} tasks are asked for; .* holds {GOALS}"),
+        ({"expert": {"file": "nowhere.jsonl"}}, {}, "expert: file nowhere.jsonl: expected a file .*, got nothing"),
+        ({"expert": {"file": "${EEF_TEST_PLACE}/experts.jsonl + params"}}, {}, "file params: expected a file .* got a folder"),
+    ],
+)  # fmt: skip
+def test_what_no_stage_could_work_with_is_refused_before_anything_starts(tmp_path, stages, shared, says):
+    with pytest.raises(ParamsError, match=says) as error:
+        plan(tmp_path, stages, shared)
+    assert str(error.value).startswith(f"{tmp_path / 'checked.yaml'}: ")
+
+
+@pytest.mark.parametrize(
+    ("stages", "shared"),
+    [
+        ({}, {}),
+        ({"train": {"context": 64, "micro_batch": 4}}, {}),
+        ({}, {**SHOP, "sizes": "0/6/6"}),
+        ({}, {"benchmark": "sciworld_mini", "sizes": "0/0/0", "format": "agentgym"}),
+        ({"expert": {"file": "${EEF_TEST_PLACE}/experts.jsonl"}}, {}),
+        ({"train": {"base": "HuggingFaceTB/SmolLM2-135M-Instruct"}}, {}),
+        ({"explore": {"samples": 0}}, {}),
+    ],
+)
+def test_what_stages_can_work_with_is_planned(tmp_path, stages, shared):
+    assert plan(tmp_path, stages, shared)[-1].label == "report"
+
+
+def test_a_module_beside_the_notebooks_is_found_as_a_stage_finds_it(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    monkeypatch.setattr("eefcore.runs.checks.stages.workspace", lambda: tmp_path / "work")
+    (tmp_path / "work" / "notebooks").mkdir(parents=True)
+    (tmp_path / "work" / "notebooks" / "own_order_of_tests.py").write_text("def order(success, state): ...")
+    from eefcore.runs.checks import check_values
+
+    check_values("select", {"choose": "own_order_of_tests:order"})
+    with pytest.raises(ParamsError, match="has no function 'other'"):
+        check_values("select", {"choose": "own_order_of_tests:other"})
+
+
+# ---------------------------------------------------------------------------------- paths
+
+
+def test_an_absolute_path_is_planned_and_no_record_names_this_machine(tmp_path, monkeypatch):
+    monkeypatch.delenv("EEF_CACHE")
+    nodes = plan(tmp_path, {"expert": {"file": str(tmp_path / "experts.jsonl")}})
+    assert nodes[0].params["file"] == "${EEF_TEST_PLACE}/experts.jsonl"
+    base = ROOT / "eefcore" / "policies" / "base"
+    nodes = plan(tmp_path, {"train": {"base": str(base)}})
+    train = next(node for node in nodes if node.label == "train.1")
+    assert train.params["base"] == "eefcore/policies/base"
+
+
+def test_a_path_is_written_from_the_workspace_or_the_nearest_variable(monkeypatch):
+    for name in ("EEF_CACHE", "EEF_TEST_PLACE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("MODELS", "/home/somebody/models")
+    monkeypatch.setenv("PWD", "/home/somebody/models/llama")
+    assert portable(str(ROOT / "params" / "x.jsonl")) == "params/x.jsonl"
+    assert portable("/home/somebody/models/llama") == "${MODELS}/llama"
+    assert portable("hf:/home/somebody/models") == "hf:${MODELS}"
+    assert (
+        portable("~/data/x.jsonl + results/y.jsonl + ~/z")
+        == "${HOME}/data/x.jsonl + results/y.jsonl + ${HOME}/z"
+    )
+    outside = portable("/no/variable/has/this")
+    assert outside.startswith("../") and (ROOT / outside).resolve() == Path("/no/variable/has/this")
+    for text in (
+        "",
+        "tiny",
+        "org/model",
+        "${HOME}/x",
+        "results/a/b",
+        "openai:http://h:1/v1#/m",
+        "a + b",
+        "self",
+    ):
+        assert portable(text) == text
