@@ -146,7 +146,7 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (trajectories := folder / "trajectories.jsonl").touch()
     for path in PARAMS:
         text = path.read_text(encoding="utf-8")
-        files = re.findall(r"file: .*?\$\{(\w+)\}", text)
+        files = re.findall(r"\$\{(\w+)\}", " ".join(re.findall(r'file: "[^"]*"', text)))
         for name in re.findall(r"\$\{(\w+)\}", text):
             monkeypatch.setenv(name, os.environ.get(name, str(trajectories if name in files else folder)))
     monkeypatch.chdir(ROOT)
