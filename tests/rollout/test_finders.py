@@ -228,7 +228,9 @@ def test_a_bandit_with_another_seed_asks_for_other_states():
 
 
 def test_an_unknown_finder_is_refused():
-    with pytest.raises(ParamsError, match="finder 'bnary'; choose fixed, binary, bandit or one of"):
+    with pytest.raises(
+        ParamsError, match="finder 'bnary'; did you mean 'binary'\\? choose fixed, binary, bandit or one of"
+    ):
         finders.load_finder("bnary", [], 5, seed=0)
 
 

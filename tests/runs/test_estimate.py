@@ -17,6 +17,9 @@ TINY = Shape(parameters=1000, adapter=10, hidden=8, layers=2, key_values=4, inte
 def nodes(tmp_path, monkeypatch):
     """The stages of a params file with these methods, on the notebooks as they are."""
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("EEF_TEST_PLACE", str(tmp_path))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").touch()
 
     def plan(methods: str, stages: str = "{}") -> list[Node]:
         path = tmp_path / "a.yaml"
@@ -62,8 +65,12 @@ def test_one_method_by_hand(nodes):
         ("explore: {M: 2, repeats: 3}", 40 + 240, 80),
         ("expert: {expert: strong+weak}, explore: {M: 1}", 40 + 80, 120),
         ("expert: {expert: strong+weak}, explore: {M: 1, explore_from: weak}", 40 + 40, 80),
-        ("expert: {file: one.jsonl + other.jsonl}, explore: {M: 1}", 40 + 80, 120),
         ("expert: {expert: strong + tiny, samples: 3, temperature: 0.5}, explore: {M: 1}", 40 + 160, 200),
+        (
+            'expert: {file: "${EEF_TEST_PLACE}/a.jsonl + ${EEF_TEST_PLACE}/b.jsonl"}, explore: {M: 1}',
+            40 + 80,
+            120,
+        ),
     ],
 )
 def test_what_methods_differ_in(nodes, method, simulations, rows):
@@ -137,7 +144,7 @@ def test_playing_by_hand():
 
 def test_the_memory_of_a_plan_names_each_kind_once(nodes):
     plan = nodes(
-        "{EEF: {iterations: 2}, ETO: {iterations: 2, learn: dpo, dpo: {micro_batch: 3}},"
+        "{EEF: {iterations: 2}, ETO: {iterations: 2, learn: dpo, dpo: {micro_batch: 8}},"
         " big: {iterations: 2, train: {base: someone/big, lora_r: 8, micro_batch: 1}}}",
         "{train: {micro_batch: 4}}",
     )
@@ -148,8 +155,8 @@ def test_the_memory_of_a_plan_names_each_kind_once(nodes):
             TINY, examples=4, context=500, lora_r=0, bf16=True
         ),
         Use("tiny", play): estimate.rollout_memory(TINY, slots=7, context=500),
-        Use("tiny", "train all on 6 × 500 tokens"): estimate.training_memory(
-            TINY, examples=6, context=500, lora_r=0, bf16=True
+        Use("tiny", "train all on 16 × 500 tokens"): estimate.training_memory(
+            TINY, examples=16, context=500, lora_r=0, bf16=True
         ),
         Use("someone/big", "train rank 8 on 1 × 500 tokens"): None,
         Use("someone/big", play): None,
