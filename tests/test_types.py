@@ -140,6 +140,32 @@ def test_an_example_needs_an_action_to_train_on():
             Example(episode(), first)
 
 
+def flagged(*trained):
+    steps = tuple(Step(f"o{i}", f"a{i}", trained=flag) for i, flag in enumerate(trained))
+    return Trajectory(history=History("t", "end", steps), reward=1.0)
+
+
+@pytest.mark.parametrize(
+    "flags, first, indices",
+    [
+        ((True, False, True), 0, (0, 2)),
+        ((True, True, False), 0, (0, 1)),
+        ((True, False, True), 1, (2,)),
+        ((False, True, False), 0, (1,)),
+    ],
+)
+def test_an_action_that_is_not_to_be_trained_is_left_out(flags, first, indices):
+    example = Example(flagged(*flags), first)
+    assert example.trained_indices == indices and example.end == indices[-1] + 1
+    assert example.trajectory.trains_from(first)
+
+
+def test_flags_that_leave_nothing_to_train_are_refused():
+    assert not flagged(True, False, False).trains_from(1)
+    with pytest.raises(ValueError, match="t: no action from a_1 on may be trained, as its flags say"):
+        Example(flagged(True, False, False), 1)
+
+
 def test_an_example_may_end_before_its_trajectory_does():
     t = episode()
     assert [list(e.trained_indices) for e in (Example(t), Example(t, 1), Example(t, 0, 1), Example(t, 1, 3))] == [

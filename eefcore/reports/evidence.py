@@ -7,6 +7,7 @@ suite is reported before its end; two methods are then compared over the seeds t
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -120,6 +121,14 @@ class Method:
     def demonstrations(self) -> list[list[Trajectory]]:
         """Return the demonstrations D_e, a list a seed."""
         return self._each("experts", "experts", Trajectory)
+
+    def unexplored(self) -> list[dict[str, str]]:
+        """Return the rows of `02_expert`'s table of the demonstrations that nothing is explored from, of the first seed."""
+        file = self.stages[0]["experts"] / "tables" / "refused.csv"
+        if not file.exists():  # a stage of an earlier version
+            return []
+        with file.open(newline="", encoding="utf-8") as text:
+            return [row for row in csv.DictReader(text) if row["use"] != "explore"]
 
     def tasks(self) -> list[list[str]]:
         """Return the training tasks C_train, a list a seed; an expert on a budget does not try them all."""

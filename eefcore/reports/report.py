@@ -115,7 +115,13 @@ def build_report(
     curves = {m.name: m.curve for m in main}
     chapters = [
         _results(result, main, links, ranked, ours),
-        chapter("made_of", "What they are made of", tables.data(main), tables.recipes(main)),
+        chapter(
+            "made_of",
+            "What they are made of",
+            tables.data(main),
+            *tables.unexplored(main),
+            tables.recipes(main),
+        ),
         *([_navigation(result, evaluations, ours, facts.skills)] if facts.skills else []),
         chapter("curve", "Over iterations", Figure("curve", sections.CURVE, evaluation.curve(curves))),
         *([chapter("searched", "What search found", *rounds, short="Search")] if rounds else []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from msgspec.structs import replace
@@ -48,6 +49,32 @@ def data(methods: Sequence[Method]) -> Table:
         title="What the experts demonstrated (EEF Table 1)",
         note="Of the training tasks, per seed. Small print: 95 % intervals over seeds and tasks.",
     )
+
+
+def unexplored(methods: Sequence[Method]) -> list[Table]:
+    """Return the table of the demonstrations that nothing is explored from, and why; nothing if all are."""
+    rows = {tuple(row.values()): row for method in methods for row in method.unexplored()}
+    if not rows:
+        return []
+    columns: cells.Columns[dict[str, str]] = [
+        (Column(name, words=True), partial(_word_of, name))
+        for name in ("task", "source", "outcome", "use", "why not explored")
+    ]
+    shown = [*rows.values()][:MOST_UNEXPLORED]
+    note = f"{len(shown)} of {len(rows)}, of the first seed; tables/refused.csv of the expert stage has each trajectory."
+    return [
+        cells.make_table(
+            "refused", columns, shown, title="Demonstrations that nothing is explored from", note=note
+        )
+    ]
+
+
+def _word_of(name: str, row: dict[str, str]) -> Cell:
+    return cells.words(row[name])
+
+
+MOST_UNEXPLORED = 100
+"""Rows of `unexplored`; a file from elsewhere may hold thousands."""
 
 
 def recipes(methods: Sequence[Method]) -> Table:

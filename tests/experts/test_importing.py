@@ -7,12 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 from helpers.paths import WEBSHOP_DATA
+from typer.testing import CliRunner
 
+from eefcore.cli import main
 from eefcore.errors import DataError, EpisodeOver, UnknownTask
 from eefcore.experts.foreign.importing import import_foreign, read_foreign, read_rewards
 from eefcore.protocols import Environment
 from eefcore.rollout.exploration import check_replays
-from eefcore.types import State, StopReason, Transition
+from eefcore.storage.records import read_records
+from eefcore.types import State, StopReason, Trajectory, Transition
 
 DATA = WEBSHOP_DATA
 
@@ -145,6 +148,16 @@ def test_the_real_react_log():
     assert sum(map(len, ts)) / 250 == pytest.approx(6.8)
     assert sum(t.reward for t in ts) / 250 == pytest.approx(0.6462, abs=1e-4)
     assert sum(a.startswith("think[") for t in ts for a in t.actions) == 540
+
+
+@pytest.mark.skipif(not (DATA / "react_gpt3_250.jsonl").is_file(), reason="the real GPT-3 log is not at hand")
+def test_the_command_says_how_many_of_the_real_log_won(tmp_path):
+    out = tmp_path / "ours.jsonl"
+    command = ["data", "import", str(DATA / "react_gpt3_250.jsonl"), str(out), "--source", "gpt-3"]
+    said = CliRunner().invoke(main.app, command)
+    assert said.exit_code == 0 and "250 trajectories, 87 wins." in said.output
+    assert "benchmark: webshop?interface=react" in said.output
+    assert {t.source for t in read_records(out, Trajectory).list} == {"gpt-3"}
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])

@@ -35,6 +35,7 @@ from eefcore.selection.algorithm import (
     outcomes,
     recovery_state,
     solution,
+    solutions,
     training_set,
 )
 from eefcore.types import Example, History, Mistake, State, Step, StopReason, Trajectory
@@ -453,3 +454,26 @@ def write_golden():
 
 if __name__ == "__main__":
     write_golden()
+
+
+# Flags of records from elsewhere ------------------------------------------------------------------------
+
+
+def flagged(actions, flags, **rest):
+    t = expert(actions, 1.0, **rest)
+    steps = [msgspec.structs.replace(s, trained=f) for s, f in zip(t.history.steps, flags, strict=True)]
+    return msgspec.structs.replace(t, history=msgspec.structs.replace(t.history, steps=tuple(steps)))
+
+
+def test_a_trajectory_of_which_nothing_may_be_trained_is_not_cloned():
+    some, none = flagged("ab", (False, True)), flagged("cd", (False, False))
+    assert picked(cloning_set([some, none], "positive")) == [(some, 0)]
+    with pytest.raises(DataError):
+        cloning_set([none], "positive")
+
+
+def test_a_success_is_no_solution_of_a_state_after_which_nothing_of_it_may_be_trained():
+    t = flagged("abc", (True, True, False))
+    repository = Repository([t])
+    assert [len(solutions(t.state(i), repository)) for i in range(4)] == [1, 1, 0, 0]
+    assert solution(t.state(2), repository) is None
