@@ -289,6 +289,14 @@ def by_expert(experts: Iterable[Trajectory], name: str) -> list[Trajectory]:
     return [t for t in experts if t.source == name]
 
 
+def first_samples(experts: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return the first trajectory of each expert on each task, for shares of tasks."""
+    first: dict[tuple[str, str], Trajectory] = {}
+    for t in experts:
+        first.setdefault((t.source, t.task_id), t)
+    return [*first.values()]
+
+
 def choose_expert(experts: Sequence[Trajectory], name: str) -> list[Trajectory]:
     """Return the trajectories of one expert, or all if `name` is empty: EEF GPT-3 & 4 clones one and explores both.
 

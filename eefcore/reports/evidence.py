@@ -22,7 +22,8 @@ from eefcore.errors import ParamsError, StoreError
 from eefcore.evaluation import metrics, stats
 from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Estimate
-from eefcore.experts import collect
+from eefcore.experts import collect, split_experts
+from eefcore.experts.prompted import expert_name
 from eefcore.rendering.renderer import make_renderer
 from eefcore.reports.document.blocks import Span
 from eefcore.runs.suite import ORACLE, SECTIONS
@@ -317,7 +318,8 @@ def read_recipe(run: StageInputs[Path], won: bool) -> Recipe:
     *_, explored = params("simulations") or [{}]
     pairs = params("preferences")
     expert = stages.read_record(run["experts"]).params
-    from_experts, experts = explored.get("M", 0) > 0, str(expert.get("file") or expert.get("expert", ""))
+    names = "+".join(map(expert_name, split_experts(str(expert.get("expert", "")))))
+    from_experts, experts = explored.get("M", 0) > 0, str(expert.get("file") or names)
     return Recipe(
         base=str(first.get("base", "")),
         experts=experts,

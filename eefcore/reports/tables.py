@@ -14,6 +14,7 @@ from eefcore.evaluation.formatting import percent
 from eefcore.evaluation.navigation import navigation_rates, skill_win_ratio
 from eefcore.evaluation.panel import Evaluation
 from eefcore.evaluation.stats import Array, Estimate
+from eefcore.experts.collect import expert_cost
 from eefcore.figures import evaluation, search
 from eefcore.protocols import Skill
 from eefcore.reports import comparison
@@ -22,6 +23,7 @@ from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Figure
 from eefcore.reports.document.cells import BLANK, Cell, Column, Table
 from eefcore.reports.evidence import Inference, Method, expert_demonstrations
+from eefcore.storage.cost import Cost, mean_cost
 from eefcore.types import Trajectory
 
 
@@ -42,10 +44,21 @@ def data(methods: Sequence[Method]) -> Table:
             lambda e: cells.count(float(np.mean(_values(e[1], lambda t: t.money))), digits=3),
         ),
     ]
+    demonstrated = expert_demonstrations(methods)
+    if any(t.tokens_read for seeds in demonstrated.values() for seed in seeds for t in seed):
+        columns += [
+            (
+                Column(f"tokens {name} per trajectory"),
+                lambda e, field=f"tokens_{name}": cells.count(
+                    float(np.mean(_values(e[1], lambda t: float(getattr(t, field)))))
+                ),
+            )
+            for name in ("read", "written")
+        ]
     return cells.make_table(
         "data",
         columns,
-        expert_demonstrations(methods).items(),
+        demonstrated.items(),
         title="What the experts demonstrated (EEF Table 1)",
         note="Of the training tasks, per seed. Small print: 95 % intervals over seeds and tasks.",
     )
@@ -131,8 +144,19 @@ def compare_methods(
         skills,
         ours=ours,
         baseline=baseline,
-        costs={m.name: m.cost for m in methods},
+        costs={m.name: m.cost for m in methods} | _panel_costs(experts),
     )
+
+
+def _panel_costs(experts: Sequence[Evaluation]) -> dict[str, Cost]:
+    """Return what the test episodes of experts that are language models cost, mean over seeds."""
+    costs = {e.method: mean_cost([expert_cost(run) for run in e.runs]) for e in experts}
+    return {name: cost for name, cost in costs.items() if cost.tokens_read or cost.tokens_written}
+
+
+EXPERT_COST_NOTE = (
+    "The cost of an expert that is a language model is that of its test episodes, as its endpoint bills them."
+)
 
 
 def results(
@@ -154,7 +178,9 @@ def results(
         *comparison.cost_columns(),
     ]
     table = comparison.table(name, result, columns, title=title, ours=ours)
-    return replace(table, note=f"{table.note} {INFERENCE_NOTE}") if acts else table
+    costed = any(row.cost for row in result.rows if row.method not in signals)
+    notes = [table.note, *([INFERENCE_NOTE] if acts else []), *([EXPERT_COST_NOTE] if costed else [])]
+    return replace(table, note=" ".join(notes))
 
 
 def inference_columns(inferences: Mapping[str, Inference]) -> Columns:

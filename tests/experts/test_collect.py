@@ -72,6 +72,10 @@ def test_experts_are_named_in_order_of_appearance():
     assert collect.by_expert(TRAJECTORIES, "nobody") == []
 
 
+def test_shares_of_tasks_count_the_first_trajectory_of_an_expert_on_each_task():
+    assert collect.first_samples([*TRAJECTORIES, *TRAJECTORIES[:2]]) == TRAJECTORIES
+
+
 def test_the_cost_of_demonstrations_is_their_money():
     assert collect.expert_cost(TRAJECTORIES) == Cost(money=1.01)
     assert collect.expert_cost([]) == Cost()
