@@ -217,8 +217,9 @@ def typical_episode(name: str, format: str) -> EpisodeSize:
 
 def card_name(name: str) -> str | None:
     """Return the name on the card of a benchmark, before it is loaded; None for one of your own."""
-    entry = ENTRIES.get(name.removesuffix(SUFFIX))
-    return None if entry is None else entry.card + (SUFFIX if name.endswith(SUFFIX) else "")
+    plain, composite, _ = split_name(name)
+    entry = ENTRIES.get(plain)
+    return None if entry is None else entry.card + (SUFFIX if composite else "")
 
 
 def expert_prompt(card: str) -> str:

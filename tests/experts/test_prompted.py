@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from helpers.paths import ROOT
 from helpers.recorded_endpoint import Answer, Endpoint, completion, prompt_text, recorded_endpoint
 
 from eefcore import envs
@@ -24,6 +25,7 @@ from eefcore.experts.registry import experts_of_card
 from eefcore.policies import ScriptedPolicy
 from eefcore.policies.settings import PolicySettings
 from eefcore.rendering import prompts
+from eefcore.runs.planning import plan_run
 from eefcore.storage.journal import Journal
 from eefcore.types import History, Step, StopReason, Trajectory
 
@@ -119,6 +121,7 @@ def test_an_expert_is_recorded_under_a_name_that_says_which_model_it_is(spec, na
 def test_language_models_are_what_is_no_scripted_expert_of_the_benchmark():
     assert language_models(f"strong+weak + {GPT4} + smollm2", "webshop_mini") == [GPT4, "smollm2"]
     assert language_models("strong+tiny", "webshop_mini+composite") == ["tiny"]
+    assert language_models("strong+tiny", "webshop?arrows=false") == ["tiny"]
     assert language_models(f"strong + {GPT4} + tiny", "my_module:load") == [GPT4, "tiny"]
 
 
@@ -172,6 +175,18 @@ def test_a_plan_refuses_an_expert_stage_that_would_fail(given, message):
     check_planned(SimpleNamespace(**GIVEN))
     with pytest.raises(ParamsError, match=message):
         check_planned(SimpleNamespace(**GIVEN | given))
+
+
+def test_a_params_file_with_an_expert_that_can_not_play_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "x.yaml"
+    for expert, message in (
+        ("strog", "no expert 'strog' for webshop"),
+        ("openai:host#m", "should be openai:"),
+    ):
+        file.write_text(f"run: x\nmethods: {{EEF: {{iterations: 1, expert: {{expert: '{expert}'}}}}}}\n")
+        with pytest.raises(ParamsError, match=rf"methods.EEF.expert: .*{message}"):
+            plan_run(file)
 
 
 # Prompts -------------------------------------------------------------------------------------------------

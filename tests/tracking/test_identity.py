@@ -60,6 +60,18 @@ def test_a_base_made_anew_makes_what_stands_on_it_anew(demo, base):
     assert of_plan(demo) == before
 
 
+def test_the_weights_of_an_expert_are_part_of_its_identity(base):
+    """An expert of scripts alone has none, and of two models both count."""
+
+    def of(expert: str) -> str:
+        return identity("02_expert", {"expert": expert, "benchmark": "webshop_mini"}, {}, {})
+
+    names = ("strong", "tiny", "strong + tiny", "smollm2+tiny")
+    before = [of(name) for name in names]
+    write_base(base, b"other")
+    assert [a == b for a, b in zip(before, map(of, names), strict=True)] == [True, False, False, False]
+
+
 def test_the_plan_and_the_stage_agree(demo, base, monkeypatch):
     monkeypatch.setattr(
         stages, "input_identity", lambda folder: {n.folder: n.identity for n in plan_run(demo)}[folder]
