@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -219,6 +220,25 @@ def test_what_would_fail_every_time_stops_the_stage_at_once(status, body, messag
         with pytest.raises(PolicyError, match=message):
             policy.answers()
     assert len(endpoint.requests) == 1
+
+
+def test_after_a_refusal_the_queue_is_not_sent_and_the_policy_can_be_asked_again():
+    allowed = []
+
+    def answer(received: Received) -> Answer:
+        time.sleep(0.02)
+        return completion(received, "look") if allowed else Answer({"error": "no key"}, 401)
+
+    with Endpoint(answer) as endpoint:
+        policy = OpenAIPolicy(endpoint.url, "m", AGENTLITE, concurrency=2)
+        questions = {i: (History(str(i), f"page {i}"), Sampling()) for i in range(200)}
+        with pytest.raises(PolicyError, match="no key"):
+            answer_all(policy, questions)
+        refused = len(endpoint.requests)
+        time.sleep(0.3)
+        assert len(endpoint.requests) <= refused + 2 < len(questions)
+        allowed.append(True)
+        assert {r.action for r in answer_all(policy, questions).values()} == {"look"}
 
 
 @pytest.mark.parametrize(

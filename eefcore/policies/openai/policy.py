@@ -128,8 +128,15 @@ class OpenAIPolicy:
         """Return the answers that have arrived, in the order in which their questions were asked."""
         if not self._questions:
             return []
-        wait(self._questions.values(), return_when=FIRST_COMPLETED)
-        replies = {e: future.result() for e, future in self._questions.items() if future.done()}
+        try:
+            wait(self._questions.values(), return_when=FIRST_COMPLETED)
+            replies = {e: future.result() for e, future in self._questions.items() if future.done()}
+        except (
+            BaseException
+        ):  # a refusal, or an interrupted cell: what waits in the queue is not sent any more
+            for episode in list(self._questions):
+                self.close(episode)
+            raise
         for episode in replies:
             del self._questions[episode]
         self.failures += sum(reply.stop is StopReason.MODEL_FAILURE for reply in replies.values())
