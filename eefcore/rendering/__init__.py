@@ -3,34 +3,16 @@
 Formats and prompts write the text; the renderer makes ids and records where each action lies.
 """
 
-from eefcore.rendering.formats import (
-    ChatFormat,
-    Format,
-    LastPageChatFormat,
-    LastPageFormat,
-    Piece,
-    TurnFormat,
-    add_phrase,
-    can_show,
-    dialogue,
-    load_format,
-)
-from eefcore.rendering.renderer import Encoded, Renderer, make_renderer
-from eefcore.rendering.special_tokens import SpecialTokens
+from eefcore.rendering.formats import ChatFormat, Format, LastPageFormat, Piece, TurnFormat, load_format
+from eefcore.rendering.renderer import Renderer, make_renderer
 
 __all__ = [
     "ChatFormat",
-    "Encoded",
     "Format",
-    "LastPageChatFormat",
     "LastPageFormat",
     "Piece",
     "Renderer",
-    "SpecialTokens",
     "TurnFormat",
-    "add_phrase",
-    "can_show",
-    "dialogue",
     "load_format",
     "make_renderer",
 ]

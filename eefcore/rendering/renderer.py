@@ -44,9 +44,7 @@ class Renderer:
         self._format_action = getattr(format, "action_text", str)
         self._lead: str = getattr(format, "lead", "")
         self._shared = ""  # what of a prompt's end the policy writes, as a tokenizer joins it with the action
-        self._before_action = self._before_page = (
-            ""  # the ends of texts that actions, and pages after actions, follow
-        )
+        self._before_action = self._before_page = ""  # the ends of texts that actions and later pages follow
         bos, eos = (getattr(tokenizer, f"{name}_token_id", None) for name in ("bos", "eos"))
         adds_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
         self._head = (bos,) if adds_bos else ()
@@ -131,14 +129,11 @@ class Renderer:
     def _pieces(self, history: History) -> list[Piece]:
         """Return the pieces of h_t, the prompts without the sign that the policy writes."""
         pieces = self.format.pieces(history)
-        if not self._shared:
-            return pieces
-        asks = [after.action is not None for after in pieces[1:]] + [True]
         return [
-            piece._replace(text=piece.text.removesuffix(self._shared))
-            if piece.action is None and before_action
+            Piece(piece.text.removesuffix(self._shared))
+            if piece.action is None and (after is None or after.action is not None)
             else piece
-            for piece, before_action in zip(pieces, asks, strict=True)
+            for piece, after in zip_longest(pieces, pieces[1:])
         ]
 
     def _ids(self, text: str, after: str = "") -> tuple[int, ...]:
@@ -213,9 +208,8 @@ class Renderer:
 
     @property
     def _name(self) -> str:
-        return (
-            f"format {self.format.name} of {getattr(self.tokenizer, 'name_or_path', '') or 'this tokenizer'}"
-        )
+        model = getattr(self.tokenizer, "name_or_path", "") or "this tokenizer"
+        return f"format {self.format.name} of {model}"
 
     @property
     def _advice(self) -> str:

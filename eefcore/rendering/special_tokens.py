@@ -9,6 +9,7 @@ of the tokenizer whose marks have other spellings. Text without marks is encoded
 from __future__ import annotations
 
 import json
+import operator
 import re
 from functools import lru_cache
 from typing import Any
@@ -44,7 +45,7 @@ class SpecialTokens:
         """Return `history` with stand-ins for marks; the very same object where it holds none."""
         steps = tuple(self._quote_step(s) for s in history.steps)
         observation = self.quote(history.observation)
-        if observation is history.observation and all(map(_same, steps, history.steps)):
+        if observation is history.observation and all(map(operator.is_, steps, history.steps)):
             return history
         return History(history.task_id, observation, steps)
 
@@ -100,21 +101,16 @@ class SpecialTokens:
     def _in_parts(self, text: str) -> tuple[int, ...]:
         """Encode with a tokenizer that is written in Python, which can encode special tokens as words."""
         ids: list[int] = []
-        at = 0
-        for found in [*self._split.finditer(text), None]:
-            if found is not None and found[1]:
-                continue
-            if words := _STAND_IN.sub(self._word, text[at : found.start() if found else len(text)]):
-                said = self._tokenizer(words, add_special_tokens=False, split_special_tokens=True)
-                ids += said["input_ids"]
-            if found is not None:
-                ids.append(self.ids[found[0]])
-                at = found.end()
+        start = 0
+        for mark in [*(found for found in self._split.finditer(text) if not found[1]), None]:
+            if words := _STAND_IN.sub(self._word, text[start : mark.start() if mark else None]):
+                ids += self._tokenizer(words, add_special_tokens=False, split_special_tokens=True)[
+                    "input_ids"
+                ]
+            if mark:
+                ids.append(self.ids[mark[0]])
+                start = mark.end()
         return tuple(ids)
-
-
-def _same(one: Step, other: Step) -> bool:
-    return one is other
 
 
 def _spelling(nonce: int, number: int) -> str:

@@ -43,7 +43,7 @@ def messages(history: History) -> list[dict[str, str]]:
 @each
 def test_the_ids_are_those_of_the_dialogue_as_the_template_writes_it(name):
     made, family = renderer(name), FAMILIES[name]
-    arguments = {"strftime_now": made.format._args["strftime_now"]}
+    arguments = {"strftime_now": made.format.template.args["strftime_now"]}
     if family.args:
         arguments["enable_thinking"] = family.args.endswith("true")
     for t in range(len(DONE) + 1):
