@@ -251,6 +251,6 @@ def _check(name: str, data: str, sizes: str, options: Mapping[str, str]) -> None
     if source == "generated" and not sizes:
         raise ParamsError(f"benchmark {name} needs sizes: how many tasks to generate, as in 400/100/300")
     panels = panel_sizes(sizes) if sizes else ALL_TASKS
-    load_plugin(ENTRIES[name].check, "check", takes=("name", "data", "sizes"))(
-        name=name, data=data, sizes=panels
+    load_plugin(ENTRIES[name].check, "check", takes=("name", "data", "sizes", "options"))(
+        name=name, data=data, sizes=panels, options=options
     )
