@@ -217,9 +217,11 @@ def typical_episode(name: str, format: str) -> EpisodeSize:
 
 def card_name(name: str) -> str | None:
     """Return the name on the card of a benchmark, before it is loaded; None for one of your own."""
-    plain, composite, _ = split_name(name)
-    entry = ENTRIES.get(plain)
-    return None if entry is None else entry.card + (SUFFIX if composite else "")
+    plain, composite, options = split_name(name)
+    if plain not in ENTRIES:
+        return None
+    card, interface = ENTRIES[plain].card, options.get("interface", "agentlite")
+    return card + (f"_{interface}" if interface != "agentlite" else "") + (SUFFIX if composite else "")
 
 
 def expert_prompt(card: str) -> str:

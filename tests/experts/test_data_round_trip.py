@@ -325,22 +325,38 @@ def wishes(benchmark) -> set[str]:
 
 @pytest.mark.notebook
 @pytest.mark.xdist_group("notebooks")
-def test_the_stage_itself_reads_it_or_stops_at_once(generated, tmp_path, monkeypatch):
-    """02_expert as `eef run` runs it: all of its trajectories can be explored from; of another shop's it says why."""
-    shop = generated()
-    experts = collect.demonstrations(shop, ["weak"], "train", seed=0)
+def test_the_stages_read_it_and_explore_from_it_or_stop_at_once(generated, mini, tmp_path, monkeypatch):
+    """As `eef run` runs them: AgentGym's records of other numbers, price caps and pages; of another shop's 02_expert says why."""
+    experts = elsewhere(mini)
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
-    eef("data", "import", raw, out, *exported("openai")(raw, experts))
+    eef("data", "import", raw, out, *exported("agentgym")(raw, experts), "--source", "gpt-4")
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("EEF_TEST_FILE", str(out))
-    text = "run: r\nshared: {{sizes: 24/8/8, world_seed: {}}}\nstages: {{expert: {{file: '${{EEF_TEST_FILE}}'}}}}\n"
-    text += "methods: {{A: {{iterations: 1}}}}"
-    first, *_ = plan_run(write_params(tmp_path, text.format(0)))
-    runner.run([first], resume="", jobs=1)
-    logged = stages.read_record(first.folder).metrics
-    assert (logged["expert/n"], logged["expert/tasks"], logged["expert/refused"]) == (24, 24, 0)
+    text = "run: r\nshared: {{sizes: 24/8/8, world_seed: {}}}\nmethods: {{A: {{iterations: 2, explore: {{M: 1}}}}}}\n"
+    text += "stages: {{expert: {{file: '${{EEF_TEST_FILE}}'}}, train: {{epochs: 1}}}}"
+    wanted = ("expert", "select.1", "train.1", "explore.1")
+    nodes = {n.label: n for n in plan_run(write_params(tmp_path, text.format(0))) if n.label in wanted}
+    runner.run([*nodes.values()], resume="", jobs=1)
+    logged = {label: stages.read_record(node.folder).metrics for label, node in nodes.items()}
+    assert [logged["expert"][f"expert/{k}"] for k in ("n", "tasks", "refused")] == [len(experts)] * 2 + [0]
+    explored = logged["explore.1"]
+    assert explored["explore/n_expert_states"] == len(experts) and explored["explore/refused"] == 0
+    rows = (nodes["expert"].folder / "tables" / "refused.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(experts) and all(",explore," in row and "@" in row for row in rows[1:])
     first, *_ = plan_run(write_params(tmp_path, text.format(5)))
-    with pytest.raises(StageFailed, match=r"DataError: 02_expert: file .*none of its 24 trajectories is of"):
+    with pytest.raises(StageFailed, match=r"DataError: 02_expert: file .*none of its \d+ trajectories is of"):
         runner.run([first], resume="", jobs=1)
+
+
+def elsewhere(mini: WebShopBenchmark) -> list[Trajectory]:
+    """Return what experts did on six training tasks in another copy of the shop, under other price caps."""
+    interface = read_interface({"arrows": "false", "item_lines": "false"})
+    shop = WebShopBenchmark.load(mini.folder, sizes=panel_sizes("24/8/8"), seed=0, interface=interface)
+    tasks = [t for t in shop.tasks("train") if shop.goal(t).price_upper < 1000][:6]
+    variants = [
+        shop.variant(t, f"it, and price lower than {shop.goal(t).price_upper + 10:.2f} dollars")
+        for t in tasks
+    ]
+    return [*demonstrate_tasks(shop, make_shopper(shop, "perfect", seed=0), variants)]

@@ -8,7 +8,7 @@ import pytest
 
 from eefcore import envs
 from eefcore.envs.panels import PanelSizes
-from eefcore.envs.registry import split_name
+from eefcore.envs.registry import card_name, split_name
 from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.envs.webshop.interfaces.options import InterfaceOptions, read_interface, recorded_options
 from eefcore.errors import DataError, LeakageError, ParamsError, UnknownTask
@@ -257,7 +257,14 @@ def test_options_follow_the_benchmarks_name(folder):
     assert (shown["arrows"], shown["item_lines"], shown["per_page"]) == (False, False, 10)
     assert card("webshop+composite?arrows=false").name == "webshop+composite"
     assert card("webshop+composite?arrows=false").facts["arrows"] is False
-    assert (card("webshop").name, card("webshop?interface=react").name) == ("webshop", "webshop_react")
+    names = (
+        "webshop",
+        "webshop?interface=react",
+        "webshop+composite?per_page=5",
+        "webshop?interface=agentlite",
+    )
+    assert [card(name).name for name in names] == [card_name(name) for name in names]
+    assert [card_name(name) for name in names] == ["webshop", "webshop_react", "webshop+composite", "webshop"]
     assert envs.max_turns("webshop?interface=react", data=str(folder), sizes="0/2/2", seed=0) == 15
 
 
