@@ -282,3 +282,28 @@ def test_a_pair_is_shown_with_its_state_and_both_sides():
     chosen, rejected = text.split("\n\n")[1:]
     assert chosen.startswith("chosen (win, reward 1.00)\n  > Think") and 'click["button": "Next >"]' in chosen
     assert rejected.startswith("rejected (loss, reward 0.66)") and "Next >" not in rejected
+
+
+# Flags of records from elsewhere ------------------------------------------------------------------------
+
+
+def untrained(t, *indices):
+    steps = [msgspec.structs.replace(s, trained=i not in indices) for i, s in enumerate(t.history.steps)]
+    return msgspec.structs.replace(t, history=msgspec.structs.replace(t.history, steps=tuple(steps)))
+
+
+def test_what_an_expert_may_not_teach_is_not_chosen():
+    """By the flags of its record: a part of a trajectory, and a whole one."""
+    own = episode("xyz", 0.0, source="π")
+    assert sides(trajectory_pairs([untrained(expert("ab", 1.0), 0)], [own], "win")) == [(0, "b", "xyz")]
+    assert trajectory_pairs([untrained(expert("ab", 1.0), 0, 1)], [own], "win") == []
+
+
+def test_an_action_that_helped_and_may_not_be_trained_gives_no_pair():
+    def pairs(*indices):
+        e = untrained(expert("abc"), *indices)
+        lost, won = episode("axy", 0.0, 1), untrained(episode("abw", 1.0, 2), *indices)
+        return beneficial_pairs([e], [lost, won])
+
+    assert sides(pairs()) == [(1, "b", "x")]
+    assert pairs(1) == []
