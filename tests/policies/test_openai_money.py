@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,27 @@ def test_a_budget_is_of_all_runs_and_processes_of_a_workspace(tmp_path):
     with other.set_aside(0.05):
         other.pay(5_000, 0)
     assert Account(path, Price(10.0, 10.0)).spent == one.spent == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(("paid", "allowed"), [(0.1, True), (0.6, False)])
+def test_a_request_that_could_overdraw_the_budget_waits_for_those_under_way(tmp_path, paid, allowed):
+    account, order = Account(tmp_path / "payments.jsonl", Price(1.0, 1.0), 1.0), []
+
+    def other() -> None:
+        try:
+            with account.set_aside(0.6):
+                order.append("sent")
+        except BudgetSpent:
+            order.append("refused")
+
+    thread = threading.Thread(target=other)
+    with account.set_aside(0.6):
+        thread.start()
+        thread.join(0.2)
+        order.append("answered")
+        account.pay(round(1e6 * paid), 0)
+    thread.join(10)
+    assert order == ["answered", "sent" if allowed else "refused"]
 
 
 def test_a_payment_that_a_kill_cut_off_is_read_once_it_is_whole(tmp_path):
