@@ -58,8 +58,8 @@ def expert_name(spec: str) -> str:
     kind, _, rest = spec.partition(":")
     if kind == "openai":
         return rest.partition("#")[2].partition("?")[0]
-    *before, last = PurePosixPath(rest if kind in ("hf", "vllm") else spec).parts
-    return before[-1] if last == "model" and before else last
+    path = PurePosixPath(rest if kind in ("hf", "vllm") else spec)
+    return path.parent.name if path.name == "model" and path.parent.name else path.name
 
 
 def choose_prompt(prompt: str, spec: str, card: str) -> str:
