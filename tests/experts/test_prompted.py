@@ -136,7 +136,7 @@ def test_language_models_are_what_is_no_scripted_expert_of_the_benchmark():
         ([""], "", "no expert '' for webshop"),
         (["strong+openai:http://h/v1#m"], "", r"no expert 'strong\+openai:http://h/v1#m'"),
         (["openai:localhost#m"], "", "should be openai:<base url>#<model>"),
-        ([f"{GPT4}?prise=30/60"], "", "do you mean prices"),
+        ([f"{GPT4}?prise=30/60"], "", "did you mean 'prices'"),
         ([GPT4], "no_such_format", "no format 'no_such_format'"),
         (["results/nowhere/model"], "", "neither a folder from the workspace"),
         ([GPT4, f"{GPT4}?prices=30/60"], "", "two experts are called 'gpt-4'"),
