@@ -129,11 +129,7 @@ def test_models_are_loaded_in_one_place_without_code_or_pickles_of_others():
         if isinstance(call, ast.Call)
         and ast.unparse(call.func).endswith((".from_pretrained", "load_peft_weights"))
     ]
-    assert {name_of(path) for path, _ in calls} == {
-        "training.models",
-        "training.adapters",
-        "training.gguf_conversion",
-    }
+    assert {name_of(path) for path, _ in calls} == {"training.models", "training.model_store"}
     loads = [call for _, call in calls if ast.unparse(call.func).startswith("Auto")]
     loaders = {ast.unparse(call.func).partition(".")[0] for call in loads}
     assert loaders == {"AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"}

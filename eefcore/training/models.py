@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
+from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -27,29 +32,27 @@ from transformers import (
 )
 
 from eefcore.errors import PolicyError
-from eefcore.training.adapters import (
-    base_name,
-    base_record,
-    base_source,
-    load_adapter,
-    merge_adapter,
-    must_save_embeddings,
-    name_first,
-    remember_base,
-    set_source,
-)
 from eefcore.training.canary import write_canary
 from eefcore.training.model_files import (
     ADAPTER,
+    ADAPTER_WEIGHTS,
+    BASE,
     CONFIG,
-    SAFE,
+    BaseRecord,
+    ModelFiles,
+    Source,
     check_weights,
+    describe_base,
     explain_load_errors,
+    find_files,
+    find_source,
     has_tokenizer,
     is_adapter,
     read_json,
 )
-from eefcore.training.model_sources import BASE, BaseRecord, ModelFiles, Source, find_files, find_source
+from eefcore.training.model_store import SAFE
+
+_SOURCE, _RECORD = "eefcore_source", "eefcore_base"  # attributes of a base and of a model with an adapter
 
 
 def add_adapter(
@@ -68,7 +71,7 @@ def add_adapter(
     """
     if isinstance(model, PeftModel):
         raise PolicyError(
-            f"{base_name(model)}: expected a model without an adapter, got one that has one; train that adapter "
+            f"{model.get_base_model().name_or_path}: expected a model without an adapter, got one that has one; train that adapter "
             "(lora_r: 0), or load it with merge=True first"
         )
     set_seed(seed)
@@ -76,9 +79,7 @@ def add_adapter(
     config = LoraConfig(
         task_type="CAUSAL_LM", r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets
     )
-    adapted = get_peft_model(model, config)
-    remember_base(adapted)
-    return adapted
+    return _remember_base(get_peft_model(model, config))
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, *, merge: bool = False) -> None:
@@ -92,35 +93,15 @@ def save_model(model: Any, tokenizer: Any, folder: Path, *, merge: bool = False)
     Raises:
         PolicyError: the tokenizer does not fit the model, or the adapter's base was never saved.
     """
-    check_fit(model, tokenizer)
+    _check_fit(model, tokenizer)
     if merge:
-        model = merge_adapter(model)
-    record = base_record(model) if isinstance(model, PeftModel) else None
-    if isinstance(model, PeftModel) and record is None:
-        raise PolicyError(
-            f"{folder}: expected an adapter whose base is a folder or a hub name, got a base that was made in memory; "
-            "save the base, load it with load_model, and train the adapter on that"
-        )
-    if record is None:
-        model.save_pretrained(folder)
+        model = _merge_adapter(model)
+    if isinstance(model, PeftModel):
+        _save_adapter(model, folder)
     else:
-        _save_adapter(model, record, folder)
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_canary(model, tokenizer, folder)
-
-
-def _save_adapter(model: PeftModel, record: BaseRecord, folder: Path) -> None:
-    source = base_source(model)
-    vocabulary = load_config(source.folder).get_text_config().vocab_size if source else 0
-    # Said to peft, which would otherwise look for the base's config by its name, on the hub too.
-    model.save_pretrained(str(folder), save_embedding_layers=must_save_embeddings(model, vocabulary))
-    # peft's model card would name the base by its path on this machine.
-    (folder / "README.md").unlink(missing_ok=True)
-    if Path(record.name).is_absolute():
-        record = msgspec.structs.replace(record, name=os.path.relpath(record.name, folder.resolve()))
-    settings = read_json(folder / ADAPTER) | {"base_model_name_or_path": record.name}
-    (folder / ADAPTER).write_text(json.dumps(settings, indent=2))
-    (folder / BASE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
 
 
 class Loaded(NamedTuple):
@@ -154,11 +135,11 @@ def load_model(
     files = find_files(path, adapter)
     model = _load_base(files.base, dtype)
     if files.adapter is not None:
-        model = load_adapter(model, files.adapter, files.base, trainable=trainable)
+        model = _load_adapter(model, files.adapter, files.base, trainable=trainable)
         if merge:
-            model = set_source(merge_adapter(model), Source(str(files.adapter), files.adapter))
+            model = _set_source(_merge_adapter(model), Source(str(files.adapter), files.adapter))
     tokenizer = _load_tokenizer(files)
-    check_fit(model, tokenizer)
+    _check_fit(model, tokenizer)
     return Loaded(model.eval(), tokenizer)
 
 
@@ -201,7 +182,7 @@ def load_generation_config(path: str | Path) -> GenerationConfig:
     return GenerationConfig.from_model_config(load_config(folder))
 
 
-def check_fit(model: Any, tokenizer: Any) -> None:
+def _check_fit(model: Any, tokenizer: Any) -> None:
     """Check that the model knows every id that the tokenizer can write.
 
     Raises:
@@ -229,11 +210,117 @@ def _load_base(source: Source, dtype: str | torch.dtype) -> Any:
     if missing := sorted(info["missing_keys"]):
         raise PolicyError(
             f"{source.name}: expected weights for every part of {type(model).__name__}, got none for "
-            f"{name_first(missing)}; the files and {CONFIG} are of two models: copy the model again"
+            f"{_name_first(missing)}; the files and {CONFIG} are of two models: copy the model again"
         )
-    return set_source(model, source)
+    return _set_source(model, source)
 
 
 def _load_tokenizer(files: ModelFiles) -> Any:
     with explain_load_errors("tokenizer", files.tokenizer):
         return AutoTokenizer.from_pretrained(files.tokenizer, **SAFE)
+
+
+def _load_adapter(model: Any, folder: Path, base: Source, *, trainable: bool) -> PeftModel:
+    """Put the adapter saved in `folder` on `model`, which was loaded from `base`.
+
+    Raises:
+        PolicyError: weights are missing, left over or of another shape.
+    """
+    check_weights(folder, ADAPTER_WEIGHTS)
+    with explain_load_errors(f"adapter, whose base is {base.name},", folder):
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = not trainable
+        config.base_model_name_or_path = model.name_or_path
+        weights = load_peft_weights(str(folder), device="cpu")
+        _resize(model, weights)
+        adapted = get_peft_model(model, config)
+        result = set_peft_model_state_dict(adapted, weights)
+    prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
+    own = [n for n in result.missing_keys if prefix and prefix in n]
+    besides = [n for n in result.unexpected_keys if not _is_copy(n, weights)]
+    for kind, names in (("misses", own), ("has besides", besides)):
+        if names:
+            raise PolicyError(
+                f"{folder}: the adapter does not fit {base.name}: expected exactly the weights that {ADAPTER} "
+                f"asks for there, got a file that {kind} {_name_first(sorted(names))}; was it trained on another base?"
+            )
+    return _remember_base(adapted) if trainable else adapted
+
+
+def _is_copy(name: str, weights: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether a weight is the second copy of a layer that peft saves whole, where its embeddings were resized."""
+    original = weights.get(name.replace(".modules_to_save.", "."))
+    return ".modules_to_save." in name and original is not None and torch.equal(original, weights[name])
+
+
+def _resize(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give the base as many embeddings as the adapter was saved with, if tokens were added before it was trained."""
+    embeddings = model.get_input_embeddings()
+    (name,) = [n for n, module in model.named_modules() if module is embeddings][:1]
+    saved = weights.get(f"base_model.model.{name}.weight")
+    if saved is not None and len(saved) != embeddings.num_embeddings:
+        model.resize_token_embeddings(len(saved))
+
+
+def _merge_adapter(model: PeftModel) -> Any:
+    """Merge the adapter into its base, which first gets a head of its own if the adapter changes tied embeddings."""
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    config = model.config.get_text_config()
+    if config.tie_word_embeddings and any(isinstance(m, BaseTunerLayer) for m in (head, embeddings)):
+        layer = head.get_base_layer() if isinstance(head, BaseTunerLayer) else head
+        layer.weight = torch.nn.Parameter(layer.weight.detach().clone())
+        model.config.tie_word_embeddings = config.tie_word_embeddings = False
+    with warnings.catch_warnings():  # of layers saved whole, peft itself unties the embeddings, and says so
+        warnings.filterwarnings("ignore", "Input and output embeddings are no longer tied")
+        return model.merge_and_unload()
+
+
+def _set_source(model: Any, source: Source) -> Any:
+    """Return `model` with the name that an adapter's config shall give it, and the folder it came from."""
+    model.name_or_path = source.name
+    setattr(model, _SOURCE, source)
+    return model
+
+
+def _remember_base(model: PeftModel) -> PeftModel:
+    """Record the adapter's base as it is now, before training, for `_save_adapter`."""
+    setattr(model, _RECORD, _base_record(model))
+    return model
+
+
+def _base_record(model: PeftModel) -> BaseRecord | None:
+    """Return what the adapter's base is, as it was when the adapter was put on it; None if it has no place."""
+    source = _base_source(model)
+    return getattr(model, _RECORD, None) or (describe_base(source) if source else None)
+
+
+def _base_source(model: PeftModel) -> Source | None:
+    """Return where the adapter's base came from; None if it was made in memory."""
+    base: Any = model.get_base_model()
+    return getattr(base, _SOURCE, None) or (find_source(base.name_or_path) if base.name_or_path else None)
+
+
+def _save_adapter(model: PeftModel, folder: Path) -> None:
+    record, source = _base_record(model), _base_source(model)
+    if record is None:
+        raise PolicyError(
+            f"{folder}: expected an adapter whose base is a folder or a hub name, got a base that was made in memory; "
+            "save the base, load it with load_model, and train the adapter on that"
+        )
+    vocabulary = load_config(source.folder).get_text_config().vocab_size if source else 0
+    embeddings = model.get_input_embeddings()
+    resized = not isinstance(embeddings, ModulesToSaveWrapper) and len(embeddings.weight) != vocabulary
+    # Unless it is told, peft looks for the base's config by its name, on the hub too.
+    model.save_pretrained(str(folder), save_embedding_layers=resized)
+    # peft's model card would name the base by its path on this machine.
+    (folder / "README.md").unlink(missing_ok=True)
+    if Path(record.name).is_absolute():
+        record = msgspec.structs.replace(record, name=os.path.relpath(record.name, folder.resolve()))
+    settings = read_json(folder / ADAPTER) | {"base_model_name_or_path": record.name}
+    (folder / ADAPTER).write_text(json.dumps(settings, indent=2))
+    (folder / BASE).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+
+
+def _name_first(names: Sequence[str]) -> str:
+    """Name the first three of `names` and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

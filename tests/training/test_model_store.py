@@ -266,10 +266,10 @@ def test_another_file_does_not_take_the_name_of_a_model(gguf, tmp_path):
 
 def test_two_processes_at_once_convert_once(package, gguf, tmp_path):
     code = (
-        "from eefcore.training import gguf_conversion, model_store\n"
+        "from eefcore.training import model_store\n"
         f"model_store.PACKAGES[{package!r}] = model_store.Package(*{tuple(PACKAGES[package])!r})\n"
-        "convert = gguf_conversion.convert_gguf\n"
-        "gguf_conversion.convert_gguf = lambda *a: (print('converted'), convert(*a))\n"
+        "convert = model_store.convert_gguf\n"
+        "model_store.convert_gguf = lambda *a: (print('converted'), convert(*a))\n"
         f"print(model_store.find_model({package!r}))"
     )
     processes = [

@@ -18,7 +18,7 @@ from eefcore.errors import PolicyError
 from eefcore.policies import load_policy, model_path
 from eefcore.policies.hf_engine.policy import HFPolicy
 from eefcore.runs.estimate import model_shape
-from eefcore.training.model_sources import find_files
+from eefcore.training.model_files import find_files
 from eefcore.training.models import (
     add_adapter,
     load_config,
@@ -385,7 +385,7 @@ def _torn_tokenizer(folder):
     ("damage", "message"),
     [
         (_lacks_config, "expected config.json .*got .*model.safetensors"),
-        (_config_is_torn, "config.json can't be read: expected JSON, got"),
+        (_config_is_torn, "config.json can't be read: expected a JSON object, got"),
         (_config_is_a_list, "expected a JSON object, got list"),
         (_unknown_architecture, "unknown architecture: .* got 'hal9000'"),
         (_own_code, "unknown architecture: .* got 'own' and brings code of its own, which is never run"),

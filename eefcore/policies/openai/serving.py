@@ -19,8 +19,7 @@ from eefcore.policies.openai.client import authorization, hide_key
 from eefcore.policies.settings import ServerOptions
 from eefcore.storage.hashing import hash_folder
 from eefcore.training.canary import check_canary, read_canary
-from eefcore.training.model_files import ADAPTER_WEIGHTS, check_weights
-from eefcore.training.model_sources import ModelFiles
+from eefcore.training.model_files import ADAPTER_WEIGHTS, ModelFiles, check_weights
 
 _START = (
     "start it with `python -m vllm.entrypoints.openai.api_server --model <base> --enable-lora --max-lora-rank <rank>` and "
