@@ -4,9 +4,10 @@
     THOUGHT: The second is a cotton towel.              a^tht
     COMMAND: click[{"button": "B000000002"}]            a^env
     EXPLANATION: Opened.                                a^expl
+    STATUS: CONTINUE                                    of Fig. 4; no part of a tiny base's actions
 
 An action is the whole text: the policy samples it, eq. 10 scores it, the history keeps it, and training learns it. A text
-without a COMMAND line, as other policies write, is a command itself.
+without a COMMAND line (or COMMANDS, as in Fig. 4), as other policies write, is a command itself.
 """
 
 from __future__ import annotations
@@ -18,24 +19,32 @@ import msgspec
 
 from eefcore.types import History
 
-PLAN, THOUGHT, COMMAND, EXPLANATION = LABELS = ("PLAN: ", "THOUGHT: ", "COMMAND: ", "EXPLANATION: ")
+PLAN, THOUGHT, COMMAND, EXPLANATION, STATUS = LABELS = (
+    "PLAN: ",
+    "THOUGHT: ",
+    "COMMAND: ",
+    "EXPLANATION: ",
+    "STATUS: ",
+)
+CONTINUE, DONE = "CONTINUE", "DONE"
 
-_COMMAND = re.compile(rf"^{COMMAND.strip()}[ \t]*(.*)$", re.MULTILINE)
+_COMMAND = re.compile(r"^COMMANDS?:[ \t]*(.*)$", re.MULTILINE)
 _THOUGHT = re.compile(rf"^{THOUGHT.strip()}[ \t]*(.*)$", re.MULTILINE)
 
 
 class ActionParts(NamedTuple):
-    """The parts of a composite action; `plan` is empty after the first step."""
+    """The parts of a composite action; `plan` is empty after the first step, `status` for agents that write none."""
 
     thought: str
     command: str
     explanation: str
     plan: str = ""
+    status: str = ""
 
 
 def format_action(parts: ActionParts) -> str:
     """Return the action with one line for each part that is not empty."""
-    lines = zip(LABELS, (parts.plan, parts.thought, parts.command, parts.explanation), strict=True)
+    lines = zip(LABELS, (parts.plan, *parts[:3], parts.status), strict=True)
     return "\n".join(label + text for label, text in lines if text)
 
 

@@ -81,6 +81,9 @@ class Sampling(NamedTuple):
 
     temperature: float = 0.0  # 0 is greedy
     seed: int = 0  # the seed of this episode alone
+    choices: tuple[
+        str, ...
+    ] = ()  # the only actions that may be drawn, by a policy that `chooses`; empty is any
 
 
 class Usage(NamedTuple):
@@ -128,7 +131,8 @@ class Policy(Protocol):
     A rollout asks for all its episodes and steps each one as its answer comes. So a policy with a key-value cache can
     keep an episode's cache between turns, and give a free slot to an episode that waits.
     `eefcore.testing.PolicyContract` tests all that this protocol asks for. Policies of this machine also have a
-    `renderer` and a `context`, their maximum number of tokens (`eefcore.policies.hf_engine`, `eefcore.policies.vllm`).
+    `renderer` and a `context`, their maximum number of tokens (`eefcore.policies.hf_engine`, `eefcore.policies.vllm`),
+    and a true `chooses`: they draw one of `Sampling.choices`. Others ignore these.
     """
 
     name: str

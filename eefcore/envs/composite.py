@@ -1,5 +1,8 @@
 """Any benchmark for an agent of composite actions (Agent Q Appendix A): `webshop_mini+composite` in a params file.
 
+With `+composite_status` its scripted experts end each action with a STATUS line, as in Fig. 4 and as the prompts of models
+ask for. The tiny composite base was trained without.
+
 The environment gets only the command of an action; the rest of its text (plan, thought, explanation) is for the agent.
 States hold whole actions, so that a tree, a repository and a replay distinguish what the agent will remember.
 """
@@ -15,7 +18,14 @@ from eefcore.protocols import Benchmark, Environment, Irreversible, Skill, Varia
 from eefcore.types import Card, State, Transition
 
 SUFFIX = "+composite"
+STATUS_SUFFIX = "+composite_status"
 """What follows a benchmark's name, in params files and on cards."""
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Return the name of the inner benchmark, and the suffix that follows it or an empty text."""
+    suffix = next((s for s in (SUFFIX, STATUS_SUFFIX) if name.endswith(s)), "")
+    return name.removesuffix(suffix), suffix
 
 
 class CompositeBenchmark:
@@ -24,15 +34,15 @@ class CompositeBenchmark:
     A composite action is one of `max_turns`, also where an interface counts a thought as another.
     """
 
-    def __init__(self, inner: Benchmark) -> None:
-        self.inner, self.max_turns = inner, inner.max_turns
+    def __init__(self, inner: Benchmark, suffix: str = SUFFIX) -> None:
+        self.inner, self.max_turns, self.suffix = inner, inner.max_turns, suffix
         self.skills: Mapping[str, Skill] = {name: _in_commands(s) for name, s in inner.skills.items()}
 
     @property
     def card(self) -> Card:
         """The inner card under another name, so that numbers of the two are not compared."""
         card = self.inner.card
-        return msgspec.structs.replace(card, name=card.name + SUFFIX)
+        return msgspec.structs.replace(card, name=card.name + self.suffix)
 
     def make(self) -> CompositeEnvironment:
         """Make an environment for one episode at a time."""

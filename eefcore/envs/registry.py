@@ -8,9 +8,9 @@
     sciworld_mini            the twelve kinds whose paths are short
 
 An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
-your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` is the
-same benchmark for agents of composite actions (`envs.composite`). Options follow a question mark, as in
-`webshop?arrows=false&item_lines=false`; the loader takes them by name (`webshop.interfaces.options`).
+your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` or
+`+composite_status` is the same benchmark for agents of composite actions (`envs.composite`). Options follow a question
+mark, as in `webshop?arrows=false&item_lines=false`; the loader takes them by name (`webshop.interfaces.options`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl
 
-from eefcore.envs.composite import SUFFIX, CompositeBenchmark
+from eefcore.envs.composite import CompositeBenchmark, split_suffix
 from eefcore.envs.panels import ALL_TASKS, panel_sizes
 from eefcore.errors import ParamsError, suggest
 from eefcore.plugins import load_plugin
@@ -141,7 +141,7 @@ def load(name: str, *, data: str = "", sizes: str = "", seed: int = 0) -> Benchm
     _, composite, options = split_name(name)
     loader = check_benchmark(name, data=data, sizes=sizes)
     benchmark = loader(data=data, sizes=sizes, seed=seed, **options)
-    return CompositeBenchmark(benchmark) if composite else benchmark
+    return CompositeBenchmark(benchmark, composite) if composite else benchmark
 
 
 def check_benchmark(name: str, *, data: str, sizes: str) -> Callable[..., Benchmark]:
@@ -164,7 +164,7 @@ class BenchmarkName(NamedTuple):
     """A benchmark's name in parts: `webshop+composite?arrows=false`."""
 
     plain: str
-    composite: bool
+    composite: str  # `+composite`, `+composite_status` or empty
     options: dict[str, str]
 
 
@@ -179,7 +179,7 @@ def split_name(name: str) -> BenchmarkName:
         options = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if mark else {}
     except ValueError as error:
         raise ParamsError(f"benchmark {name!r}: {error}; options read as in webshop?arrows=false") from error
-    return BenchmarkName(stem.removesuffix(SUFFIX), stem.endswith(SUFFIX), options)
+    return BenchmarkName(*split_suffix(stem), options)
 
 
 def find_entry(name: str) -> Entry | None:
@@ -221,21 +221,20 @@ def card_name(name: str) -> str | None:
     if plain not in ENTRIES:
         return None
     card, interface = ENTRIES[plain].card, options.get("interface", "agentlite")
-    return card + (f"_{interface}" if interface != "agentlite" else "") + (SUFFIX if composite else "")
+    return card + (f"_{interface}" if interface != "agentlite" else "") + composite
 
 
 def expert_prompt(card: str) -> str:
     """Return the format of text with which the papers prompt an expert in benchmarks with that card; empty if in none."""
     prompts = {entry.card: entry.prompt for entry in _ENTRIES}
-    return "composite" if card.endswith(SUFFIX) else prompts.get(card, "")
+    return "composite" if split_suffix(card)[1] else prompts.get(card, "")
 
 
 def scripted_experts(card: str) -> str | None:
     """Return where the scripted experts of benchmarks with that card stand, as `module:name`; None if there are none."""
-    for entry in ENTRIES.values():
-        if place := {entry.card: entry.experts, entry.card + SUFFIX: entry.composite_experts}.get(card):
-            return place
-    return None
+    plain, suffix = split_suffix(card)
+    places = (e.composite_experts if suffix else e.experts for e in ENTRIES.values() if e.card == plain)
+    return next((place for place in places if place), None)
 
 
 def _check(name: str, data: str, sizes: str, options: Mapping[str, str]) -> None:

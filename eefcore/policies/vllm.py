@@ -87,6 +87,8 @@ class Engine:
 class VLLMPolicy:
     """The model that an `Engine` serves, with a LoRA adapter or without."""
 
+    chooses = True
+
     def __init__(
         self,
         engine: Engine,
@@ -269,10 +271,15 @@ def start_engine(
 def _sampling_params(
     sampling: Sampling, turn: int, limit: int, renderer: Renderer, end_ids: Collection[int]
 ) -> Any:
-    """Return how one action is drawn: from the softmax at the sampling's temperature, whole."""
+    """Return how one action is drawn: from the softmax at the sampling's temperature, whole, or one of its choices."""
     from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+    mark = renderer.format.end
+    # vLLM ends a choice by a token that ends the text; a mark that is plain text is a part of it. Its likelihoods are
+    # those of the choices alone, which only a critic's answers have.
+    end = "" if mark.strip() in renderer.special_tokens.ids else mark
+    choices = StructuredOutputsParams(choice=[text + end for text in sampling.choices])
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=1.0,
@@ -290,6 +297,7 @@ def _sampling_params(
         logprobs=0,
         flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=choices if sampling.choices else None,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from eefcore.actions import command
+from eefcore.actions import ActionParts, command, format_action
 from eefcore.protocols import Reply
 from eefcore.types import History
 
@@ -38,8 +38,15 @@ def critic_question(history: History, options: Sequence[str], prompt: str) -> Hi
     return msgspec.structs.replace(history, observation=observation)
 
 
+def possible_answers(options: Sequence[str], *, composite: bool) -> tuple[str, ...]:
+    """Return every answer that names one of the options: its number, or its very words; a command if `composite`."""
+    words = [*(str(i) for i, _ in enumerate(options, start=1)), *(" ".join(o.split()) for o in options)]
+    answers = [format_action(ActionParts("", w, "")) for w in words] if composite else words
+    return tuple(dict.fromkeys(answers))
+
+
 def parse_choice(reply: Reply, options: Sequence[str]) -> int | None:
-    """Return the index of the option that an answer names: by its number first, by a quote, or by its only number."""
+    """Return the index of the option that an answer names: by its number, by a quote, or by its only number."""
     answer = " ".join(command(reply.action).split())
     if reply.stop is not None or not answer:
         return None

@@ -5,7 +5,8 @@
     agentgym    the turns of ScienceWorld for instruct models, its rules a turn of their own, as in AgentGym
     compact     turns with no prompt text, for tiny models of any environment, which know the rules
     composite   Agent Q's h_t (Appendix A): the task, the actions so far and the present page; and the same as
-                composite_chat, through a chat template, and as composite_compact, with no prompt text
+                composite_chat, through a chat template, and as composite_compact, with no prompt text; the prompts
+                ask for a plan at the first step only, and for a STATUS (Fig. 4)
 
 Of those above composite the pieces of h_t are a prefix of the pieces of h_{t+1} (`Format.grows`), so nothing is read
 twice. Composite formats drop earlier pages, and are read again from the last action on.
@@ -178,20 +179,24 @@ class LastPageFormat(Format):
     """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
 
     o_0 is the task, so it stays; h_0 is o_0 alone. `page` writes o_t, and `ask` is the text before the policy's action.
+    `first_only` is what of the prompt stands before h_0 alone, as the request for a plan.
     """
 
     grows = False
 
-    def __init__(self, name: str, *, prompt: str, task: str, page: str, ask: str, end: str) -> None:
+    def __init__(
+        self, name: str, *, prompt: str, task: str, page: str, ask: str, end: str, first_only: str = ""
+    ) -> None:
         self.name, self.end = name, end
-        self._task, self._page, self._ask = prompt + task, page, ask
+        self._first, self._page, self._ask = prompt + task, page, ask
+        self._later = self._first.replace(first_only, "")
 
     def pieces(self, history: History) -> list[Piece]:
         """Return h_t with its actions as they were written."""
         if not history.steps:
-            return [Piece(self._task.format(history.observation) + self._ask)]
+            return [Piece(self._first.format(history.observation) + self._ask)]
         return [
-            Piece(self._task.format(history.steps[0].observation)),
+            Piece(self._later.format(history.steps[0].observation)),
             *(Piece(action, i) for i, action in enumerate(history.actions)),
             Piece(self._page.format(history.observation) + self._ask),
         ]
@@ -199,7 +204,13 @@ class LastPageFormat(Format):
 
 _TASK, _PAGE = "USER QUERY:\n{}\n\nEXECUTION HISTORY:\n", "\nCURRENT OBSERVATION:\n{}\n"
 COMPOSITE = LastPageFormat(
-    "composite", prompt=prompts.COMPOSITE_SHOP, task=_TASK, page=_PAGE, ask="\nNEXT ACTION:\n", end="\n\n"
+    "composite",
+    prompt=prompts.COMPOSITE_SHOP,
+    task=_TASK,
+    page=_PAGE,
+    ask="\nNEXT ACTION:\n",
+    end="\n\n",
+    first_only=prompts.PLAN_LINE,
 )
 COMPOSITE_COMPACT = LastPageFormat(
     "composite_compact", prompt="", task="{}\n\n", page="{}\n", ask="> ", end="\n\n"
@@ -223,7 +234,8 @@ class LastPageChatFormat(LastPageFormat):
                 f"the chat template of {tokenizer.name_or_path} rewrites what a user says; use format: composite"
             )
         before = before.replace("{", "{{").replace("}", "}}")
-        super().__init__(chat.name, prompt=before + prompt, task=_TASK, page=_PAGE, ask=after, end=chat.end)
+        texts = {"task": _TASK, "page": _PAGE, "ask": after, "first_only": prompts.PLAN_LINE}
+        super().__init__(chat.name, prompt=before + prompt, end=chat.end, **texts)
         self.lead = chat.lead
 
 

@@ -11,7 +11,8 @@ policy that keeps what it read has the page already, and every policy that can a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,7 +21,14 @@ from eefcore.errors import ParamsError
 from eefcore.policies.loading import check_policy, is_trainable, load_policy, model_path
 from eefcore.policies.settings import PolicySettings
 from eefcore.protocols import Policy, Sampling
-from eefcore.rendering.critic_prompts import BEST_ACTION, TASK_SOLVED, VERDICTS, critic_question, parse_choice
+from eefcore.rendering.critic_prompts import (
+    BEST_ACTION,
+    TASK_SOLVED,
+    VERDICTS,
+    critic_question,
+    parse_choice,
+    possible_answers,
+)
 from eefcore.search.scheduler import Request, Requests, draw_seed
 from eefcore.search.tree import Tally, answer_tally
 from eefcore.types import History
@@ -53,10 +61,11 @@ class Critic(Protocol):
 class RankingCritic:
     """Asks `policy` n - 1 times to rank n actions, each time without those that it named before.
 
-    An answer names an action by its number, or by its very words. The first question is greedy; without an answer it is
-    asked again, sampled at `temperature` with a seed of its own. After `attempts` in vain the ranking stops, and the
-    actions left are neutral (`by_rank`). Both cases are counted. `length` returns the tokens of a history as `policy`
-    reads it.
+    An answer names an action by its number, or by its very words. A policy that `chooses` can give no other answer;
+    where actions are composite it may think first, and is held to these answers only if its own names nothing. Any other
+    policy is asked again, sampled at `temperature` with a seed of its own, `attempts` times in all. If nothing is named in
+    the end the ranking stops, and the actions left are neutral (`by_rank`). Both cases are counted. `length` returns the
+    tokens of a history as `policy` reads it.
     """
 
     def __init__(
@@ -74,17 +83,22 @@ class RankingCritic:
 
     def ranking(self, history: History, actions: Sequence[str]) -> Requests[Ranking]:
         """Ask for the best of the rest until one is left; a single action is the best without a question."""
-        return self._rank(history, [command(a) for a in actions], BEST_ACTION)
+        commands = [command(a) for a in actions]
+        return self._rank(history, commands, BEST_ACTION, composite=commands != [*actions])
 
     def verdict(self, history: History) -> Requests[Ranking]:
         """Ask which of two sentences is true: 1 solved, 0 not solved, 0.5 no answer (ours; the paper's judge is GPT-4-V)."""
-        ranking = yield from self._rank(history, VERDICTS, TASK_SOLVED)
+        composite = any(command(a) != a for a in history.actions)
+        ranking = yield from self._rank(history, VERDICTS, TASK_SOLVED, composite=composite)
         return Ranking(ranking.scores[:1], ranking.tally)
 
-    def _rank(self, history: History, options: Sequence[str], prompt: str) -> Requests[Ranking]:
+    def _rank(
+        self, history: History, options: Sequence[str], prompt: str, *, composite: bool
+    ) -> Requests[Ranking]:
         left, order, tally = [*range(len(options))], [], Tally()
         while len(left) > 1:
-            best, question_tally = yield from self._ask_best(history, [options[i] for i in left], prompt)
+            offered = [options[i] for i in left]
+            best, question_tally = yield from self._ask_best(history, offered, prompt, composite)
             tally += question_tally
             if best is None:
                 tally += Tally(neutral=1)
@@ -95,20 +109,30 @@ class RankingCritic:
         return Ranking(by_rank(order, len(options)), tally)
 
     def _ask_best(
-        self, history: History, options: Sequence[str], prompt: str
+        self, history: History, options: Sequence[str], prompt: str, composite: bool
     ) -> Requests[tuple[int | None, Tally]]:
         """Return the index of the option that the model names; None if it names none."""
         question, tally = critic_question(history, options, prompt), Tally()
         n_read = self._length(question) - self._length(history)
-        for attempt in range(self._attempts):
-            seed = draw_seed(self._seed, question, "critic", attempt)
-            sampling = Sampling(self._temperature if attempt else 0.0, seed)
+        for sampling in self._samplings(question, options, composite):
             (reply,) = yield [Request(question, sampling, to_critic=True)]
             tally += Tally(critic_asked=1, critic_read=n_read) + answer_tally([reply])
             if (option := parse_choice(reply, options)) is not None:
                 return option, tally
             tally += Tally(unparseable=1)
         return None, tally
+
+    def _samplings(self, question: History, options: Sequence[str], composite: bool) -> Iterator[Sampling]:
+        """Yield how an answer is drawn, each time that it named nothing until then."""
+        seeds = (draw_seed(self._seed, question, "critic", attempt) for attempt in count())
+        if getattr(self.policy, "chooses", False):
+            if composite:
+                yield Sampling(0.0, next(seeds))
+            yield Sampling(0.0, next(seeds), possible_answers(options, composite=composite))
+        else:
+            yield Sampling(0.0, next(seeds))
+            for seed in islice(seeds, self._attempts - 1):
+                yield Sampling(self._temperature, seed)
 
 
 def by_rank(order: Sequence[int], n: int) -> list[float]:

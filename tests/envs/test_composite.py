@@ -17,6 +17,7 @@ from eefcore import envs
 from eefcore.actions import ActionParts, command, commands_only, format_action, thought
 from eefcore.envs.composite import CompositeBenchmark
 from eefcore.errors import MaskError
+from eefcore.experts import collect
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.composite import CompositeShopper
@@ -45,6 +46,35 @@ def test_a_composite_action_has_a_line_a_part_and_its_command_is_executed():
 @given(st.text())
 def test_text_without_a_command_line_is_the_command(said):
     assert command(said) == said or "COMMAND:" in said
+
+
+def test_a_status_ends_an_action_and_commands_are_read_as_the_papers_figure_writes_them():
+    assert format_action(ActionParts("t", "c", "e", status="DONE")).endswith("EXPLANATION: e\nSTATUS: DONE")
+    said = "PLAN:\n1. Select the date\nTHOUGHT: I am on the page.\nCOMMANDS: CLICK <select>Date</select>\nSTATUS: CONTINUE"
+    assert (command(said), thought(said)) == ("CLICK <select>Date</select>", "I am on the page.")
+
+
+@pytest.mark.parametrize("name", ["composite", "composite_chat"])
+def test_a_plan_is_asked_for_at_the_first_step_only_and_a_status_at_each(name):
+    tokenizer = byte_tokenizer(template=CHATML)
+    shown = ["".join(piece.text for piece in load_format(name, tokenizer).pieces(h)) for h in (H.at(0), H)]
+    assert [text.count("PLAN: the steps") for text in shown] == [1, 0]
+    assert [text.count("STATUS: CONTINUE, or DONE") for text in shown] == [1, 1]
+
+
+def test_experts_write_a_status_where_the_benchmark_asks_for_it():
+    plain, status = (
+        envs.load(f"webshop_mini+{form}", sizes="4/2/2") for form in ("composite", "composite_status")
+    )
+    assert (plain.card.name, status.card.name) == ("webshop+composite", "webshop+composite_status")
+
+    def actions(world):
+        played = collect.demonstrations(world, ["perfect"], "train", seed=0)
+        return [trajectory.history.actions for trajectory in played]
+
+    for without, with_status in zip(actions(plain), actions(status), strict=True):
+        ends = ["CONTINUE"] * (len(without) - 1) + ["DONE"]
+        assert list(with_status) == [f"{a}\nSTATUS: {end}" for a, end in zip(without, ends, strict=True)]
 
 
 def test_of_two_commands_the_first_is_executed():

@@ -35,7 +35,7 @@ from eefcore.rendering.renderer import Renderer
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.testing import PolicyContract, answer_all, play_turns
 from eefcore.training.rows import IGNORE, make_row, make_rows
-from eefcore.types import Example, History, StopReason, Trajectory
+from eefcore.types import Example, History, Step, StopReason, Trajectory
 
 # A random model closes an action as seldom as it says anything else, so many tokens close one here.
 CLOSERS = tuple((chr(c), "Ċ") for c in range(ord("!"), ord("~") + 1))
@@ -142,6 +142,50 @@ def test_logps_are_those_of_the_full_softmax_at_temperature_1(temperature):
         :, 0
     ]
     assert reply.logps == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+CHOICES = ("1", "2", "buy red hat", "buy hat", "12")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_action_that_has_choices_is_one_of_them_and_its_neighbours_are_free(temperature):
+    starts = histories(6)
+    free = {i: (h, Sampling(temperature, i)) for i, h in enumerate(starts)}
+    held = {i: (h, s._replace(choices=CHOICES)) if i % 2 else (h, s) for i, (h, s) in free.items()}
+    alone, replies = answer_all(policy(), free), answer_all(policy(), held)
+    for i, reply in replies.items():
+        if not i % 2:
+            assert reply.tokens == alone[i].tokens
+            continue
+        assert reply.action in CHOICES and reply.stop is None
+        prompt = policy().renderer.encode(starts[i]).tokens
+        with torch.inference_mode():
+            logps = model()(torch.tensor([[*prompt, *reply.tokens]])).logits[0].log_softmax(-1)
+        expected = [logps[len(prompt) - 1 + k, token].item() for k, token in enumerate(reply.tokens)]
+        assert reply.logps == pytest.approx(expected, abs=1e-4)  # of the whole softmax
+
+
+def test_a_greedy_choice_takes_the_likeliest_token_that_goes_on_with_a_choice():
+    start, tested = histories(1)[0], policy()
+    reply = answer_all(tested, {"e": (start, Sampling(choices=CHOICES))})["e"]
+    prompt = tested.renderer.encode(start).tokens
+    with torch.inference_mode():
+        logits = model()(torch.tensor([prompt])).logits[0, -1]
+    firsts = [tested.renderer.action_ids(Step("", text))[0] for text in CHOICES]
+    assert reply.tokens[0] == max(firsts, key=lambda token: logits[token].item())
+
+
+def test_choices_are_drawn_in_proportion_to_the_policy():
+    start = histories(1)[0]
+    asked = {n: (start, Sampling(1.0, n, ("a", "b"))) for n in range(400)}
+    drawn = [reply.action for reply in answer_all(policy(slots=40), asked).values()]
+    tested = policy()
+    prompt = tested.renderer.encode(start).tokens
+    with torch.inference_mode():
+        logits = model()(torch.tensor([prompt])).logits[0, -1]
+    a, b = (logits[tested.renderer.action_ids(Step("", text))[0]] for text in "ab")
+    share = torch.sigmoid(a - b).item()
+    assert drawn.count("a") / len(drawn) == pytest.approx(share, abs=0.1)
 
 
 @pytest.mark.parametrize("slots", [2, 5, 40])

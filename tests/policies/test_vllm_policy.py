@@ -116,6 +116,15 @@ def test_sampled_log_likelihoods_are_those_of_transformers_at_temperature_1(save
         assert reply.logps == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_action_that_has_choices_is_one_of_them(served, temperature):
+    choices = ("1", "2", "buy red hat", "buy hat")
+    questions = {i: (h, Sampling(temperature, i, choices)) for i, h in enumerate(HISTORIES)}
+    theirs = VLLMPolicy(served.engine, served.renderer, max_new_tokens=24)
+    replies = answer_all(theirs, questions).values()
+    assert {reply.action for reply in replies} <= {*choices} and {reply.stop for reply in replies} == {None}
+
+
 def test_equal_seeds_sample_equal_actions_and_other_seeds_others(served):
     asked = {
         (i, seed): (HISTORIES[0], Sampling(temperature=1.0, seed=seed)) for i in range(2) for seed in range(3)

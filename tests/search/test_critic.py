@@ -22,7 +22,7 @@ from eefcore import policies
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.policies import PolicySettings
 from eefcore.protocols import Reply, Sampling
-from eefcore.rendering.critic_prompts import BEST_ACTION, critic_question, parse_choice
+from eefcore.rendering.critic_prompts import BEST_ACTION, critic_question, parse_choice, possible_answers
 from eefcore.runs.planning import plan_run
 from eefcore.search import critic as critics
 from eefcore.search import mcts
@@ -84,6 +84,44 @@ def test_a_question_whose_answer_names_nothing_is_asked_again_with_another_seed(
     samplings = [s for _, s in model.asked]
     assert [s.temperature for s in samplings] == [0.0, 0.5, 0.5]
     assert len({s.seed for s in samplings}) == 3
+
+
+def held(say=lambda history, sampling: Reply(sampling.choices[-1]), *, actions=("a", "b", "c"), **rest):
+    """A critic model that gives one of the answers that it may give, if it is held to any."""
+    model = Dice(say)
+    model.chooses = True
+    (result,) = ranked(RankingCritic(model, **rest), [(H, list(actions))])
+    return result, model
+
+
+def test_a_model_that_chooses_can_only_name_what_is_offered():
+    (scores, tally), model = held()
+    assert scores == [0.0, 0.5, 1.0]  # always the last of the offered words
+    assert (tally.critic_asked, tally.unparseable, tally.neutral) == (2, 0, 0)
+    assert [s.choices for _, s in model.asked] == [("1", "2", "3", "a", "b", "c"), ("1", "2", "a", "b")]
+
+
+def test_a_model_that_chooses_may_think_before_it_names_a_composite_action():
+    actions = [f"THOUGHT: I think.\nCOMMAND: {c}" for c in "abc"]
+    says = iter(["THOUGHT: Best is b.\nCOMMAND: b", "THOUGHT: I wonder.\nCOMMAND: go", None])
+
+    def say(history, sampling):
+        said = next(says)
+        assert bool(sampling.choices) is (said is None) and not sampling.temperature
+        return Reply(said or sampling.choices[0])
+
+    (scores, tally), model = held(say, actions=actions)
+    assert scores == [0.5, 1.0, 0.0]
+    assert (tally.critic_asked, tally.unparseable, tally.neutral) == (3, 1, 0)
+    assert model.asked[-1][1].choices == ("COMMAND: 1", "COMMAND: 2", "COMMAND: a", "COMMAND: c")
+
+
+@given(st.lists(st.text("ab1. [", min_size=1).filter(str.strip), min_size=2, max_size=5), st.booleans())
+def test_every_answer_that_a_model_may_choose_names_an_option(offered, composite):
+    for i, answer in enumerate(possible_answers(offered, composite=composite)[: len(offered)]):
+        assert (
+            parse_choice(Reply(answer), offered) == i
+        )  # the numbers; of two equal options words name neither
 
 
 def test_actions_without_a_rank_are_neutral_and_counted():

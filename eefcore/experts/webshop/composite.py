@@ -6,7 +6,7 @@ product's options, have a short thought of their own: the longer thought stands 
 
 from __future__ import annotations
 
-from eefcore.actions import ActionParts, command, format_action, is_thought, thought
+from eefcore.actions import CONTINUE, DONE, ActionParts, command, format_action, is_thought, thought
 from eefcore.experts.webshop.shopper import Shopper
 from eefcore.experts.webshop.view import BACK, NEXT, read_call, write_call
 from eefcore.types import History, Mistake
@@ -19,13 +19,16 @@ _EXPLANATION_OF_CALL = {"search": "Searched.", "Finish": "Finished."}
 _EXPLANATION_OF_BUTTON = {**dict.fromkeys(NEXT, "Turned the page."), BACK: "Went back.", "Buy Now": "Bought."}
 
 
-def composite_action(thought: str, call: str, *, first: bool) -> str:
-    """Return the composite action of a thought, which may be empty, and the call that follows from it."""
+def composite_action(thought: str, call: str, *, first: bool, status: bool = False) -> str:
+    """Return the composite action of a thought, which may be empty, and the call that follows from it.
+
+    With `status` it says whether the call ends the task (Fig. 4).
+    """
     name, argument = read_call(call)
     explanation = _EXPLANATION_OF_CALL.get(name) or _EXPLANATION_OF_BUTTON.get(argument, "Clicked.")
-    return format_action(
-        ActionParts(thought or f"{THEN}{argument or 'that'}.", call, explanation, PLAN if first else "")
-    )
+    ends = DONE if name == "Finish" or argument == "Buy Now" else CONTINUE
+    words = thought or f"{THEN}{argument or 'that'}."
+    return format_action(ActionParts(words, call, explanation, PLAN if first else "", ends if status else ""))
 
 
 def to_composite(history: History) -> History:
@@ -54,13 +57,13 @@ def to_calls(history: History) -> History:
 class CompositeShopper:
     """A shopper that thinks and acts in one composite action."""
 
-    def __init__(self, shopper: Shopper) -> None:
-        self.name, self._shopper = shopper.name, shopper
+    def __init__(self, shopper: Shopper, *, status: bool = False) -> None:
+        self.name, self._shopper, self._status = shopper.name, shopper, status
 
     def act(self, history: History) -> str:
         """Return a_t."""
         _, thought, call = self._decide(history)
-        return composite_action(thought, call, first=not history.steps)
+        return composite_action(thought, call, first=not history.steps, status=self._status)
 
     def mistakes(self, history: History) -> tuple[Mistake, ...]:
         """Return the mistakes in a_t: those of its thought, or of the earlier thought that it follows from."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from eefcore.actions import commands_only
-from eefcore.envs.composite import CompositeBenchmark
+from eefcore.envs.composite import STATUS_SUFFIX, CompositeBenchmark
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.experts import demonstrate
 from eefcore.experts.base_skills import SkillExample
@@ -72,7 +72,8 @@ def _shop(benchmark: CompositeBenchmark) -> WebShopBenchmark:
 
 
 def _composite_demonstrator(benchmark: CompositeBenchmark, strength: str, *, seed: int = 0) -> Demonstrator:
-    expert = CompositeShopper(make_shopper(_shop(benchmark), strength, seed=seed))
+    shopper = make_shopper(_shop(benchmark), strength, seed=seed)
+    expert = CompositeShopper(shopper, status=benchmark.suffix == STATUS_SUFFIX)
     return demonstrate.demonstrator(benchmark, expert, price=STRENGTHS[strength].price)
 
 

@@ -33,7 +33,7 @@ from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show
 from eefcore.rendering.renderer import Renderer, make_renderer
 from eefcore.training.models import load_model
-from eefcore.types import History, StopReason
+from eefcore.types import History, Step, StopReason
 
 _MAX_READ_TOKENS = 4096  # tokens that a forward pass reads, at most: bounds the memory of a first turn
 _SORT_EVERY, _WORTH_SORTING = 8, 1.1  # a sort costs about as much as one forward pass
@@ -54,6 +54,8 @@ class HFPolicy:
         PolicyError: the model can't be kept in slots (sliding windows, recurrent layers …), or its
             vocabulary is smaller than the tokenizer's.
     """
+
+    chooses = True
 
     def __init__(
         self,
@@ -135,13 +137,14 @@ class HFPolicy:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
         try:
             prompt = self.renderer.encode(history).tokens
+            choices = tuple(self.renderer.action_ids(Step("", text)) for text in sampling.choices)
         except FormatError:
             self._replies[episode] = Reply("", stop=StopReason.MALFORMED)
             return
         if len(prompt) >= self.context:
             self._replies[episode] = Reply("", stop=StopReason.CONTEXT_LIMIT)
             return
-        self._questions[episode] = _Question(prompt, sampling, history)
+        self._questions[episode] = _Question(prompt, sampling, history, choices)
         if episode in self._batch:
             self.tokens_read += self._batch.open_question(episode, prompt, sampling)
         else:
@@ -198,12 +201,20 @@ class HFPolicy:
         slots = packed.slot[writers]
         logits = self._logits(batch.tokens[packed.slot, packed.position], packed, writers)
         uniforms = random_uniforms(batch.seed[slots], batch.length[slots])
-        sampled = sample_tokens(logits, batch.temperature[slots], uniforms)
+        allowed = {row: tokens for row, slot in enumerate(slots.tolist()) if (tokens := self._allowed(slot))}
+        sampled = sample_tokens(logits, batch.temperature[slots], uniforms, allowed)
         batch.append_tokens(slots, *sampled)
         self.tokens_written += len(slots)
         limit = np.minimum(batch.action_start[slots] + self.max_new_tokens, self.context)
         for slot in slots[self.ending_tokens[sampled.tokens] | (batch.length[slots] >= limit)].tolist():
             self._finish_action(slot)
+
+    def _allowed(self, slot: int) -> list[int]:
+        """Return the tokens with which one of the slot's choices goes on; none if its action is free."""
+        choices = self._questions[self._batch.episode(slot)].choices
+        written = self._batch.action(slot)[0] if choices else ()
+        n = len(written)
+        return sorted({ids[n] for ids in choices if ids[:n] == written and len(ids) > n})
 
     def _logits(
         self, tokens: npt.NDArray[np.int64], packed: PackedBatch, at: npt.NDArray[np.int64]
@@ -280,3 +291,6 @@ class _Question(NamedTuple):
     prompt: list[int]
     sampling: Sampling
     history: History
+    choices: Sequence[
+        tuple[int, ...]
+    ]  # the ids of the only actions that may be written; any if there are none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +21,15 @@ class SampledTokens(NamedTuple):
 
 
 def sample_tokens(
-    logits: torch.Tensor, temperature: npt.NDArray[np.float32], uniform: npt.NDArray[np.float64]
+    logits: torch.Tensor,
+    temperature: npt.NDArray[np.float32],
+    uniform: npt.NDArray[np.float64],
+    allowed: Mapping[int, Sequence[int]] | None = None,
 ) -> SampledTokens:
     """Sample one token for each row from softmax(logits / T), by the inverse of the cumulative distribution at `uniform`.
 
-    `logits` [rows, vocabulary], `temperature` and `uniform` [rows]; T = 0 takes the likeliest token.
+    `logits` [rows, vocabulary], `temperature` and `uniform` [rows]; T = 0 takes the likeliest token. A row in `allowed`
+    takes one of these tokens; its log-likelihood stays that of the full softmax.
 
     Raises:
         PolicyError: some logits are infinite or NaN.
@@ -36,19 +40,29 @@ def sample_tokens(
         raise PolicyError(
             "the model's logits are not finite; its weights are damaged, or overflow in this dtype"
         )
+    drawn = _only_allowed(logits, allowed) if allowed else logits
     greedy = temperature == 0
     if greedy.all():
-        tokens = logits.argmax(-1)
+        tokens = drawn.argmax(-1)
     else:
         divisor = torch.from_numpy(np.where(greedy, 1, temperature)).to(logits.device)
         # float64, so that u·total < total, and the token found has a probability above 0.
-        total = (logits / divisor[:, None]).softmax(-1).cumsum(-1, dtype=torch.float64)
+        total = (drawn / divisor[:, None]).softmax(-1).cumsum(-1, dtype=torch.float64)
         point = torch.from_numpy(uniform).to(logits.device) * total[:, -1]
         tokens = torch.searchsorted(total, point[:, None], right=True)[:, 0]
         if greedy.any():
-            tokens = torch.where(torch.from_numpy(greedy).to(logits.device), logits.argmax(-1), tokens)
+            tokens = torch.where(torch.from_numpy(greedy).to(logits.device), drawn.argmax(-1), tokens)
     logps = logits.gather(-1, tokens[:, None])[:, 0] - norm
     return SampledTokens(tokens.cpu().numpy(), logps.cpu().numpy())
+
+
+def _only_allowed(logits: torch.Tensor, allowed: Mapping[int, Sequence[int]]) -> torch.Tensor:
+    """Return the logits with -∞ for every token of a row that is not allowed there."""
+    masked = logits.clone()
+    for row, tokens in allowed.items():
+        masked[row] = -torch.inf
+        masked[row, list(tokens)] = logits[row, list(tokens)]
+    return masked
 
 
 def end_ids(generation_config: Any, renderer: Renderer) -> frozenset[int]:
