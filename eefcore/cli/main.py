@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -153,8 +154,12 @@ def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -
 
         show_plan(nodes)
         return
+    from eefcore.runs import estimate
     from eefcore.runs.runner import run
 
+    if device := estimate.device_memory():
+        for line in estimate.misfits(estimate.memory(nodes, cache(estimate.model_shape)), device):
+            typer.secho(f"May not fit. {line}", fg="yellow", err=True)
     try:
         run(nodes, resume=command, jobs=jobs)
     except KeyboardInterrupt:

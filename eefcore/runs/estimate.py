@@ -7,6 +7,7 @@ for a typical episode (`envs.registry`), and at most (turn limit, longest action
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from eefcore.errors import PolicyError
 from eefcore.experts.prompted import choose_prompt, expert_name, language_models, split_experts
 from eefcore.policies.loading import model_path
 from eefcore.runs.plan import Node, upstream
+from eefcore.search.critic import NONE, is_tunable
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.variables import expand_variables
 
@@ -246,6 +248,10 @@ class Memory(NamedTuple):
         kept = self.recomputed if recompute else self.activations
         return self.weights + self.gradients + self.optimiser + kept + self.cache
 
+    def plus(self, other: Memory) -> Memory:
+        """Return the memory of both at the same time."""
+        return Memory(*map(sum, zip(self, other, strict=True)))
+
 
 def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int | None, bf16: bool) -> Memory:
     """Estimate a forward and backward pass over `examples` of `context` tokens, and AdamW's step.
@@ -293,8 +299,13 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
         sizes = shape(base)
         if kind in PLAYING:
             slots, context = node.integer("slots"), node.integer("context")
-            use = Use(base, f"play {slots} × {context:,} tokens")
-            out[use] = sizes and rollout_memory(sizes, slots=slots, context=context)
+            played = sizes and rollout_memory(sizes, slots=slots, context=context)
+            use, critic = Use(base, f"play {slots} × {context:,} tokens"), str(given.get("critic", NONE))
+            if is_tunable(critic):  # a model of its own beside the policy, which reads the same dialogues
+                use = Use(base, f"{use.what}, and ask {critic}")
+                asked = shape(critic)
+                played = asked and played and played.plus(rollout_memory(asked, slots=slots, context=context))
+            out[use] = played
         else:
             # a pair is two rows, as long as its stage of preferences lets them be
             sides, limits = (2, node.inputs["preferences"]) if kind == "dpo" else (1, node)
@@ -305,3 +316,23 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
                 sizes, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])
             )
     return out
+
+
+def misfits(found: Mapping[Use, Memory | None], device: int) -> list[str]:
+    """Return, in words, the uses that need more than the `device` bytes of one device even if activations are recomputed."""
+    needs = {use: memory.total(recompute=True) for use, memory in found.items() if memory is not None}
+    return [
+        f"{use.base}: to {use.what} takes about {needed / 1e9:,.0f} GB, this device has {device / 1e9:,.0f} GB; "
+        "choose a smaller base, lora_r, fewer slots or a shorter context"
+        for use, needed in needs.items()
+        if needed > device
+    ]
+
+
+def device_memory() -> int | None:
+    """Return the bytes of this machine's first GPU; None without one."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    import torch  # seconds, which a machine without a GPU need not spend
+
+    return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None

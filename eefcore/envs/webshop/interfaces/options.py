@@ -26,12 +26,14 @@ class InterfaceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     Attributes:
         interface: agentlite (both papers), react (ReAct's GPT-3 episodes), text or text_rich (the official ones).
         arrows, item_lines, per_page: see `AgentLite`.
+        tagger: of nouns, for the reward (`webshop.nouns`); None is the official one for the official files where it is installed.
     """
 
     interface: Kind = "agentlite"
     arrows: bool = True
     item_lines: bool = True
     per_page: Annotated[int, Meta(ge=1, le=50)] = AGENTBOARD.per_page
+    tagger: str | None = None
 
     def __post_init__(self) -> None:
         if self.interface != "agentlite" and self.switches != DEFAULT_INTERFACE.switches:
