@@ -108,7 +108,7 @@ def experts(node: Node, source: str = "") -> int:
 
 def _expert_models(node: Node) -> list[str]:
     """Return the language models that play in an expert stage."""
-    if node.params["file"]:
+    if "prompt" not in node.params or node.params["file"]:  # no model can be an expert there, or none plays
         return []
     return language_models(*(str(expand_variables(node.params[k])) for k in ("expert", "benchmark")))
 
