@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import msgspec
-import torch
 from peft import PeftModel
 
 from eefcore.errors import PolicyError
+from eefcore.training.logprobs import measure_drift, token_logps
+from eefcore.training.model_files import read_note
+from eefcore.training.rows import Row
 
 CANARY = "canary.json"
 TEXT = "Find me a soft blue towel for the bathroom, machine washable, and price lower than 40.00 dollars."
@@ -57,13 +58,7 @@ def read_canary(folder: Path) -> Canary | None:
     Raises:
         PolicyError: the file can't be read.
     """
-    path = folder / CANARY
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Canary) if path.is_file() else None
-    except msgspec.MsgspecError as error:
-        raise PolicyError(
-            f"{path}: expected the log-likelihoods of a text, got {error}; save the model again"
-        ) from error
+    return read_note(folder / CANARY, Canary, "the log-likelihoods of a text")
 
 
 def check_canary(canary: Canary, logps: Sequence[float], *, dtype: str, model: str) -> float:
@@ -78,10 +73,11 @@ def check_canary(canary: Canary, logps: Sequence[float], *, dtype: str, model: s
     Raises:
         PolicyError: the engine computes with other weights.
     """
-    distance = _distance(logps, canary.logps)
+    distance = measure_drift([logps], [canary.logps]).mean
     allowed = max(TOLERANCE[dtype], TOLERANCE[canary.dtype])
-    from_base = _distance(logps, canary.base_logps) if canary.base_logps else float("inf")
-    apart = _distance(canary.logps, canary.base_logps) if canary.base_logps else float("inf")
+    from_base = apart = float("inf")
+    if canary.base_logps:
+        from_base, apart = (measure_drift([canary.base_logps], [x]).mean for x in (logps, canary.logps))
     # an adapter that was hardly trained lies within rounding of its base: then nearer must do
     if distance > allowed or (from_base < distance and apart > TOLERANCE["float32"]):
         raise PolicyError(
@@ -93,15 +89,8 @@ def check_canary(canary: Canary, logps: Sequence[float], *, dtype: str, model: s
     return distance
 
 
-def _distance(a: Sequence[float], b: Sequence[float]) -> float:
-    return fmean(abs(x - y) for x, y in zip(a, b, strict=True))
-
-
-@torch.no_grad()
-def _log_likelihoods(model: Any, tokens: Sequence[int]) -> list[float]:
+def _log_likelihoods(model: Any, tokens: list[int]) -> list[float]:
     training = model.training
-    model.eval()
-    ids = torch.tensor([list(tokens)], device=next(model.parameters()).device)
-    logps = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1)
+    (logps,) = token_logps(model, [Row(tokens, tokens)], batch_tokens=len(tokens))
     model.train(training)
-    return logps.gather(-1, ids[0, 1:, None])[:, 0].tolist()
+    return list(logps)

@@ -18,15 +18,7 @@ import torch
 from eefcore.storage.cost import Cost
 from eefcore.training.batches import collate
 from eefcore.training.logprobs import Batch, count_trained
-from eefcore.training.loop import (
-    Forward,
-    LossSums,
-    Objective,
-    OnStep,
-    TrainSettings,
-    ignore_step,
-    run_training,
-)
+from eefcore.training.loop import Forward, LossSums, Objective, OnStep, TrainSettings, run_training
 from eefcore.training.losses import dpo_loss
 from eefcore.training.references import Pair
 
@@ -72,7 +64,7 @@ def train_dpo(
     *,
     beta: float,
     sft_weight: float = 0.0,
-    on_step: OnStep = ignore_step,
+    on_step: OnStep | None = None,
 ) -> DPOResult:
     """Train `model` on `pairs` with L_DPO, averaged over the pairs of each global batch.
 

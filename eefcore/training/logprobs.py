@@ -26,10 +26,6 @@ OnRows = Callable[[int], None]
 """A function that is told how many rows are done, after each forward pass."""
 
 
-def ignore_rows(n: int) -> None:
-    """Do nothing: the `OnRows` of a caller that shows no progress."""
-
-
 def count_trained(labels: Tensor) -> Tensor:
     """Count the trained tokens of each row, [B]; a row's first token is never one, since nothing predicts it."""
     return (shift_labels(labels) != IGNORE).sum(dim=1)
@@ -59,7 +55,7 @@ def token_logps(
     *,
     batch_tokens: int,
     bf16: bool = False,
-    on_rows: OnRows = ignore_rows,
+    on_rows: OnRows | None = None,
 ) -> list[tuple[float, ...]]:
     """Return log π of each trained token of each row, in the order of the rows, as the trainer would compute it.
 
@@ -79,7 +75,8 @@ def token_logps(
         logps = trained_logps(model, batch, head=model.get_output_embeddings(), bf16=bf16)
         for i, row_logps in zip(indices, logps.split(count_trained(batch["labels"]).tolist()), strict=True):
             logps_of_row[i] = tuple(row_logps.tolist())
-        on_rows(len(indices))
+        if on_rows:
+            on_rows(len(indices))
     return logps_of_row
 
 
@@ -129,14 +126,15 @@ def measure_drift(stored: Sequence[Sequence[float]], recomputed: Sequence[Sequen
     Raises:
         DriftError: a row has another number of tokens than stored likelihoods.
     """
+    differences: list[float] = []
     for i, (old, new) in enumerate(zip(stored, recomputed, strict=True)):
         if len(old) != len(new):
             raise DriftError(
                 f"row {i} of {len(stored)}: {len(old)} log-likelihoods are stored, {len(new)} tokens are trained; "
                 "were they made with another tokenizer or format? Make the data again"
             )
-    pairs = zip(stored, recomputed, strict=True)
-    return Drift(tuple(b - a for old, new in pairs for a, b in zip(old, new, strict=True)))
+        differences += (b - a for a, b in zip(old, new, strict=True))
+    return Drift(tuple(differences))
 
 
 def check_drift(
@@ -147,14 +145,14 @@ def check_drift(
     Raises:
         DriftError: the mean is more, or a row has another number of tokens than stored likelihoods.
     """
-    found = measure_drift(stored, recomputed)
-    if not found.mean <= at_most:
+    drift = measure_drift(stored, recomputed)
+    if not drift.mean <= at_most:
         raise DriftError(
-            f"stored log-likelihoods differ from the trainer's by {found.mean:.2g} per token (at worst "
-            f"{found.worst:.2g}), expected at most {at_most:.2g}; were they computed under another model, or in "
+            f"stored log-likelihoods differ from the trainer's by {drift.mean:.2g} per token (at worst "
+            f"{drift.worst:.2g}), expected at most {at_most:.2g}; were they computed under another model, or in "
             "another precision? Compute them again with the trainer's settings, or raise the bound knowingly"
         )
-    return found
+    return drift
 
 
 @contextmanager

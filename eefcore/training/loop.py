@@ -41,10 +41,6 @@ Forward = Callable[[Batch], Tensor]
 """Return log π of the trained tokens of a batch, row after row, [N]: `logprobs.trained_logps` of the model in training."""
 
 
-def ignore_step(done: int, total: int, loss: float) -> None:
-    """Do nothing: the `OnStep` of a caller that shows no progress."""
-
-
 class LossSums(NamedTuple):
     """What a micro-batch adds to the loss of its global batch and to the values logged beside it.
 
@@ -127,7 +123,7 @@ class TrainingLog(NamedTuple):
 
 
 def run_training(
-    objective: Objective[I], model: Any, items: Sequence[I], settings: TrainSettings, on_step: OnStep
+    objective: Objective[I], model: Any, items: Sequence[I], settings: TrainSettings, on_step: OnStep | None
 ) -> TrainingLog:
     """Train `model` in place on `items`, and leave it in evaluation mode.
 
@@ -161,7 +157,7 @@ def run_training(
     # Several visible GPUs in one process would mean DataParallel, which splits a batch without being asked.
     args._n_gpu = min(args.n_gpu, 1)
     args.per_device_train_batch_size, args.gradient_accumulation_steps = _cut_batch(settings, args.world_size)
-    clock = _Clock()
+    watch = _Watch(on_step)
     use_cache = getattr(model.config, "use_cache", None)  # a config with a language part below it has none
     trainer = _Trainer(
         model=model,
@@ -169,13 +165,13 @@ def run_training(
         # The Trainer asks a dataset for its length and its items alone, which a list has.
         train_dataset=cast(Dataset[Any], list(items)),
         data_collator=objective.collate,
-        callbacks=[clock, _Progress(on_step)],
+        callbacks=[watch],
     )
     trainer.set_objective(objective, settings)
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(settings.out) if settings.resumable else None
     if checkpoint is not None:
-        clock.seconds_before = json.loads((checkpoint / COMPLETE).read_text())["seconds"]
+        watch.seconds_before = json.loads((checkpoint / COMPLETE).read_text())["seconds"]
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_disable()
@@ -184,7 +180,7 @@ def run_training(
     elif hasattr(model.config, "use_cache"):
         del model.config.use_cache
     model.eval()
-    return TrainingLog([entry for entry in trainer.state.log_history if "loss" in entry], clock.seconds)
+    return TrainingLog([entry for entry in trainer.state.log_history if "loss" in entry], watch.seconds)
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -234,8 +230,7 @@ class _Trainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what the objective logs of an optimiser step beside its loss."""
         if "loss" in logs:
-            reduced = {k: self.accelerator.reduce(v, "sum").item() for k, v in self._logged.items()}
-            logs.update(reduced)
+            logs |= {k: self.accelerator.reduce(v, "sum").item() for k, v in self._logged.items()}
             self._logged = {}
         super().log(logs, start_time)
 
@@ -252,34 +247,27 @@ def _cut_batch(settings: TrainSettings, devices: int) -> tuple[int, int]:
     return items, batch_size // (items * devices)
 
 
-class _Clock(TrainerCallback):
-    """Measures the wall time of training, and keeps it over a resume in the file that marks a checkpoint as complete."""
+class _Watch(TrainerCallback):
+    """Reports each step, stops a training that diverges, and measures the wall time, which checkpoints keep over a resume."""
 
-    def __init__(self) -> None:
-        self.seconds_before, self._start = 0.0, time.monotonic()
+    def __init__(self, on_step: OnStep | None) -> None:
+        self._on_step, self.seconds_before, self._start = on_step, 0.0, time.monotonic()
 
     @property
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self._start
 
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            folder = Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}"
-            write_atomically(folder / COMPLETE, json.dumps({"seconds": self.seconds}).encode())
-
-
-class _Progress(TrainerCallback):
-    """Tells an `OnStep` what the Trainer logs of each step, from one process of several; stops a diverged training."""
-
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
-
     def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         logs = kwargs["logs"]
         if "loss" in logs:
             _refuse_divergence(state, logs)
-        if "loss" in logs and state.is_world_process_zero:
-            self._on_step(state.global_step, state.max_steps, logs["loss"])
+            if self._on_step and state.is_world_process_zero:
+                self._on_step(state.global_step, state.max_steps, logs["loss"])
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            folder = Path(cast(str, args.output_dir)) / f"checkpoint-{state.global_step}"
+            write_atomically(folder / COMPLETE, json.dumps({"seconds": self.seconds}).encode())
 
 
 def _refuse_divergence(state: Any, logs: Mapping[str, float]) -> None:

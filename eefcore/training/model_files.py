@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from eefcore.errors import PolicyError
 from eefcore.storage import stages
 from eefcore.storage.hashing import cache_folder, digest, hash_file
 from eefcore.training import model_store
+
+Note = TypeVar("Note")
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
@@ -164,15 +166,16 @@ def describe_base(source: Source) -> BaseRecord:
     return record
 
 
-def read_record(adapter: Path) -> BaseRecord | None:
-    """Return what was recorded about the base when the adapter was saved; None of an adapter made elsewhere."""
-    path = adapter / BASE
+def read_note(path: Path, type: type[Note], what: str) -> Note | None:
+    """Return a note that `save_model` left beside a model; None of a model made elsewhere.
+
+    Raises:
+        PolicyError: it can't be read.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=BaseRecord) if path.is_file() else None
-    except msgspec.DecodeError as error:
-        raise PolicyError(
-            f"{path}: expected the record of the adapter's base, got {error}; save the adapter again"
-        ) from error
+        return msgspec.json.decode(path.read_bytes(), type=type) if path.is_file() else None
+    except msgspec.MsgspecError as error:
+        raise PolicyError(f"{path}: expected {what}, got {error}; save the model again") from error
 
 
 def is_adapter(folder: Path) -> bool:
@@ -279,7 +282,7 @@ def _hub(name: str, *, local_files_only: bool) -> Source:
 
 def _check_base(adapter: Path, base: Source, *, given: bool) -> None:
     """Check that `base` is what the adapter was trained on, from its record or from the base that it names."""
-    record = read_record(adapter)
+    record = read_note(adapter / BASE, BaseRecord, "the record of the adapter's base")
     if record is None and given:
         try:
             record = describe_base(recorded_base(adapter, local_files_only=True))

@@ -19,16 +19,7 @@ import msgspec
 
 from eefcore.errors import MaskError
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.logprobs import (
-    ALARM,
-    NOISE,
-    Drift,
-    OnRows,
-    check_drift,
-    ignore_rows,
-    measure_drift,
-    token_logps,
-)
+from eefcore.training.logprobs import ALARM, NOISE, Drift, OnRows, check_drift, measure_drift, token_logps
 from eefcore.training.rows import Row, make_rows, rows_within, show_mask
 from eefcore.types import Preference
 
@@ -69,7 +60,7 @@ class ReferenceModel(NamedTuple):
     renderer: Renderer
     batch_tokens: int
     bf16: bool
-    on_rows: OnRows = ignore_rows
+    on_rows: OnRows | None = None
 
     def side_logps(self, sides: Sequence[Sequence[Row]]) -> list[tuple[float, ...]]:
         """Return log π_ref of each trained token of each side of a pair, its rows one after the other."""

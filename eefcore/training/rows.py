@@ -14,12 +14,12 @@ of its own, after the h_t that it was written in.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from eefcore.errors import FormatError, MaskError
 from eefcore.rendering.formats import add_phrase, dialogue
-from eefcore.rendering.renderer import Renderer
+from eefcore.rendering.renderer import Encoded, Renderer
 from eefcore.types import Example, History
 
 IGNORE = -100  # torch.nn.functional.cross_entropy's ignore_index
@@ -61,18 +61,12 @@ def make_row(example: Example, renderer: Renderer) -> Row:
         raise MaskError(
             f"format {renderer.format.name} makes one row per action, not one per trajectory; call make_rows"
         )
-    history = dialogue(example)
-    tokens, spans = renderer.encode(history)
+    history, trained = dialogue(example), {*example.trained_indices}
+    tokens, spans = _encode(history, renderer, trained)
     tokens = tokens[: spans[-1][1]]
     labels = [IGNORE] * len(tokens)
-    indices = {*example.trained_indices}
-    for i, (start, stop) in enumerate(spans):
-        step, trained = history.steps[i], i in indices
-        # Ids that are only read, not trained, must be this tokenizer's as well.
-        if trained or renderer.sampled_ids(step):
-            _check_action(history, i, tokens[start:stop], renderer)
-        if not trained:
-            continue
+    for i in trained:
+        start, stop = spans[i]
         labels[start:stop] = tokens[start:stop]
     return Row(tokens, labels)
 
@@ -80,12 +74,19 @@ def make_row(example: Example, renderer: Renderer) -> Row:
 def _make_action_row(example: Example, i: int, renderer: Renderer) -> Row:
     """Return the row of h_i and a_i, of which a_i is trained."""
     history = add_phrase(example.trajectory.history.at(i + 1), example.phrase)
-    prompt, action = renderer.encode(history.at(i)), renderer.action_ids(history.steps[i])
+    action = renderer.action_ids(history.steps[i])
     _check_action(history, i, action, renderer)
-    for k, (start, stop) in enumerate(prompt.spans):
-        if renderer.sampled_ids(history.steps[k]):
-            _check_action(history, k, prompt.tokens[start:stop], renderer)
-    return Row([*prompt.tokens, *action], [*[IGNORE] * len(prompt.tokens), *action])
+    prompt = _encode(history.at(i), renderer).tokens
+    return Row([*prompt, *action], [*[IGNORE] * len(prompt), *action])
+
+
+def _encode(history: History, renderer: Renderer, trained: Collection[int] = ()) -> Encoded:
+    """Return the ids of h_t; each action that is trained, or was sampled, must decode to its text."""
+    encoded = renderer.encode(history)
+    for i, (start, stop) in enumerate(encoded.spans):
+        if i in trained or renderer.sampled_ids(history.steps[i]):
+            _check_action(history, i, encoded.tokens[start:stop], renderer)
+    return encoded
 
 
 def _check_action(history: History, i: int, tokens: Sequence[int], renderer: Renderer) -> None:

@@ -11,21 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from eefcore.errors import MaskError
 from eefcore.storage.cost import Cost
 from eefcore.training.batches import collate
-from eefcore.training.logprobs import Batch, count_trained
-from eefcore.training.loop import (
-    Forward,
-    LossSums,
-    Objective,
-    OnStep,
-    TrainSettings,
-    ignore_step,
-    run_training,
-)
+from eefcore.training.logprobs import count_trained
+from eefcore.training.loop import LossSums, Objective, OnStep, TrainSettings, run_training
 from eefcore.training.losses import sft_loss
 from eefcore.training.rows import Row
 
@@ -43,7 +33,7 @@ class SFTResult(NamedTuple):
 
 
 def train_sft(
-    model: Any, rows: Sequence[Row], settings: TrainSettings, *, on_step: OnStep = ignore_step
+    model: Any, rows: Sequence[Row], settings: TrainSettings, *, on_step: OnStep | None = None
 ) -> SFTResult:
     """Train `model` on `rows` with L_SFT, averaged over the trained tokens of each global batch.
 
@@ -67,28 +57,6 @@ def train_sft(
         ParamsError: the batch can't be cut into micro-batches of that size, or `warmup` is not a share.
         DivergenceError: the loss or the gradient of a step is not finite.
     """
-    tokens = _count_trained_tokens(rows)
-    objective = Objective[Row](
-        collate=collate,
-        length=lambda row: len(row.tokens),
-        weight=_trained_tokens,
-        loss=_sum_loss,
-    )
-    log = run_training(objective, model, rows, settings, on_step)
-    cost = Cost(tokens_trained=tokens * settings.epochs, seconds=log.seconds)
-    return SFTResult([step["loss"] for step in log.steps], cost)
-
-
-def _trained_tokens(batch: Batch) -> Tensor:
-    return count_trained(batch["labels"]).sum()
-
-
-def _sum_loss(forward: Forward, batch: Batch) -> LossSums:
-    return LossSums(sft_loss(forward(batch)), {})
-
-
-def _count_trained_tokens(rows: Sequence[Row]) -> int:
-    """Count the tokens that all rows train, and refuse a row that trains none."""
     if not rows:
         raise MaskError("expected rows to train on, got none; look at how many were refused for their length")
     counts = [r.n_trained for r in rows]
@@ -96,4 +64,12 @@ def _count_trained_tokens(rows: Sequence[Row]) -> int:
         raise MaskError(
             f"row {counts.index(0)} of {len(rows)} has no trained token after its first; drop it or mask it again"
         )
-    return sum(counts)
+    objective = Objective[Row](
+        collate=collate,
+        length=lambda row: len(row.tokens),
+        weight=lambda batch: count_trained(batch["labels"]).sum(),
+        loss=lambda forward, batch: LossSums(sft_loss(forward(batch)), {}),
+    )
+    log = run_training(objective, model, rows, settings, on_step)
+    cost = Cost(tokens_trained=sum(counts) * settings.epochs, seconds=log.seconds)
+    return SFTResult([step["loss"] for step in log.steps], cost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from eefcore.training.loop import TrainSettings, ignore_step
+from eefcore.training.loop import TrainSettings
 from eefcore.training.rows import IGNORE, Row
 from eefcore.training.sft import train_sft
 
@@ -38,6 +38,6 @@ def some_rows(n: int, seed: int = 0) -> list[Row]:
     return rows
 
 
-def run(model, rows, out, *, on_step=ignore_step, **changes):
+def run(model, rows, out, *, on_step=None, **changes):
     defaults = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0, "out": out}
     return train_sft(model, rows, TrainSettings(**{**defaults, **changes}), on_step=on_step)
