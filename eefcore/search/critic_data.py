@@ -136,13 +136,15 @@ class CriticExamples(NamedTuple):
     tokens_written: int
 
 
-def answer_questions(found: CriticQuestions, policy: Policy, *, draws: int, seed: int) -> CriticExamples:
+def answer_questions(
+    found: CriticQuestions, policy: Policy, *, draws: int | None, seed: int
+) -> CriticExamples:
     """Return an example of each question: the first right one of `draws` answers of the critic's model.
 
-    The first draw is greedy. With `draws` 0 the answer is only the number of the right option.
+    The first draw is greedy. Without draws (None) the answer is only the number of the right option.
     """
     questions = found.all
-    if not draws:
+    if draws is None:
         return CriticExamples([_example(q, Reply(q.answer)) for q in questions], 0, 0)
     answers = run_requests([_draw_answers(q.prompt, draws, seed) for q in questions], policy)
     examples = [

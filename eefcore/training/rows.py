@@ -113,7 +113,7 @@ def make_fitting_rows(examples: Sequence[Example], renderer: Renderer, *, contex
     """Return the rows of `examples` of at most `context` tokens; longer ones are refused and counted, never cut.
 
     Raises:
-        MaskError: see `make_row`; or the format can't write any of the examples.
+        MaskError: see `make_row`; or the format can't write any of the examples, or every row is longer.
     """
     rows: list[Row] = []
     unwritable: list[FormatError] = []
@@ -128,6 +128,12 @@ def make_fitting_rows(examples: Sequence[Example], renderer: Renderer, *, contex
             raise MaskError(found) from unwritable[0]
         warnings.warn(f"{found}; they are left out", stacklevel=2)
     fitting = [row for row in rows if len(row.tokens) <= context]
+    if rows and not fitting:
+        lengths = sorted(len(row.tokens) for row in rows)
+        raise MaskError(
+            f"context {context}: refuses every one of {len(rows)} rows, of which the shortest has {lengths[0]} tokens and "
+            f"the longest {lengths[-1]}; raise context to {lengths[-1]} to train on all"
+        )
     return FittingRows(fitting, len(rows) - len(fitting) + len(unwritable))
 
 

@@ -200,7 +200,7 @@ stages:
   train: {epochs: 2}
   search: {simulations: 8, K: 3}
   dpo: {epochs: 1}
-  tune: {batch_size: 4, held_out: 0.5, draws: 0}
+  tune: {batch_size: 4, held_out: 0.5, draws: null}
 methods:
   Agent Q: {iterations: 3, learn: dpo, search: {}, pairs: {kind: trajectory, replay: 1}, tune: {}, decide: {simulations: 1}}
 """

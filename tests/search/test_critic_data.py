@@ -107,7 +107,7 @@ def test_a_critic_learns_from_its_own_right_answers():
 def test_without_draws_a_critic_learns_the_number_alone():
     found = critic_data.critic_questions(searched(tasks=TASKS, to=20))
     silent = Dice()
-    answers = critic_data.answer_questions(found, silent, draws=0, seed=0)
+    answers = critic_data.answer_questions(found, silent, draws=None, seed=0)
     assert (silent.asked, answers.unanswered, answers.tokens_written) == ([], 0, 0)
     assert [e.trajectory.actions[-1] for e in answers.examples] == [str(x.right + 1) for x in found.all]
 

@@ -344,6 +344,17 @@ def test_long_rows_are_refused_and_counted():
     assert ([len(r.tokens) for r in rows], refused) == ([4, 8], 1)
 
 
+def test_a_context_that_refuses_every_row_is_an_error_with_the_lengths():
+    renderer = Renderer(byte_tokenizer(), PLAIN)
+    examples = [example(history(("o", "a" * n))) for n in (5, 9)]
+    with pytest.raises(
+        MaskError,
+        match=r"context 7: refuses every one of 2 rows, .* shortest has 8 tokens and the longest 12",
+    ):
+        make_fitting_rows(examples, renderer, context=7)
+    assert make_fitting_rows([], renderer, context=1) == ([], 0)
+
+
 @pytest.mark.parametrize("action", ["", " ", "a.b"])
 def test_an_action_that_can_not_be_written_costs_its_own_example(action):
     renderer = Renderer(byte_tokenizer(), PLAIN)
