@@ -406,10 +406,16 @@ def test_a_base_that_is_only_asked_is_not_trained(demo, base):
         plan_run(demo)
 
 
-@pytest.mark.parametrize("format", ["agentgym", "composite_chat", "yaml"])
-def test_an_endpoint_writes_with_no_template_of_ours(format):
-    with pytest.raises(PolicyError, match="format '"):
-        critics.check_critic("openai:http://localhost:8000/v1#m", format=format)
+@pytest.mark.parametrize("format", ["chat", "agentgym", "composite_chat"])
+def test_an_endpoint_takes_the_formats_of_a_chat_template_as_messages(format, server):
+    critic = critics.load_critic(named(server), Dice(), msgspec.structs.replace(READS, format=format), seed=3)
+    ranked(critic, [(History(HAT, "a page"), ["next", f"buy {HAT}"])])
+    assert server.seen and all("messages" in body for _, body in server.seen)
+
+
+def test_a_format_that_nobody_knows_is_refused_for_an_endpoint_too():
+    with pytest.raises(PolicyError, match="no format 'yaml'"):
+        critics.check_critic("openai:http://localhost:8000/v1#m", format="yaml")
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed here")
