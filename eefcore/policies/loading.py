@@ -94,11 +94,8 @@ def load_policy(
     if kind == "openai":
         policy = _load_endpoint(spec, adapter, settings)
     else:
-        path = (
-            model_path(name if kind == "vllm" else spec)
-            if kind in ENGINES or spec in BASES or is_stored(spec)
-            else _model_folder(spec)
-        )
+        names_model = kind in ENGINES or spec in BASES or is_stored(spec)
+        path = model_path(name if kind == "vllm" else spec) if names_model else _model_folder(spec)
         engine = settings.engine
         if kind in ENGINES and not isinstance(engine, ENGINES[kind]):
             engine = read_engine(kind)
@@ -128,9 +125,8 @@ def check_policy(spec: str, *, format: str) -> None:
     kind, _, name = spec.partition(":")
     if kind == "openai":
         endpoint = read_endpoint(spec)
-        if (
-            ":" not in format and not endpoint.options.tokenizer
-        ):  # a function of the user's own is loaded where a stage runs
+        # A function of the user's own is loaded where a stage runs.
+        if ":" not in format and not endpoint.options.tokenizer:
             _endpoint_format(spec, format)
     elif kind in ENGINES:
         if not name:
@@ -245,6 +241,4 @@ def _endpoint_format(spec: str, format: str, template_args: str = "", tokenizer:
             f"{spec!r}: an endpoint has its own chat template; start the server with {template_args!r}, or send ids "
             "(server and tokenizer)"
         )
-    if format in MESSAGES:
-        return MESSAGES[format]
-    return load_format(format)
+    return MESSAGES.get(format) or load_format(format)

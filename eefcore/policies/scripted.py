@@ -1,7 +1,4 @@
-"""A policy without a model: a function of the history.
-
-For tests, and for scripted experts that are rolled out like any other policy.
-"""
+"""A policy without a model, for tests and for scripted experts: a function of the history."""
 
 from __future__ import annotations
 
@@ -16,25 +13,24 @@ class ScriptedPolicy:
     """A policy whose action is `act(h_t)`, whatever the sampling; a blank action is malformed."""
 
     def __init__(self, act: Callable[[History], str], name: str = "scripted") -> None:
-        self.name = name
-        self._act = act
-        self._asked: dict[Hashable, History] = {}
+        self.name, self._act = name, act
+        self._questions: dict[Hashable, History] = {}
 
     def ask(self, episode: Hashable, history: History, sampling: Sampling) -> None:
         """Queue the question h_t of `episode`."""
         del sampling
-        if episode in self._asked:
+        if episode in self._questions:
             raise PolicyError(f"episode {episode!r} was asked twice; take its answer first, or close it")
-        self._asked[episode] = history
+        self._questions[episode] = history
 
     def answers(self) -> Sequence[tuple[Hashable, Reply]]:
         """Answer every open question, in the order they were asked."""
-        asked, self._asked = self._asked, {}
-        return [(episode, self._reply(history)) for episode, history in asked.items()]
+        questions, self._questions = self._questions, {}
+        return [(episode, self._reply(history)) for episode, history in questions.items()]
 
     def close(self, episode: Hashable) -> None:
         """Drop the episode's question, if one is open."""
-        self._asked.pop(episode, None)
+        self._questions.pop(episode, None)
 
     def length(self, history: History) -> int:
         """Return 0: a script reads no tokens."""

@@ -112,24 +112,18 @@ def read_engine(text: str) -> Engine:
 def _read_server(text: str, address: str, query: str) -> ServerOptions:
     try:
         url = urlsplit(address)
-        valid = (
-            url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.username is None
-        )
+        valid = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        valid = valid and url.username is None and not url.fragment
     except ValueError:  # a port that is not a number
         valid = False
-    if not valid or url.fragment:
+    if not valid:
         raise PolicyError(
             f"engine {text!r}: expected the base url of a vLLM server, as openai:http://localhost:8000/v1; the stage's own "
             "model is served there, so that none is named"
         )
-    where, example = f"engine {text!r}", "openai:http://localhost:8000/v1?dtype=float32"
-    options = read_options(
-        where,
-        "openai",
-        (query and f"url={quote(address)}&{query}") or f"url={quote(address)}",
-        ServerOptions,
-        example=example,
-    )
+    query = "&".join(filter(None, (f"url={quote(address)}", query)))
+    example = "openai:http://localhost:8000/v1?dtype=float32"
+    options = read_options(f"engine {text!r}", "openai", query, ServerOptions, example=example)
     return msgspec.structs.replace(options, url=options.url.rstrip("/"))
 
 

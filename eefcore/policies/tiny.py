@@ -39,10 +39,7 @@ _WORDS = Regex(r"B0(?=[A-Z0-9]{8})|[A-Z]{4}| ?[A-Za-z]+|\.\d{1,2}| ?\d{1,3}| ?[^
 
 
 def dialogue_texts(histories: Iterable[History], format: str = "compact") -> Iterator[str]:
-    """Yield every piece of the dialogues as the tiny model will read it, for `make_tokenizer`.
-
-    Where h_t does not grow, that is what is read before the last action, and that action.
-    """
+    """Yield every piece of the dialogues as the tiny model will read it; where h_t does not grow, of the last action alone."""
     written = load_format(format)
     for history in histories:
         seen = history if written.grows else history.at(len(history) - 1)
@@ -73,10 +70,7 @@ class TinyModel(NamedTuple):
 def start_base(
     start: str | None, texts: Iterable[str], shape: Shape, *, phrases: Sequence[str], seed: int
 ) -> TinyModel:
-    """Return the model that the training of a base starts from, with a token for each of `phrases`.
-
-    That is the model that `start` names, with tokens added; or if it is None, a new one of `shape` (`make_base`).
-    """
+    """Return the model that `start` names with a token for each of `phrases`; a new one (`make_base`) if it is None."""
     if start is not None:
         return add_phrase_tokens(*load_model(model_path(start)), phrases)
     return make_base(texts, shape, phrases=phrases, seed=seed)

@@ -62,13 +62,9 @@ def read_canary(folder: Path) -> Canary | None:
 
 
 def check_canary(canary: Canary, logps: Sequence[float], *, dtype: str, model: str) -> float:
-    """Return the mean of |Δ log π| between an engine and the model that was saved.
+    """Return the mean of |Δ log π| between the model that was saved and an engine, which gave `canary.tokens` `logps`.
 
-    Args:
-        canary: of the model that should answer.
-        logps: what the engine gave `canary.tokens` after the first.
-        dtype: the engine's.
-        model: its name, for the message.
+    `dtype` is the engine's, `model` a name for the message.
 
     Raises:
         PolicyError: the engine computes with other weights.

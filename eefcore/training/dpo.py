@@ -46,12 +46,7 @@ class DPOCurves(NamedTuple):
 
 
 class DPOResult(NamedTuple):
-    """What preference learning returns; the model itself was trained in place.
-
-    Attributes:
-        curves: loss, accuracy, margin and implicit rewards, step by step.
-        cost: trained tokens of both sides (times epochs) and seconds, those before a resume included.
-    """
+    """The curves and the cost of preference learning: trained tokens of both sides (times epochs), and seconds."""
 
     curves: DPOCurves
     cost: Cost
@@ -70,12 +65,12 @@ def train_dpo(
 
         L = Σ_p dpo_loss(p) / number of pairs p of the global batch        (Agent Q eq. 4; eq. 5 on trajectories)
 
-    Both sides of a pair share a forward pass. If there is no pair there is nothing to learn and the model stays what it
-    was: an expert and a policy may tie on every task. Adapters and several devices work as in `sft.train_sft`.
+    Both sides of a pair share a forward pass. Without a pair the model stays what it was: an expert and a policy may tie
+    on every task. Adapters and several devices work as in `sft.train_sft`.
 
     Args:
         model: a Hugging Face causal LM, or a peft model around one.
-        pairs: what is trained; `batch_size` and `micro_batch` count them.
+        pairs: the pairs that `batch_size` and `micro_batch` count.
         settings: see `TrainSettings`.
         beta: how strongly to stay near π_ref.
         sft_weight: adds this times −log π(chosen) per trained token, averaged over pairs, which keeps the chosen

@@ -34,11 +34,8 @@ def count_trained(labels: Tensor) -> Tensor:
 def trained_logps(model: Callable[..., Any], batch: Batch, *, head: torch.nn.Module, bf16: bool) -> Tensor:
     """Return log π(t_l | t_<l) of the N trained tokens of a batch, row after row, [N], in float32.
 
-    Args:
-        model: a Hugging Face causal LM, or what a trainer has wrapped around it.
-        batch: see `Batch`.
-        head: the model's `get_output_embeddings()`, which computes logits at the N positions alone.
-        bf16: compute matrix products in bfloat16.
+    `head` is the model's `get_output_embeddings()`, which computes logits at the N positions alone; with `bf16` matrix
+    products are computed in bfloat16.
     """
     targets = shift_labels(batch["labels"])
     trained = targets != IGNORE
@@ -59,14 +56,9 @@ def token_logps(
 ) -> list[tuple[float, ...]]:
     """Return log π of each trained token of each row, in the order of the rows, as the trainer would compute it.
 
-    Rows of similar length share a forward pass; a row's result depends on the other rows only by rounding.
-
-    Args:
-        model: a Hugging Face causal LM, or a peft model around one; it is left in evaluation mode.
-        rows: what is scored.
-        batch_tokens: tokens of one forward pass, padding included; a longer row has a pass of its own.
-        bf16: compute matrix products in bfloat16.
-        on_rows: is told how many rows are done, after each pass.
+    Rows of similar length share a forward pass of at most `batch_tokens` tokens, padding included; a longer row has a pass
+    of its own. A row's result depends on the other rows only by rounding. The model, a Hugging Face causal LM or a peft
+    model around one, is left in evaluation mode.
     """
     model.eval()
     logps_of_row: list[tuple[float, ...]] = [()] * len(rows)

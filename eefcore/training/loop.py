@@ -42,10 +42,7 @@ Forward = Callable[[Batch], Tensor]
 
 
 class LossSums(NamedTuple):
-    """What a micro-batch adds to the loss of its global batch and to the values logged beside it.
-
-    These are sums; the trainer divides them by the weight of the global batch.
-    """
+    """What a micro-batch adds to the loss of its global batch, and to the values logged beside it, before any division."""
 
     loss: Tensor
     logged: Mapping[str, Tensor]

@@ -35,8 +35,7 @@ def token_logp(logits: Tensor, targets: Tensor) -> Tensor:
 def sft_loss(logps: Tensor) -> Tensor:
     """Return L_SFT = −Σ_l m_l log π(t_l | t_<l) (EEF §3.2), summed over the rows of a batch.
 
-    `logps` [N] holds log π of the trained tokens alone, those with m_l = 1 (`logprobs.trained_logps`). The sum is not
-    averaged here: `sft.train_sft` divides it by the trained tokens of the global batch.
+    `logps` [N] holds log π of the trained tokens alone, those with m_l = 1. The sum is averaged in `sft.train_sft`.
     """
     return -logps.sum()
 
@@ -60,15 +59,10 @@ def dpo_loss(
 
     Given whole trajectories, whose log π is the sum over their actions' tokens and over no observation's,
     it is the trajectory DPO of Agent Q eq. 5 and of ETO: the environment's part of the likelihood is the
-    same under π and π_ref, and drops out. The pairs are not averaged here: `dpo.train_dpo` divides their sum by the
-    number of pairs in the global batch.
+    same under π and π_ref, and drops out. The pairs are not averaged here, but in `dpo.train_dpo`.
 
-    Args:
-        chosen: log π of the trained tokens of each chosen side, summed, [B].
-        rejected: the same of the rejected sides.
-        reference_chosen: the same under π_ref, from the data and not from a model.
-        reference_rejected: the same of the rejected sides.
-        beta: how strongly to stay near π_ref.
+    Each argument holds, for a side of each pair, log π or log π_ref of its trained tokens, summed, [B]; `beta` says how
+    strongly to stay near π_ref.
     """
     margin = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
     return DPOLoss(-F.logsigmoid(margin), margin)

@@ -58,10 +58,9 @@ class ModelFiles(NamedTuple):
 
 
 class BaseRecord(msgspec.Struct):
-    """The base that an adapter was trained on: its name, and hashes of its config and of its weights.
+    """The base that an adapter was trained on: its name, and hashes of its config and, unless it is from the hub, weights.
 
-    The weights of a model from the hub are not hashed: tens of gigabytes, which the hub itself keeps fixed. A stored
-    model is known by the hash of what it was made of.
+    The hub itself keeps weights fixed. A stored model is known by the hash of what it was made of.
     """
 
     name: str

@@ -46,15 +46,7 @@ class Pair(NamedTuple):
 
 
 class ReferenceModel(NamedTuple):
-    """π_ref, and how log-likelihoods are computed under it.
-
-    Attributes:
-        model: a Hugging Face causal LM, or a peft model around one.
-        renderer: writes histories as token ids.
-        batch_tokens: tokens of one forward pass (`logprobs.token_logps`).
-        bf16: as the trainer that will read them computes.
-        on_rows: is told how many rows are done.
-    """
+    """π_ref, and how log-likelihoods are computed under it (`logprobs.token_logps`); `bf16` as the trainer computes."""
 
     model: Any
     renderer: Renderer
@@ -108,12 +100,9 @@ def add_reference_logps(
 
 
 class FreshPreferences(NamedTuple):
-    """The preferences of a replay buffer that are still close enough to the model.
+    """The preferences of a replay buffer that are still close enough to the model, and how many (`stale`) are not.
 
-    Attributes:
-        preferences: those that stay.
-        stale: how many were left out.
-        shift: the mean |log π − log π_ref| per token of all pairs of earlier rounds; NaN if there are none.
+    `shift` is the mean |log π − log π_ref| per token of all pairs of earlier rounds; NaN if there are none.
     """
 
     preferences: list[Preference]
@@ -169,13 +158,9 @@ def check_reference_logps(
     """Measure how much the model, as the trainer computes, differs from π_ref on a sample of the pairs of its own round.
 
     Before a model learns from pairs that it made itself the two are equal, and a drift is an error of precision,
-    tokens or files. For a pair of an earlier round it could be what the model has learnt since; that pair passed the
-    check of its own round, and `drop_stale_preferences` bounds how far behind it may be.
-
-    Args:
-        pairs: those that are to be trained on.
-        reference: π_ref, computed as the trainer computes.
-        at_most: the largest mean |Δ| a token; None is what the trainer's precision can explain (`logprobs.ALARM`).
+    tokens or files. A pair of an earlier round passed the check of that round, and `drop_stale_preferences` bounds how
+    far behind it may be. `at_most` is the largest mean |Δ| a token; None is what the trainer's precision can explain
+    (`logprobs.ALARM`).
 
     Raises:
         DriftError: they differ by more, on average.

@@ -21,12 +21,7 @@ from eefcore.training.rows import Row
 
 
 class SFTResult(NamedTuple):
-    """What supervised training returns; the model itself was trained in place.
-
-    Attributes:
-        losses: L_SFT per trained token, of each optimiser step.
-        cost: trained tokens (times epochs) and seconds, those before a resume included.
-    """
+    """L_SFT per trained token of each optimiser step, and the cost: trained tokens (times epochs) and seconds."""
 
     losses: list[float]
     cost: Cost
@@ -42,15 +37,9 @@ def train_sft(
     The paper sums over a trajectory and does not say how a batch is averaged: here every trained token of a global
     batch weighs the same, however the batch is cut into micro-batches and over devices.
 
-    Every parameter that requires a gradient is trained: all of a plain model, the adapter alone of one
-    that has an adapter. Started by `accelerate launch` or `torchrun`, the same call trains on several devices; a
-    single process uses one.
-
-    Args:
-        model: a Hugging Face causal LM, or a peft model around one.
-        rows: what is trained; `batch_size` and `micro_batch` count them.
-        settings: see `TrainSettings`.
-        on_step: is told about each optimiser step.
+    Every parameter of `model`, a Hugging Face causal LM or a peft model around one, that requires a gradient is trained:
+    of a peft model the adapter alone. Started by `accelerate launch` or `torchrun`, the same call trains on several
+    devices. `batch_size` and `micro_batch` of the settings count rows.
 
     Raises:
         MaskError: there is no row, or a row trains nothing.

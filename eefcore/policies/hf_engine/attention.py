@@ -8,9 +8,8 @@ attention function below, which stores the keys in their slot's cache and lets e
 slot, up to itself. Slots that read one token share calls, BLOCK neighbours each; the others take a call
 each. Query heads that share a key head are folded into the query axis, so shared keys are never copied.
 
-Any model that goes through transformers' attention interface works: Llama, Mistral, Qwen, Phi, GPT-2 and
-most others. Sliding windows shorter than the context, soft-capped scores, attention sinks and learned
-biases are refused by name.
+Any model that goes through transformers' attention interface works. Sliding windows shorter than the context,
+soft-capped scores, attention sinks and learned biases are refused by name.
 """
 
 from __future__ import annotations
@@ -54,21 +53,17 @@ class PackedBatch:
             spans = [*(Span(int(s), int(p), int(p) + 1) for s, p in singles), *spans]
             single_slots, single_positions = single_slots[:0], single_positions[:0]
         counts = [s.stop - s.start for s in spans]
-        self.slot = np.concatenate([single_slots, np.repeat([s.slot for s in spans], counts)]).astype(
-            np.int64
-        )
+        slots = [single_slots, np.repeat([s.slot for s in spans], counts)]
         positions = [single_positions, *(np.arange(s.start, s.stop) for s in spans)]
-        self.position = np.concatenate(positions).astype(np.int64)
+        self.slot, self.position = (np.concatenate(x).astype(np.int64) for x in (slots, positions))
         self.context = cache.context
         cache.reserve(int(self.position.max()) + 1)
         self._cache, self._spans, self._counts, self._device = cache, spans, counts, device
         self._blocks = _make_blocks(single_slots, single_positions, device)
         self._n_singles = len(single_slots)
         self._n_rows = int(single_slots[-1]) + 1 if len(single_slots) else 0
-        # None: the singles are the first slots without a gap.
-        self._scattered = (
-            None if self._n_singles == self._n_rows else torch.from_numpy(single_slots).to(device)
-        )
+        has_gaps = self._n_singles != self._n_rows
+        self._scattered = torch.from_numpy(single_slots).to(device) if has_gaps else None
         self._storage_index: dict[tuple[int, int], torch.Tensor] = {}
         self._span_masks: dict[tuple[int, torch.dtype], list[torch.Tensor]] = {}
 

@@ -99,9 +99,8 @@ class EpisodeBatch:
 
     def permute(self, order: Ints) -> None:
         """Move the content of slot order[i] to slot i."""
-        for column in (self.tokens, self.logps, self.length, self.n_read, self.action_start):
-            column[:] = column[order]
-        for column in (self.temperature, self.seed, self.busy):
+        positions = self.length, self.n_read, self.action_start
+        for column in (self.tokens, self.logps, *positions, self.temperature, self.seed, self.busy):
             column[:] = column[order]
         self._episodes = [self._episodes[old] for old in order.tolist()]
         new_slot = {old: new for new, old in enumerate(order.tolist())}

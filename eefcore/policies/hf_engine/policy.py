@@ -1,15 +1,11 @@
 """π_θ as a Hugging Face causal language model, many episodes at once on one device.
 
-Each episode keeps its keys and values between its turns, so a turn reads only what is new: the end
-mark of the last action and the observation that followed it. Every forward pass is over all slots;
-some write the next token of their action, others read what they have not read yet. When an episode
-leaves its slot, a waiting one takes it.
+Each episode keeps its keys and values between its turns, so a turn reads only what is new. Every forward pass is over
+all slots; some write the next token of their action, others read what they have not read yet.
 
-What is sampled for an episode depends on its history, its temperature and its seed alone: the n-th
-token takes the n-th number of the episode's own stream (`rng`), by the inverse of the cumulative
-distribution. Its neighbours can change it only through the last bits of a float.
-
-Log-likelihoods are those of the full softmax at temperature 1, whatever the temperature of the sampling.
+What is sampled for an episode depends on its history, its temperature and its seed alone (`rng`); its neighbours can
+change it only through the last bits of a float. Log-likelihoods are those of the full softmax at temperature 1,
+whatever the temperature of the sampling.
 """
 
 from __future__ import annotations
@@ -118,7 +114,7 @@ class HFPolicy:
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
         dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
         # Merging loses nothing in float32, and only there.
         model, tokenizer = load_model(path, adapter=adapter, merge=dtype == torch.float32, dtype=dtype)
