@@ -80,7 +80,7 @@ def test_any_text_is_an_engine_or_a_clear_error(text):
 def test_a_wrong_engine_is_refused_before_anything_starts(tmp_path, lines):
     notebooks = read_notebooks(ROOT / "notebooks")
     params = read_params(write_params(tmp_path, f"run: a\n{lines}"), notebooks)
-    with pytest.raises(ParamsError, match=r"methods\.A\.explore: engine 'vlm'.*did you mean 'vllm'"):
+    with pytest.raises(ParamsError, match=r"methods\.A\.\w+: engine 'vlm'.*did you mean 'vllm'"):
         plan(params, notebooks)
 
 
