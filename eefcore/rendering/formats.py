@@ -326,7 +326,7 @@ def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Fo
 
 def check_format(name: str, template_args: str = "") -> dict[str, Any]:
     """Refuse a format that `load_format` would refuse for any tokenizer; return the arguments of its template."""
-    args = _read_template_args(template_args)
+    args = read_template_args(template_args)
     if name in _WITH_TEMPLATE:
         return args
     if args:
@@ -345,7 +345,7 @@ def check_format(name: str, template_args: str = "") -> dict[str, Any]:
     return args
 
 
-def _read_template_args(text: str) -> dict[str, Any]:
+def read_template_args(text: str) -> dict[str, Any]:
     """Read the arguments of a chat template from a parameter: YAML, with or without braces around it."""
     try:
         args = yaml.safe_load(text or "{}")

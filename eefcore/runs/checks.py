@@ -16,7 +16,7 @@ from eefcore.envs.registry import check_benchmark, find_entry, typical_episode
 from eefcore.errors import EefError, ParamsError
 from eefcore.policies.loading import check_base
 from eefcore.policies.settings import VLLMOptions, read_engine
-from eefcore.rendering.formats import check_format
+from eefcore.rendering.formats import check_format, read_template_args
 from eefcore.rollout.finders import check_finder
 from eefcore.runs.plan import Node, upstream
 from eefcore.selection.orders import check_order
@@ -35,19 +35,20 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
     """
     seen: set[frozenset[tuple[str, Value]]] = set()
     for node in nodes:
-        before = [n.params for n in reversed(upstream([node]))]
+        before = upstream([node])
         inherited = {
-            name: next((params[name] for params in before if name in params), None)
+            name: next((n.params[name] for n in reversed(before) if name in n.params), None)
             for name in ("benchmark", "lora_r")
         }
         values = {**inherited, **node.params}
         key = frozenset({**values, "stage": node.notebook.stage, "seed": 0}.items())
-        if key not in seen:
-            seen.add(key)
-            try:
+        try:
+            if key not in seen:
                 check_values(node.notebook.stage, values)
-            except EefError as error:
-                raise ParamsError(f"{path}: {node.label}: {error}") from error
+            _check_text_form(node, before)
+        except EefError as error:
+            raise ParamsError(f"{path}: {node.label}: {error}") from error
+        seen.add(key)
 
 
 def check_values(stage: str, values: Mapping[str, Value]) -> None:
@@ -62,6 +63,24 @@ def check_values(stage: str, values: Mapping[str, Value]) -> None:
         for names, check in _CHECKS:
             if all(name in given for name in names):
                 check(stage, given)
+
+
+def _check_text_form(node: Node, before: Iterable[Node]) -> None:
+    """Refuse a stage that writes dialogues in another text form than the stage that trained its model."""
+    trained = next((n for n in before if n.notebook.stage == "train"), node)
+    for name in ("format", "template_args"):
+        own, expected = (_text_form(n.params, name) for n in (node, trained))
+        if name in node.params and own != expected:
+            raise ParamsError(
+                f"{name} {node.params[name]!r}: expected {trained.params[name]!r} as in {trained.label}, since a model "
+                f"is trained and played in one text form; give {name} once, under `shared:`"
+            )
+
+
+def _text_form(params: Values, name: str) -> object:
+    """Return the value of a parameter of the text form; template arguments are compared by what they say."""
+    value = expand_variables(params.get(name, ""))
+    return read_template_args(str(value)) if name == "template_args" else value
 
 
 @contextmanager

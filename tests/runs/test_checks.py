@@ -95,6 +95,44 @@ def test_what_stages_can_work_with_is_planned(tmp_path, stages, shared):
     assert plan(tmp_path, stages, shared)[-1].label == "report"
 
 
+@pytest.mark.parametrize(
+    ("stages", "shared", "says"),
+    [
+        ({"train": {"format": "agentlite"}}, {}, "explore.1|evaluate.1"),
+        ({"explore": {"format": "agentlite"}}, {}, "explore.1: format 'agentlite': expected 'compact' as in train.1"),
+        ({"select": {"format": "agentlite"}}, {}, "select.2: format 'agentlite': expected 'compact'"),
+        ({"evaluate": {"format": "agentlite"}}, {}, "evaluate.1: format 'agentlite': .* once, under `shared:`"),
+        (
+            {"evaluate": {"template_args": {"enable_thinking": True}}},
+            {"format": "chat", "template_args": {"enable_thinking": False}},
+            "evaluate.1: template_args .*true.*: expected .*false.* as in train.1",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("of_method", [False, True])
+def test_a_model_is_refused_to_play_in_another_text_form_than_it_was_trained_in(
+    tmp_path, stages, shared, says, of_method
+):
+    with pytest.raises(ParamsError, match=says):
+        plan(tmp_path, *(({}, shared, stages) if of_method else (stages, shared)))
+
+
+def test_a_preference_method_is_refused_a_second_text_form_in_each_of_its_stages(tmp_path):
+    for stage, label in (("dpo", "dpo.2"), ("preferences", "preferences.2")):
+        with pytest.raises(ParamsError, match=f"{label}: format 'agentlite'"):
+            plan(tmp_path, {}, {}, {"learn": "dpo", stage: {"format": "agentlite"}})
+
+
+def test_one_text_form_is_planned_however_it_is_written(tmp_path):
+    args = {"enable_thinking": False}
+    plan(
+        tmp_path,
+        {"train": {"template_args": "enable_thinking: false"}},
+        {"format": "chat", "template_args": args},
+    )
+    plan(tmp_path, {s: {"format": "agentlite"} for s in ("select", "train", "explore", "evaluate")})
+
+
 def test_a_module_beside_the_notebooks_is_found_as_a_stage_finds_it(tmp_path, monkeypatch):
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     monkeypatch.setattr("eefcore.runs.checks.stages.workspace", lambda: tmp_path / "work")
