@@ -30,12 +30,14 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A foreign file, or a folder of an ETO run.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Trajectories as we keep them.")],
     format: Annotated[
-        str, typer.Option(help="react, agentgym, eto, openai, agentlite; auto looks.")
+        str, typer.Option(help="react, agentgym, eto, sharegpt, openai, agentlite; auto looks.")
     ] = "auto",
     environment: Annotated[
         str, typer.Option(help="Where FILE was recorded, if it matters: webshop, sciworld, alfworld.")
     ] = "",
-    rewards: Annotated[Path | None, typer.Option(help="A file of rewards, where FILE has none.")] = None,
+    rewards: Annotated[
+        Path | None, typer.Option(help="JSON of record ids and rewards in [0, 1], where FILE has none.")
+    ] = None,
     win: Annotated[
         float | None, typer.Option(help="What FILE calls a win: 1, or 100 of AgentGym's ScienceWorld.")
     ] = None,
@@ -86,7 +88,9 @@ def export(
         Path, typer.Argument(metavar="FILE.jsonl", help="Examples of a select stage, or trajectories.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
-    format: Annotated[str, typer.Option(help="openai, react, agentgym, eto or agentlite.")] = "openai",
+    format: Annotated[
+        str, typer.Option(help="openai, react, agentgym, eto, sharegpt or agentlite.")
+    ] = "openai",
 ) -> None:
     """Write training examples or trajectories in the format of another project, with its flags of what is trained."""
     from eefcore.experts.foreign.exporting import export_foreign

@@ -1,4 +1,4 @@
-"""The benchmarks of this package by name. To add an environment, add its entries to `ENTRIES`; nothing else lists them.
+"""The benchmarks of this package by name. To add an environment, add its entries to `_ENTRIES`; nothing else lists them.
 
     webshop_mini             a generated shop in which navigation is needed; no download
     webshop                  official WebShop files with human goals

@@ -67,7 +67,7 @@ def load_policy(
 ) -> Policy:
     """Load the policy that `spec` names, to be played as `settings` say.
 
-        results/quickstart/03_train/model          a saved model folder, whole or an adapter, by the engine of the settings
+        results/quickstart/train.3-0a1b2c3d/model  a saved model folder, whole or an adapter, by the engine of the settings
         tiny, tiny-composite, …                    the tiny bases that come with the package (`BASES`), likewise
         smollm2, …                                 a model of the store (`eef model list`), fetched when first used, likewise
         hf:meta-llama/Meta-Llama-3-8B-Instruct     a folder or hub name, by transformers whatever the engine

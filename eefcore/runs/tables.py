@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
@@ -14,6 +15,7 @@ from eefcore.evaluation.formatting import compact
 from eefcore.runs import estimate
 from eefcore.runs.changes import reasons
 from eefcore.runs.plan import Node, list_methods, methods_by_stage
+from eefcore.selection.best_model import best_on_dev
 from eefcore.storage import stages
 from eefcore.storage.metrics_log import Metric
 from eefcore.storage.stage_inputs import StageInputs
@@ -126,7 +128,7 @@ def _gigabytes(memory: estimate.Memory) -> Iterable[str]:
 
 
 def show_run(run: str, console: Console | None = None) -> None:
-    """Print the finished stages of `run`, what each took, and what each notebook's stages measured."""
+    """Print the finished stages of `run` with what each took and measured, and the folder of each method's chosen model."""
     console = console or _console()
     records = stages.finished_stages(run)
     if not records:
@@ -148,6 +150,19 @@ def show_run(run: str, console: Console | None = None) -> None:
             table.add_row(key, *(_cell(r.metrics.get(key)) for r in own))
         if table.row_count:
             console.print(table)
+    for record in records:
+        if model := _chosen_model(run, record, records):
+            console.print(f"model of {', '.join(serves[record.identity])}: {model}")
+
+
+def _chosen_model(run: str, record: StageRecord, records: Iterable[StageRecord]) -> str:
+    """Return the model that an evaluation on the test panel chose, as a folder from the workspace; nothing of other stages."""
+    labels = {r.identity: r.label for r in records}
+    if record.params.get("split") != "test" or not {*record.inputs.values()} <= labels.keys():
+        return ""
+    folders = {name: stages.stage_folder(run, labels[key], key) for name, key in record.inputs.items()}
+    model = best_on_dev(StageInputs(folders)) / "model"
+    return os.path.relpath(model, stages.workspace()) if model.is_dir() else ""
 
 
 def _table(title: str, *headings: str) -> Table:

@@ -25,6 +25,6 @@ def best_on_dev(inputs: StageInputs[Path]) -> Path:
     models, panels = inputs.by_iteration("model"), inputs.by_iteration("dev")
     if not models:
         raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
-    rates = {i: stages.read_record(panels[i]).metrics["eval/win_rate"] for i in models}
+    rates = {i: stages.read_record(panels[i]).metrics.get("eval/win_rate") for i in models}
     # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
     return models[max(models, key=lambda i: -1.0 if (rate := rates[i]) is None else rate)]

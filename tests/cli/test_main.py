@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.workspaces import KNOBS, OPEN, write_notebook, write_params
+from helpers.workspaces import FINISH, KNOBS, OPEN, PLAY, WORK, write_notebook, write_params
 
 from eefcore.runs.planning import plan_run
 from eefcore.storage import stages
@@ -115,6 +115,22 @@ def test_a_failing_run_is_reported_and_shown(demo):
     for label in ("expert", "select.1", "train.1", "evaluate.1", "evaluate.test"):
         assert f"\n{label}-" in shown.stdout
     assert "value" in shown.stdout
+
+
+def test_eef_show_prints_the_folder_of_each_methods_chosen_model(demo):
+    for name, work in {
+        "04_train": "(stage.folder / 'model').mkdir()",
+        "06_evaluate": "stage.log({'eval/win_rate': 0.5 if len(stage.inputs) == 1 else 0.9})",
+    }.items():
+        cells = (OPEN.format(name=name), WORK, work, FINISH)
+        write_notebook(demo.parents[1], name, *cells, parameters=f"{KNOBS[name]}{PLAY}")
+    assert eef("run", demo).returncode == 0
+    nodes = plan_run(demo)
+    shown = [line for line in eef("show", nodes[0].run).stdout.splitlines() if line.startswith("model of ")]
+    # all dev panels are equal, so each method's first model is chosen
+    first = [n.inputs["model1"].folder / "model" for n in nodes if n.label == "evaluate.test"]
+    assert sorted(line.partition(": ")[2] for line in shown) == sorted(os.path.relpath(f) for f in first)
+    assert "model of EEF: " in "\n".join(shown)
 
 
 def test_a_report_is_built_again_from_the_records(demo):

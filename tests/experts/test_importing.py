@@ -175,7 +175,9 @@ def test_an_evaluated_agentgym_file_says_its_rewards(tmp_path):
     assert read_foreign(written(tmp_path, "a.jsonl", [agentgym(reward=0.5)]))[0].reward == 0.5
     path = written(tmp_path, "s.jsonl", [agentgym(reward=83.0)])
     assert read_foreign(path, win=100)[0].reward == 0.83
-    with pytest.raises(DataError, match=r"reward 83.0, expected one in \[0, 1\]; pass win=100"):
+    with pytest.raises(
+        DataError, match=r"reward 83.0, expected one in \[0, 1\]; say what the file calls a win, as --win 100"
+    ):
         read_foreign(path)
 
 
@@ -192,6 +194,21 @@ def test_a_reward_that_is_absent_is_not_0(tmp_path):
         DataError, match=r"no reward of record 'webshop_5238'; it holds 1, such as \['webshop_1'\]"
     ):
         read_foreign(path, rewards=other)
+
+
+@pytest.mark.parametrize("format", ["auto", "sharegpt", "agentgym", "eto"])
+def test_conversations_alone_are_read_with_rewards_by_their_number_in_the_file(tmp_path, format):
+    bare = {"conversations": agentgym()["conversations"]}
+    path = written(tmp_path, "bare.json", [bare, bare])
+    with pytest.raises(
+        DataError, match=r"record '0' does not say its reward, .* `eef data import … --rewards FILE`"
+    ):
+        read_foreign(path, format)
+    rewards = read_rewards(written(tmp_path, "rewards.json", {"0": 1.0, "1": 0.5}))
+    read = read_foreign(path, format, rewards=rewards)
+    assert [t.reward for t in read] == [1.0, 0.5]
+    assert [s.action for s in read[0].history.steps] == [SEARCH, CLICK]
+    assert {t.source for t in read} == {"sharegpt" if format == "auto" else format}
 
 
 def test_a_given_reward_comes_before_the_one_in_the_file(tmp_path):
@@ -426,7 +443,7 @@ def turns(*speakers):
         ("o.jsonl", [{"messages": [said("user", [{"type": "image_url"}])]}], "message 0: a part of type 'image_url', expected text"),
         ("o.jsonl", [{"messages": [said("user", "a"), called("search", "click")]}], "message 1: 2 tool calls in a turn, expected one"),
         ("e.json", [turns("human")], "no action after 0 messages of the prompt"),
-        ("9.json", explored(), "or pass preamble, the number of messages before the task .ETO's own: webshop 10"),
+        ("9.json", explored(), "with --environment, or with --preamble the number of messages before the task .ETO's own: webshop 10"),
         ("t.txt", "Task:a cup\n", "no action follows Task:a cup"),
         ("t.txt", 'Task:a cup\nAction:search[{}]\nno prefix\n', "t.txt:3: expected `Observation:` after an action"),
         ("t.txt", "Task:a\nAction:x[{}]\nObservation: a b[TLDR]", "cut by AgentLite's logger; raise its OBS_OFFSET"),

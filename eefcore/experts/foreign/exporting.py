@@ -174,6 +174,7 @@ _WRITERS: dict[str, Callable[[Sequence[_Record]], str]] = {
     "react": _react,
     "agentgym": _agentgym,
     "eto": _eto,
+    "sharegpt": _eto,
     "openai": _openai,
     "agentlite": _agentlite,
 }

@@ -3,7 +3,8 @@
     react      JSON lines of {idx, reward, bought, steps: [{action, obs}]}                   ysymyth/ReAct
     agentgym   JSON of {item_id, conversations: [{from, value, loss}]}, reward if evaluated  AgentTraj-L
     eto        JSON of {id, conversations: [{from, value}]}, reward for WebShop; or a folder
-               with a file a task, {meta: {reward, terminate_reason}, conversations}         ETO, ShareGPT
+               with a file a task, {meta: {reward, terminate_reason}, conversations}         ETO
+    sharegpt   JSON of {conversations: [{from, value}]}, alone or with id and reward         ShareGPT
     openai     JSON lines of {messages: [{role, content, weight}]}                           fine-tuning API
     agentlite  text: Task:…, then Action:NAME[{json}] and Observation:… in turns             AgentLite
 
@@ -101,7 +102,9 @@ _SIGNATURES = [
     ("react", {"instruction", "steps"}),
     ("agentgym", {"item_id", "conversations"}),
     ("eto", {"id", "conversations"}),
-    ("eto", {"conversations"}),
+    ("eto", {"meta", "conversations"}),
+    ("eto", {"game_file", "conversations"}),
+    ("sharegpt", {"conversations"}),
     ("openai", {"messages"}),
 ]
 
@@ -226,20 +229,21 @@ _SPEAKERS = {
 
 
 class _AgentGym(msgspec.Struct):
-    item_id: str | int
     conversations: list[_Turn] | None
+    item_id: str | int | None = None
     reward: float | None = None
 
 
 def _agentgym(text: str, path: Path, *, preamble: int | None, **_: object) -> list[Episode]:
     """Parse AgentGym's records, which say their reward only if they were evaluated."""
     out = []
-    for place, record in _records(text, _AgentGym, path):
+    for number, (place, record) in enumerate(_records(text, _AgentGym, path)):
         if not record.conversations:
             raise DataError(
                 f"{place}: no conversations; a file of task ids alone (AgentEval) holds no trajectory"
             )
-        episode = _dialogue(str(record.item_id), record.conversations, preamble, place)
+        name = str(number if record.item_id is None else record.item_id)
+        episode = _dialogue(name, record.conversations, preamble, place)
         out.append(episode._replace(reward=record.reward))
     return out
 
@@ -273,8 +277,8 @@ def _eto(text: str, path: Path, *, preamble: int | None, environment: str) -> li
             opening = ETO_PREAMBLES.get(environment)
         if record.meta is not None and opening is None:
             raise DataError(
-                f"{place}: an explored episode opens with worked examples; say in which environment it was recorded, "
-                "or pass preamble, the number of messages before the task "
+                f"{place}: an explored episode opens with worked examples; say in which environment it was recorded "
+                "with --environment, or with --preamble the number of messages before the task "
                 f"(ETO's own: {', '.join(f'{name} {n}' for name, n in ETO_PREAMBLES.items())})"
             )
         unnamed = path.stem if record.meta is not None else number
@@ -405,6 +409,7 @@ FORMATS: dict[str, Callable[..., list[Episode]]] = {
     "react": _react,
     "agentgym": _agentgym,
     "eto": _eto,
+    "sharegpt": _eto,
     "openai": _openai,
     "agentlite": _agentlite,
 }

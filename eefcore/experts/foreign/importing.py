@@ -72,16 +72,17 @@ def import_foreign(
         reward = rewards(episode.id) if rewards else episode.reward
         if reward is None:
             raise DataError(
-                f"{path}: record {episode.id!r} does not say its reward, and an absent reward is not 0; pass "
-                "rewards=read_rewards(file), or a function of the record's id"
+                f"{path}: record {episode.id!r} does not say its reward, and an absent reward is not 0; give the "
+                "rewards of its records in a file, as `eef data import … --rewards FILE` (a JSON object of ids and numbers); "
+                "in Python, rewards=read_rewards(file)"
             )
         reward = reward if rewards else reward / win
         if reward < 0.0:
             reward, negative = 0.0, negative + 1
         if not 0.0 <= reward <= 1.0:
             raise DataError(
-                f"{path}: record {episode.id!r} has reward {reward}, expected one in [0, 1]; pass win=100 if "
-                "the file counts to 100, or rewards"
+                f"{path}: record {episode.id!r} has reward {reward}, expected one in [0, 1]; say what the "
+                "file calls a win, as --win 100 (in Python, win=100), or give a file of --rewards"
             )
         task = task_id(episode)
         out.append(

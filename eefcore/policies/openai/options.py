@@ -1,7 +1,7 @@
 """Read `openai:<base url>#<model>?<options>`, the name of a model behind the OpenAI interface.
 
     openai:http://localhost:8000/v1#my-model
-    openai:http://localhost:8000/v1#my-model?server=vllm&tokenizer=results/lab/04_train/model
+    openai:http://localhost:8000/v1#my-model?server=vllm&tokenizer=results/lab/train.1-0a1b2c3d/model
     openai:https://api.openai.com/v1#gpt-4?prices=30/60&budget=25
 
 A key is no option: it is read from the environment and written nowhere.
