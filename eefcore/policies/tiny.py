@@ -40,13 +40,12 @@ _WORDS = Regex(r"B0(?=[A-Z0-9]{8})|[A-Z]{4}| ?[A-Za-z]+|\.\d{1,2}| ?\d{1,3}| ?[^
 
 def dialogue_texts(histories: Iterable[History], format: str = "compact") -> Iterator[str]:
     """Yield every piece of the dialogues as the tiny model will read it; where h_t does not grow, of the last action alone."""
-    written = load_format(format)
+    form = load_format(format)
     for history in histories:
-        seen = history if written.grows else history.at(len(history) - 1)
-        for text, action in written.pieces(seen):
-            yield text if action is None else text + written.end
-        if not written.grows:
-            yield history.actions[-1] + written.end
+        for text, action in form.pieces(history if form.grows else history.at(len(history) - 1)):
+            yield text if action is None else text + form.end
+        if not form.grows:
+            yield history.actions[-1] + form.end
 
 
 class Shape(NamedTuple):

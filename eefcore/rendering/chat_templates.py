@@ -82,13 +82,13 @@ class ChatTemplate:
     def _read(self) -> None:
         """Read the marks around an action, by what the template does with one in the middle and one at the end."""
         user = ("user", "o")
-        asked = self._render([user], ask=True)
-        shown, _, after = self._render([user, ("assistant", _ACTION), user], ask=True).partition(_ACTION)
+        question = self._render([user], ask=True)
+        before, _, after = self._render([user, ("assistant", _ACTION), user], ask=True).partition(_ACTION)
         at_end = self._render([user, ("assistant", _ACTION)], ask=False).partition(_ACTION)[2]
         if not after:
             raise self.refusal("rewrites turn 0 once turn 1 is there, so no cache and no mask can be right")
-        kept = len(_common_start(asked, shown))
-        self.opening, self.lead = asked[kept:], shown[kept:]
+        kept = len(_common_start(question, before))
+        self.opening, self.lead = question[kept:], before[kept:]
         if self.lead.strip() or not _EMPTY_THOUGHT.fullmatch(self.opening):
             raise self.refusal(
                 f"puts {(self.lead or self.opening)[:40]!r} where the assistant's words were expected",
@@ -102,7 +102,7 @@ class ChatTemplate:
             raise self.refusal("writes no mark after the assistant's words, so an action would have no end")
         self.end = end.rstrip("\n") or "\n"
         padded = self._render([user, ("assistant", _PADDED_ACTION), user], ask=True)
-        self.trim = next((t for t in _TRIMS if padded.startswith(shown + t(_PADDED_ACTION) + self.end)), str)
+        self.trim = next((t for t in _TRIMS if padded.startswith(before + t(_PADDED_ACTION) + self.end)), str)
 
     def _render(self, turns: Sequence[tuple[str, str]], *, ask: bool) -> str:
         messages = [{"role": role, "content": content} for role, content in turns]

