@@ -96,7 +96,7 @@ def test_the_version_is_said_once():
 
 
 @pytest.mark.parametrize("target", ["run", "test", "lab", "check", "docs", "setup", "lock"])
-def test_make_has(target):
+def test_the_makefile_has_its_targets(target):
     plan = subprocess.run(["make", "-n", "-B", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert plan.returncode == 0, plan.stderr
 
@@ -132,7 +132,7 @@ def test_ci_fails_with_any_of_its_checks_and_ends_in_the_line_of_pytest(failing,
 
 
 @pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=lambda c: c[0])
-def test_ruff(command):
+def test_the_code_passes_ruff(command):
     said = subprocess.run(
         [sys.executable, "-m", "ruff", *command, "--no-cache"],
         cwd=ROOT,

@@ -55,7 +55,7 @@ def test_there_are_notebooks_and_params():
 
 
 @each
-def test_numbered(path):
+def test_a_notebook_is_named_by_a_number_and_words(path):
     assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
 
 
@@ -69,7 +69,7 @@ def test_committed_without_traces_of_a_run(path):
 
 
 @each
-def test_thin(path):
+def test_a_notebook_has_at_most_eighty_lines_of_code_and_no_loops(path):
     tree = ast.parse("\n".join(c.source for c in code(path)))
     thick = (ast.ClassDef, ast.For, ast.While, ast.FunctionDef, ast.AsyncFunctionDef, ast.Try)
     assert not [n.lineno for n in ast.walk(tree) if isinstance(n, thick)]

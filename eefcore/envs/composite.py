@@ -1,4 +1,4 @@
-"""Any benchmark for an agent of composite actions (Agent Q Appendix A): `webshop_mini+composite` in a params file.
+"""Wrap any benchmark for an agent that writes composite actions (Agent Q Appendix A): `webshop_mini+composite` in a params file.
 
 With `+composite_status` its scripted experts end each action with a STATUS line, as in Fig. 4 and as the prompts of models
 ask for. The tiny composite base was trained without.
@@ -82,7 +82,7 @@ class CompositeEnvironment:
         return self._env.reset(task_id)
 
     def step(self, action: str) -> Transition:
-        """Give the environment the command of `action`."""
+        """Take the command of a composite action in the environment."""
         transition = self._env.step(command(action))
         self._actions = (*self._actions, action)
         return transition
@@ -92,7 +92,7 @@ class CompositeEnvironment:
         return State(self._env.snapshot().task_id, self._actions)
 
     def restore(self, state: State) -> str:
-        """Go where the commands of `state` lead, and return the observation there."""
+        """Restore the environment to `state` by its commands, and return the observation there."""
         observation = self._env.restore(State(state.task_id, tuple(map(command, state.actions))))
         self._actions = state.actions
         return observation

@@ -58,7 +58,7 @@ class PanelBenchmark(Generic[Goal]):
 
     @property
     def card(self) -> Card:
-        """What must be equal for two numbers to be compared."""
+        """The environment card: facts that must be equal for two results to be compared."""
         return Card(self.name, self._facts)
 
     def tasks(self, split: str) -> tuple[str, ...]:

@@ -231,7 +231,7 @@ def expert_prompt(card: str) -> str:
 
 
 def scripted_experts(card: str) -> str | None:
-    """Return where the scripted experts of benchmarks with that card stand, as `module:name`; None if there are none."""
+    """Return the module of the scripted experts of benchmarks with that card, as `module:name`; None if there are none."""
     plain, suffix = split_suffix(card)
     places = (e.composite_experts if suffix else e.experts for e in ENTRIES.values() if e.card == plain)
     return next((place for place in places if place), None)

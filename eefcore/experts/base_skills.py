@@ -28,7 +28,7 @@ class SkillExample(NamedTuple):
 
 
 class SkillEpisode(Generic[E]):
-    """An episode that shows a skill; it is played from the start of its task.
+    """An episode that is played to show a base skill, from the start of its task.
 
     Attributes:
         history: h_t, so far.

@@ -42,7 +42,7 @@ def expert_data(
     models: PromptedExperts | None = None,
     only_clone: bool = False,
 ) -> list[Trajectory]:
-    """Return D_e: the trajectories in `file`, or else what the experts of these names demonstrate for the budget.
+    """Return the expert trajectories D_e: read from `file` if given, else played by the named experts within `budget`.
 
     With `only_clone`, none of `file` has to be of a training task: it is cloned, and nothing is explored.
 
@@ -101,7 +101,7 @@ def demonstrations(
 
 
 def judged(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return the trajectories that no failure of a model, its endpoint or the environment ended.
+    """Leave out trajectories that ended by a failure of a model, its endpoint or the environment; raise if none is left.
 
     Raises:
         DataError: there is none.

@@ -156,7 +156,7 @@ class _Budget:
         self.demonstrations: list[Trajectory] = []
 
     def affords(self, demonstrator: Demonstrator, tasks: int, *, reserve: float = 0.0) -> int:
-        """Return how many of so many tasks are surely paid for, `reserve` dollars left for each other one; at least one or none."""
+        """Return the number of tasks that the budget surely pays for, with `reserve` dollars kept for each other task."""
         cost, left = demonstrator.highest_cost, self.left
         if cost + reserve * (tasks - 1) > left:
             return 0

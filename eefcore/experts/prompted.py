@@ -150,7 +150,7 @@ def _check_samples(samples: int, temperature: float) -> None:
 
 
 def _check_budget(spec: str, budget: float | None, context: int | None) -> None:
-    """Refuse a budget for a model whose episodes cost nobody knows what; models of this machine cost no money."""
+    """Refuse a budget for a model without a known price; models of this machine cost no money."""
     if budget is None or not spec.startswith("openai:"):
         return
     priced = read_endpoint(spec).price is not None

@@ -31,7 +31,7 @@ from eefcore.types import Trajectory
 
 
 class BenchmarkFacts(NamedTuple):
-    """What a report must know of its environment besides the stages."""
+    """What a report needs of a benchmark: skills, task kinds, perfect solutions, measures of difficulty."""
 
     skills: Mapping[str, Skill]
     kinds: Mapping[str, str] = {}  # the kind of each task, in words

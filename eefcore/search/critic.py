@@ -37,7 +37,7 @@ SELF, NONE = "self", "none"
 
 
 class Ranking(NamedTuple):
-    """Q̂ of each action, in the order they were given, and the counts of the questions."""
+    """The critic's score Q̂ of each action, in the order given, and how many questions it was asked."""
 
     scores: list[float]
     tally: Tally

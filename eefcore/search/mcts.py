@@ -25,7 +25,7 @@ from eefcore.types import StopReason
 
 
 class StepResult(NamedTuple):
-    """What a search sees of an action's effect; `reward` is None until done, and where it may not be seen."""
+    """The result of an action in a search; `reward` is None until the end, or if the search may not see it."""
 
     observation: str
     done: bool = False

@@ -198,7 +198,7 @@ def test_a_run_without_a_report_has_none_to_build(demo):
     assert done.returncode == 1 and "no report was made; finish the run" in done.stderr
 
 
-def test_a_run_that_is_not_there(demo):
+def test_a_run_that_is_not_there_is_one_clear_line(demo):
     done = eef("show", "nosuch")
     assert (
         done.returncode == 1 and "no finished stage; runs are named as in their params files" in done.stderr
@@ -212,7 +212,7 @@ def test_data_is_generated_in_the_official_format(tmp_path):
     assert len(json.loads((tmp_path / "shop" / "items_shuffle.json").read_text())) == 200
 
 
-def test_data_goes_out_and_comes_back(tmp_path):
+def test_exported_data_is_imported_again(tmp_path):
     history = History("t", "bought", (Step("a shop", "search[lamp]"), Step("a list", "click[Buy Now]")))
     example = Example(Trajectory(history=history, reward=1.0), first=1)
     write_records(tmp_path / "examples.jsonl", [example], kind="examples", card=None)
@@ -240,7 +240,7 @@ def test_what_is_not_there_is_not_synced(demo):
 
 
 @pytest.mark.parametrize("given", ["", "3"])
-def test_threads_are_sane_unless_the_shell_says_otherwise(demo, given):
+def test_commands_use_one_thread_unless_the_shell_sets_more(demo, given):
     code = "import os, eefcore.cli.main as c; c.app = lambda: print(os.environ['OMP_NUM_THREADS']); c.main()"
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | (
         {"OMP_NUM_THREADS": given} if given else {}

@@ -155,7 +155,7 @@ def example(first=0, until=None) -> Example:
     return Example(Trajectory(history=H, reward=1.0), first, until)
 
 
-def test_a_row_an_action_after_its_own_history_and_nothing_else_is_trained():
+def test_each_action_is_a_row_of_its_own_and_only_the_action_is_trained():
     one, other = rows.make_rows(example(), Renderer(BYTES, COMPOSITE_COMPACT))
     assert rows.show_mask(*one, BYTES.decode) == f"a hat\n\n> «{FIRST}\n\n»"
     assert rows.show_mask(*other, BYTES.decode) == f"a hat\n\n{FIRST}\n\npage 2\n> «COMMAND: buy hat\n\n»"
@@ -183,7 +183,7 @@ def test_sampled_ids_are_kept_and_checked():
         rows.make_rows(Example(Trajectory(history=wrong, reward=1.0)), renderer)
 
 
-def test_what_is_read_and_written_on_the_way_counts_actions_twice_and_pages_once():
+def test_the_cost_of_an_episode_counts_actions_twice_and_pages_once():
     """By hand, a character a token: o_0 and its mark; a_0, again a_0, o_1; a_1, again a_1, o_2."""
     expected = len("a hat\n\n> ") + 2 * len(FIRST + "\n\n") + len("page 2\n> ")
     expected += 2 * len("COMMAND: buy hat\n\n") + len("page 3\n> ")
@@ -212,7 +212,7 @@ def test_eq_10_the_likelihood_of_an_action_is_that_of_all_its_parts():
     assert whole == pytest.approx(sum(parts), rel=1e-5)
 
 
-def test_eq_5_over_rows_by_hand(tmp_path):
+def test_the_dpo_loss_over_rows_of_actions_matches_a_hand_computation(tmp_path):
     """Two actions against one, a row each: −log σ(β Σ_t log π/π_ref (w) − β Σ_t log π/π_ref (l)) with stored π_ref."""
     model, lost = tiny(), History("t", "bye", (Step("a hat", "COMMAND: nap"),))
     n_chosen, n_rejected = len(FIRST + "\n\nCOMMAND: buy hat\n\n"), len("COMMAND: nap\n\n")
@@ -243,6 +243,6 @@ def test_eq_5_over_rows_by_hand(tmp_path):
     assert trained.cost.tokens_trained == n_chosen + n_rejected
 
 
-def test_the_chat_form_needs_a_template_that_keeps_what_the_user_says():
+def test_composite_chat_ends_turns_like_chat_and_does_not_grow():
     assert LastPageChatFormat(BYTES, prompt="Shop.\n").end == load_format("chat", BYTES).end
     assert COMPOSITE.grows is COMPOSITE_COMPACT.grows is False

@@ -69,7 +69,7 @@ def test_a_generated_shop_is_written_once_and_then_found(cache):
     assert envs.load("webshop_mini", sizes="4/1/1", seed=2).card == first.card
 
 
-def test_seeds_and_numbers_of_tasks_are_other_shops(generated):
+def test_another_seed_or_size_gives_another_shop(generated):
     shops = [generated("4/1/1"), generated("4/1/1", seed=1), generated("5/1/1")]
     assert len({s.folder for s in shops}) == len({s.card.key for s in shops}) == 3
 
@@ -116,7 +116,7 @@ def test_a_folder_without_the_files_is_an_error(cache, tmp_path):
         envs.load("webshop", data=str(tmp_path))
 
 
-def test_more_tasks_than_there_are(cache, official):
+def test_asking_for_more_tasks_than_there_are_is_an_error(cache, official):
     with pytest.raises((DataError, LeakageError), match=r"60 tasks are asked for; .* holds 40"):
         envs.load("webshop", data=official, sizes="0/30/30")
 
@@ -141,7 +141,7 @@ def test_max_turns_is_known_without_loading(mini, cache):
     assert not cache.exists()
 
 
-def test_turns_of_a_shop_are_those_of_its_interface():
+def test_the_turn_limit_of_a_shop_is_that_of_its_interface():
     shops = {entry.max_turns for name, entry in envs.ENTRIES.items() if name.startswith("webshop")}
     assert shops == {AgentLite.max_turns}
 

@@ -20,7 +20,7 @@ def test_wilson_agrees_with_scipy(wins, n):
     assert stats.wilson(wins, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_wilson_by_hand():
+def test_the_wilson_interval_matches_a_hand_computation():
     """5 of 10: centre ½, half-width z / (1 + z²/n) · √(¼/n + z²/4n²) = ½ z / √(n + z²)."""
     z = 1.959964
     half = z / (2 * math.sqrt(10 + z * z))
@@ -113,7 +113,7 @@ def test_tasks_that_could_not_be_judged_are_nan_and_not_0():
         (8, 2, 2 * (45 + 10 + 1) / 1024),
     ],
 )
-def test_mcnemar_by_hand(only_a, only_b, p):
+def test_mcnemars_p_matches_a_hand_computation(only_a, only_b, p):
     assert stats.mcnemar(only_a, only_b) == pytest.approx(p)
 
 
@@ -201,7 +201,7 @@ def test_a_ratio_is_of_means_and_its_interval_holds_the_truth():
         ([0, 0], [1, 1], 0.0),
     ],
 )
-def test_a_ratio_by_hand(a, b, value):
+def test_a_ratio_matches_a_hand_computation(a, b, value):
     assert stats.ratio(np.array([a], float), np.array([b], float)).value == value
 
 
@@ -215,7 +215,7 @@ def test_arrays_that_can_not_be_paired_are_refused():
         stats.difference(np.ones((3, 20)), np.zeros((2, 20)))
 
 
-def test_holm_by_hand():
+def test_holms_correction_matches_a_hand_computation():
     """0.01 · 3, then 0.02 · 2, then max(0.04, 0.03 · 1): corrected values never fall."""
     assert stats.holm([0.03, 0.01, NAN, 0.02]) == pytest.approx([0.04, 0.03, NAN, 0.04], nan_ok=True)
     assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
@@ -228,7 +228,7 @@ def test_holm_corrects_upwards_and_keeps_the_order(p):
     assert [corrected[i] for i in np.argsort(p)] == sorted(corrected)
 
 
-def test_needed_n_by_hand():
+def test_number_of_tasks_needed_matches_a_hand_computation():
     """(1.95996 √0.3 + 0.84162 √(0.3 - 0.01))² / 0.01 = (1.07352 + 0.45323)² / 0.01 = 233.1."""
     assert stats.needed_n(0.1, 0.3) == 234
     assert stats.needed_n(-0.1, 0.3) == 234

@@ -157,7 +157,7 @@ class TestRead:
         with pytest.raises(DataError, match=r"record 'webshop_7': expected an item_id such as sciworld_606"):
             agenttraj.read_agenttraj(path, world)
 
-    def test_from_a_shell_into_a_file_that_stages_read(self, world, tmp_path):
+    def test_eef_data_sciworld_writes_a_file_that_stages_read(self, world, tmp_path):
         gold = green()
         path, out = written(tmp_path, record(gold, old=True, actions=won(gold))), tmp_path / "out.jsonl"
         arguments = ["data", "sciworld", str(path), str(out), "--benchmark", "sciworld_mini"]

@@ -325,7 +325,7 @@ def wishes(benchmark) -> set[str]:
 
 @pytest.mark.notebook
 @pytest.mark.xdist_group("notebooks")
-def test_the_stages_read_it_and_explore_from_it_or_stop_at_once(generated, mini, tmp_path, monkeypatch):
+def test_stages_explore_from_an_imported_file_or_stop_at_once(generated, mini, tmp_path, monkeypatch):
     """As `eef run` runs them: AgentGym's records of other numbers, price caps and pages; of another shop's 02_expert says why."""
     experts = elsewhere(mini)
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"

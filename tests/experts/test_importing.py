@@ -111,7 +111,7 @@ Action:
 """
 
 
-def test_react(tmp_path):
+def test_react_records_are_read(tmp_path):
     (t,) = read_foreign(written(tmp_path, "r.jsonl", [react()]), money=0.02)
     assert t.task_id == "7" and t.win and t.source == "react" and t.money == 0.02
     assert t.actions == ("think[I should search.]", "search[red mug]", "click[Buy Now]")
@@ -161,7 +161,7 @@ def test_the_command_says_how_many_of_the_real_log_won(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
-def test_agentgym(tmp_path, name):
+def test_agentgym_records_are_read(tmp_path, name):
     path = written(tmp_path, name, [agentgym(), agentgym()])
     first, second = read_foreign(path, rewards=lambda record: {"webshop_5238": 1.0}[record])
     assert first.task_id == "webshop_5238" and first.win
@@ -226,7 +226,7 @@ def test_loss_flags_survive(tmp_path, losses):
     assert flags(t) == [*losses]
 
 
-def test_eto(tmp_path):
+def test_eto_records_are_read(tmp_path):
     (t,) = read_foreign(written(tmp_path, "e.json", [eto()]))
     assert (t.task_id, t.reward, t.source, t.stop) == ("12", 0.75, "gpt-4", StopReason.DONE)
     assert t.actions == (SEARCH, CLICK)
@@ -258,7 +258,7 @@ def test_a_folder_of_explored_eto_episodes(tmp_path):
     assert [t.task_id for t in read_foreign(tmp_path, preamble=10)] == ["9", "10"]
 
 
-def test_agentlite(tmp_path):
+def test_agentlite_logs_are_read(tmp_path):
     rewards = read_rewards(
         written(
             tmp_path,
@@ -287,7 +287,7 @@ def test_plain_conversations_without_a_preamble(tmp_path):
     assert read_foreign(written(tmp_path, "e.json", [record]))[0].actions == (SEARCH, CLICK)
 
 
-def test_openai_messages(tmp_path):
+def test_openai_messages_are_read(tmp_path):
     messages = [
         {"role": "system", "content": "You are web shopping."},
         {"role": "user", "content": START},
@@ -392,7 +392,7 @@ def test_a_negative_score_is_a_loss_and_is_counted(tmp_path, score, win):
     assert [t.outcome for t in found.trajectories] == ["win", "loss", "loss"] and found.negative == 1
 
 
-def test_the_environment_says_what_the_file_does_not(tmp_path):
+def test_the_environment_gives_the_preamble_and_the_reward_of_a_win(tmp_path):
     (t,) = read_foreign(written(tmp_path, "330.json", explored()), environment="webshop")
     assert t.actions == (SEARCH, CLICK)
     path = written(tmp_path, "a.json", [agentgym(reward=83.0)])

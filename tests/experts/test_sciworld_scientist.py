@@ -218,7 +218,7 @@ def test_a_mistake_is_marked_where_it_is_made(mistake):
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(sorted(PLANS)), st.integers(0, 50), st.data())
-def test_it_is_a_function_of_the_history_and_its_seed(kind, seed, data):
+def test_a_scientist_is_a_function_of_the_history_and_its_seed(kind, seed, data):
     history = data.draw(st.sampled_from(histories(kind)))
     rates = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "growth_per_repair": 1.0}
     one, other = (scientist(EXPERT_HABITS, seed, **rates) for _ in range(2))
@@ -277,7 +277,7 @@ class TestExperts:
         assert {task: gold.gold_path(world, task) for task in first} == first
         assert all(path.won for path in first.values())
 
-    def test_the_naive_opens_nothing(self, world):
+    def test_the_naive_scientist_opens_no_container(self, world):
         played = demonstrate(world, "naive")
         assert not [a for t in played for a in t.actions if simulator_command(a).startswith("open ")]
         assert sum(t.win for t in played) < len(played) / 2

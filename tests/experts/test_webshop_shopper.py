@@ -185,14 +185,14 @@ def check_thoughts(trajectory):
     assert decided == [] or trajectory.stop is StopReason.TURN_LIMIT
 
 
-def test_it_does_what_it_thinks(trajectories):
+def test_a_shopper_does_what_it_thinks(trajectories):
     for t in trajectories:
         check_thoughts(t)
 
 
 @FEW
 @given(st.data())
-def test_it_does_what_it_thinks_however_clumsy(mini, data):
+def test_a_shopper_with_many_mistakes_does_what_it_thinks(mini, data):
     rate = st.floats(0, 1)
     mistakes = MistakeRates(*(data.draw(rate) for _ in MistakeRates._fields))
     habits = Habits(data.draw(st.integers(0, 4)), data.draw(st.booleans()))
@@ -204,14 +204,14 @@ def test_it_does_what_it_thinks_however_clumsy(mini, data):
 
 
 @pytest.mark.parametrize("strength", shop.STRENGTHS)
-def test_it_goes_on_from_any_state_of_its_own(mini, strength):
+def test_a_shopper_goes_on_from_any_state_of_its_own(mini, strength):
     expert = shop.make_shopper(mini, strength, seed=3)
     for t in demonstrate_tasks(mini, expert, mini.tasks("train")):
         for i, action in enumerate(t.actions):
             assert expert.act(t.history.at(i)) == action
 
 
-def test_it_starts_anywhere(mini):
+def test_a_shopper_starts_from_any_state(mini):
     """On pages that chance led to, of any kind, every shopper knows something to do."""
     env = mini.make()
     for n in range(200):

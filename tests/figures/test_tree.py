@@ -51,7 +51,7 @@ def test_actions_are_shown_short_with_the_full_text_as_title():
     assert texts[0].find(f"{NS}title").text == said
 
 
-def test_where_an_episode_ends_it_is_said_how():
+def test_a_final_node_shows_how_the_episode_ended():
     (tree,) = roots([HAT])
     ends = [
         (StopReason.DONE, 1.0, 1.0),
@@ -93,7 +93,7 @@ def test_what_an_environment_says_is_escaped(tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["wide", "deep"])
-def test_five_thousand_nodes_are_quick(shape):
+def test_a_tree_of_five_thousand_nodes_is_drawn_quickly(shape):
     (tree,) = roots([HAT], max_turns=2000)
     k = 0
     while len(tree.nodes) < 5000:

@@ -89,7 +89,7 @@ def test_several_samples_and_several_experts():
     assert sides(trajectory_pairs(experts, own, "reward")) == [(0, "ac", "x"), (0, "ac", "y")]
 
 
-def test_the_same_actions_are_no_pair():
+def test_trajectories_with_the_same_actions_make_no_pair():
     """An imported expert that was given fewer turns, say."""
     assert (
         trajectory_pairs([expert("ab", 0.0, stop=StopReason.TURN_LIMIT)], [episode("ab", 1.0)], "win") == []
@@ -155,7 +155,7 @@ def explored(expert, *simulations):
         ([(0, "x", 0), (0, "y", 1), (2, "z", 1)], []),  # a state won once is won
     ],
 )
-def test_where_the_expert_helped(simulations, expected):
+def test_a_beneficial_action_is_preferred_where_the_expert_helped(simulations, expected):
     e = expert("abcdef")
     assert sides(beneficial_pairs([e], explored(e, *simulations))) == expected
 
@@ -173,7 +173,7 @@ def test_where_the_expert_helped(simulations, expected):
         ("aTbc", "aUb", []),
     ],
 )
-def test_thoughts_are_trained_with_their_deeds(expert_did, failure, expected):
+def test_thoughts_are_trained_with_the_action_that_follows(expert_did, failure, expected):
     e = expert(expert_did)
     assert sides(beneficial_pairs([e], explored(e, (0, failure, 0), (3, "z", 1)))) == expected
 

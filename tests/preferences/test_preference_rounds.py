@@ -68,7 +68,7 @@ def test_rounds_of_preference_learning(demo):
     }
 
 
-def test_its_beginning_is_behaviour_clonings(demo):
+def test_a_preference_method_begins_with_the_stages_of_behaviour_cloning(demo):
     text = """
     run: a
     methods:
@@ -95,7 +95,7 @@ def test_its_beginning_is_behaviour_clonings(demo):
         ("{iterations: 2, learn: dpo, dpo: {bta: 0.2}}", "09_dpo's parameter 'bta' .*did you mean 'beta'"),
     ],
 )
-def test_what_a_params_file_may_not_say(demo, method, says):
+def test_a_params_file_that_contradicts_preference_learning_is_refused(demo, method, says):
     with pytest.raises(ParamsError, match=says):
         plan_run(write_params(demo.parents[1], f"run: a\nmethods: {{x: {method}}}"))
 
@@ -125,7 +125,7 @@ def test_a_report_shows_what_was_preferred_and_what_it_cost(tmp_path):
     assert "Back to Search" in "".join(part.text for part in shown if part.trained)
 
 
-def test_figures_know_their_numbers(tmp_path):
+def test_figures_of_preferences_keep_their_numbers(tmp_path):
     pairs = [
         preference(chosen_logps=(-1.0, -2.0) * 5, rejected_logps=(-2.0,) * 9),
         preference(chosen_logps=(-3.0,) * 9, rejected_logps=(-1.0,) * 9),

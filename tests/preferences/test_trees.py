@@ -61,7 +61,7 @@ def outcomes(trees, **how):
     return pairs.outcome_pairs([t.trajectory(s) for t in trees for s in t.simulations], **how)
 
 
-def test_pairs_of_explored_siblings_by_hand():
+def test_pairs_of_explored_siblings_match_a_hand_computation():
     # Q: a ½·⅔ + ½ = .833, b ½·½ = .25, d 1, e 0
     found = pairs.node_pairs([worked()], theta=0.5)
     assert sides(found) == [("a", "b"), ("d", "e")]
@@ -102,7 +102,7 @@ def test_actions_of_equal_q_are_no_pair():
     assert pairs.node_pairs([t], theta=0.0) == []
 
 
-def test_without_likelihoods_of_both_sides_there_are_none():
+def test_a_pair_without_likelihoods_of_both_sides_stores_none():
     t = new_tree(History("t", "page"), settings(), Signal.REWARD)
     mcts.expand(t, 0, [proposal("a", 1.0), proposal("b", 0.0, ())])
     went(t, 1, 1.0)

@@ -114,7 +114,7 @@ def find(better, worse, experts=(), skills=SKILLS, **rest):
     ]
 
 
-def test_the_papers_rule():
+def test_a_case_study_shows_a_win_of_eef_by_navigation_over_a_loss_without():
     """b and c fit; the expert tried Next and lost on c alone, so c is the case, and b is not."""
     better = [by_next("c"), by_next("b"), by_next("a")]
     worse = [naive("a", 1.0), naive("b"), naive("c")]
@@ -134,7 +134,7 @@ def test_the_papers_rule():
         ([by_next("b"), by_next("a")], [naive("b"), naive("a")], [], ("Next", "a", False), ""),
     ],
 )
-def test_weaker_rules_say_why(better, worse, experts, found, why):
+def test_a_case_study_of_a_weaker_rule_states_its_reason(better, worse, experts, found, why):
     assert find(better, worse, experts, {"Next": SKILLS["Next"]}) == [found]
     assert why in find_cases(better, worse, experts, {"Next": SKILLS["Next"]})[0].rule
 
@@ -203,7 +203,7 @@ def found(*seeds, **rest):
 LOST = [naive("a", 0.5), naive("b", 0.5)]
 
 
-def test_of_equally_strong_cases_the_first_seed_s():
+def test_among_equal_case_studies_the_first_seed_is_chosen():
     one, two = (seed(f"seed {i}", [by_next("a"), naive("b")], LOST) for i in (1, 2))
     assert found(one, two) == [("a", "EEF wins using Next", " 1).")]
 
@@ -234,5 +234,5 @@ def test_a_case_without_a_skill_only_where_there_is_no_other():
     ]
 
 
-def test_no_case():
+def test_without_a_fitting_task_there_is_no_case_study():
     assert found(seed("seed 1", [naive("a", 0.5)], LOST)) == []

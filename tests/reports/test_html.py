@@ -71,7 +71,7 @@ def full(tmp_path_factory):
     return report_of(run_of(tmp_path_factory.mktemp("run")))
 
 
-def test_the_page_is_whole_and_asks_for_nothing(full, tmp_path):
+def test_the_html_page_is_valid_and_loads_nothing_from_elsewhere(full, tmp_path):
     html = html_of(full, tmp_path)
     shown = Page(html)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html"]

@@ -67,7 +67,7 @@ def test_costs_are_of_one_seed(sure):
     assert table["EEF"]["seconds expert $"] == pytest.approx(12 * 0.27)
 
 
-def test_the_experts_data(sure):
+def test_the_report_describes_the_expert_data(sure):
     (row,) = rows(sure, "data").values()
     assert (row["trajectories"], row["$ per trajectory"]) == (12, pytest.approx(0.27))
     assert row["win rate"] == pytest.approx(row["positive"] / 12)
@@ -168,7 +168,7 @@ def test_which_method_solved_what_first(sure):
     )
 
 
-def test_what_was_trained(full):
+def test_the_report_says_what_each_method_was_trained_on(full):
     table = rows(full, "trained")
     assert table["SFT ALL"]["an expert’s mistakes"] > 0.0
     assert table["SFT POS"]["an expert’s mistakes"] == 0.0
@@ -258,7 +258,7 @@ def test_a_baseline_that_was_not_run_is_the_best_of_the_others(tmp_path):
     assert "Not run here: EEF both, RFT×6, RFT, SFT ALL." in str(result.document.sections[0])
 
 
-def test_one_method_alone(tmp_path):
+def test_a_report_of_one_method_alone_is_built(tmp_path):
     result = report_of(Suite(tmp_path, tasks=6, trained=3).run("mini", "budget", {"EEF": SURE["EEF"]}, (0,)))
     assert result.links == [] and result.ours == "EEF"
     assert math.isfinite(summary(result)["suite/win_rate"])

@@ -154,7 +154,7 @@ def sure(tmp_path_factory) -> Report:
     return report_of(suite.run("budgets", "search", SURE, (0, 1)), ORDER, "base")
 
 
-def test_the_gap_by_hand(sure):
+def test_the_gap_matches_a_hand_computation(sure):
     points = {
         (r["model"], r["simulations before each action"]): r["value"] for r in sure.plots["gap_budgets"].data
     }
@@ -202,12 +202,12 @@ def test_a_method_that_acts_as_another_of_the_same_model_has_a_line_of_its_own(t
 # pass@k -----------------------------------------------------------------------------------------------------
 
 
-def test_pass_at_k_by_hand():
+def test_pass_at_k_matches_a_hand_computation():
     found = SearchRound(np.array([[1.0, 3.0, np.inf], [2.0, np.inf, np.inf]]), 4, [])
     assert [pass_at(found, k).value for k in (1, 2, 3, 4)] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 3 / 6])
 
 
-def test_it_counts_the_simulations_of_a_task_in_their_order(suite, full):
+def test_pass_at_k_counts_the_simulations_of_a_task_in_order(suite, full):
     data = {(r["search"], r["k"]): r["value"] for r in full.plots["solved_mini_budgets"].data}
     won = []
     for seed in (0, 1):

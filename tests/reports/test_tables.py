@@ -32,7 +32,7 @@ CLONED = ["t1", "gpt-4", 0, 5, "win", "only clone", "t1: o_2 is now 'a, \"b\"',\
 HELD_OUT = ["t2", "gpt-3", 0, 7, "loss", "held out", "a task of the dev or test panel"]
 
 
-def test_it_says_why_of_each_that_is_not_explored_from(method):
+def test_the_table_gives_the_reason_why_a_trajectory_is_not_explored_from(method):
     one = method([EXPLORED, CLONED, HELD_OUT])
     (table,) = tables.unexplored([one, one])
     columns, rows = cells.csv_rows(table)

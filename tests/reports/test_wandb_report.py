@@ -41,7 +41,7 @@ def test_equal_reports_are_equal_files(path):
     assert spec(path) == first
 
 
-def test_every_block_is_there(path):
+def test_the_wandb_report_contains_every_kind_of_block(path):
     made = spec(path)
     text = json.dumps(made, ensure_ascii=False)
     for expected in (

@@ -60,7 +60,7 @@ def long_expert(n=12, source="strong", marks=()):
         (0, 0.2, 0.95, ()),
     ],
 )
-def test_temperatures(samples, low, high, expected):
+def test_temperatures_are_spread_from_t_low_to_t_high(samples, low, high, expected):
     assert temperatures(samples, low, high) == pytest.approx(expected)
 
 

@@ -127,7 +127,7 @@ def test_methods_that_differ_at_test_time_alone_share_all_before(demo):
     assert sorted(alone) == ["decide.test", "evaluate.test"]
 
 
-def test_what_no_method_names_is_in_no_plan(demo):
+def test_a_stage_that_no_method_names_is_not_planned(demo):
     write_params(
         demo.parents[1],
         "run: a\nstages: {search: {K: 7}, decide: {signal: reward}}\nmethods: {RFT: {iterations: 2}}",
@@ -150,7 +150,7 @@ def test_what_no_method_names_is_in_no_plan(demo):
         ("{iterations: 2, search: {critic: other}, tune: {}}", "A.tune: one critic is tuned, got .*'other'"),
     ],
 )
-def test_what_can_not_be_is_said_before_anything_starts(demo, entry, says):
+def test_an_impossible_agent_q_method_is_refused_when_it_is_planned(demo, entry, says):
     write_params(demo.parents[1], f"run: a\nmethods: {{A: {entry}}}")
     with pytest.raises(ParamsError, match=says):
         plan_run(demo)

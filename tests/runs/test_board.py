@@ -35,7 +35,7 @@ def last_frame(console: Console) -> list[str]:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (185, "3:05"), (7385, "2:03:05")]
 )
-def test_clock(seconds, text):
+def test_the_clock_writes_seconds_as_minutes_and_hours(seconds, text):
     assert clock(seconds) == text
 
 

@@ -34,7 +34,7 @@ def by_label(nodes: list[Node]) -> dict[str, Work]:
     return {n.label: estimate.work(n) for n in nodes if estimate.work(n) != Work()}
 
 
-def test_one_method_by_hand(nodes):
+def test_the_estimate_of_one_method_matches_a_hand_computation(nodes):
     plan = nodes(
         "{EEF: {iterations: 2, explore: {samples: 2, M: 3}}}", "{train: {epochs: 5, batch_size: 16}}"
     )
@@ -102,14 +102,14 @@ def test_a_preference_pair_is_two_rows(nodes):
     assert works["dpo.2"].tokens_trained == 2 * 40 * 3 * 80
 
 
-def test_nothing_is_made_of_nothing():
+def test_the_estimate_of_no_stages_is_zero():
     assert estimate.total([]) == Work()
 
 
 # ---------------------------------------------------------------------------------- memory
 
 
-def test_training_all_weights_by_hand():
+def test_memory_of_training_all_weights_matches_a_hand_computation():
     found = estimate.training_memory(TINY, examples=3, context=10, lora_r=0, bf16=False)
     layer = 30 * 4 * (6 * 8 + 2 * 4 + 4 * 16)  # 30 tokens, float32, 120 numbers each
     logits = 12 * 30 * 100
@@ -124,7 +124,7 @@ def test_training_all_weights_by_hand():
     assert found.total(recompute=True) == 16000 + 1920 + 14400 + 36000
 
 
-def test_training_an_adapter_by_hand():
+def test_memory_of_training_an_adapter_matches_a_hand_computation():
     found = estimate.training_memory(TINY, examples=1, context=10, lora_r=5, bf16=True)
     assert found[:3] == (4000 + 4 * 50, 4 * 50, 8 * 50)
     assert found.activations == 2 * (10 * 2 * 120) + 12 * 10 * 100
@@ -135,7 +135,7 @@ def test_bfloat16_copies_are_kept_of_what_is_trained():
     assert found.weights == 4000 + 2000
 
 
-def test_playing_by_hand():
+def test_memory_of_playing_matches_a_hand_computation():
     found = estimate.rollout_memory(TINY, slots=7, context=500)
     # keys and values, two bytes each, of 4 numbers in 2 layers
     assert found == Memory(weights=2000, cache=2 * 2 * 7 * 500 * 2 * 4)

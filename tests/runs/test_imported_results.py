@@ -74,7 +74,7 @@ def refused(elsewhere: Path, says: str, kind: type[EefError] = ParamsError) -> N
     assert not elsewhere.exists()
 
 
-def test_an_honest_folder_is_read(elsewhere):
+def test_a_results_folder_from_elsewhere_is_read(elsewhere):
     expert()
     recorded("report-cdcdcdcd")
     node = recorded_report("imported")
@@ -105,7 +105,7 @@ def test_a_record_names_only_a_notebook_of_the_workspace(elsewhere, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_so_do_the_records_of_what_it_reads(elsewhere, name):
+def test_the_records_of_a_reports_inputs_name_only_notebooks_of_the_workspace(elsewhere, name):
     expert(notebook=name)
     recorded("report-cdcdcdcd")
     refused(elsewhere, "names no notebook of")
@@ -125,7 +125,7 @@ def test_a_notebook_is_known_by_its_exact_name_alone(elsewhere, name):
     assert own_notebook(folder, "07_report") == read_notebook(folder / "07_report.ipynb")
 
 
-def test_the_command_line_runs_nothing_of_it(elsewhere):
+def test_eef_report_runs_no_code_of_a_results_folder(elsewhere):
     """The whole way, as it was reported: the notebook of another folder, and a parameter that is code."""
     expert()
     recorded("report-cdcdcdcd", notebook=NAMES[0])

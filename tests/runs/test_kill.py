@@ -29,7 +29,7 @@ TIMES = ("cost/seconds",)
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_killed_twenty_times_it_ends_the_same(tmp_path):
+def test_a_run_killed_twenty_times_ends_with_the_same_results(tmp_path):
     params = tmp_path / "killed.yaml"
     params.write_text(PARAMS)
     began = time.monotonic()

@@ -250,7 +250,7 @@ def test_a_failure_says_where_and_what_to_do_and_stops_only_what_reads_it(demo):
     ("trouble", "says"),
     [("die", "its kernel died"), ("leave open", r"ran to its end, but .*expert-\w{8} is not there")],
 )
-def test_other_ways_to_fail(demo, trouble, says):
+def test_a_stage_that_dies_or_stays_open_is_a_failure(demo, trouble, says):
     with pytest.raises(StageFailed, match=says):
         run(plain(demo, trouble=trouble))
 
@@ -357,7 +357,7 @@ def test_by_hand_parameters_are_checked_as_well(demo, changed, says):
         open_stage("02_expert", scope(demo, "02_expert", inputs="{}", **changed))
 
 
-def test_a_parameters_cell_that_was_not_run_is_told(demo):
+def test_a_parameters_cell_that_was_not_run_is_an_error(demo):
     with pytest.raises(ParamsError, match="parameter tasks is not set; run the parameters cell"):
         open_stage("02_expert", {"run": "lab", "label": "", "inputs": "{}"})
 
@@ -487,7 +487,7 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def test_stopped_by_hand_it_says_how_to_go_on_and_leaves_no_kernel(demo):
+def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_kernel(demo):
     params = plain(demo, pause=30.0)
     process = started(params)
     until(lambda: list((demo.parents[1] / "results" / "plain").glob(".expert-*.partial/progress.json")))
@@ -515,7 +515,7 @@ def killed_at(moment: float, params: Path) -> bool:
     return True
 
 
-def test_killed_it_leaves_no_kernel_and_continues(demo, monkeypatch):
+def test_a_killed_run_leaves_no_kernel_and_continues(demo, monkeypatch):
     params = plain(demo, pause=0.2, steps=10)
     assert not killed_at(2.5, params)
     assert killed_at(60.0, params)
@@ -526,7 +526,7 @@ def test_killed_it_leaves_no_kernel_and_continues(demo, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_again_and_again_it_ends_in_the_same_records(demo, seed, monkeypatch):
+def test_a_run_killed_again_and_again_ends_in_the_same_records(demo, seed, monkeypatch):
     text = (
         "run: killed\nshared: {pause: 0.2, steps: 5}\nmethods: {SFT: {iterations: 1}, EEF: {iterations: 2}}"
     )

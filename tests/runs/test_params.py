@@ -45,7 +45,7 @@ def test_a_line_is_the_whole_declaration(tmp_path):
     }
 
 
-def test_our_reading_is_papermills(tmp_path):
+def test_parameters_are_read_as_papermill_reads_them(tmp_path):
     import papermill
 
     ours = declared(tmp_path, RESERVED + "".join(f"{p}\n" for p in KNOBS.values()))
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_notebook(tmp_path, content):
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_that_yaml_reads_as_text_is_told_how_to_be_written(x):
+def test_a_number_that_yaml_reads_as_text_is_refused_with_how_to_write_it(x):
     import yaml
 
     parameter = Parameter("rate", "float", 0.0, "help")

@@ -164,7 +164,7 @@ def test_a_seed_that_is_not_in_the_suite_is_refused(path):
         read_suite(path, notebooks, seeds=[3])
 
 
-def test_of_its_runs_those_that_are_asked_for_and_the_report_is_over_them(path):
+def test_a_suite_runs_only_the_chosen_runs_and_reports_on_them(path):
     *_, report = plan_suite_file(path, seeds=[7], only=["second"])
     assert {tuple(name.split("/")[:2]) for name in report.inputs} == {("seed7", "second")}
     assert json.loads(report.params["sections"]) == {"second": "budget"}
@@ -182,7 +182,7 @@ def run(nodes: list[Node], jobs: int = 2) -> None:
     runner.run(nodes, resume="eef suite it", jobs=jobs)
 
 
-def test_seed_by_seed_and_a_second_time_nothing(path, capsys):
+def test_a_suite_runs_seed_by_seed_and_nothing_the_second_time(path, capsys):
     nodes = plan_suite_file(path)
     run(nodes, jobs=1)  # with more, a seed that waits for its expert lets the next one begin
     seeds = [

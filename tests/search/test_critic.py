@@ -52,7 +52,7 @@ def ranking(actions, say=knows, **rest):
     return result, model
 
 
-def test_the_best_of_the_rest_until_one_is_left():
+def test_the_critic_ranks_by_choosing_the_best_of_the_remaining_actions():
     (scores, tally), model = ranking(["look", "fly", "nap", "walk", "run"])
     assert scores == [0.25, 1.0, 0.0, 0.5, 0.75]
     assert tally == Tally(critic_asked=4, tokens_written=4)
@@ -141,7 +141,7 @@ def test_the_prompt_is_what_the_critic_reads():
 
 
 @given(st.permutations(range(6)), st.integers(0, 6))
-def test_scores_are_linear_in_rank_and_nothing_stands_above_what_was_ranked(order, named):
+def test_scores_are_linear_in_rank_and_unranked_actions_never_score_highest(order, named):
     scores = by_rank(order if named >= 5 else order[:named], 6)
     assert all(0.0 <= q <= 1.0 for q in scores)
     if named >= 5:

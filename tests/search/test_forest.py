@@ -85,7 +85,7 @@ class Measured(Dice):
 
 @pytest.mark.parametrize("how", ["mcts", "best_of"])
 @pytest.mark.parametrize("signal", Signal)
-def test_search_wins_more_than_dice(how, signal):
+def test_search_wins_more_tasks_than_random_actions(how, signal):
     heard = []
     done = test_time.play_with_search(
         TOYS, TASKS[2:5], Measured(), CRITIC, search(how, signal, 40), kept_trees=1, on_episodes=heard.append
@@ -209,7 +209,7 @@ def test_sampled_sides_keep_the_likelihoods_they_were_written_with_and_others_ar
 # ------------------------------------------------------------------------------ the critic against what was found
 
 
-def test_rank_correlation_and_reliability_by_hand():
+def test_critic_agreement_and_reliability_match_a_hand_computation():
     found = [
         ExploredEdge(0.0, 0.1, 1),
         ExploredEdge(0.5, 0.2, 1),

@@ -51,7 +51,7 @@ def numbers(tree, node):
 # Golden: four simulations by hand, α = ½, c_exp = 1 -------------------------------------------------------
 
 
-def test_four_simulations_by_hand():
+def test_four_simulations_match_a_hand_computation():
     t = tree()
     # N(h) = 0: no bonus, Q = ½ Q̂ = .5, .25, 0
     assert simulated(t, 0.0, a=1.0, b=0.5, c=0.0) == "a"
@@ -123,7 +123,7 @@ def test_simulations_under_way_count_as_lost_visits():
 # Leaves and ends -----------------------------------------------------------------------------------------
 
 
-def test_a_leaf_is_what_was_never_expanded_or_ends_or_is_deep_enough():
+def test_selection_stops_at_an_unexpanded_final_or_deepest_node():
     t = tree(depth=1)
     assert mcts.expandable(t, mcts.select(t))
     simulated(t, 1.0, A=1.0, b=0.0)

@@ -33,7 +33,7 @@ def played(tasks=(HAT,), signal=Signal.REWARD, *, n=30, live=ToyShop, by="visits
 
 @pytest.mark.parametrize("by", ["visits", "value"])
 @pytest.mark.parametrize("signal", Signal)
-def test_search_wins_where_the_policy_throws_dice(signal, by):
+def test_search_wins_where_the_policy_acts_at_random(signal, by):
     out = played(TASKS[2:5], signal, by=by, K=8)
     assert all(p.trajectory.win for p in out)
     alone = play_trees(roots(TASKS[2:5], K=1, alpha=1.0), partial(grown, critic=None), ToyShop, simulations=1)
@@ -76,7 +76,7 @@ def test_a_live_environment_that_differs_is_refused():
         played(live=Moved)
 
 
-def test_live_a_human_is_asked_before_anything_is_bought():
+def test_a_human_is_asked_before_a_live_purchase():
     asked = []
 
     def human(answer):
@@ -105,7 +105,7 @@ def guard(human=None):
     return Guard(ToyShop(), buying, human)
 
 
-def test_out_of_a_snapshot_nothing_irreversible_is_done():
+def test_an_irreversible_action_is_refused_outside_a_snapshot():
     env = guard()
     env.reset("red hat")
     assert env.step("buy red hat").observation == REFUSED
@@ -115,7 +115,7 @@ def test_out_of_a_snapshot_nothing_irreversible_is_done():
     assert (env.violations, env.rehearsed) == (1, 1)
 
 
-def test_a_snapshot_lasts_until_the_next_reset():
+def test_guard_allows_a_final_action_after_restore_until_the_next_reset():
     env = guard()
     env.reset("red hat")
     env.restore(State("red hat", ("next",)))

@@ -133,7 +133,7 @@ def test_recovery_is_the_first_fall_from_success(outcomes, i_star):
 # get_traj (lines 11, 13) --------------------------------------------------------------------------------
 
 
-def test_fig_1():
+def test_selection_of_figure_1_of_the_paper():
     """s_0 takes τ_{s_l} (fewer expert actions); s_2l takes τ_{s_3l}, trained from a_2l on."""
     e = expert("abcdefgh")
     tau_l, tau_3l = episode("abXY", n_expert=2), episode("abcdefZ", n_expert=6)
@@ -160,7 +160,7 @@ def test_fig_1():
         ([], None),
     ],
 )
-def test_of_the_successes_through_a_state(successes, best):
+def test_the_solution_is_one_of_the_successes_through_the_state(successes, best):
     found = [episode(actions, n_expert=n) for actions, n in successes]
     expected = None if best is None else found[best]
     assert solution(State("t", ("a", "b")), Repository(found)) is expected
@@ -188,7 +188,7 @@ def test_behaviour_cloning_takes_the_wins_or_all():
         cloning_set([], "some")
 
 
-def test_conditioned_cloning_says_how_each_ended():
+def test_conditioned_cloning_adds_a_phrase_for_win_or_loss():
     won, lost, cut = expert("ab", 1.0), expert("abc", 0.5), expert("ab", 1.0, stop=StopReason.TURN_LIMIT)
     cloned = cloning_set([lost, won, cut, expert("")], "conditioned", win="right", loss="wrong")
     assert [(e.trajectory, e.first, e.phrase) for e in cloned] == [
@@ -200,14 +200,14 @@ def test_conditioned_cloning_says_how_each_ended():
         cloning_set([won], "conditioned", win="right", loss="right")
 
 
-def test_nothing_to_clone_is_told():
+def test_an_empty_set_to_clone_is_an_error():
     with pytest.raises(
         DataError, match=r"1 expert trajectories, and none to clone \(positive\); get more of them"
     ):
         cloning_set([expert("ab", 0.5)], "positive")
 
 
-def test_what_cloning_was_told_solutions_are_told_as_well():
+def test_solutions_have_the_phrase_of_conditioned_cloning_as_well():
     chosen = training_set(["t"], [], [], Repository([expert("ab", 1.0)]), phrase="right")
     assert [e.phrase for e in chosen.examples] == ["right"]
 
@@ -363,7 +363,7 @@ def test_counts_add_up(exploration):
 # What a selection amounts to ----------------------------------------------------------------------------
 
 
-def test_counts_of_fig_1():
+def test_counts_of_the_selection_of_figure_1():
     slips = (Mistake(1, "overlook"), Mistake(5, "give_up"))
     tau_l, tau_3l = episode("abXY", n_expert=2), episode("abcdefZ", n_expert=6, marks=slips)
     chosen = TrainingSet([Example(tau_l)], [Example(tau_3l, 4)])
@@ -379,12 +379,12 @@ def test_a_step_with_two_slips_is_one_mistaken_action():
     assert told.mistakes == 2 / 4
 
 
-def test_counts_of_nothing():
+def test_counts_of_an_empty_training_set_are_zero():
     told = count_selection(TrainingSet([], []), Repository(), [])
     assert set(told) == {0} and told.solved == 0.0
 
 
-def test_telling_shows_a_failure_that_was_of_use():
+def test_illustrative_expert_is_a_failure_that_something_is_trained_from():
     won, idle, useful = expert("abcd", 1.0), expert("mnop", task="u"), expert("abcdefgh", task="v")
     both, lost = episode("abX", n_expert=2, task="v"), episode("abcdY", 0.0, n_expert=4, task="v")
     outcomes = known_outcomes([both, lost, episode("mnoQ", 0.0, n_expert=3, task="u")])
@@ -394,7 +394,7 @@ def test_telling_shows_a_failure_that_was_of_use():
     assert illustrative_expert([won], chosen, {}) is won
 
 
-def test_telling_prefers_more_of_the_expert_in_what_is_trained():
+def test_illustrative_expert_has_the_longest_trained_expert_segment():
     one, other = expert("abcdefgh"), expert("mnopqrst", task="u")
     outcomes = {e.state(i): bool(i) for e in (one, other) for i in (0, 4)}
     chosen = TrainingSet(

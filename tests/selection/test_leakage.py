@@ -30,7 +30,7 @@ HELD = [History("t9", "i need a red hat, and price lower than 40.00 dollars")]
         ("t1", "i need a red hat and a scarf, and price lower than 40.00 dollars", False),
     ],
 )
-def test_a_leak_is_told_by_id_and_by_words(task, asks, leaks):
+def test_a_leak_is_found_by_task_id_and_by_instruction(task, asks, leaks):
     if leaks:
         with pytest.raises(LeakageError, match="held out"):
             refuse_leaks([example(task, asks)], HELD)
@@ -39,7 +39,7 @@ def test_a_leak_is_told_by_id_and_by_words(task, asks, leaks):
 
 
 @given(instructions(), st.data())
-def test_an_instruction_told_in_another_way_leaks(words, data):
+def test_an_instruction_with_other_spacing_or_case_leaks(words, data):
     told, again = (History(task, data.draw(tellings(words))) for task in ("t1", "t2"))
     with pytest.raises(LeakageError, match="held out"):
         refuse_leaks([example("t3", again.observation)], [told])

@@ -44,7 +44,7 @@ def test_the_papers_rule_is_fewest_expert_actions():
     assert best(orders.fewest_expert) is OWN is solution(START, Repository(FOUND))
 
 
-def test_the_shortest():
+def test_the_shortest_order_takes_the_solution_with_fewest_actions():
     assert best(orders.shortest) is EXPERT
     assert best(orders.shortest, [SEGMENT, episode("wxyz")]).actions == (
         "w",
@@ -69,7 +69,7 @@ def lost(actions, n_expert=0, **rest):
         ([], OWN),  # nothing is known
     ],
 )
-def test_by_how_often_it_was_won_from_where_the_policy_took_over(simulations, chosen):
+def test_the_repeated_order_prefers_states_from_which_the_policy_won_often(simulations, chosen):
     assert best(orders.repeated(simulations)) is chosen
 
 
@@ -83,7 +83,7 @@ def by(logps):
     return orders.likeliest({t.history.state: each for t, each in logps})
 
 
-def test_the_likeliest_is_told_by_a_tokens_mean():
+def test_the_likeliest_order_compares_mean_log_likelihoods_of_tokens():
     even = (OWN, [(-1.0, -1.0)] * 6)
     assert best(by([even, (SEGMENT, [(-3.0,), (-3.0,), (0.0,), (0.0,)])])) is OWN  # -1 against -1.5
     assert best(by([even, (SEGMENT, [(-2.0,), (-1.0,), (-0.5,), (0.0,)])])) is SEGMENT  # -0.875
@@ -139,7 +139,7 @@ def test_without_a_model_none_is_likelier():
     assert best(chosen("likeliest").order) is OWN
 
 
-def test_one_of_your_own_is_named_by_its_module():
+def test_an_order_of_your_own_is_named_by_its_module():
     picked = chosen("helpers.extensions:longest")
     assert len(best(picked.order)) == max(map(len, FOUND)) and picked.cost == Cost()
 

@@ -59,7 +59,7 @@ def simulation(n_expert, tokens):
         ([simulation(0, (9,))], 5, (1, 1, 9, 0)),  # never less than nothing
     ],
 )
-def test_rollout_cost(trajectories, length, expected):
+def test_the_cost_of_rollouts_counts_actions_and_tokens(trajectories, length, expected):
     told = rollout_cost(iter(trajectories), lambda _: length)
     assert (told.episodes, told.env_steps, told.tokens_written, told.tokens_read) == expected
     assert (told.tokens_trained, told.seconds, told.money) == (0, 0.0, 0.0)

@@ -51,7 +51,7 @@ def of_stage(demo: Path) -> str:
     return stage.identity
 
 
-def test_a_base_made_anew_makes_what_stands_on_it_anew(demo, base):
+def test_a_base_trained_again_changes_the_identity_of_stages_that_read_it(demo, base):
     before = of_plan(demo)
     write_base(base, b"other")
     after = of_plan(demo)
@@ -241,7 +241,7 @@ def doubled(x: int) -> int:
         ("x: int", "x: float", False),
     ],
 )
-def test_words_are_no_change_and_code_is_one(tmp_path, before, after, same):
+def test_comments_and_docstrings_do_not_change_the_hash_of_code(tmp_path, before, after, same):
     path = tmp_path / "module.py"
     assert before in SOURCE
     first, second = (

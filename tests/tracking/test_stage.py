@@ -163,7 +163,7 @@ def test_numbers_are_kept_as_json_knows_them(value, kept):
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, np.zeros(2), 1j])
-def test_what_is_no_number_is_refused(value):
+def test_a_logged_value_that_is_no_number_is_refused(value):
     stage = opened()
     with pytest.raises(TypeError, match="explore/n: expected a number"):
         stage.log({"explore/n": value})
@@ -311,7 +311,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("where", ["write_record", "publish", "sync_folder"])
-def test_killed_while_it_finishes_nothing_is_lost(monkeypatch, where):
+def test_a_stage_killed_while_it_finishes_loses_nothing(monkeypatch, where):
     def killed(*_):
         raise Killed
 
@@ -374,7 +374,7 @@ def content(folder):
     return record, metrics, rest
 
 
-def test_killed_twenty_times_a_stage_comes_to_the_same(root):
+def test_a_stage_killed_twenty_times_ends_with_the_same_records(root):
     rng, kills, seed = random.Random(0), 0, 0
     while kills < 20:
         done, before = False, kills
@@ -475,13 +475,13 @@ def alone(script, tmp_path, **env):
     ]
 
 
-def test_without_a_key_it_is_offline_quiet_and_leaves_the_home_alone(root, tmp_path):
+def test_wandb_without_a_key_is_offline_and_quiet_and_leaves_the_home_folder_alone(root, tmp_path):
     done, left = alone(ONE, tmp_path, WANDB_MODE="")
     assert (done.returncode, done.stdout, done.stderr, left) == (0, "", "", [])
     assert len(sync(["smoke"], dry_run=True).uploaded) == 1
 
 
-def test_disabled_does_not_even_load_it(tmp_path):
+def test_wandb_is_not_loaded_when_disabled(tmp_path):
     done, left = alone(ONE + "import sys; print('wandb' in sys.modules)", tmp_path)
     assert (done.returncode, done.stdout, left) == (0, "False\n", [])
 
@@ -507,7 +507,7 @@ with Stage.open(run="smoke", label="expert", notebook="02_expert", params={}, in
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds W&B's process in /proc")
-def test_when_its_process_dies_the_stage_goes_on(tmp_path):
+def test_a_stage_goes_on_when_the_process_of_wandb_dies(tmp_path):
     done, _ = alone(DEATH, tmp_path, WANDB_MODE="offline")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("UserWarning: W&B can't") == 1
@@ -516,7 +516,7 @@ def test_when_its_process_dies_the_stage_goes_on(tmp_path):
     assert sync(["smoke"], dry_run=True).uploaded == []
 
 
-def test_when_it_can_not_start_the_stage_goes_on(root, monkeypatch):
+def test_a_stage_goes_on_when_wandb_can_not_start(root, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
 
     def refuse(*_, **__):
@@ -530,7 +530,7 @@ def test_when_it_can_not_start_the_stage_goes_on(root, monkeypatch):
     assert stages.read_record(stage.folder).metrics["explore/n"] == 1
 
 
-def test_our_own_errors_are_not_hidden_behind_it(monkeypatch):
+def test_errors_of_the_library_are_not_hidden_behind_those_of_wandb(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
 
     def broken(*_, **__):

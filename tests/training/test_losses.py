@@ -33,7 +33,7 @@ def test_shift_labels_moves_labels_one_to_the_left():
         ([EVEN, EVEN, QUARTER], [_, _, _], 0.0),  # and the last logits predict nothing
     ],
 )
-def test_sequence_logp_by_hand(logits, labels, logp):
+def test_sequence_log_likelihoods_match_a_hand_computation(logits, labels, logp):
     assert sequence_logp(torch.tensor([logits]), torch.tensor([labels])).tolist() == pytest.approx([logp])
 
 
@@ -65,7 +65,7 @@ def test_logp_is_that_of_the_softmax(seed, rows, length):
 # SFT ----------------------------------------------------------------------------------------------------
 
 
-def test_the_sft_loss_by_hand():
+def test_the_sft_loss_matches_a_hand_computation():
     """Trained tokens at ½ and ¼: −(ln ½ + ln ¼) = ln 8."""
     assert sft_loss(torch.tensor([-LN2, -LN4])).item() == pytest.approx(math.log(8))
 
@@ -89,7 +89,9 @@ def dpo(*logps: float, beta: float) -> tuple[float, float]:
         (-2.0, -2.0, -2.0, -3.0, math.log(3), LN4),  # σ(−ln 3) = ¼
     ],
 )
-def test_equation_4_by_hand(chosen, rejected, reference_chosen, reference_rejected, beta, loss):
+def test_the_dpo_loss_of_equation_4_matches_a_hand_computation(
+    chosen, rejected, reference_chosen, reference_rejected, beta, loss
+):
     got, margin = dpo(chosen, rejected, reference_chosen, reference_rejected, beta=beta)
     assert got == pytest.approx(loss)
     assert margin == pytest.approx(-math.log(math.expm1(loss)), abs=1e-6)

@@ -129,7 +129,7 @@ def test_a_phrase_stands_after_the_task_and_is_not_trained():
                      "<|im_start|>user\nno<|im_end|>\n<|im_start|>assistant\n«think[…]<|im_end|>»"),
     ],
 )  # fmt: skip
-def test_golden_dialogues(name, shown):
+def test_dialogues_in_each_format_equal_the_golden_texts(name, shown):
     renderer = RENDERERS[name]
     h = history(("Köln?", "buy it"), ("no", "think[…]"))
     assert show_mask(*make_row(example(h, 1), renderer), renderer.tokenizer.decode) == shown

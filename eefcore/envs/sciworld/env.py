@@ -29,7 +29,7 @@ _ARTICLES = frozenset(("a", "an", "the"))  # which the simulator ignores
 
 
 class SciWorld(Episode[Task]):
-    """One episode at a time. Cheap to make: environments share simulators and the cache of responses."""
+    """A ScienceWorld environment that plays one episode at a time; environments share simulators and the cache of responses."""
 
     def __init__(
         self, tasks: Mapping[str, Task], simulators: SimulatorPool, cache: ResponseCache, max_turns: int
@@ -39,12 +39,12 @@ class SciWorld(Episode[Task]):
         self._simulator_state: SimulatorState
 
     def reset(self, task_id: str) -> str:
-        """Start the task; return o_0: what is asked for, and the room. Raise UnknownTask if no task has that id."""
+        """Start the task and return o_0, which is the task's text and the room. Raise UnknownTask if no task has that id."""
         self._simulator_state = SimulatorState(self._start(task_id))
         return self._simulators.response(self._simulator_state, self._cache).observation
 
     def step(self, action: str) -> Transition:
-        """Act; any text is answered, by the simulator. Raise EpisodeOver after done, or before `reset`."""
+        """Give an action to the simulator and return its response, to any text. Raise EpisodeOver after done, or before `reset`."""
         before = self._running_state()
         task, commands = self._simulator_state
         state = SimulatorState(task, (*commands, simulator_command(action)))

@@ -96,12 +96,12 @@ class Jvm:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be called."""
+        """Whether the Java process can be called."""
         return self in _running and self._process.poll() is None
 
     @contextmanager
     def exclusive(self) -> Generator[None]:
-        """Hold the right to call the process, alone.
+        """Lock the process so that only this thread calls it.
 
         Calls and answers are matched by their order, so whatever interrupts one, Ctrl-C too, ends the process.
 

@@ -40,12 +40,12 @@ class CommandResult(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Whether the simulator did it."""
+        """Whether the simulator carried the command out."""
         return not _REFUSED.search(self.response)
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether it leaves things as they are: it looks, opens, waits or walks, or was refused."""
+        """Whether the command changes nothing in the world: it looks, opens, waits or walks, or was refused."""
         return not self.accepted or self.command.partition(" ")[0] in _LOOKING
 
     def mentions(self, thing: str) -> bool:
@@ -54,7 +54,7 @@ class CommandResult(NamedTuple):
 
 
 class RoomStay(NamedTuple):
-    """A stay in a room: a_first … a_{last-1} were done there, and a_last, if there is one, led out."""
+    """A stay in a room: actions a_first … a_{last-1} happen there, and a_last, if there is one, leaves the room."""
 
     room: str
     first: int
@@ -62,7 +62,7 @@ class RoomStay(NamedTuple):
 
 
 def returns(history: History) -> list[int]:
-    """Return the moves out of a room in which nothing was changed, back to where it was entered from.
+    """Find the skill Return: moves out of a room in which nothing was changed, back to the room before.
 
     Nothing was changed in the rooms beyond it either, or the room was on the way there. A move after which the room is
     entered again at once is no recovery, and does not count.
@@ -81,7 +81,7 @@ def returns(history: History) -> list[int]:
 
 
 def refocuses(history: History) -> list[int]:
-    """Return the accepted foci that follow, since the last accepted one, a refused focus or one that asked which thing."""
+    """Find the skill Refocus: accepted `focus` commands that follow, since the last accepted one, a refused focus or one that asked which thing."""
     moves, failed = [], False
     for i, result in enumerate(_results(history)):
         if result.response.startswith("You focus on "):
@@ -93,7 +93,7 @@ def refocuses(history: History) -> list[int]:
 
 
 def opens(history: History) -> list[int]:
-    """Return the openings of a container that is then used, and of a door that was walked into.
+    """Find the skill Open: a container is opened and then used, or a door that the agent walked into is opened.
 
     A container is used where something is put into it or taken out: an action in the same room names it, or a thing
     seen in it. All doors are closed at first, and opening one before it is walked into is ordinary walking.
@@ -125,7 +125,7 @@ def _used(container: str, after: list[CommandResult]) -> bool:
 
 
 def _contents(container: str, response: str) -> Iterator[str]:
-    """Yield the names of what a look shows in `container`."""
+    """Yield the names of the things in `container`, as a look at the room lists them."""
     for listed in re.findall(
         rf"In the {re.escape(container)} is: (.*)|Inside the {re.escape(container)} is: \n((?:\t.*\n?)*)",
         response,
@@ -137,7 +137,7 @@ def _contents(container: str, response: str) -> Iterator[str]:
 
 
 def _results(history: History) -> Iterator[CommandResult]:
-    """Yield the commands and their responses, a number read as the choice it made."""
+    """Yield the commands and their responses; a number stands for the command that it chooses."""
     responses = [*(s.observation for s in history.steps), history.observation][1:]
     for step, response in zip(history.steps, responses, strict=True):
         command = simulator_command(step.action).lower()

@@ -137,7 +137,7 @@ class Simulator:
         getattr(self._server, "taskMaker_$eq")(self._task_maker)
 
     def _unwrap(self, option: Any) -> Any:
-        """Return what a Scala option holds."""
+        """Return the value in a Scala option."""
         inside = option.get()
         self.jvm.release(option)
         return inside

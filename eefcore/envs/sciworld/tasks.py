@@ -80,7 +80,7 @@ class Task(NamedTuple):
 
     @property
     def split(self) -> str:
-        """The split the simulator puts it in: `train`, `dev` or `test`."""
+        """The split of the task in the simulator: `train`, `dev` or `test`."""
         quarter = VARIATIONS[self.kind] // 4
         return SPLITS[max(0, min(self.variation // quarter, 3) - 1)]
 

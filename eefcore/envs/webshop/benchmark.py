@@ -55,7 +55,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
 
     @property
     def card(self) -> Card:
-        """What must be equal for two numbers to be compared; scripted experts read the pages of AgentLite alone."""
+        """The environment card: facts that must be equal for two results to be compared; scripted experts read the pages of AgentLite alone."""
         shown = self.interface.name
         return Card(self.name if shown == AgentLite.name else f"{self.name}_{shown}", self._facts)
 
@@ -147,7 +147,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         return self.goal(task_id).instruction
 
     def variant(self, task_id: str, recorded: str) -> str:
-        """Return the id of the task under the price cap that a recorded o_0 names; `task_id` if that is its own, or none.
+        """Return the id of the task with the price cap in a recorded o_0; `task_id` if o_0 names the task's own cap, or none.
 
         The official engine draws caps anew in each process, so a record of the same goal may ask for another price.
         """
@@ -160,7 +160,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
 
 
 def check_generated(*, name: str, data: str, sizes: PanelSizes, options: Mapping[str, str]) -> None:
-    """Refuse more tasks than a generated shop can have: a kind of product and a pair of attributes are one task's."""
+    """Refuse more tasks than a generated shop can have: each task needs a pair of attributes of a kind of product for itself."""
     read_interface(options)
     most = len(words.KINDS) * comb(len(words.ATTRIBUTES), 2)
     if sum(sizes) > most:

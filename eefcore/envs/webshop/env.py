@@ -23,7 +23,7 @@ class Interface(Protocol):
         """Return s_0 and o_0."""
 
     def act(self, goal: Goal, session: ShopSession, action: str) -> ShopStep:
-        """Return what `action` leads to from `session`. Pure, and without an exception for any text."""
+        """Return the session, observation and reward after `action` in `session`. Pure, and without an exception for any text."""
 
     def irreversible(self, action: str) -> bool:
         """Return whether `action` buys."""
@@ -70,7 +70,7 @@ class WebShop(Episode[Goal]):
         return self._current.observation
 
     def step(self, action: str | bytes) -> Transition:
-        """Act; any text is answered, bytes are read as UTF-8. Raise EpisodeOver after done, or before `reset`."""
+        """Take an action and return the next observation and reward; any text is answered, bytes are read as UTF-8. Raise EpisodeOver after done, or before `reset`."""
         before = self._running_state()
         if isinstance(action, bytes):
             action = action.decode("utf-8", errors="replace")
@@ -85,7 +85,7 @@ class WebShop(Episode[Goal]):
         return state
 
     def restore(self, state: State) -> str:
-        """Go to `state`, from s_0 if no snapshot of it was taken, and return the observation there.
+        """Restore the shop to `state`, by replay from s_0 if there is no snapshot of it, and return the observation there.
 
         Raises:
             EpisodeOver: its actions go on after the episode ends.

@@ -169,7 +169,7 @@ def _requests(rng: random.Random, tasks: int) -> list[_Request]:
 
 
 def _family_roles(rng: random.Random, kind: str) -> list[str]:
-    """Draw the roles of a family's products, in the order in which a search shows them.
+    """Draw which product of a task is the target and which are decoys, in the order in which a search shows them.
 
     `dear` costs too much; `other` has another colour, size, … and says so in its title; `trap` has one too,
     and only its options show it. None of them can win, and all match the query in full.
@@ -207,7 +207,7 @@ def _product(rng: random.Random, request: _Request, role: str, rank: int) -> _Js
 
 
 def _values(rng: random.Random, name: str, wanted: str | None, *, lacking: bool = False) -> list[str]:
-    """Draw three or four values of an option, with `wanted` among them, or without it if it is to be lacking."""
+    """Draw three or four values of an option, with or without the value `wanted` by the task."""
     others = [v for v in words.OPTION_VALUES[name] if v != wanted]
     n = min(rng.choice((3, 4)), len(others))
     if wanted is None or lacking:

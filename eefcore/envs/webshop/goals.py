@@ -60,7 +60,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def compared_options(self) -> tuple[str | tuple[str, str], ...]:
-        """Options as the official reward gets them: values of human goals, (name, value) pairs of synthetic ones."""
+        """The options that the official reward compares: values of human goals, (name, value) pairs of synthetic ones."""
         return tuple(zip(self.option_names, self.options, strict=True)) if self.option_names else self.options
 
 
@@ -133,7 +133,7 @@ def human_goals(catalogue: SearchableCatalogue, file: Path, *, seed: int = 233) 
 
 
 def count_human_goals(file: Path) -> int:
-    """Return the number of goals that `human_goals` reads at most: of some, the catalogue may not have the product."""
+    """Return the largest number of goals that `human_goals` can read; goals without a product in the catalogue are left out."""
     by_asin = _decode(file, dict[str, list[_Human]])
     return sum(bool(entry.instruction_attributes) for entries in by_asin.values() for entry in entries)
 
@@ -192,7 +192,7 @@ def shuffled(goals: Sequence[Goal]) -> list[Goal]:
 
 
 def _about(product: Product) -> dict[str, Any]:
-    """Return the fields of a goal that are its product's."""
+    """Return the fields of a goal that describe its product."""
     return {
         "asin": product.asin,
         "query": product.query,

@@ -22,7 +22,7 @@ _FUNCTION_WORDS = """
 
 
 class NounTagger(Protocol):
-    """Finds the nouns of a text. Repetitions are kept: the score divides by their number."""
+    """Find the nouns of a text. Repetitions are kept: the score divides by their number."""
 
     name: str
     """For the environment card."""
@@ -33,7 +33,7 @@ class NounTagger(Protocol):
 
 
 class LetterTagger:
-    """Takes every word of letters but function words for a noun: the substitute where spaCy's models are not available.
+    """Count every word that is no function word as a noun: the substitute where spaCy's models are not available.
 
     On titles scored by the real engine, the class of r_type is the same and the title score within 0.06: a
     title holds little but nouns, and the rest is mostly numbers, sizes and the words left out here.
@@ -49,7 +49,7 @@ class LetterTagger:
 
 
 class SpacyTagger:
-    """Takes the tokens that a spaCy model tags NOUN or PROPN, as the official engine does.
+    """Find nouns as the official engine does: the tokens that a spaCy model tags NOUN or PROPN.
 
     Raises:
         DataError: spaCy or the model is not installed.

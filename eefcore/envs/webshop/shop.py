@@ -1,4 +1,4 @@
-"""A catalogue with what every interface asks of it: searches, and the reward of a purchase."""
+"""Search the catalogue and compute the reward of a purchase, for every interface of the shop."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def read_splits(file: Path, goals: Mapping[str, Goal]) -> Splits:
 
 
 def check_splits(splits: Mapping[str, tuple[str, ...]], goals: Mapping[str, Goal]) -> None:
-    """Raise LeakageError for a goal that is listed twice, and for one thing that goals of two splits ask for."""
+    """Raise LeakageError for a goal that is listed twice, and for goals of two splits that ask for the same."""
     split_of_id: dict[str, str] = {}
     split_of_text: dict[str, str] = {}
     for name, ids in splits.items():

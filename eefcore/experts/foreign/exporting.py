@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Record(NamedTuple):
-    """What is written of an example, up to its last trained action, or of a whole trajectory."""
+    """The part of an example that is written, up to its last trained action, or a whole trajectory."""
 
     trajectory: Trajectory
     history: History

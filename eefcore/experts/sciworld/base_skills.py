@@ -168,7 +168,7 @@ def _room(episode: HouseEpisode) -> Example:
 
 
 def _errand(episode: HouseEpisode) -> Example | None:
-    """What for and where to is the plan's, and so has to be read from the task."""
+    """Show an errand: its purpose and its room come from the plan, so the model has to read them from the task."""
     commands = episode.plan.actions
     departures = [
         i for i, c in enumerate(commands) if destination(c) and (i == 0 or not destination(commands[i - 1]))
@@ -184,7 +184,7 @@ def _errand(episode: HouseEpisode) -> Example | None:
 
 
 def _way(episode: HouseEpisode) -> Example | None:
-    """What for and where to is read; how to get there is trained."""
+    """Show the way to a room: the purpose and the room are given, and the route is trained."""
     episode.wander()
     visited, here = episode.visited_rooms, episode.scene.room
     rooms = [r for r in HOUSE if r not in visited and route(here, r)[0] not in visited]
@@ -213,7 +213,7 @@ def _door(episode: HouseEpisode) -> Example | None:
 
 
 def _find(episode: HouseEpisode) -> Example | None:
-    """Ask about as many things that are listed as things that are not.
+    """Show whether a thing is in the room: half of the questions are about listed things, half about others.
 
     A small model finds out late that it must look at the listing, and not at how often the answer was yes.
     """
@@ -233,7 +233,7 @@ def _find(episode: HouseEpisode) -> Example | None:
 
 
 def _stated(episode: HouseEpisode) -> Example:
-    """The announcement is read, and the announced command is trained."""
+    """Show a command that was announced before: the announcement is given, and the command is trained."""
     episode.wander()
     command = episode.any_command()
     episode.do(f"I will {command} next.", "look around")
@@ -249,7 +249,7 @@ def _refused(episode: HouseEpisode) -> Example:
 
 
 def _asked(episode: HouseEpisode) -> Example | None:
-    """Choose one of two things of the same name in a room."""
+    """Show the answer to the simulator's question which of two things of one name is meant."""
     episode.wander()
     episode.do("I see what is here.", "look around")
     things = episode.scene.things

@@ -75,7 +75,7 @@ def _play(respond_to: RespondTo, commands: Sequence[str]) -> GoldPath:
 
 
 def _in_plain_words(respond_to: RespondTo, raw: GoldPath) -> GoldPath:
-    """Return `raw` without the commands that change nothing, in the words of the listings."""
+    """Rewrite a gold path in the words of the room's listings, and leave out commands that change nothing."""
     commands: list[str] = []
     responses = [respond_to(())]
     # The scene as the agent goes through the task, and as we do.

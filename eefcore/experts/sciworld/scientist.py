@@ -26,7 +26,7 @@ LOOK_AHEAD = 8  # steps of the plan among which somebody else's action is search
 
 
 class Habits(NamedTuple):
-    """What an expert does by itself."""
+    """The habits of an expert: which helpful things it does without being told."""
 
     opens: bool  # whether it opens doors and containers
     notices: float  # the share of what goes wrong that it notices and repairs
@@ -127,7 +127,7 @@ class Scientist:
         return self._decide(history.task_id, self.plan(history.task_id), progress, scene), scene
 
     def _follow(self, history: History) -> tuple[_Progress, Scene]:
-        """Return its progress in the plan, and the scene, at h_t."""
+        """Return how far the expert is in its plan at h_t, and the scene there."""
         plan = self.plan(history.task_id)
         first, *answers = (*(s.observation for s in history.steps), history.observation)
         progress, scene = _Progress(), first_scene(first)
@@ -255,7 +255,7 @@ def go_to(room: str, scene: Scene) -> list[str]:
 
 
 def _repairing(commands: list[str], i: int, noticed: str, progress: _Progress) -> _Decision:
-    """Return the decision to give these commands before step i of the plan."""
+    """Return the decision to repair something by these commands before step i of the plan."""
     first, *rest = commands
     after = progress._replace(queue=tuple((further, ()) for further in rest), repairs=progress.repairs + 1)
     return _Decision(first, i, noticed, (), after)

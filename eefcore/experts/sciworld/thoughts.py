@@ -68,7 +68,7 @@ def destination(command: str) -> str:
 
 
 def thought(plan: Plan, i: int, command: str, scene: Scene, *, noticed: str = "") -> str:
-    """Return the thought that decides `command`, where a_i of the plan is next; `noticed` says first what is wrong."""
+    """Return the thought before `command`, when a_i of the plan is next; `noticed` is a first sentence about what is wrong."""
     i = min(i, len(plan.actions) - 1)
     room = destination(command)
     reason = _walk_reason(plan, i, room, command, scene) if room else _deed_reason(plan, i, command, scene)
@@ -82,7 +82,7 @@ def conclude(*reasons: str, command: str) -> str:
 
 
 def walking_reason(need: str, room: str, goal: str, *, closed: bool) -> str:
-    """Return what a walk is for, where that is, and the next room on the way, whose door may be closed."""
+    """Return the reason for a walk in words: its purpose, its room, and the next room on the way, whose door may be closed."""
     through = f", through the {room}" if room != goal else ""
     return f"{need}, {location(goal)}{through}.{_CLOSED if closed else ''}"
 

@@ -99,7 +99,7 @@ class _ShopEpisode(SkillEpisode[Shopper]):
         return self.example(first)
 
     def _options(self, tasks: list[str]) -> Example | None:
-        """Ask about as many values that are offered as values that are not; None where no option is to be chosen.
+        """Show whether an option offers a value: half of the questions are about offered values; None without an option to choose.
 
         A task asks for two values at most, and mostly the product has them: a small model finds out late that it must
         look at the page, and not at how often the answer was yes.

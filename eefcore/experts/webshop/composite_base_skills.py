@@ -128,7 +128,7 @@ def _last_action(history: History, *, source: str) -> Example:
 
 
 def _lacks(action: str) -> bool:
-    """Return whether an action settles for a product that does not fit."""
+    """Return whether an action buys a product although it does not fit."""
     return "closest" in action or "there is no " in action
 
 
@@ -149,7 +149,7 @@ def _with_other_ids(example: Example, rng: random.Random) -> Example:
 
 
 class _Questions:
-    """Questions to a critic, at states that the naive shopper comes to or is led to, with their right answers."""
+    """Questions to a critic with their right answers, at states of the naive shopper's episodes."""
 
     def __init__(self, naive: Shopper, solved: Iterator[SkillExample], rng: random.Random) -> None:
         self._naive, self._solved, self._rng = naive, solved, rng

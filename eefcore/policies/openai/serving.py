@@ -28,7 +28,7 @@ _START = (
 
 
 def serve(files: ModelFiles, options: ServerOptions) -> str:
-    """Have the server of `options` serve the model of `files`; return the model's name there.
+    """Ask a running vLLM server to serve a saved model, and return the name to request it by.
 
     Raises:
         PolicyError: the server is not there, serves another base, refuses the adapter, or answers with other weights.

@@ -19,7 +19,7 @@ from eefcore.storage.disk import read_bytes, write_atomically
 
 
 class Prose(msgspec.Struct, frozen=True, tag=True):
-    """A paragraph."""
+    """A paragraph of text in a report."""
 
     text: str
 

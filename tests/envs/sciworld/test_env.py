@@ -77,7 +77,7 @@ class TestBenchmark(BenchmarkContract):
         ("\ud800", "?"),
     ],
 )
-def test_the_command_that_the_simulator_gets(action, command):
+def test_the_simulator_gets_what_follows_the_last_action_mark(action, command):
     assert simulator_command(action) == command
 
 
@@ -104,7 +104,7 @@ def test_a_win_is_completed_with_a_score_of_100_and_nothing_else(seen, last, exp
 class TestEpisodes:
     pytestmark = simulated
 
-    def test_gold_wins(self):
+    def test_the_gold_path_wins_and_shows_the_recorded_observations(self):
         first, *answers = play(environment(EASY), *EASY.actions)
         assert first == EASY.first and first.startswith("Your task is to find a(n) non-living thing.")
         assert answers[-1] == Transition(EASY.observations[-1], 1.0, True)

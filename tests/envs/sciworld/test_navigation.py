@@ -64,7 +64,7 @@ INSIDE = (
         "the first room is never left for where one came from": ([moved("kitchen")], []),
     }.values(),
 )  # fmt: skip
-def test_return(deeds, uses):
+def test_going_back_to_a_room_is_the_skill_return(deeds, uses):
     assert found("Return", *deeds) == uses
 
 
@@ -84,7 +84,7 @@ FERN = ("focus on fern", "You focus on the fern.")
         "in words": ([("Thought: it is here. Action: focus on fern", UNKNOWN), ("Thought: now. Action: Focus on fern", FERN[1])], [1]),
     }.values(),
 )  # fmt: skip
-def test_refocus(deeds, uses):
+def test_focusing_again_is_the_skill_refocus(deeds, uses):
     assert found("Refocus", *deeds) == uses
 
 
@@ -109,7 +109,7 @@ def test_refocus(deeds, uses):
         "chosen by number": ([("open", "Ambiguous request: Please enter the number:\n0:\topen cupboard (in kitchen)\n1:\topen fridge (in kitchen)\n"), ("0", "The cupboard is now open."), ("move soap to cupboard", "You move the soap to the cupboard.")], [1]),
     }.values(),
 )  # fmt: skip
-def test_open(deeds, uses):
+def test_opening_what_is_then_used_is_the_skill_open(deeds, uses):
     assert found("Open", *deeds, first=KITCHEN) == uses
 
 

@@ -62,7 +62,7 @@ def same(gold: Gold, again: Gold) -> None:
 
 
 @pytest.mark.parametrize("gold", GOLD, ids=lambda gold: gold.task.kind)
-def test_gold_on_file_is_seen_again(simulator, gold):
+def test_recorded_gold_paths_show_the_same_observations_again(simulator, gold):
     assert gold.scores[-1] == 100
     same(gold, played(simulator, gold.task, gold.actions))
 
@@ -74,7 +74,7 @@ def test_the_file_has_every_kind_and_is_small():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_gold_of_others_is_seen_again(simulator):
+def test_gold_paths_of_another_project_show_the_same_observations_again(simulator):
     if not (name := os.environ.get("EEF_SCIWORLD_GOLD")):
         pytest.skip(
             "EEF_SCIWORLD_GOLD names no file: JSON lines of task, variation, actions, observations, scores"
@@ -92,7 +92,7 @@ def test_a_difference_to_the_file_is_noticed(simulator):
         same(gold, again._replace(observations=[*again.observations[:2], "", *again.observations[3:]]))
 
 
-def test_three_loads_show_the_same(simulator):
+def test_a_task_loaded_three_times_shows_the_same_observations(simulator):
     for gold in GOLD[::7]:
         actions = wild(gold, 15, seed=1)
         first, *again = (show(simulator, gold.task, actions) for _ in range(3))

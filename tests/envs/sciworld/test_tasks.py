@@ -115,7 +115,7 @@ def installed(monkeypatch):
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("name", KINDS)
-def test_a_benchmark_by_name(name):
+def test_a_benchmark_is_loaded_by_name(name):
     world = envs.load(name, sizes="60/20/40")
     assert [len(world.tasks(split)) for split in SPLITS] == [60, 20, 40]
     assert world.max_turns == envs.ENTRIES[name].max_turns
@@ -125,7 +125,7 @@ def test_a_benchmark_by_name(name):
 
 
 @pytest.mark.usefixtures("installed")
-def test_sizes_of_zero_are_all_there_is():
+def test_a_size_of_zero_means_all_tasks_of_the_split():
     assert [len(envs.load("sciworld").tasks(s)) for s in SPLITS] == [2162, 1081, 1096]
     assert [len(envs.load("sciworld", sizes="0/5/0").tasks(s)) for s in SPLITS] == [2162, 5, 1096]
 
@@ -154,7 +154,7 @@ def test_kinds_and_caps_are_on_the_card():
 
 
 @pytest.mark.usefixtures("installed")
-def test_what_can_not_be_loaded_is_refused():
+def test_a_benchmark_that_can_not_be_loaded_is_refused():
     with pytest.raises(ParamsError, match="sciworld is simulated and reads no data folder; got data 'there'"):
         envs.load("sciworld", data="there")
     with pytest.raises(ParamsError, match="sizes '4/2': expected three numbers"):

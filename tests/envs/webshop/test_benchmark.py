@@ -172,7 +172,7 @@ def test_splits_file_of_the_folder_is_used_and_checked(load, folder):
         ({"sizes": PanelSizes(test=15, dev=15)}, DataError, "15 test and 15 dev goals out of 20"),
     ],
 )
-def test_what_can_not_be_loaded(load, options, error, message):
+def test_data_that_can_not_be_loaded_is_refused(load, options, error, message):
     with pytest.raises(error, match=message):
         load(**options)
 

@@ -80,13 +80,13 @@ def test_a_product_is_read_as_officially(load):
 
 
 @pytest.mark.parametrize(("pricing", "prices", "tag"), PRICES)
-def test_prices(load, pricing, prices, tag):
+def test_prices_are_read_as_by_the_official_loader(load, pricing, prices, tag):
     read = load([product(pricing=pricing)])["B000000TEA"]
     assert (read.prices, read.price_tag) == (prices, tag)
     assert prices[0] <= read.price <= prices[-1]
 
 
-def test_bare_products(load):
+def test_products_with_missing_fields_are_read(load):
     bare = product(small_description="Loose", customization_options="")
     del bare["pricing"]
     read = load([bare])["B000000TEA"]
@@ -138,7 +138,7 @@ def test_a_search_reads_what_the_official_index_holds(load):
     assert catalogue.search("grocery") == catalogue.search("") == ()
 
 
-def test_filters(load):
+def test_a_filter_lists_all_products_with_a_value(load):
     products = [product("B2", category="x"), product("B1"), product("B3", query="Other")]
     catalogue = load(products, {"B1": {"attributes": ["a", "b", "a"]}, "B3": {"attributes": ["b"]}})
     assert catalogue.filtered("<c>", "grocery") == ("B1", "B3")
@@ -325,7 +325,7 @@ def test_a_list_is_cut_into_its_elements(tmp_path, values, piece, indent):
 
 @given(asins=st.lists(st.text(max_size=12).filter(lambda a: "\0" not in a and a.isprintable()), min_size=1))
 @settings(max_examples=25, deadline=None)
-def test_any_ids(tmp_path_factory, asins):
+def test_products_with_any_ids_are_found(tmp_path_factory, asins):
     folder = write(tmp_path_factory.mktemp("data"), [product(asin) for asin in asins])
     kept = [a for a in dict.fromkeys(asins) if len(a) <= 10 and a != "nan"]
     if not kept:

@@ -88,7 +88,7 @@ def test_the_first_observation_is_the_goal_alone():
     assert webshop(interface("agentlite")).reset(TOWEL.id) == TOWEL.instruction
 
 
-def test_pages_to_the_letter():
+def test_pages_are_written_to_the_letter():
     assert page(search("bath towel")) == RESULTS
     assert page(*TO_ITEM) == ITEM
     assert page(*TO_ITEM, click("Description")) == (
@@ -183,7 +183,7 @@ SUB = (*TO_ITEM, click("Description"))
         ((*NO_OPTIONS, click("large")), "No option_types."),
     ],
 )
-def test_replies(actions, reply):
+def test_each_action_has_the_reply_of_the_real_site(actions, reply):
     known = "{'small': 'size', 'large': 'size', 'x-large': 'size', 'red': 'color', 'dark blue': 'color'}"
     assert page(*actions) == f"WEB PAGE: {{{reply or f'your button must be in {known}.'}}}"
 
@@ -287,7 +287,7 @@ def test_the_site_itself_knows_reset_and_explains_its_format():
         ("click[" + "9" * 10_000 + "]", None, ""),
     ],
 )
-def test_parsing(text, name, argument):
+def test_actions_are_parsed_into_a_name_and_an_argument(text, name, argument):
     assert parse_action(text) == (name, argument)
 
 
@@ -323,7 +323,7 @@ def test_text_pages():
     assert page(*features, shown="text") == head + "< Prev [SEP] Soft and fluffy [SEP]  [SEP] Machine wash"
 
 
-def test_text_rich_marks_what_was_clicked_last_in_page_order_first():
+def test_text_rich_lists_clicked_options_in_page_order_last_clicked_first():
     chosen = ("search[bath towel]", "click[b000000001]", "click[red]", "click[large]")
     shown = page(*chosen, shown="text_rich")
     assert shown.startswith(
@@ -372,7 +372,7 @@ def test_official_actions(actions, same_as):
     assert page(*actions, shown="text") == page(*same_as, shown="text")
 
 
-def test_what_is_clickable_where():
+def test_each_page_lists_what_can_be_clicked():
     shown = interface("text")
 
     def here(*actions):

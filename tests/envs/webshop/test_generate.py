@@ -88,7 +88,7 @@ def test_the_perfect_shopper_wins_every_task_and_the_naive_one_the_direct_ones(m
 
 
 @pytest.mark.parametrize("kind", SHARES)
-def test_one_kind_alone(made, kind):
+def test_a_shop_may_have_one_kind_of_task_alone(made, kind):
     benchmark = made(tasks=6, shares={kind: 1.0})
     assert check_kinds(benchmark) == {kind: 6}
     assert len(wins(benchmark, "perfect")) == 6
@@ -111,7 +111,7 @@ def test_no_other_product_wins_a_task(made):
             assert benchmark.shop.reward(goal, other, options) < 1, (task, other)
 
 
-def test_shares(tmp_path):
+def test_kinds_of_tasks_have_the_shares_asked_for(tmp_path):
     summary = write_catalogue(tmp_path, products=15_000, tasks=1500, seed=1)
     assert summary.tasks == sum(summary.kinds.values()) == 1500
     for kind, share in SHARES.items():

@@ -63,7 +63,7 @@ def by_text(goals):
     return {g.instruction.split(", and price")[0]: g for g in goals}
 
 
-def test_human_goals(file):
+def test_human_goals_are_read_from_the_official_file(file):
     goals = by_text(human_goals(StandIn(), file(HUMAN)))
     assert set(goals) == {"a soft towel", "any towel", "a rack"}
     towel = goals["a soft towel"]
@@ -184,7 +184,7 @@ def test_resets_go_on_and_are_the_same_every_time():
     assert all(len(r.session) == 10 and 0 < r.goal_index < 20 for r in first)
 
 
-def test_mturk_code():
+def test_the_mturk_code_is_the_official_one():
     assert generate_mturk_code("abc") == "A9993E3647"
 
 

@@ -60,21 +60,21 @@ LENGTH_CODES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), WORDS)
-def test_words(text, expected):
+def test_texts_are_split_into_words_as_by_lucene(text, expected):
     assert words(text) == expected
 
 
 @pytest.mark.parametrize(("word", "expected"), STEMS)
-def test_stem(word, expected):
+def test_stems_equal_those_of_porters_algorithm(word, expected):
     assert stem(word) == expected
 
 
-def test_terms_are_lucenes():
+def test_search_terms_equal_lucenes():
     assert [[text, terms(text)] for text, _ in LUCENE["terms"]] == LUCENE["terms"]
 
 
 @pytest.mark.parametrize(("length", "code"), LENGTH_CODES)
-def test_length_codes(length, code):
+def test_document_lengths_are_rounded_to_codes_as_by_lucene(length, code):
     assert length_codes(np.array([length])) == [code]
 
 
@@ -85,7 +85,7 @@ def test_a_length_code_keeps_four_bits():
     assert (kept <= lengths).all() and (lengths - kept <= np.maximum(lengths - 24, 0) // 8).all()
 
 
-def test_scores_are_lucenes(tmp_path):
+def test_search_scores_equal_lucenes_bit_for_bit(tmp_path):
     ids, index = build(tmp_path, dict(LUCENE["documents"]))
     for query, expected in LUCENE["hits"]:
         hits = index.search(query, 12)
@@ -143,7 +143,7 @@ def test_any_text_is_cut_into_parts_of_itself(text):
 
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=200))
 @settings(max_examples=300, deadline=None)
-def test_the_expression_for_ascii_says_the_same(text):
+def test_the_fast_pattern_for_ascii_splits_words_alike(text):
     assert words(text) == [w for w in words(text + " é") if w != "é"]
 
 

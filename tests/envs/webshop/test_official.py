@@ -65,10 +65,10 @@ named = pytest.mark.parametrize("case", cases, ids=[f"{i}-{c['function']}" for i
 
 @pytest.mark.skipif(not cases, reason=f"no case file {CASES}; set EEF_WEBSHOP_CASES")
 @named
-def test_official(case):
+def test_the_cases_of_the_official_tests_pass(case):
     if case["function"] not in HANDLERS:
         pytest.fail(
-            f"{CASES}: no handler for function {case['function']!r}; tests/envs/webshop/test_official.py knows "
+            f"{CASES}: no handler for function {case['function']!r}; tests/envs/webshop/test_the_cases_of_the_official_tests_pass.py knows "
             f"{', '.join(sorted(HANDLERS))}"
         )
     got, expected = HANDLERS[case["function"]](case["input"], case["expected"]), case["expected"]

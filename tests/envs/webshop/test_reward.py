@@ -120,7 +120,7 @@ def test_attributes_are_looked_for_everywhere(asked, has):
         ([""], [""], 0),
     ],
 )
-def test_options(chosen, asked, matches):
+def test_the_requested_options_that_were_chosen_are_counted(chosen, asked, matches):
     assert get_option_reward(chosen, asked) == (matches / len(asked), matches)
 
 
@@ -183,7 +183,7 @@ def test_a_filter_lists_without_searching():
     assert len(shop.search(("<r>",))) == len(PRODUCTS)
 
 
-def test_nouns():
+def test_nouns_of_a_title_are_found_in_reading_order():
     assert NOUNS("Women's 3pcs Bath-Towel, for the D.O.N. (2 x Ünder_wear)") == [
         "women",
         "bath",

@@ -15,7 +15,7 @@ import numpy as np
 
 
 class ListingWriter:
-    """Takes (row, value) pairs in the order of rows; `finish` writes the rows by value."""
+    """Write which products have each value (category, query, attribute): add rows in order, then `finish`."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -35,7 +35,7 @@ class ListingWriter:
 
 
 class Listing:
-    """Rows by value; no file is read before the first question."""
+    """The products that have each value, as row numbers; no file is read before the first look-up."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder, self._kind = folder, kind

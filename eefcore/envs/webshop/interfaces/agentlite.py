@@ -67,7 +67,7 @@ _PARAMETER = {"click": "button", "search": "product", "Finish": "response"}
 
 
 class AgentLite:
-    """The interface of the two papers. Pure: an action's outcome depends on the session and the goal alone.
+    """Show WebShop as AgentLite text, the interface of both papers. Pure: an outcome depends on the session and the goal alone.
 
     Args:
         arrows: buttons read `Next >` and `< Prev`, as in AgentLite's code; else `Next` and `Prev`, as in EEF's
@@ -114,7 +114,7 @@ class AgentLite:
         return ShopStep(ShopSession(), goal_shown(goal.instruction))
 
     def act(self, goal: Goal, session: ShopSession, action: str) -> ShopStep:
-        """Return what an action of the agent leads to."""
+        """Return the session, observation and reward after an action of the agent."""
         name, argument = parse_action(action)
         if name == "click":
             step = self.command(goal, session, f"click[{argument}]")
@@ -132,7 +132,7 @@ class AgentLite:
         return parse_action(action) == ("click", pages.BUY)
 
     def command(self, goal: Goal, session: ShopSession, command: str) -> ShopStep:
-        """Return what a command to the site leads to; it shows `WEB PAGE: {…}` but for a format error."""
+        """Return the session and page after a command to the site; it shows `WEB PAGE: {…}` but for a format error."""
         if command == "reset[]":
             return self._page_step(goal, ShopSession())
         if command.startswith("search["):
@@ -175,7 +175,7 @@ class AgentLite:
         return self._message(goal, session, f"You have clicked {button}.")
 
     def _message(self, goal: Goal, session: ShopSession, message: str) -> ShopStep:
-        """Return a message in place of the page, which is fetched all the same: the client reads its buttons."""
+        """Return a message in place of the page; the client still reads the page's buttons."""
         return self._page_step(goal, session)._replace(observation=web_page(message))
 
     def _page_step(self, goal: Goal, session: ShopSession) -> ShopStep:

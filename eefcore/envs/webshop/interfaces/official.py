@@ -38,7 +38,7 @@ _SUB_PAGES: dict[str, str] = {name.lower(): name for name in pages.SUB_PAGES}
 
 
 class OfficialText:
-    """An official text interface. Pure: an action's outcome depends on the session and the goal alone."""
+    """Show WebShop as its official text environment does. Pure: an outcome depends on the session and the goal alone."""
 
     max_turns = 100
 
@@ -56,7 +56,7 @@ class OfficialText:
         return self._page_step(goal, ShopSession())
 
     def act(self, goal: Goal, session: ShopSession, action: str) -> ShopStep:
-        """Return what an action leads to."""
+        """Return the session, observation and reward after an action."""
         name, argument = parse_action(action)
         if name == "search" and argument:
             session = ShopSession(RESULTS, query=argument, number=1, visited=session.visited)
@@ -71,7 +71,7 @@ class OfficialText:
         return parse_action(action) == ("click", BUY.lower())
 
     def _click_button(self, goal: Goal, session: ShopSession, button: str, target: ClickTarget) -> ShopStep:
-        """Return what a click leads to; as officially, a button's label counts before products and options of that name."""
+        """Return the session and page after a click; as in the official code, a button's label counts before products and options of that name."""
         if button == BUY.lower():
             reward = self._shop.reward(goal, session.asin, session.values)
             receipt = self.pages.receipt(session.asin, session.options, reward)
@@ -117,7 +117,7 @@ def _to_previous(session: ShopSession) -> ShopSession:
 
 
 def _page_by_url(session: ShopSession) -> str:
-    """Return the type of page that the server takes this one for: it looks for pages' names in the whole URL, query included."""
+    """Return the type of page that the server believes this is: it looks for pages' names in the whole URL, query included."""
     if session.page == RESULTS:
         return RESULTS
     words = f"{session.query.replace(' ', '+')} {dict(session.options)}"

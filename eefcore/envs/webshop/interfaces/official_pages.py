@@ -22,14 +22,14 @@ _NO_CLICKS = ShopSession()
 
 
 class ClickTarget(NamedTuple):
-    """What a click lands on: a button, a product and its id, or an option and its name."""
+    """The target of a click: a button, a product and its id, or an option and its name."""
 
     kind: StringKind
     name: str = ""
 
 
 class OfficialPage(NamedTuple):
-    """The strings of a page but for those of the goal, and what can be clicked there."""
+    """The strings of a page without those of the goal, and what can be clicked there."""
 
     strings: tuple[VisibleString, ...]
     clickables: dict[str, ClickTarget]
@@ -47,14 +47,14 @@ class OfficialPages:
         self.receipt = lru_cache(maxsize=16384)(self._receipt)
 
     def at(self, session: ShopSession, instruction: str) -> str:
-        """Return the text of the page where a session is, any but the last."""
+        """Return the text of a session's page, except the last page."""
         if session.page == START:
             return self._opening(instruction, START)
         before, after = self._text(self._text_key(session))
         return before + self._opening(instruction, RESULTS) + after
 
     def clickables(self, session: ShopSession) -> dict[str, ClickTarget]:
-        """Return what `click[…]` takes there, in lower case and page order."""
+        """Return the labels that `click[…]` accepts on a page, in lower case and page order."""
         return self._page(session.page_key).clickables
 
     def _receipt(self, asin: str, options: Options, reward: float) -> str:

@@ -1,4 +1,4 @@
-"""How a benchmark's name says which interface of the shop is played: `webshop?arrows=false&item_lines=false`."""
+"""Read from a benchmark's name which interface of the shop is played: `webshop?arrows=false&item_lines=false`."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class VisibleString(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where the copies of the shop differ."""
+    """The differences between copies of the shop."""
 
     heading: str  # of the start page
     search_button: str
@@ -118,7 +118,7 @@ def done_page(asin: str, options: Mapping[str, str], reward: float) -> list[Visi
 
 
 def _json_for_html(options: Mapping[str, str]) -> str:
-    """Options as Flask's `tojson` writes them: keys sorted, and `< > & '` as escapes."""
+    """Write options as Flask's `tojson` does: keys sorted, and `< > & '` as escapes."""
     text = json.dumps(dict(options), sort_keys=True)
     return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&'"})
 

@@ -23,7 +23,7 @@ THOUGHT = "OK."
 
 
 class ReAct(AgentLite):
-    """The interface of ReAct. Pure: an action's outcome depends on the session and the goal alone."""
+    """Show WebShop as ReAct text. Pure: an outcome depends on the session and the goal alone."""
 
     name = "react"
     max_turns = 15
@@ -46,7 +46,7 @@ class ReAct(AgentLite):
         return self._page_step(goal, ShopSession())
 
     def act(self, goal: Goal, session: ShopSession, action: str) -> ShopStep:
-        """Return what an action of the agent leads to."""
+        """Return the session, observation and reward after an action of the agent."""
         name, bracket, rest = action.partition("[")
         button = rest[:-1]
         if name == "think" and bracket:

@@ -28,7 +28,7 @@ class ShopSession(NamedTuple):
 
     @property
     def page_key(self) -> ShopSession:
-        """The session with nothing but what its page depends on, beside the goal."""
+        """The part of the session that its page depends on, beside the goal."""
         fields = _FIELDS.get(self.page, ())
         return ShopSession(self.page, **{field: getattr(self, field) for field in fields})
 
@@ -39,7 +39,7 @@ class ShopSession(NamedTuple):
 
 
 class ShopStep(NamedTuple):
-    """What an action leads to: the session after it, the observation, and R(τ) once the episode is over."""
+    """The result of an action: the next session, the observation, and R(τ) once the episode is over."""
 
     session: ShopSession
     observation: str

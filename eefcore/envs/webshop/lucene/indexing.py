@@ -33,7 +33,7 @@ _PAIR = np.dtype([("term", np.uint32), ("count", np.uint16)])
 
 
 class IndexWriter:
-    """Takes texts in any order; `finish` writes their index into `folder`. Use it in a `with`, which closes its file."""
+    """Build an inverted index on disk: add texts in any order, then `finish` writes it. Use it in a `with`, which closes its file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -138,7 +138,7 @@ class IndexWriter:
 
 
 class _Block(NamedTuple):
-    """The (document, term) pairs of a block: final document and term numbers, and length code · width + count."""
+    """Occurrences of terms in a block of documents: document numbers, term numbers, and length code · width + count."""
 
     documents: np.ndarray
     terms: np.ndarray
@@ -147,7 +147,7 @@ class _Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """The spilled pairs, in the final order of documents, `_BLOCK` documents at a time."""
+    """Read the occurrences of terms back from disk in the final order of documents, `_BLOCK` documents at a time."""
 
     spilled: np.ndarray
     renumbered: np.ndarray

@@ -31,7 +31,7 @@ _SPARSE = 16  # looking a document up in a list costs about as much as scoring t
 
 
 class Hits(NamedTuple):
-    """Documents, best first, and their scores."""
+    """The documents that a search found, best first, and their scores."""
 
     documents: np.ndarray  # int64 [≤ k]
     scores: np.ndarray  # float32 [≤ k]
