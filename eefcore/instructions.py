@@ -1,4 +1,4 @@
-"""Compare instructions by their words, so that one task told in two ways is one task wherever tasks are compared.
+"""Compare instructions by their words, so that two wordings of one task count as one task.
 
 Splits (`envs.webshop.splits`), the check for leaks (`selection.leakage`) and the import of foreign trajectories all ask here.
 """

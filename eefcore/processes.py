@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with(parent: int) -> None:
-    """Have this process killed when the thread that started it ends; exit now if `parent` is gone already.
+    """Kill this process when the thread that started it ends; exit now if `parent` is gone already.
 
     The system does it, so it holds when the parent is killed too, and at once: ipykernel looks for its parent only once a
     second, in which a killed `eef run` that is started again would share a stage's folder with its old kernel. Only Linux

@@ -13,7 +13,7 @@ Skill = Callable[[History], Sequence[int]]
 
 
 class Environment(Protocol):
-    """A deterministic text environment that can go back to where it has been.
+    """A deterministic text environment that can be restored to any earlier state.
 
     `eefcore.testing.EnvironmentContract` tests all that this protocol asks for.
     """
@@ -22,7 +22,7 @@ class Environment(Protocol):
         """Start the task; return o_0."""
 
     def step(self, action: str) -> Transition:
-        """Act and return o_{t+1}, whatever the text is; raise EpisodeOver after `done`."""
+        """Take an action, any text, and return o_{t+1} with reward and end; raise EpisodeOver after `done`."""
 
     def snapshot(self) -> State:
         """Return s_t, the present state; from now on `restore` to it is quick in this process."""
@@ -45,7 +45,7 @@ class Benchmark(Protocol):
 
     @property
     def card(self) -> Card:
-        """Return what must be equal for two numbers to be compared."""
+        """Return the environment card: facts that must be equal for two results to be compared."""
 
     def make(self) -> Environment:
         """Return an environment for one episode at a time; it is cheap, as environments share what is large."""
@@ -62,7 +62,7 @@ class Variants(Protocol):
     """A benchmark whose tasks other projects recorded with another detail, as WebShop's price caps."""
 
     def variant(self, task_id: str, recorded: str) -> str:
-        """Return the id of the task as a recorded o_0 words it."""
+        """Return the id of the variant of a task that a recorded o_0 describes."""
 
     def original(self, task_id: str) -> str:
         """Return the id of the task of which `task_id` is a variant, or `task_id`."""
@@ -87,7 +87,7 @@ class Sampling(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What an endpoint counted and billed: prompt tokens, each turn's anew, completion tokens, and dollars.
+    """The tokens and dollars that an endpoint counted and billed: prompt tokens, each turn's anew, completion tokens, and dollars.
 
     A policy that knows its own ids leaves the tokens at 0: the ids and `Policy.length` count them.
     """
@@ -102,7 +102,7 @@ class Usage(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One action a_t ~ π(·|h_t).
+    """The answer of a policy: one action a_t ~ π(·|h_t).
 
     `action` is what the environment reads. `tokens` and `logps` are the sampled ids, end mark
     included, and log π of each at temperature 1; empty for policies without tokens. `stop` is set
@@ -126,7 +126,7 @@ class Reply(NamedTuple):
 
 
 class Policy(Protocol):
-    """π(a | h), asked for the next actions of many episodes at once.
+    """A policy π(a | h) that is asked for the next actions of many episodes at once.
 
     A rollout asks for all its episodes and steps each one as its answer comes. So a policy with a key-value cache can
     keep an episode's cache between turns, and give a free slot to an episode that waits.

@@ -25,7 +25,7 @@ class StopReason(StrEnum):
 
     @property
     def infrastructure(self) -> bool:
-        """Return whether a failure ended it that is not the agent's: it leaves every denominator, and is counted."""
+        """Return whether a failure that is not the agent's ended the episode, which then is counted and in no denominator."""
         return self in (StopReason.ENVIRONMENT_FAILURE, StopReason.MODEL_FAILURE)
 
 
@@ -38,7 +38,7 @@ class Transition(NamedTuple):
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """(o_t, a_t): an observation and the action that answered it."""
+    """A step (o_t, a_t): an observation and the action that answered it."""
 
     observation: str
     action: str  # as the environment reads it, thoughts included
@@ -51,7 +51,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """s_t: a task and the actions taken since s_0.
+    """A state s_t: a task and the actions taken since s_0.
 
     Environments are deterministic, so the pair fixes what is hidden as well as what is seen. It is hashable and
     serves as a key in a repository, in a tree and on disk.
@@ -62,24 +62,24 @@ class State(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """h_t: the steps so far and the observation to answer."""
+    """A history h_t: the steps so far and the observation to answer."""
 
     task_id: str
     observation: str
     steps: tuple[Step, ...] = ()
 
     def __len__(self) -> int:
-        """t, the number of actions taken."""
+        """Return t, the number of actions taken."""
         return len(self.steps)
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """(a_0, …, a_{t-1})."""
+        """The actions a_0, …, a_{t-1}."""
         return tuple(s.action for s in self.steps)
 
     @property
     def state(self) -> State:
-        """s_t."""
+        """The state s_t of the history."""
         return State(self.task_id, self.actions)
 
     def then(
@@ -110,7 +110,7 @@ class Mistake(msgspec.Struct, frozen=True):
 
 
 class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """τ: a finished episode, its reward, and the agents that acted in it."""
+    """A trajectory τ: a finished episode, its reward, and the agents that acted in it."""
 
     history: History  # the whole episode; `history.observation` is the last observation
     reward: float  # R(τ) in [0, 1], the final one; 1 is a win
@@ -135,7 +135,7 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError(f"{self.task_id}: n_expert {self.n_expert} of {len(self)} actions")
 
     def __len__(self) -> int:
-        """|τ|, the number of actions."""
+        """Return |τ|, the number of actions."""
         return len(self.history)
 
     @property
@@ -145,7 +145,7 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """(a_0, …, a_{T-1})."""
+        """The actions a_0, …, a_{T-1}."""
         return self.history.actions
 
     @property
@@ -250,7 +250,7 @@ def _trained(example: Example) -> tuple[str, ...]:
 
 
 class Card(msgspec.Struct, frozen=True):
-    """An environment card: what must be equal for two numbers to be compared."""
+    """An environment card: the facts that must be equal for two results to be compared."""
 
     name: str  # of the benchmark
     facts: dict[

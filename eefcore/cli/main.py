@@ -1,4 +1,4 @@
-"""`eef`: the workspace from a shell. What is heavy is imported by the command that needs it."""
+"""Define the command `eef`. Heavy packages are imported by the subcommand that needs them."""
 
 from __future__ import annotations
 

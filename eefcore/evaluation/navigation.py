@@ -1,4 +1,4 @@
-"""Count navigation skills (EEF Table 4, Figure 2): which actions use one, how often tasks are won with it.
+"""Count navigation skills (EEF Table 4, Figure 2): the actions that use one, and how often tasks are won with it.
 
 An environment names its skills (`eefcore.protocols.Benchmark.skills`), as `Next` and `Back` in a shop.
 """

@@ -1,4 +1,4 @@
-"""Draw what evaluations found: win rates, navigation skills, curves over iterations and budgets, and how methods differ.
+"""Draw results of evaluations: win rates, navigation skills, curves over iterations and budgets, and how methods differ.
 
 Among them are EEF Table 3 as points (`win_rates`), EEF Figure 2 (`navigation`), EEF Figure 3 (`budget`), and one expert
 trajectory in the manner of EEF Figure 1 (`state_line`). `eefcore.figures.plots` has the `Plot` that each function returns.
@@ -270,7 +270,7 @@ def origins(parts: Mapping[str, Mapping[str, float]]) -> Plot:
 
 @styled
 def shares(estimates: Mapping[str, Estimate], what: str) -> Plot:
-    """Draw one share a method; `what` says of what."""
+    """Draw one share for each method; `what` is its label."""
     figure, (axes,) = canvas(0.9 + 0.34 * len(estimates))
     _points_across(axes, list(estimates.values()), range(len(estimates)), color=BLUE, marker="o", label=what)
     for y, e in enumerate(estimates.values()):

@@ -1,4 +1,4 @@
-"""Draw what a policy makes of preference pairs, before it learns from them and while it does.
+"""Draw the log-likelihoods that a policy gives preference pairs, before and while it learns from them.
 
 likelihoods    log π_ref a token of both sides of each pair: which side the policy prefers before it learns
 drift          how far the trainer's log-likelihoods lie from those that were stored
@@ -15,7 +15,7 @@ from eefcore.types import Preference
 
 @styled
 def likelihoods(preferences: Sequence[Preference]) -> Plot:
-    """Draw one point a pair; above the line the policy already finds the chosen side the likelier one, a token."""
+    """Draw a point for each pair: mean log-likelihoods a token of both sides; above the line the chosen side is likelier."""
     points = [
         (sum(p.rejected_logps) / len(p.rejected_logps), sum(p.chosen_logps) / len(p.chosen_logps))
         for p in preferences

@@ -1,4 +1,4 @@
-"""Draw what search does for a policy and for its critic: win rates, costs, pass@k, and how well the critic ranks.
+"""Draw the effect of search on a policy and its critic: win rates, costs, pass@k, and how well the critic ranks.
 
 win_rates_and_costs        Agent Q Figure 1, and what an episode costs beside it
 win_rate_by_simulations    win rate over the simulations before each action, one line a model
@@ -38,7 +38,7 @@ from eefcore.search.calibration import Bin
 def win_rates_and_costs(
     rates: Mapping[str, Estimate], costs: Mapping[str, Mapping[str, float]], searches: Mapping[str, bool]
 ) -> Plot:
-    """Draw win rates as bars with intervals, and what an episode costs beside them, one panel a kind of cost.
+    """Draw win rates as bars with intervals, and the costs of an episode beside them, one panel for each kind of cost.
 
     Args:
         costs: by method and kind of cost; a method without costs, such as an expert, gets no cost bar.

@@ -119,7 +119,7 @@ class TreeView:
 
 
 def write_tree(path: Path, view: TreeView) -> None:
-    """Write an HTML page at `path` that holds the tree and nothing else."""
+    """Write an HTML page at `path` that shows the tree."""
     page = f'<!doctype html><meta charset="utf-8"><title>{escape(view.tree.task_id)}</title><body>{view.svg}</body>'
     write_atomically(path, page.encode("utf-8", "xmlcharrefreplace"))
 

@@ -1,4 +1,4 @@
-"""π_θ deciding by beam search over the tokens of one action (Agent Q §4): the likeliest action rather than the greedy one.
+"""Choose actions by beam search over the tokens of one action (Agent Q §4): the likeliest action rather than the greedy one.
 
 The beams are transformers' own. Each question is read anew, so this is for evaluation, where actions are few.
 """
@@ -17,7 +17,7 @@ from eefcore.types import History, StopReason
 
 
 class BeamPolicy:
-    """`inner`'s model with `beams` beams, `at_once` questions at a time; nothing is drawn, so a sampling changes nothing."""
+    """A policy that takes the likeliest action that beam search finds with the model of `inner`; nothing is drawn at random."""
 
     def __init__(self, inner: HFPolicy, *, beams: int, at_once: int = 16) -> None:
         self.name = f"{inner.name}+beams"

@@ -1,4 +1,4 @@
-"""A policy asked with a phrase in its prompt: NAT (EEF §4.1) trains with one phrase for wins and another for losses."""
+"""Ask a policy with a phrase in its prompt: NAT (EEF §4.1) trains with one phrase for wins and another for losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eefcore.types import History
 
 
 class ConditionedPolicy:
-    """π(· | h_t, phrase): `inner` reads `phrase` after the task; histories are recorded without the phrase."""
+    """A policy that reads a phrase after the task, π(· | h_t, phrase); histories are recorded without the phrase."""
 
     def __init__(self, inner: Policy, phrase: str) -> None:
         self.name, self._inner, self._phrase = inner.name, inner, phrase

@@ -175,7 +175,7 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def limits(self) -> dict[str, Any]:
-        """Return what a policy of this machine is loaded with, whichever engine plays it."""
+        """Return the limits with which a policy on this machine is loaded, whichever engine plays it."""
         return {name: getattr(self, name) for name in self.LIMITS}
 
     def for_critic(self) -> PolicySettings:

@@ -1,4 +1,4 @@
-"""π inside this process with vLLM: for GPUs, and models whose rollouts transformers plays too slowly.
+"""Play a policy with vLLM inside this process: for GPUs, and models that are too slow in transformers.
 
 Prompts go in as token ids; sampled ids and their log-likelihoods come back. Requests are added one by one and answered as
 each is done (continuous batching), so an episode goes on while others are still written. What was read before is found in

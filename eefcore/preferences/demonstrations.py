@@ -1,4 +1,4 @@
-"""Make preference pairs from demonstrations: what the expert did against what the policy did, compared by how it ended.
+"""Make preference pairs from demonstrations: the expert's actions against the policy's, compared by how the episodes ended.
 
     trajectory_pairs    whole trajectories of a task, the expert's against the policy's own    (ETO; Agent Q eq. 5)
     beneficial_pairs    in a state from which the policy lost: the expert's action that led    (EEF Fig. 1, green
@@ -186,7 +186,7 @@ def _by_start(simulations: Iterable[Trajectory], *, win: bool) -> Mapping[State,
 
 
 def _has_outcome(t: Trajectory) -> bool:
-    """Return whether there is an outcome, and an action that led to it."""
+    """Return whether an episode has an outcome and at least one action."""
     return len(t) > 0 and not t.stop.infrastructure
 
 

@@ -86,7 +86,7 @@ def dialogue(example: Example) -> History:
 
 
 class TurnFormat(Format):
-    """Prompt, o_0, a_0, o_1, a_1, …, each between fixed words."""
+    """A format that writes prompt, o_0, a_0, o_1, a_1, …, each between fixed words."""
 
     grows = True
 
@@ -115,7 +115,7 @@ COMPACT = TurnFormat("compact", prompt="", first="{}\n> ", then="{}\n> ", end="\
 
 
 class ChatFormat(Format):
-    """The turns of a dialogue through a tokenizer's chat template: o_t is the user's, a_t the assistant's.
+    """A format that writes turns by a tokenizer's chat template: o_t is the user's, a_t the assistant's.
 
     The prompt stands in the user's first turn and never in a system turn, which some templates refuse (Gemma, Mistral):
     so AgentGym and ETO write it. A template that writes today's date gets the same date on every day.
@@ -176,7 +176,7 @@ class ChatFormat(Format):
 
 
 class LastPageFormat(Format):
-    """Prompt, o_0, a_0, …, a_{t-1}, o_t: the task, what was done, and the present page (Agent Q Appendix A).
+    """A format that shows only the present page: prompt, o_0, a_0, …, a_{t-1}, o_t (Agent Q Appendix A).
 
     o_0 is the task, so it stays; h_0 is o_0 alone. `page` writes o_t, and `ask` is the text before the policy's action.
     `first_only` is what of the prompt stands before h_0 alone, as the request for a plan.

@@ -18,7 +18,7 @@ from eefcore.unicode import well_formed
 
 
 class Encoded(NamedTuple):
-    """h_t as token ids; `spans[i]` is the span of a_i, its end mark included."""
+    """A history h_t as token ids; `spans[i]` is the span of a_i, its end mark included."""
 
     tokens: list[int]
     spans: list[tuple[int, int]]

@@ -109,7 +109,7 @@ def _shares(examples: Sequence[Example]) -> tuple[float, float, float, float]:
 
 
 def _origin(success: Trajectory, experts: Iterable[Trajectory]) -> str:
-    """Return whose actions are at the head of a success."""
+    """Return who took the first actions of a success: an expert or the policy."""
     if not success.n_expert:
         return ALONE
     if success.n_expert == len(success):
@@ -122,7 +122,7 @@ def _origin(success: Trajectory, experts: Iterable[Trajectory]) -> str:
 
 
 class Training(NamedTuple):
-    """How a method came to solve its training tasks, by seed, and what it was trained on last."""
+    """How a method first solved each training task, by seed, and its last training set."""
 
     firsts: dict[int, FirstSuccesses]
     shares: TrainingSetShares
@@ -136,7 +136,7 @@ class Training(NamedTuple):
 
 
 def read_training(method: Method) -> Training:
-    """Read how a method came to solve its training tasks, seed by seed, because the simulations of one are many."""
+    """Read how a method first solved each training task; seed by seed, because the simulations of one are many."""
     firsts, marked = {}, False
     for seed, run, tasks in zip(method.seeds, method.stages, method.tasks(), strict=True):
         rounds = read_rounds(run, method.card)

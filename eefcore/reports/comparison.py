@@ -157,7 +157,7 @@ def skill_columns(result: ResultTable) -> Columns:
 
 
 def cost_columns() -> Columns:
-    """Return the columns of what a method cost up to its model: simulations, tokens, training, time, expert data."""
+    """Return the columns of a method's cost up to its model: simulations, tokens, training, time, expert data."""
     costs: list[tuple[str, str, Callable[[Cost], Cell]]] = [
         (
             "simulations",
@@ -196,7 +196,7 @@ _NEEDS = "“needs n ≥ …”: the number of tasks at which a gap of that size
 
 
 class Link(NamedTuple):
-    """Two methods, of which the order says that the first is better, and their paired comparison."""
+    """Two methods and their paired comparison; in the order of the paper the first is better."""
 
     better: str
     worse: str

@@ -1,4 +1,4 @@
-"""Read the stages of a run or a suite as methods over seeds: what each was evaluated on, made of, and what it cost.
+"""Read the stages of a run or a suite as methods over seeds: the evaluation, the recipe and the cost of each.
 
 A report reads what its methods left: `<method>/experts`, `/select1`, `/model1`, `/dev1`, …, `/test` (see `plan.algorithm_1`),
 in a suite below `seed<n>/<run>/` (see `runs.suite`). A run is a suite of one seed. Seeds may have different methods if a
@@ -63,7 +63,7 @@ class Method:
 
     @cached_property
     def inference(self) -> Inference:
-        """How it acts on its test set, and what an episode costs."""
+        """How the method acts on its test set, and the cost of an episode."""
         return read_inference(self._tests, sum(map(len, self.evaluation.runs)))
 
     @property
@@ -73,12 +73,12 @@ class Method:
 
     @property
     def saw_reward(self) -> bool:
-        """Whether its search at test time sees the reward, which no agent does that acts for good."""
+        """Whether its search at test time sees the reward, which a real agent can't see before it acts."""
         return self._signal is Signal.REWARD
 
     @cached_property
     def cost(self) -> Cost:
-        """What it cost up to its last model, mean over seeds; its evaluations are left out."""
+        """The cost of the method up to its last model, mean over seeds; its evaluations are left out."""
         return cost.mean_cost([_training_cost(run) for run in self.stages])
 
     @cached_property
@@ -93,7 +93,7 @@ class Method:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """What it is made of, read from the first seed; all seeds are made alike."""
+        """The recipe of the method, read from the first seed; all seeds have the same."""
         cloned = self._read(self.stages[0], StageInputs.of_iteration("select", 1), "examples", Example)
         return read_recipe(self.stages[0], all(e.trajectory.win for e in cloned))
 
@@ -104,7 +104,7 @@ class Method:
 
     @property
     def versions(self) -> dict[str, str]:
-        """The packages that it was evaluated with, by name."""
+        """The versions of the packages in its evaluation, by name."""
         return stages.read_record(self._tests[0]).packages
 
     def numbered(self, stage: str, seed: int = 0) -> dict[int, Path]:
@@ -112,11 +112,11 @@ class Method:
         return self.stages[seed].by_iteration(stage)
 
     def examples(self, iteration: int) -> list[list[Example]]:
-        """Return what the model of `iteration` was trained on, a list a seed."""
+        """Return the training examples of the model of `iteration`, a list a seed."""
         return self._each(StageInputs.of_iteration("select", iteration), "examples", Example)
 
     def simulations(self, iteration: int) -> list[list[Trajectory]]:
-        """Return what `iteration` simulated, a list a seed."""
+        """Return the simulations of `iteration`, a list a seed."""
         return self._each(StageInputs.of_iteration("simulations", iteration), "simulations", Trajectory)
 
     def demonstrations(self) -> list[list[Trajectory]]:
@@ -283,7 +283,7 @@ def _by_expert(
 
 
 class Recipe(NamedTuple):
-    """What a method is made of, as its stages recorded it and not as it is called (EEF Table 2)."""
+    """The recipe of a method: the data and learning that its stages recorded, whatever its name says (EEF Table 2)."""
 
     base: str  # the model it starts from
     experts: str  # whose trajectories it uses, joined by +
@@ -304,7 +304,7 @@ class Recipe(NamedTuple):
 
 
 def read_recipe(run: StageInputs[Path], won: bool) -> Recipe:
-    """Read what a method is made of.
+    """Read the recipe of a method from its stages.
 
     Args:
         run: the method's stages of one seed; all seeds are made alike.
@@ -361,7 +361,7 @@ _AT_ONCE = "at once"
 
 
 class Inference(NamedTuple):
-    """How a method acts, and what an episode of its test set costs on average.
+    """How a method acts on the test set, and the mean cost of an episode.
 
     Attributes:
         how: `at once`, `beams × 4`, `best of 6`, `MCTS × 6`.

@@ -1,4 +1,4 @@
-"""Compare finders of beneficial segments: what each spent and what it found (EEF §6, its future work).
+"""Compare finders of beneficial segments: the simulations of each and the solutions it found (EEF §6, its future work).
 
 All explore for the first time, with the same policy, from the same expert trajectories; the others are compared with the
 first of the methods.
@@ -23,7 +23,7 @@ from eefcore.types import Trajectory
 
 
 class FinderResult(NamedTuple):
-    """What a finder spent and found, [R, T] over seeds and training tasks; NaN where it had nothing to find."""
+    """The simulations and solutions of a finder, [R, T] over seeds and training tasks; NaN where it had nothing to find."""
 
     method: str
     finder: str
@@ -48,7 +48,7 @@ def finder_chapter(runs: Mapping[str, Sequence[Method]]) -> Chapter:
 
 
 def read_finders(methods: Sequence[Method]) -> list[FinderResult]:
-    """Return what the first exploration of each method found."""
+    """Return the result of each method's finder in its first exploration."""
     out = []
     for m in methods:
         seeds = zip(m.tasks(), m.demonstrations(), m.simulations(1), strict=True)
@@ -101,7 +101,7 @@ def table(name: str, found: Sequence[FinderResult]) -> Table:
 
 
 def rescued_again(found: FinderResult, first: FinderResult) -> Array:
-    """Return [R, T] whether `found` rescues what `first` rescued; NaN where `first` rescued nothing."""
+    """Return [R, T] whether `found` solves the tasks that `first` solved from expert states; NaN where `first` solved none."""
     return np.where(first.rescued == 1.0, np.nan_to_num(found.rescued), np.nan)
 
 

@@ -1,4 +1,4 @@
-"""Report what search does: while methods learn (`search_rounds_blocks`: pass@k, the critic) and at test time.
+"""Report the results of search: while methods learn (`search_rounds_blocks`: pass@k, the critic) and at test time.
 
 At test time `search_gaps` is win rate over simulations before each action (Agent Q §7), `unions` methods of both papers from
 the same data, and `upper_bounds` searches that saw the reward, in tables of their own (DESIGN 4.5). These three take the
@@ -119,7 +119,7 @@ def _rounds_table(name: str, found: Mapping[str, SearchRound]) -> Table:
 
 
 def _critics(name: str, methods: Sequence[Method]) -> list[Table]:
-    """Return what each critic learned from a round of search; no table if no critic was tuned."""
+    """Return a table of how much each critic improved in a round of search; no table if no critic was tuned."""
     rounds = _rounds(methods, "critic")
     if not rounds:
         return []

@@ -158,7 +158,7 @@ def _episode_seed(seed: int, history: History, source: str, sample: int) -> int:
 
 
 class ExplorationCounts(NamedTuple):
-    """What an exploration found; the names are those of the logged keys."""
+    """Counts of what an exploration found; the names are those of the logged keys."""
 
     n: int  # simulations
     rounds: int  # rounds that they took

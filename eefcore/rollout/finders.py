@@ -35,7 +35,7 @@ class Probe(NamedTuple):
 
 
 class Finder(Protocol):
-    """Searches `experts` with at most `budget` simulations."""
+    """A strategy that chooses the expert states to simulate, with at most `budget` simulations."""
 
     experts: Sequence[Trajectory]
     budget: int
@@ -101,7 +101,7 @@ class _Grid:
 
 
 class Fixed(_Grid):
-    """All states of the grid at once; a state of two experts is simulated for each of them, as in the algorithm."""
+    """The paper's finder: simulate all states of the grid at once; a state of two experts is simulated for each of them, as in the algorithm."""
 
     def ask(self, simulations: Sequence[Trajectory]) -> list[Probe]:
         """Return all probes in the first round, and none afterwards."""
@@ -110,7 +110,7 @@ class Fixed(_Grid):
 
 
 class Binary(_Grid):
-    """One state of a trajectory a round, on the paper's grid l, 2l, …, Ml, each state at most once.
+    """A finder by binary search: one state of a trajectory a round, on the paper's grid l, 2l, …, Ml, each at most once.
 
     The outcomes of π_θ and of the expert on a task tell what a trajectory can still teach:
 
@@ -151,7 +151,7 @@ class Binary(_Grid):
 def _step_for_solution(
     expert: Trajectory, steps: Sequence[int], tried: Mapping[int, bool | None], fewest: int | None
 ) -> int | None:
-    """Return where to look for a solution of s_0, or for one with fewer expert actions than `fewest`, the best so far."""
+    """Return the next step from which to seek a solution of s_0, or one with fewer expert actions than `fewest`, the best so far."""
     if fewest is None:
         return _hunt(steps, tried)
     first_win = min((i for i in tried if tried[i]), default=len(expert) if expert.win else 0)
@@ -160,7 +160,7 @@ def _step_for_solution(
 
 
 def _step_for_recovery(steps: Sequence[int], tried: Mapping[int, bool | None]) -> int | None:
-    """Return where to look for s_{i*}, and for a solution that recovers from it."""
+    """Return the next step at which to seek the recovery state s_{i*}, and a solution from it."""
     if steps and steps[-1] not in tried:
         return steps[-1]
     first_loss = min((i for i in tried if tried[i] is False), default=None)
@@ -190,7 +190,7 @@ ROUNDS = 20
 
 
 class Bandit:
-    """Thompson sampling over all inner states s_1, …, s_{T-1}, with a twentieth of the budget a round.
+    """A finder by Thompson sampling over all inner states s_1, …, s_{T-1}, with a twentieth of the budget a round.
 
     The gain of a win from s_i is 1 - ½ i/|τ_e| if the task is unsolved, ½ the share of expert actions it saves if
     every solution has some, and 0 if π_θ won from s_0: such a task is settled. The probability of a win is drawn from
@@ -250,7 +250,7 @@ _Arm = tuple[int, bool, int]  # part of the trajectory, whether the expert won, 
 
 
 class _Offer(NamedTuple):
-    """A probe and its promise; offers sort by the promise, the greatest first."""
+    """A probe with the expected gain of its simulation; offers are sorted by it, the greatest first."""
 
     cost: float
     task_id: str

@@ -14,7 +14,7 @@ from eefcore.types import History, Mistake, StopReason, Trajectory
 
 
 class Start(NamedTuple):
-    """Where an episode begins, how its actions are sampled, and which of several samples it is.
+    """The start of an episode: its history, how its actions are sampled, and its number among several samples.
 
     `marks` are the mistakes in the actions before the start, kept for analysis.
     """

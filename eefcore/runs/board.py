@@ -23,7 +23,7 @@ from eefcore.storage import stages
 
 
 class State(StrEnum):
-    """What a stage is doing."""
+    """The state of a stage: waiting, at work, finished or failed."""
 
     FINISHED = "finished"  # already, by an earlier run: skipped
     WAITING = "waiting"
@@ -163,7 +163,7 @@ class Board:
         return bar, clock(seconds), left
 
     def _left(self) -> str:
-        """Estimate the time to the end but for the report, once a stage of each remaining kind has finished."""
+        """Estimate the time left without the report, once a stage of each remaining kind has finished."""
         took = self._seconds_of
         left = [n for n in self._nodes[:-1] if self._states[n] in (State.WAITING, State.RUNNING)]
         if not left or not all(took[n.notebook.name] for n in left):

@@ -28,7 +28,7 @@ Values = Mapping[str, Any]
 
 
 def check_nodes(path: object, nodes: Iterable[Node]) -> None:
-    """Refuse a plan of which a stage could not do its work.
+    """Refuse a plan if a stage could not work with its parameters.
 
     Raises:
         ParamsError: the stage, its parameter, what was expected and found; `path` is the file that was planned.
@@ -53,7 +53,7 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
 
 
 def check_values(stage: str, values: Mapping[str, Value]) -> None:
-    """Refuse the parameters of one stage that could not do its work, each check where its parameters are there.
+    """Refuse parameters with which a stage could not work; a check is made if all its parameters are given.
 
     Args:
         stage: the name of its notebook without the number.

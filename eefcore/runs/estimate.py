@@ -26,7 +26,7 @@ PLAYING = ("explore", "search", "evaluate", "decide")
 
 
 class Work(NamedTuple):
-    """What stages do.
+    """The estimated work of stages: simulations, episodes, tokens, rows and optimiser steps.
 
     Attributes:
         simulations: episodes that explore, at most.

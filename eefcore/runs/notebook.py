@@ -1,4 +1,4 @@
-"""What a stage notebook declares: the parameters of its cell tagged `parameters`, in their order.
+"""Read the parameters that a stage notebook declares in its cell tagged `parameters`.
 
     tasks: int = 40  # training tasks the expert tries
 
@@ -47,7 +47,7 @@ class Parameter(NamedTuple):
 
     @property
     def optional(self) -> bool:
-        """Return whether None is a value of it, which its help explains."""
+        """Return whether the parameter may be None; then its help explains None."""
         return re.search(r"\bNone\b", self.help) is not None
 
     def read(self, value: object) -> Value:
@@ -104,7 +104,7 @@ def _advise_number(text: str) -> str:
 
 
 class Notebook(NamedTuple):
-    """A notebook file and what it declares."""
+    """A notebook file and the parameters that it declares."""
 
     path: Path
     parameters: Mapping[str, Parameter]
@@ -161,7 +161,7 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def modules(notebook: Notebook) -> set[str]:
-    """Return what the cells of a notebook import: of `from a import b` it is `a.b`, which may be a module."""
+    """Return the names that the cells of a notebook import: of `from a import b` it is `a.b`, which may be a module."""
     found: set[str] = set()
     for cell in json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":

@@ -1,4 +1,4 @@
-"""Open the stage that a notebook is: check its parameters, find its inputs, claim its folder.
+"""Open the stage of a notebook: check its parameters, find its inputs, claim its folder.
 
 A stage notebook declares three parameters that `eef run` fills and that are part of no identity, and, if it wants them,
 two that come from the plan: `iteration: int` (i of Algorithm 1; 0 where there is none) and `split: str` (`dev` or `test`):

@@ -1,4 +1,4 @@
-"""A params file, read and held against the notebooks before anything starts.
+"""Read a params file, and check it against the notebooks before anything starts.
 
     run: quickstart                 results/quickstart/
     shared:                         given to every stage whose notebook has a parameter of that name
@@ -57,7 +57,7 @@ Values = Mapping[str, Value]
 
 
 class Method(NamedTuple):
-    """One of the methods compared: I, how it learns, and what it sets differently."""
+    """One of the compared methods: its iterations I, how it learns, and the parameters that it sets differently."""
 
     name: str
     iterations: int
@@ -135,7 +135,7 @@ def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
 
 
 class _Unique(yaml.SafeLoader):
-    """YAML's safe loader lets a second key of the same name win silently."""
+    """A YAML loader that refuses a key that is given twice; the safe loader silently takes the second."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -145,7 +145,7 @@ class _Unique(yaml.SafeLoader):
 
 
 class _Reader:
-    """Reads one params file; holds what every message needs."""
+    """The reader of one params file; its path and notebooks are in every message."""
 
     def __init__(self, path: Path, notebooks: Mapping[str, Notebook]) -> None:
         self.path, self.notebooks = path, notebooks

@@ -1,4 +1,4 @@
-"""The stages that a params file asks for: a DAG, each method EEF Algorithm 1 or rounds of preference learning.
+"""Plan the stages that a params file asks for: a DAG, each method EEF Algorithm 1 or rounds of preference learning.
 
     expert ─ select.1 ─ train.1 ┬ explore.1 ─ select.2 ─ train.2 ┬ …      evaluate.test ─ report
                                 └ evaluate.1 (dev)               └ evaluate.2 (dev)
@@ -82,7 +82,7 @@ class Node:
 
 
 class Schedule(NamedTuple):
-    """What decides which stages a method has, and what each of them reads; all else is in the parameters.
+    """The choices that decide which stages a method has and what each reads; all else is in the parameters.
 
     Attributes:
         iterations: I.
@@ -312,7 +312,7 @@ def name_folders(inputs: Inputs) -> str:
 
 
 def upstream(nodes: Iterable[Node]) -> list[Node]:
-    """Return `nodes` and all that they stand on, directly or not, each once and after what it reads."""
+    """Return `nodes` and all stages that they read, directly or not, each once and after its inputs."""
     found: dict[Node, None] = {}
 
     def visit(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""A suite: params files times seeds, the runs of a seed in one folder, and one report over all of them.
+"""Read and plan a suite: params files times seeds, the runs of a seed in one folder, and one report over all of them.
 
     suite: eef_webshop_mini            results/eef_webshop_mini/seed<n>/ holds the stages of that seed
     seeds: [0, 1, 2, 3, 4]             each in place of the files' shared seed

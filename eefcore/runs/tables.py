@@ -1,4 +1,4 @@
-"""Tables for a terminal: a plan that is not run yet, and a run from its records."""
+"""Print tables in a terminal: a plan that is not run yet, and a run from its records."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _console() -> Console:
 
 
 def _show_work(nodes: Sequence[Node], serves: Mapping[Node, list[str]], console: Console) -> None:
-    """Print what each method asks for, finished or not; of a suite, of its first seed, and the sum of all."""
+    """Print the estimated work of each method, finished or not; of a suite, of its first seed, and the sum of all."""
     title = "estimated work: simulations, rows and optimiser steps at most; the rest by typical episodes"
     played = ("simulations", "evaluated", "env steps", "written", "read")
     table = _table(title, "method", *played, "rows", "updates", "trained on")

@@ -1,4 +1,4 @@
-"""Measure how well the critic's Q̂ agrees with what search finds out.
+"""Measure how well the critic's Q̂ agrees with the returns Q̃ that search measures.
 
 agreement, reliability   rank correlation with Q̃, and Q̃ by Q̂, over the explored edges of trees
 rank_again               the same trees, ranked by another critic
@@ -19,7 +19,7 @@ from eefcore.search.tree import Tree, copy_tree
 
 
 class ExploredEdge(NamedTuple):
-    """What the critic and the search say of one action."""
+    """An explored action with the critic's Q̂ and the search's Q̃."""
 
     q_hat: float
     q_tilde: float

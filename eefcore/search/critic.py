@@ -44,7 +44,7 @@ class Ranking(NamedTuple):
 
 
 class Critic(Protocol):
-    """Supervises the process by ranking actions and, where no reward may be seen, the outcome as well."""
+    """A critic that ranks actions and, where the search may not see the reward, judges outcomes as well."""
 
     policy: Policy | None
     """The model that answers its questions; None for a critic that asks none."""
@@ -59,7 +59,7 @@ class Critic(Protocol):
 
 
 class RankingCritic:
-    """Asks `policy` n - 1 times to rank n actions, each time without those that it named before.
+    """A critic that asks `policy` n - 1 times to rank n actions, each time without those that it named before.
 
     An answer names an action by its number, or by its very words. A policy that `chooses` can give no other answer;
     where actions are composite it may think first, and is held to these answers only if its own names nothing. Any other
@@ -82,7 +82,7 @@ class RankingCritic:
         self._attempts, self._temperature, self._seed = attempts, temperature, seed
 
     def ranking(self, history: History, actions: Sequence[str]) -> Requests[Ranking]:
-        """Ask for the best of the rest until one is left; a single action is the best without a question."""
+        """Rank actions by asking for the best of the remaining ones until one is left; a single action needs no question."""
         commands = [command(a) for a in actions]
         return self._rank(history, commands, BEST_ACTION, composite=commands != [*actions])
 
@@ -123,7 +123,7 @@ class RankingCritic:
         return None, tally
 
     def _samplings(self, question: History, options: Sequence[str], composite: bool) -> Iterator[Sampling]:
-        """Yield how an answer is drawn, each time that it named nothing until then."""
+        """Yield the sampling of each attempt, until an answer names an option."""
         seeds = (draw_seed(self._seed, question, "critic", attempt) for attempt in count())
         if getattr(self.policy, "chooses", False):
             if composite:

@@ -1,4 +1,4 @@
-"""Make training examples for a critic from what search found out; the paper leaves this to future work (§7).
+"""Make training examples for a critic from the results of search; the paper leaves this to future work (§7).
 
     critic_questions   the questions of a critic and their right answers: the best of the explored actions
                        (`ActionQuestion`), and whether a simulation won (`OutcomeQuestion`)
@@ -43,7 +43,7 @@ class CriticQuestion(NamedTuple):
 
 
 class ActionQuestion(NamedTuple):
-    """A node where search found out which explored action is best."""
+    """The question which explored action is best at a node, as search has measured it."""
 
     history: History
     explored: list[Edge]
@@ -58,7 +58,7 @@ class ActionQuestion(NamedTuple):
 
 
 class OutcomeQuestion(NamedTuple):
-    """How a simulation ended, without its last page, which may show the score."""
+    """The question how a simulation ended, without its last page, which may show the score."""
 
     history: History
     won: bool

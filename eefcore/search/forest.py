@@ -1,4 +1,4 @@
-"""Grow the trees of a stage, and count what they found and cost (Agent Q §5.1).
+"""Grow the trees of a stage, and count their results and costs (Agent Q §5.1).
 
     plant_trees   a tree at s_0 of each task, or one for each failed expert trajectory (EEF in the tree: `add_trunk`)
     grow_trees    all of them, a share of the task's simulations each; a journal keeps them
@@ -115,7 +115,7 @@ def trajectories(trees: Iterable[Tree]) -> list[Trajectory]:
 
 
 class TreeCounts(NamedTuple):
-    """What trees found; the names are those of the logged keys."""
+    """Counts of what search trees found; the names are those of the logged keys."""
 
     trees: int  # trees grown
     simulations: int  # simulations whose return was backed up

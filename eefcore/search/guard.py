@@ -39,7 +39,7 @@ def irreversible_actions(benchmark: Benchmark) -> Irreversible:
 
 
 class Guard:
-    """`env`, guarded. With a `human` it is live: the human is asked about every irreversible action, snapshots or not.
+    """An environment that guards irreversible actions. With a `human` it is live: the human is asked about each of them.
 
     Attributes:
         rehearsed: irreversible actions done in a snapshot.
@@ -86,7 +86,7 @@ class Guard:
 
 
 class EnvView:
-    """What one simulation sees of an environment, which is guarded.
+    """The view that one simulation has of a guarded environment, with or without rewards.
 
     With `Signal.CRITIC` the view does not read rewards, and hides the last page, on which some shops print the score; so
     a tree that the critic alone grows can't contain a reward.

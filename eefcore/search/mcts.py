@@ -192,7 +192,7 @@ def principal_path(tree: Tree, by: str) -> tuple[EdgeId, ...]:
 
 
 def contradictions(tree: Tree) -> Iterator[str]:
-    """Yield what contradicts itself in a tree: nothing, unless it was edited or comes from another version.
+    """Yield the contradictions in a tree: none, unless it was edited or comes from another version.
 
     N and the sum of returns of every edge are those that its simulations back up; so Q̃ and Q lie in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""Set how a tree is grown, and what its search may know."""
+"""Define the settings of a tree search, and what it may know of rewards."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def effect_key(action: str, result: StepResult) -> Hashable:
 
 
 class Ending(NamedTuple):
-    """How the episode went on from the leaf of the tree; `value` is the return to back up."""
+    """The end of a simulated episode after the leaf of the tree; `value` is the return to back up."""
 
     observation: str
     stop: StopReason

@@ -71,7 +71,7 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Counts of what growing a tree took, and of what went wrong; `a + b` adds them up."""
+    """Counts of tokens and failures while a tree grew; `a + b` adds them up."""
 
     asked: int = 0  # questions to π_θ
     critic_asked: int = 0  # questions to the critic
@@ -95,7 +95,7 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def answer_tally(replies: Iterable[Reply]) -> Tally:
-    """Count the tokens of answers, and what an endpoint says that they took."""
+    """Count the tokens of answers, and the tokens and dollars that an endpoint reports."""
     tally = Tally()
     for reply in replies:
         read, written, money = reply.usage

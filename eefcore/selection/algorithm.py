@@ -68,7 +68,7 @@ def explored_steps(length: int, M: int) -> tuple[int, ...]:
 
 
 class Repository:
-    """D⁺, the successes found so far, looked up by the states they pass through (line 10).
+    """The repository D⁺ of successes found so far, looked up by the states they pass through (line 10).
 
     A rollout of the policy that happens to pass through an expert's state is a solution for that state as well.
     """
@@ -123,7 +123,7 @@ def recovery_state(expert: Trajectory, outcomes: Mapping[State, bool | None]) ->
 
 
 class ImportantStates(NamedTuple):
-    """The important states, each once."""
+    """The important states, s_0 of tasks and recovery states, each once."""
 
     initial: list[State]  # s_0 of every task
     recovery: list[State]  # S_r
@@ -171,7 +171,7 @@ def keep_of(keep: str, simulations: Iterable[Trajectory]) -> str:
 
 
 class TrainingSet(NamedTuple):
-    """D_{s_0} and D_r; line 14 trains on both."""
+    """The training set of an iteration: D_{s_0} and D_r; line 14 trains on both."""
 
     initial: list[Example]
     recovery: list[Example]
@@ -246,7 +246,7 @@ def count_mistakes(examples: Iterable[Example]) -> int:
 def illustrative_expert(
     experts: Sequence[Trajectory], selected: TrainingSet, outcomes: Mapping[State, bool]
 ) -> Trajectory:
-    """Return the expert trajectory that shows most: a failure, outcomes of both kinds, a long segment that is trained."""
+    """Return the expert trajectory that illustrates the method best: a failure, outcomes of both kinds, a long segment that is trained."""
     trained = [e.trajectory for e in selected.examples]
 
     def rank(expert: Trajectory) -> tuple[bool, int, int]:

@@ -32,13 +32,13 @@ _BATCH_TOKENS = 16384  # of one forward pass; bounds the memory
 
 
 def fewest_expert(success: Trajectory, state: State) -> tuple[float, ...]:
-    """Return (n_expert, |τ|), the key of the paper's order. The paper leaves ties open; the shorter comes first."""
+    """Return the key of the paper's order, by fewest expert actions: (n_expert, |τ|). The paper leaves ties open; the shorter comes first."""
     del state
     return (success.n_expert, len(success))
 
 
 def shortest(success: Trajectory, state: State) -> tuple[float, ...]:
-    """Return (|τ|, n_expert)."""
+    """Return the key of the order by length: (|τ|, n_expert)."""
     del state
     return (len(success), success.n_expert)
 
@@ -139,7 +139,7 @@ def _load_likeliest(
 
 
 class SuccessScores(NamedTuple):
-    """log π_θ of each token of each action of a success, by its last state, and the tokens read to compute it."""
+    """The scores of successes: log π_θ of each token of each action, by last state, and the tokens read to compute them."""
 
     logps: dict[State, list[tuple[float, ...]]]
     tokens: int

@@ -39,7 +39,7 @@ def mean_cost(costs: Sequence[Cost]) -> Cost:
 
 
 def rollout_cost(trajectories: Iterable[Trajectory], length: Callable[[History], int]) -> Cost:
-    """Return what the policy's part of `trajectories` cost, in a resumed run as in one that was never killed.
+    """Return the cost of the policy's actions in `trajectories`; a resumed run counts as one that was never killed.
 
     Args:
         length: the number of tokens of a history as the policy reads it (`Policy.length`); 0 for a policy at an

@@ -43,7 +43,7 @@ _unique = count()
 
 @contextmanager
 def explain_os_errors(doing: str, path: Path) -> Generator[None]:
-    """Raise what the system refuses about `path` as a StoreError that says what to do."""
+    """Turn an error of the system about `path` into a StoreError that says what to do."""
     try:
         yield
     except OSError as error:

@@ -29,7 +29,7 @@ class StageInputs(dict[str, T]):
         return m[1] if (m := _NUMBERED.fullmatch(name)) else name
 
     def by_iteration(self, kind: str) -> dict[int, T]:
-        """Return the inputs of one kind, model1, model2, …, by iteration, the first first."""
+        """Return the inputs of one kind, model1, model2, …, by iteration, in order."""
         found = ((_NUMBERED.fullmatch(name), value) for name, value in self.items())
         return dict(sorted((int(m[2]), value) for m, value in found if m and m[1] == kind))
 

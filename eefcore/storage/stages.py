@@ -66,7 +66,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def stage_identity(notebook: str, params: Params, inputs: Mapping[str, str]) -> str:
-    """Return the hash of what a stage's result follows from: its notebook, parameters and its inputs' identities."""
+    """Return the hash that identifies a stage's result: of its notebook, parameters and its inputs' identities."""
     content = [notebook, sorted(params.items()), sorted(inputs.items())]
     return digest(msgspec.json.encode(content, order="sorted").decode())
 

@@ -74,7 +74,7 @@ def identity(
 
 
 def _models(params: Mapping[str, Value]) -> Iterator[tuple[str, Path | str]]:
-    """Yield the models that parameters name, each with what it is called among what the results follow from."""
+    """Yield the models that parameters name, each with its name in the identity of the stage."""
     for name in MODELS:
         text = str(expand_variables(params.get(name) or ""))
         specs = language_models(text, str(params.get("benchmark", ""))) if name == "expert" else [text]
@@ -170,14 +170,14 @@ def _exports(init: Path, sources: _Sources) -> dict[str, str]:
 
 
 class _Source(msgspec.Struct, frozen=True):
-    """What one version of a file says: the hash of its code, and the names that it imports."""
+    """One version of a source file: the hash of its code, and the names that it imports."""
 
     code: str
     imports: tuple[str, ...]
 
 
 class _Sources:
-    """Files that were read before, by a hash of their bytes: parsing the whole package takes a second."""
+    """A cache of parsed source files, by a hash of their bytes: parsing the whole package takes a second."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._new = path, False

@@ -187,7 +187,7 @@ class Stage:
         self.beat()
 
     def cost(self, cost: Cost) -> None:
-        """Add to what the stage cost. Its seconds are its own wall time, whatever `cost` says."""
+        """Add a cost to the stage's own. Its seconds are its wall time, whatever `cost` says."""
         self._cost += cost
 
     def card(self, card: Card) -> None:
@@ -289,7 +289,7 @@ class Stage:
 
 
 class Bar:
-    """How far a long thing is; call it with how many more are done."""
+    """A progress bar; call it with the number of items that were done since."""
 
     def __init__(self, stage: Stage, total: int, what: str) -> None:
         self._stage, self._total, self._what, self._done = stage, total, what, 0
@@ -309,7 +309,7 @@ class Bar:
         self(done - self._done)
 
     def more(self, n: int) -> None:
-        """Raise the number of things to do by `n`."""
+        """Raise the number of items to do by `n`."""
         self._total += n
         self._bar.total = self._total
         self._bar.refresh()

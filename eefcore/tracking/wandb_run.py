@@ -1,4 +1,4 @@
-"""One attempt of a stage as a W&B run, and the upload of those recorded offline.
+"""Log one attempt of a stage as a W&B run, and upload runs that were recorded offline.
 
 An attempt is never resumed at W&B: offline runs can't be, and a later upload would overwrite. Each has its own W&B
 run, in the group of its run. What W&B can't do is warned of once and never costs the stage, whose folder is the record.
@@ -183,7 +183,7 @@ def has_key() -> bool:
 
 
 class SyncReport(NamedTuple):
-    """What became of the offline W&B runs, each by its path from the results' root.
+    """The offline W&B runs that were uploaded, skipped or failed, by path from the results' root.
 
     The incomplete ones are of stages at work, or of killed attempts: the W&B run that finished the stage has their
     points as well.

@@ -1,4 +1,4 @@
-"""BatchSampler of training rows: as tensors, in which order, and which rows share a forward pass."""
+"""Turn training rows into batches: as tensors, in a random order, rows of similar length in one forward pass."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Canary(msgspec.Struct, frozen=True):
 
 
 def write_canary(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write what `model` gives the fixed text to `folder`, where the model was saved."""
+    """Write the log-likelihoods that `model` gives the fixed text into `folder`, where the model was saved."""
     tokens = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
     base_logps = None
     if isinstance(model, PeftModel):

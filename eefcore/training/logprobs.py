@@ -78,7 +78,7 @@ an error (measured: 1e-6 to 1e-5 in float32, 0.03 to 0.05 in bfloat16)."""
 
 
 class Drift(NamedTuple):
-    """Differences Δ = recomputed − stored log-likelihood, of each token.
+    """The drift of stored log-likelihoods: differences Δ = recomputed − stored, of each token.
 
     The mean of the signed differences hides what they do to a ratio π/π_ref, so `summary` has their sizes as well.
     """

@@ -42,7 +42,7 @@ Forward = Callable[[Batch], Tensor]
 
 
 class LossSums(NamedTuple):
-    """What a micro-batch adds to the loss of its global batch, and to the values logged beside it, before any division."""
+    """The part of a micro-batch in the loss of its global batch and in the logged values, before any division."""
 
     loss: Tensor
     logged: Mapping[str, Tensor]
@@ -111,7 +111,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingLog(NamedTuple):
-    """What each optimiser step logged, `loss` among it, and the wall time, those before a resume included."""
+    """The values logged at each optimiser step, with `loss`, and the wall time; both include steps before a resume."""
 
     steps: list[dict[str, float]]
     seconds: float
@@ -243,7 +243,7 @@ def _cut_batch(settings: TrainSettings, devices: int) -> tuple[int, int]:
 
 
 class _Watch(TrainerCallback):
-    """Reports each step, stops a training that diverges, and measures the wall time, which checkpoints keep over a resume."""
+    """A callback that reports each step, stops a training that diverges, and measures the wall time over resumes."""
 
     def __init__(self, on_step: OnStep | None) -> None:
         self._on_step, self.seconds_before, self._start = on_step, 0.0, time.monotonic()

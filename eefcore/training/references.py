@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
 
 class ReferenceModel(NamedTuple):
-    """π_ref, and how log-likelihoods are computed under it (`logprobs.token_logps`); `bf16` as the trainer computes."""
+    """The reference model π_ref, and how log-likelihoods are computed under it (`logprobs.token_logps`); `bf16` as the trainer computes."""
 
     model: Any
     renderer: Renderer

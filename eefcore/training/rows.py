@@ -1,4 +1,4 @@
-"""Training rows: a trajectory as token ids, with labels that say which tokens carry the loss (EEF §3.2).
+"""Make training rows: a trajectory as token ids, with labels that say which tokens carry the loss (EEF §3.2).
 
 m_l = 1 iff t_l lies in a trained action:
 

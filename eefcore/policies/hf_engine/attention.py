@@ -1,4 +1,4 @@
-"""Attention over many slots in one forward pass: new tokens of all episodes in one row, each seeing its own episode.
+"""Compute attention over many slots in one forward pass: new tokens of all episodes in one row, each seeing its own episode.
 
     slot     3 | 7 | 9 | 0 0 0 0 0 | 5 5 5
     token    w | w | w | r e a d s | t h e …      w: one token just written; of slots 0 and 5 several are read
@@ -128,7 +128,7 @@ class PackedBatch:
 
 
 class _Block(NamedTuple):
-    """Neighbouring slots that share an attention call: which, how wide, and a mask [rows, 1, 1, width] of 0 and -inf."""
+    """Neighbouring slots that share an attention call: their range, their width, and a mask [rows, 1, 1, width] of 0 and -inf."""
 
     rows: slice
     width: int

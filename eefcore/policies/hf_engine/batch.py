@@ -1,4 +1,4 @@
-"""The episodes that are decoded side by side: which is in which slot, its tokens, and how far it has been read.
+"""Keep the episodes that are decoded side by side: the slot of each, its tokens, and how many of them the model has read.
 
 Everything is a NumPy column indexed by slot, so that a step of all episodes is a few calls.
 """

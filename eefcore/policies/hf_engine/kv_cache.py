@@ -13,7 +13,7 @@ _GROWTH = 256  # positions are added in such steps, so that a short context cost
 
 
 class Span(NamedTuple):
-    """Positions [start, stop) of `slot`."""
+    """A range of positions [start, stop) in a slot of the cache."""
 
     slot: int
     start: int

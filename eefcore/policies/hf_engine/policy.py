@@ -1,4 +1,4 @@
-"""π_θ as a Hugging Face causal language model, many episodes at once on one device.
+"""Play many episodes at once with a Hugging Face causal language model, π_θ, on one device.
 
 Each episode keeps its keys and values between its turns, so a turn reads only what is new. Every forward pass is over
 all slots; some write the next token of their action, others read what they have not read yet.
@@ -181,7 +181,7 @@ class HFPolicy:
             batch.permute(order)
 
     def _decode_step(self) -> None:
-        """Let every busy slot read what it has not read, and those that have read everything write one token."""
+        """Run one forward pass: slots with unread tokens read them, and the other busy slots write one token."""
         batch = self._batch
         busy = np.flatnonzero(batch.busy)
         unread = batch.length[busy] - batch.n_read[busy]
@@ -206,7 +206,7 @@ class HFPolicy:
             self._finish_action(slot)
 
     def _allowed(self, slot: int) -> list[int]:
-        """Return the tokens with which one of the slot's choices goes on; none if its action is free."""
+        """Return the tokens that continue one of the choices of a slot; none if its action is not limited to choices."""
         choices = self._questions[self._batch.episode(slot)].choices
         written = self._batch.action(slot)[0] if choices else ()
         n = len(written)

@@ -50,7 +50,7 @@ _SAMPLING = ("top_k", "min_p", "repetition_penalty")
 
 
 class NoAnswer(Exception):
-    """The endpoint gives no answer to this request, for a reason that ends one episode."""
+    """Error of a request without an answer, for a reason that ends one episode."""
 
     def __init__(self, stop: StopReason, reason: str) -> None:
         super().__init__(reason)
@@ -116,7 +116,7 @@ class Client:
         ), self.interface.max_new_tokens
 
     def paid_tokens(self, request: Mapping[str, Any], answer: Answer) -> tuple[int, int]:
-        """Return the tokens that an answer is paid for: the server's own counts, or the most there can be without."""
+        """Return the billed tokens of an answer: the server's own counts, or else the most that there can be."""
         read, written = self.most_tokens(request)
         return answer.tokens_read or read, answer.tokens_written or written
 
@@ -145,7 +145,7 @@ class Client:
         return answer
 
     def _fit(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the request with the fields that this server takes."""
+        """Return the request without the fields that this server refuses."""
         return {self._other_names.get(k, k): v for k, v in request.items() if k not in self._refused}
 
     def _post(self, body: Mapping[str, Any]) -> httpx.Response:
@@ -157,7 +157,7 @@ class Client:
             raise _Transient(f"{type(error).__name__}: {error}") from None
 
     def _content(self, response: httpx.Response) -> Any:
-        """Return what a response holds that is no error."""
+        """Return the JSON of a response, or raise if it is an error."""
         try:
             body = response.json()
         except ValueError:
@@ -173,7 +173,7 @@ class Client:
         return body
 
     def _raise(self, status: int, response: httpx.Response) -> None:
-        """Raise what the status of a response and its words mean."""
+        """Raise the error that fits the status and text of a response."""
         words = hide_key(response.text, self._key_variable)[:300]
         message = f"{self.interface.url} answered {status} for the model {self.interface.model!r}: {words}"
         if status == 429 and _NO_FUNDS.search(words):
@@ -212,7 +212,7 @@ class Client:
             self._refused.update(_SAMPLING if field in _SAMPLING else (field,))
 
     def _say_spent(self) -> str:
-        """Return that the budget is spent, and make it a notice once."""
+        """Return the error that the budget is spent, and print a notice the first time."""
         assert self.account is not None
         reason = f"the budget of ${self.account.budget:g} for {self.interface.model} is spent"
         notice = (

@@ -42,7 +42,7 @@ class Ending(Enum):
 
 
 class Answer(NamedTuple):
-    """An answer of a model: the action's text, how it ended, and what it took by the server's own count.
+    """An answer of a model: the action's text, how it ended, and its tokens by the server's own count.
 
     Of a server with ids, `tokens` are those sampled and `logps` the log π of each at temperature 1, or empty.
     """
@@ -82,7 +82,7 @@ class TextInterface:
         }
 
     def question(self, history: History) -> dict[str, Any]:
-        """Return the fields that show h_t and say where a_t ends."""
+        """Return the fields of the request with h_t and the end mark of a_t."""
         end = self.format.end
         pieces = self.format.pieces(history)
         prompt = "".join(text if action is None else text + end for text, action in pieces)

@@ -1,4 +1,4 @@
-"""π behind the OpenAI interface: a policy that sends each question to an endpoint, `concurrency` at a time.
+"""Play a model behind the OpenAI interface: each question is sent to an endpoint, `concurrency` at a time.
 
 With a tokenizer and a server that takes ids, ids go out and the ids sampled come back with their log-likelihoods. Without, text
 goes out and text comes back, `Reply.tokens` stays empty, and the action is encoded again when it is trained on.
@@ -34,7 +34,7 @@ from eefcore.types import History, StopReason
 
 
 class OpenAIPolicy:
-    """A model of an endpoint; `base_url` usually ends in `/v1`.
+    """A policy that asks a model at an endpoint; `base_url` usually ends in `/v1`.
 
     Args:
         chat: whether the dialogue is sent as messages; else as text, or as ids.
@@ -169,7 +169,7 @@ class OpenAIPolicy:
         return reply if reply.stop is None else reply._replace(action="")
 
     def _count(self, answer: Answer, request: dict[str, Any]) -> Usage:
-        """Count what an answer took; of ids the tokens are left out, as the ids themselves are counted."""
+        """Count the tokens and dollars of an answer; tokens of ids are left out, as the ids themselves are counted."""
         money = 0.0
         if (account := self.client.account) is not None:
             money = account.price.of(*self.client.paid_tokens(request, answer))

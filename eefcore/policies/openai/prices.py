@@ -118,7 +118,7 @@ class Account:
                 self._change.notify_all()
 
     def pay(self, tokens_read: int, tokens_written: int) -> None:
-        """Write down what an answer took."""
+        """Write down the tokens and dollars of an answer."""
         payment = Payment(tokens_read, tokens_written, self.price.of(tokens_read, tokens_written))
         with self._change, explain_os_errors("write", self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Have a running vLLM server serve a saved model: its base as it is, an adapter loaded by name.
+"""Ask a running vLLM server to serve a saved model: its base as it is, an adapter loaded by name.
 
     python -m vllm.entrypoints.openai.api_server --model <base> --enable-lora --max-lora-rank 64 --generation-config vllm
     VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment

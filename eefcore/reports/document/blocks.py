@@ -1,4 +1,4 @@
-"""Hold what a report says as plain data: a `Document` of sections, and their blocks of text, tables, figures and case studies.
+"""Define the content of a report as plain data: a `Document` of sections, and their blocks of text, tables, figures and case studies.
 
 `chapter` makes a section whose figures are still matplotlib plots. `write_document` writes the file from which a report is
 rendered again without its run: as a page (`html`), as text for a README (`markdown`), as a W&B Report (`wandb_report`).
@@ -107,7 +107,7 @@ class Dialogue(msgspec.Struct, frozen=True, tag=True):
 
 
 class Facts(msgspec.Struct, frozen=True, tag=True):
-    """Names and their values or meanings."""
+    """A list of names with their values or meanings."""
 
     facts: dict[str, str]
     title: str = ""
