@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from helpers.official_files import GOALS, write_official_files
 from helpers.paths import ROOT
 
 from eefcore.errors import ParamsError
+from eefcore.experts.collect import recorded_pages
 from eefcore.runs.paths import portable
 from eefcore.runs.planning import plan_run
 
@@ -156,6 +158,19 @@ def test_an_absolute_path_is_planned_and_no_record_names_this_machine(tmp_path, 
     nodes = plan(tmp_path, {"train": {"base": str(base)}})
     train = next(node for node in nodes if node.label == "train.1")
     assert train.params["base"] == "eefcore/policies/base"
+
+
+def test_files_and_data_are_seen_from_the_workspace_wherever_a_notebook_runs(tmp_path, monkeypatch):
+    step = {"action": "search[mug]", "obs": "[Back to Search]"}
+    record = {"idx": 0, "instruction": "a mug", "reward": 1.0, "bought": True}
+    steps = [{"action": "reset", "obs": "Instruction:  \na mug \n[Search] "}, step]
+    (tmp_path / "mine.jsonl").write_text(json.dumps({**record, "steps": steps}))
+    monkeypatch.chdir(ROOT / "notebooks")
+    file = os.path.relpath(tmp_path / "mine.jsonl", ROOT)
+    assert plan(tmp_path, {"expert": {"file": file}})[0].params["file"] == file
+    assert recorded_pages(file) == [steps[0]["obs"], step["obs"]]
+    node, *_ = plan(tmp_path, {}, {**SHOP, "data": str(tmp_path / "shop"), "sizes": "0/6/6"})
+    assert node.params["data"] == "${EEF_TEST_PLACE}/shop"
 
 
 def test_a_path_is_written_from_the_workspace_or_the_nearest_variable(monkeypatch):
