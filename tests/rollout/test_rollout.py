@@ -36,10 +36,10 @@ class OneAtATime(ScriptedPolicy):
         self.closed = []
 
     def answers(self):
-        if not self._asked:
+        if not self._questions:
             return []
-        episode = next(reversed(self._asked))
-        return [(episode, self._reply(self._asked.pop(episode)))]
+        episode = next(reversed(self._questions))
+        return [(episode, self._reply(self._questions.pop(episode)))]
 
     def close(self, episode):
         self.closed.append(episode)
