@@ -198,7 +198,12 @@ def test_a_params_file_with_an_expert_that_can_not_play_is_refused(tmp_path, mon
         ("webshop_mini", "", ["user"], prompts.SHOP.format()),
         ("webshop_mini", "agentlite", None, prompts.SHOP.format()),
         ("webshop_mini", "chat", ["user", "assistant", "user"], prompts.SHOP.format()),
-        ("webshop_mini+composite", "", ["user"], prompts.COMPOSITE_SHOP.format()),
+        (  # the plan is asked for at the first step alone
+            "webshop_mini+composite",
+            "",
+            ["user"],
+            prompts.COMPOSITE_SHOP.replace(prompts.PLAN_LINE, "").format(),
+        ),
         ("webshop_mini", "agentgym", ["user", "assistant", "user", "assistant", "user"], prompts.SCIENCE),
     ],
 )

@@ -54,14 +54,14 @@ def test_a_price_is_one_of_a_table_or_of_a_file(text, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("prices=gpt-4o=5/15", "no price of 'gpt-4'; there are gpt-4o; do you mean gpt-4o"),
+        ("prices=gpt-4o=5/15", "no price of 'gpt-4'; there are gpt-4o; did you mean 'gpt-4o'"),
         ("prices=30", "dollars per million tokens read/written"),
         ("prices=-1/2", "dollars per million tokens read/written"),
         ("prices=nan/inf", "dollars per million tokens read/written"),
         ("prices=nowhere.yaml", "nowhere.yaml can't be read"),
         ("budget=5", "a budget needs prices"),
         ("prices=30/60&budget=0", "Expected `float` > 0"),
-        ("price=30/60", "unknown field `price`.*openai takes server, tokenizer.*do you mean prices"),
+        ("price=30/60", "unknown field `price`.*openai takes server, tokenizer.*did you mean 'prices'"),
         ("server=vlm", "Invalid enum value 'vlm'"),
         ("tokenizer=tiny", "a tokenizer is for a server that takes token ids"),
         ("attempts=0", "attempts"),

@@ -139,7 +139,7 @@ def test_nobody_there_is_a_clear_error(saved):
         ("openai:localhost:8000/v1", "expected the base url"),
         ("openai:http://localhost:8000/v1#model", "so that none is named"),
         ("openai:http://me:secret@localhost/v1", "expected the base url"),
-        ("openai:http://localhost/v1?dtyp=float32", "do you mean dtype"),
+        ("openai:http://localhost/v1?dtyp=float32", "did you mean 'dtype'"),
         ("openai:http://localhost/v1?timeout=0", "> 0"),
     ],
 )

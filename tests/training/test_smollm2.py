@@ -53,7 +53,7 @@ def test_an_adapter_on_smollm2_is_played_as_it_was_trained(smollm2, mini, tmp_pa
         warmup=0.0,
         out=tmp_path / "checkpoints",
     )
-    losses = train_sft(model, rows, settings, pad_id=tokenizer.pad_token_id).losses
+    losses = train_sft(model, rows, settings).losses
     assert losses[-1] < 0.9 * losses[0]
     save_model(model, tokenizer, tmp_path / "adapter")
     ids = torch.tensor([rows[0].tokens])
