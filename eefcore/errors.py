@@ -47,6 +47,10 @@ class SimulatorError(EefError, RuntimeError):
     """A simulator in another process can't be started, or has stopped answering."""
 
 
+class BrowserError(SimulatorError):
+    """A browser can't be started or has ended, or a site does not answer as a site should."""
+
+
 class CardMismatch(EefError, ValueError):
     """Records of different environments would be mixed; their cards differ."""
 
