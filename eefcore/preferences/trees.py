@@ -31,6 +31,9 @@ def node_pairs(
     reading: the best simulation for the chosen action, the worst for the rejected one. An expert's action counts as
     explored where the policy proposed it as well and selection took it: that the expert failed makes no pair.
 
+    Theorem 1 (eq. 8) is about preferences with probability σ(Q^w − Q^l). A pair by a threshold is certain, so DPO on such
+    pairs moves all probability from the actions that lose one, the further the longer it trains.
+
     `theta` is θ_threshold; two that tie are never a pair. An action with at least `min_visits` visits is explored.
     `alpha` of None takes each tree's own.
     """
