@@ -89,7 +89,7 @@ def demonstrations(
     check_experts(names, scripted, benchmark.card.name, prompt)
     demonstrators = []
     for name in names:
-        if scripted and name in scripted.strengths:
+        if scripted and scripted.has(name):
             demonstrators.append(scripted.demonstrator(benchmark, name, seed=seed))
         elif models:
             demonstrators.append(models.demonstrator(benchmark, name, split, budget=budget))

@@ -6,10 +6,12 @@ fits what is left of the budget, so a budget is never overdrawn and a little may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qsl
 
-from eefcore.errors import ParamsError
+from eefcore.errors import ParamsError, suggest
 from eefcore.protocols import Benchmark
 from eefcore.types import History, Mistake, StopReason, Trajectory
 
@@ -45,6 +47,57 @@ class Strength(NamedTuple):
     habits: Any
     rates: Any
     price: float
+
+
+def read_expert_name(
+    name: str, strengths: Collection[str], rates: Sequence[str]
+) -> tuple[str, dict[str, float]]:
+    """Return the strength and the mistake rates that an expert's name sets: `strong?give_up=0.2` is `strong` but for one.
+
+    Args:
+        strengths: what may stand before the question mark.
+        rates: the rates that may follow it.
+
+    Raises:
+        ParamsError: no such strength or rate, or a rate that is no finite number from 0.
+    """
+    stem, mark, query = name.partition("?")
+    if stem not in strengths:
+        raise ParamsError(
+            f"no expert {stem!r}{suggest(stem, strengths) or ';'} choose one of {', '.join(strengths)}"
+        )
+    try:
+        pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if mark else []
+    except ValueError as error:
+        raise ParamsError(f"expert {name!r}: {error}; rates read as in strong?give_up=0.2") from error
+    return stem, {key: _read_rate(name, key, text, rates) for key, text in pairs}
+
+
+def _read_rate(name: str, key: str, text: str, rates: Sequence[str]) -> float:
+    if key not in rates:
+        choices = (
+            f"{suggest(key, rates) or ';'} choose one of {', '.join(rates)}"
+            if rates
+            else "; it has none to set"
+        )
+        raise ParamsError(f"expert {name!r}: no rate {key!r}{choices}")
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < inf:
+        raise ParamsError(f"expert {name!r}: {key} is a finite number from 0, got {text!r}")
+    return rate
+
+
+def find_strength(name: str, strengths: Mapping[str, Strength]) -> Strength:
+    """Return the strength of the expert called `name`, with the mistake rates that the name sets.
+
+    Raises:
+        ParamsError: as `read_expert_name`.
+    """
+    stem, changed = read_expert_name(name, strengths, next(iter(strengths.values())).rates._fields)
+    return strengths[stem]._replace(rates=strengths[stem].rates._replace(**changed))
 
 
 GivesUp = Callable[[History], bool]

@@ -1,6 +1,7 @@
 """Language models as experts: any policy of `load_policy` plays tasks, prompted as the papers prompt theirs (EEF §4.1).
 
     strong                                            a scripted expert of the environment
+    strong?give_up=0.2&after_next=3                   the same with mistake rates of its own
     strong+weak                                       names without `:` and `/` are joined by a plus
     openai:https://host/v1#gpt-4 + smollm2            all others by a plus between blanks, since an address may hold one
 
@@ -91,7 +92,8 @@ def check_experts(names: Sequence[str], scripted: ScriptedExperts | None, card: 
     """
     strengths = scripted.strengths if scripted else ()
     for name in names:
-        if name in strengths:
+        if scripted and scripted.has(name):
+            scripted.check(name)
             continue
         try:
             check_policy(name, format=prompt or _papers_prompt(name, card) or "agentlite")
@@ -105,7 +107,7 @@ def check_experts(names: Sequence[str], scripted: ScriptedExperts | None, card: 
                 f"no expert {name!r} for {card}; {choices}, or a language model ({error})"
             ) from error
         choose_prompt(prompt, name, card)
-    called = [name if name in strengths else expert_name(name) for name in names]
+    called = [name if scripted and scripted.has(name) else expert_name(name) for name in names]
     if twice := next((name for name in called if called.count(name) > 1), None):
         raise ParamsError(
             f"02_expert: two experts are called {twice!r}, and their trajectories could not be told apart; name each once"
@@ -119,8 +121,7 @@ def language_models(text: str, benchmark: str) -> list[str]:
     """
     card = card_name(benchmark)
     scripted = experts_of_card(card) if card else None
-    strengths = scripted.strengths if scripted else ()
-    names = [name for name in split_experts(text) if name not in strengths]
+    names = [name for name in split_experts(text) if not (scripted and scripted.has(name))]
     return [n for n in names if card or re.search("[:/]", n) or n in BASES or is_stored(n)]
 
 

@@ -15,7 +15,7 @@ from eefcore.actions import is_thought
 from eefcore.envs.registry import scripted_experts
 from eefcore.errors import ParamsError
 from eefcore.experts.base_skills import SkillExample
-from eefcore.experts.demonstrate import Demonstrator
+from eefcore.experts.demonstrate import Demonstrator, read_expert_name
 from eefcore.protocols import Benchmark
 from eefcore.types import Trajectory
 
@@ -73,6 +73,7 @@ class ScriptedExperts(NamedTuple):
         measures: how hard a task is, beside `STEPS`.
         base_skills: examples of skills for a tiny base; None if nobody scripted any.
         phrases: what observations and actions repeat, each a token of the base's own.
+        rates: the mistake rates that a name may set, as in `strong?give_up=0.2`.
     """
 
     strengths: tuple[str, ...]
@@ -81,6 +82,19 @@ class ScriptedExperts(NamedTuple):
     measures: tuple[Measure, ...] = ()
     base_skills: MakeBaseSkills | None = None
     phrases: tuple[str, ...] = ()
+    rates: tuple[str, ...] = ()
+
+    def has(self, name: str) -> bool:
+        """Return whether `name` is one of these experts, whatever rates it sets."""
+        return name.partition("?")[0] in self.strengths
+
+    def check(self, name: str) -> None:
+        """Refuse a name that sets a rate these experts don't have.
+
+        Raises:
+            ParamsError: with what can be set.
+        """
+        read_expert_name(name, self.strengths, self.rates)
 
 
 _registered: dict[str, ScriptedExperts] = {}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eefcore.errors import DataError
+from eefcore.errors import ParamsError
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.shopper import EXPERT_HABITS, Habits, MistakeRates, Request, Shopper
@@ -270,6 +270,49 @@ def test_long_tasks_fail_more(generated):
     assert share("direct") > share("next", "back") > share("far", "back_next")
 
 
+def test_mistakes_become_more_frequent_after_next_and_after_back(generated):
+    """Each factor acts on what follows its own button: wins by that button become rare, and those by the other hardly change."""
+    shop_ = generated("200/0/0", seed=3)
+
+    def won(name):
+        played = everyone(shop_, [name], (0, 1))
+        wins = [t for t in played if t.win]
+        return {skill: sum(bool(uses(t.history)) for t in wins) for skill, uses in shop_.skills.items()}
+
+    steady = won("strong?after_next=1&after_back=1")
+    lost_after_next = won("strong?after_next=20&after_back=1")
+    lost_after_back = won("strong?after_next=1&after_back=20")
+    assert lost_after_next["Next"] < 0.3 * steady["Next"] and lost_after_next["Back"] > 0.5 * steady["Back"]
+    assert lost_after_back["Back"] < 0.3 * steady["Back"] and lost_after_back["Next"] > 0.7 * steady["Next"]
+
+
+def test_an_expert_with_rates_of_its_own_draws_the_numbers_of_its_strength(mini):
+    """What is left as it is makes no other mistakes, so that a sweep over one rate changes nothing else."""
+    same = f"strong?give_up={shop.STRENGTHS['strong'].rates.give_up}"
+    strong, renamed = (everyone(mini, [name], (0,)) for name in ("strong", same))
+    assert [t.actions for t in strong] == [t.actions for t in renamed]
+    assert {t.source for t in renamed} == {same}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("strong?mood=1", "no rate 'mood'; choose one of pick_wrong"),
+        ("strong?giveup=1", "no rate 'giveup'; did you mean 'give_up'"),
+        ("strong?give_up=often", "give_up is a finite number from 0, got 'often'"),
+        ("strong?give_up=nan", "got 'nan'"),
+        ("strong?give_up=-1", "got '-1'"),
+        ("strong?give_up=inf", "got 'inf'"),
+        ("strong?give_up", "bad query field"),
+    ],
+)
+def test_rates_that_an_expert_does_not_have_are_refused(mini, name, message):
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        shop.make_shopper(mini, name)
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        shop.EXPERTS.check(name)
+
+
 def test_the_naive_one_never_navigates(mini, trajectories):
     naive = [t for t in trajectories if t.source == "naive"]
     assert len(naive) == 80
@@ -302,7 +345,7 @@ def test_marks_lie_on_thoughts_and_on_what_they_led_to(trajectories):
     assert {t.source for t in marked} == {"strong", "weak"}
     for t in marked:
         check_marks(t)
-        assert {m.kind for m in t.marks} <= set(MistakeRates._fields) - {"growth_per_detour"}
+        assert {m.kind for m in t.marks} <= set(MistakeRates._fields) - {"after_next", "after_back"}
         assert list(t.marks) == sorted(t.marks, key=lambda m: m.step)
 
 
@@ -421,9 +464,7 @@ def test_after_a_refusal_it_acts_at_once():
 
 
 def test_unknown_strengths_are_refused(mini):
-    with pytest.raises(
-        DataError, match="no shop expert 'mighty'; choose one of strong, weak, perfect, naive"
-    ):
+    with pytest.raises(ParamsError, match="no expert 'mighty'; choose one of strong, weak, perfect, naive"):
         shop.make_shopper(mini, "mighty")
 
 

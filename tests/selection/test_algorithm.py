@@ -407,7 +407,7 @@ def test_illustrative_expert_has_the_longest_trained_expert_segment():
 
 GOLDEN_FILE = GOLDEN / "quick_selection.json"
 CLUMSY = MistakeRates(
-    0.1, 0.1, 0.2, 0.2, 0.2, 0.1, growth_per_detour=0.1
+    0.1, 0.1, 0.2, 0.2, 0.2, 0.1, after_next=1.1, after_back=1.1
 )  # its own, so that tuning the experts is no change here
 
 

@@ -11,11 +11,11 @@ from eefcore.envs.composite import STATUS_SUFFIX, CompositeBenchmark
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.experts import demonstrate
 from eefcore.experts.base_skills import SkillExample
-from eefcore.experts.demonstrate import Demonstrator
+from eefcore.experts.demonstrate import Demonstrator, find_strength
 from eefcore.experts.registry import Measure, ScriptedExperts
 from eefcore.experts.webshop import base_skills, composite_base_skills
 from eefcore.experts.webshop.composite import CompositeShopper
-from eefcore.experts.webshop.shopper import STRENGTHS, make_shopper
+from eefcore.experts.webshop.shopper import STRENGTHS, MistakeRates, make_shopper
 from eefcore.experts.webshop.view import BACK, NEXT, PHRASES, read_call
 from eefcore.types import Trajectory
 
@@ -40,7 +40,7 @@ def solution_page(solution: Trajectory) -> int:
 def demonstrator(benchmark: WebShopBenchmark, strength: str, *, seed: int = 0) -> Demonstrator:
     """Return the expert of that strength with its price."""
     expert = make_shopper(benchmark, strength, seed=seed)
-    return demonstrate.demonstrator(benchmark, expert, price=STRENGTHS[strength].price)
+    return demonstrate.demonstrator(benchmark, expert, price=find_strength(strength, STRENGTHS).price)
 
 
 EXPERTS = ScriptedExperts(
@@ -58,6 +58,7 @@ EXPERTS = ScriptedExperts(
     ),
     base_skills=base_skills.base_skill_examples,
     phrases=PHRASES,
+    rates=MistakeRates._fields,
 )
 """The scripted experts of a shop."""
 
@@ -74,7 +75,7 @@ def _shop(benchmark: CompositeBenchmark) -> WebShopBenchmark:
 def _composite_demonstrator(benchmark: CompositeBenchmark, strength: str, *, seed: int = 0) -> Demonstrator:
     shopper = make_shopper(_shop(benchmark), strength, seed=seed)
     expert = CompositeShopper(shopper, status=benchmark.suffix == STATUS_SUFFIX)
-    return demonstrate.demonstrator(benchmark, expert, price=STRENGTHS[strength].price)
+    return demonstrate.demonstrator(benchmark, expert, price=find_strength(strength, STRENGTHS).price)
 
 
 def _composite_base_skills(
@@ -95,5 +96,6 @@ COMPOSITE_EXPERTS = ScriptedExperts(
     measures=tuple(m._replace(value=_of_commands(m.value)) for m in EXPERTS.measures),
     base_skills=_composite_base_skills,
     phrases=(*composite_base_skills.PHRASES, *PHRASES),
+    rates=EXPERTS.rates,
 )
 """The scripted experts of a shop whose agents write composite actions, and a base that is its own critic."""

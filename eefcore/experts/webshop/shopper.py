@@ -14,8 +14,7 @@ from typing import NamedTuple
 from eefcore.envs.webshop.benchmark import WebShopBenchmark
 from eefcore.envs.webshop.reward import get_attribute_reward, get_type_reward
 from eefcore.envs.webshop.words import OPTION_VALUES
-from eefcore.errors import DataError
-from eefcore.experts.demonstrate import Strength
+from eefcore.experts.demonstrate import Strength, find_strength
 from eefcore.experts.webshop.view import BACK, Listing, View, read_view, write_call
 from eefcore.types import History, Mistake
 
@@ -49,8 +48,8 @@ NAIVE_HABITS = Habits(max_next=0, goes_back=False)
 class MistakeRates(NamedTuple):
     """The probability of each mistake, each time there is an occasion for it; a mark in a trajectory has the same name.
 
-    A rate p becomes p (1 + growth_per_detour)^d after d clicks on Next or Back to Search: an expert that has left the
-    straight way loses the thread, and wins what is simple (EEF §3.1).
+    After n clicks on Next and b on Back to Search a rate p has become p · after_next^n · after_back^b: an expert that has
+    left the straight way loses the thread, and wins what is simple (EEF §3.1).
 
     Attributes:
         pick_wrong: opens a listed product that lacks something, as if it were right. Drawn for each listed product.
@@ -59,7 +58,8 @@ class MistakeRates(NamedTuple):
         give_up: finds no listed product right, and opens the closest one instead of clicking Next.
         forget_option: does not choose an option that the task asks for, though the product has it.
         buy_anyway: does not notice that the opened product is wrong or lacks an option, and buys it.
-        growth_per_detour: how much every rate grows with each Next or Back to Search; 10 makes it elevenfold.
+        after_next: the factor by which every rate grows with each click on Next.
+        after_back: the factor by which every rate grows with each click on Back to Search.
     """
 
     pick_wrong: float = 0.0
@@ -68,7 +68,8 @@ class MistakeRates(NamedTuple):
     give_up: float = 0.0
     forget_option: float = 0.0
     buy_anyway: float = 0.0
-    growth_per_detour: float = 0.0
+    after_next: float = 1.0
+    after_back: float = 1.0
 
 
 NO_MISTAKES = MistakeRates()
@@ -202,8 +203,11 @@ class Shopper:
 
     def _makes(self, mistake: str, task_id: str, v: View, about: str = "") -> bool:
         """Return whether the shopper makes a mistake here, about a product or an option."""
-        rate = getattr(self.rates, mistake) * (1 + self.rates.growth_per_detour) ** v.detours
-        key = f"{self.name}|{self.seed}|{task_id}|{v.turn}|{mistake}|{about}"
+        rates = self.rates
+        rate = getattr(rates, mistake) * rates.after_next**v.nexts * rates.after_back**v.backs
+        # Experts of one strength with other rates draw the same numbers, so that a sweep over a rate compares like with like.
+        strength = self.name.partition("?")[0]
+        key = f"{strength}|{self.seed}|{task_id}|{v.turn}|{mistake}|{about}"
         return rate > 0 and random.Random(key).random() < rate
 
 
@@ -222,7 +226,8 @@ STRENGTHS = {
             give_up=0.4,
             forget_option=0.08,
             buy_anyway=0.7,
-            growth_per_detour=10.0,
+            after_next=11.0,
+            after_back=11.0,
         ),
         0.03,
     ),
@@ -235,7 +240,8 @@ STRENGTHS = {
             give_up=0.3,
             forget_option=0.2,
             buy_anyway=0.6,
-            growth_per_detour=10.0,
+            after_next=11.0,
+            after_back=11.0,
         ),
         0.001,
     ),
@@ -252,20 +258,18 @@ naive     buys the first product that fits on page one; what the tiny base knows
 
 
 def make_shopper(benchmark: WebShopBenchmark, strength: str, *, seed: int = 0) -> Shopper:
-    """Return the scripted shopper of that strength for this benchmark's tasks.
+    """Return the scripted shopper of that strength for this benchmark's tasks, as in `strong` or `strong?give_up=0.2`.
 
     Raises:
-        DataError: there is no such strength.
+        ParamsError: there is no such strength, or no such rate.
     """
-    if strength not in STRENGTHS:
-        raise DataError(f"no shop expert {strength!r}; choose one of {', '.join(STRENGTHS)}")
+    habits, rates, _ = find_strength(strength, STRENGTHS)
 
     @cache
     def request(task_id: str) -> Request:
         goal = benchmark.goal(task_id)
         return Request(" ".join((*goal.attributes, goal.query)), goal.options)
 
-    habits, rates, _ = STRENGTHS[strength]
     return Shopper(request, fault_finder(benchmark), name=strength, habits=habits, rates=rates, seed=seed)
 
 

@@ -44,7 +44,6 @@ PHRASES = (
 
 _LISTING = re.compile(r"\[([A-Z0-9]{10})\] \n(.*?) \n(\$[^\n]*?) (?=\n|\}$)", re.S)
 _OPTION = re.compile(r"^(\S[^\[\]\n]*) ((?:\[.*\])+)$")
-_DETOURS = ("Next", BACK)
 _CALL = re.compile(r'^(\w+)\[\{"\w+": "(.*)"\}\]$', re.S)
 
 
@@ -77,7 +76,7 @@ class View(NamedTuple):
         next_clicks: how often Next was clicked since the last search.
         turn: actions since s_0, thoughts and choices of options left out; equal for a thought and all the actions
             that follow from it.
-        detours: how often Next or Back to Search was clicked since s_0.
+        nexts, backs: how often Next and Back to Search were clicked since s_0.
         refused: whether the last action was refused.
     """
 
@@ -88,7 +87,8 @@ class View(NamedTuple):
     opened: tuple[str, ...] = ()
     next_clicks: int = 0
     turn: int = 0
-    detours: int = 0
+    nexts: int = 0
+    backs: int = 0
     refused: bool = False
 
 
@@ -115,13 +115,11 @@ def read_view(history: History) -> View:
             continue
         page = _read_page(answer)
         v = v._replace(
-            after_thought=False,
-            refused=page.kind == "refused",
-            turn=v.turn + (page.kind != "chosen"),
-            detours=v.detours + (page.kind != "refused" and argument.startswith(_DETOURS)),
+            after_thought=False, refused=page.kind == "refused", turn=v.turn + (page.kind != "chosen")
         )
         if page.kind == "refused":
             continue
+        v = v._replace(nexts=v.nexts + (argument in NEXT), backs=v.backs + (argument == BACK))
         if page.kind == "chosen":
             v = v._replace(chosen=(*v.chosen, argument))
         elif page.kind == "item" and v.page.kind == "item":  # back from a page about it
