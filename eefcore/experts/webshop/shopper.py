@@ -220,28 +220,28 @@ STRENGTHS = {
     "strong": Strength(
         EXPERT_HABITS,
         MistakeRates(
-            pick_wrong=0.07,
-            misread_price=0.07,
-            overlook=0.04,
-            give_up=0.4,
-            forget_option=0.08,
-            buy_anyway=0.7,
-            after_next=11.0,
-            after_back=11.0,
+            pick_wrong=0.175,
+            misread_price=0.175,
+            overlook=0.165,
+            give_up=0.25,
+            forget_option=0.02,
+            buy_anyway=0.72,
+            after_next=2.95,
+            after_back=3.4,
         ),
         0.03,
     ),
     "weak": Strength(
         EXPERT_HABITS,
         MistakeRates(
-            pick_wrong=0.16,
-            misread_price=0.16,
-            overlook=0.14,
-            give_up=0.3,
-            forget_option=0.2,
-            buy_anyway=0.6,
-            after_next=11.0,
-            after_back=11.0,
+            pick_wrong=0.12,
+            misread_price=0.12,
+            overlook=0.09,
+            give_up=0.88,
+            forget_option=0.33,
+            buy_anyway=0.74,
+            after_next=5.0,
+            after_back=1.5,
         ),
         0.001,
     ),
@@ -250,8 +250,8 @@ STRENGTHS = {
 }
 """The scripted shoppers by name.
 
-strong    stands where GPT-4 stands in EEF (about 35 % wins)
-weak      stands where GPT-3.5 stands (about 23 %), thirty times cheaper
+strong    stands where GPT-4 stands in EEF: its rates are fitted to wins, Next, Back and length of Tables 1, 3 and 4
+weak      stands where GPT-3.5 stands, thirty times cheaper, fitted in the same way (Tables 3 and 4)
 perfect   makes no mistakes, and shows that the tasks can be solved
 naive     buys the first product that fits on page one; what the tiny base knows
 """
