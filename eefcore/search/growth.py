@@ -22,7 +22,7 @@ from eefcore.search.guard import EnvView, Irreversible, never_irreversible
 from eefcore.search.mcts import Selection
 from eefcore.search.scheduler import Scheduler
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.simulation import EffectKey, Ending, SimulationResult, Simulator, effect_key
+from eefcore.search.simulation import Ending, SimulationResult, Simulator
 from eefcore.search.tree import EdgeId, Simulation, Tally, Tree, copy_tree, new_tree
 from eefcore.types import History
 
@@ -45,7 +45,6 @@ def grow(
     sessions: int = 1,
     at_once: int = 64,
     irreversible: Irreversible = never_irreversible,
-    effect_key: EffectKey = effect_key,
     on_simulations: Callable[[int], None] = lambda n: None,
 ) -> list[Tree]:
     """Return a copy of each tree, grown to `to` simulations, in the same order.
@@ -58,7 +57,6 @@ def grow(
         sessions: requests of one tree at a time; with 1 the policy reads least.
         at_once: trees that grow at a time; `sessions · at_once` is best the number of the policy's slots.
         irreversible: returns whether an action can't be undone outside a snapshot.
-        effect_key: two proposals at a node with equal keys are one.
         on_simulations: called after each wave with the number of simulations that it added.
 
     Raises:
@@ -71,7 +69,7 @@ def grow(
     for tree in grown:
         restore(env, tree.history(max(tree.starts, default=0)))
     growth = _Growth(
-        [Simulator(tree, critic, effect_key) for tree in grown],
+        [Simulator(tree, critic) for tree in grown],
         Scheduler(policy, critic.policy if critic else None, sessions=sessions),
         make_env,
         irreversible,

@@ -31,6 +31,8 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
     wave: int = 1  # simulations of one tree at a time (`mcts.select`); 1 is the paper's search
     temperature: float = 1.0  # sampling temperature of proposals
     rollout_temperature: float = 1.0  # sampling temperature of rollouts
+    # whether proposals at a node that have the same effect are one action; else only those of the same text are
+    merge: bool = True
     # the return that is backed up: `win`, 1 if the task is solved and else 0, as in the paper; or the graded `reward`
     by: str = "win"
     seed: int = 0  # of all draws; a draw depends on it and on where in the tree it is made, never on when

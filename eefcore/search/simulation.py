@@ -6,7 +6,7 @@ but the leaf, the settings and the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from eefcore.actions import command, is_thought
@@ -20,12 +20,12 @@ from eefcore.search.scheduler import Request, Requests, draw_seed
 from eefcore.search.tree import Edge, Node, Tally, Tree, answer_tally
 from eefcore.types import History, Step, StopReason
 
-EffectKey = Callable[[str, StepResult], Hashable]
-"""Returns a key of an action and its result; proposals at a node with equal keys are merged into one."""
-
 
 def effect_key(action: str, result: StepResult) -> Hashable:
-    """Return the observation, whether the episode is over, and the reward.
+    """Return the effect of an action: the observation, whether the episode is over, and the reward.
+
+    Proposals at a node with equal keys are merged into one. The paper samples K actions and says nothing of equal ones;
+    merged, simulations are spent on different pages, and no pair prefers one of two actions that do the same.
 
     The action's text is part of the key where its effect can't be seen: of a thought, which always gets the same answer
     and yet decides what π_θ does next; and of an end whose reward is hidden. Of a composite action only the command has
@@ -57,11 +57,10 @@ class SimulationResult(NamedTuple):
 
 
 class Simulator(NamedTuple):
-    """What the simulations of a tree share: the tree, its critic, and the rule by which proposals are merged."""
+    """What the simulations of a tree share: the tree and its critic."""
 
     tree: Tree
     critic: Critic | None
-    effect_key: EffectKey
 
     def simulate(self, selection: Selection, env: EnvView) -> Requests[SimulationResult]:
         """Propose K actions, rank them, follow the best, and roll out with π_θ to the end."""
@@ -110,7 +109,7 @@ class Simulator(NamedTuple):
         for edge in leaf.edges:
             child = self.tree.nodes[edge.child]
             result = StepResult(child.observation, child.stop is StopReason.DONE, child.reward)
-            effect = self.effect_key(edge.reply.action, result)
+            effect = self._key(edge.reply.action, result)
             by_effect[effect] = Proposal(edge.reply, result, 0, edge.q_hat)
         effects: dict[str, Hashable] = {}
         for reply in replies:
@@ -119,11 +118,15 @@ class Simulator(NamedTuple):
                 result = env.step(reply.action)
                 if not result.done:
                     env.snapshot()
-                effects[reply.action] = self.effect_key(reply.action, result)
+                effects[reply.action] = self._key(reply.action, result)
                 by_effect.setdefault(effects[reply.action], Proposal(reply, result, count=0))
             same = by_effect[effects[reply.action]]
             by_effect[effects[reply.action]] = same._replace(count=same.count + 1)
         return list(by_effect.values())
+
+    def _key(self, action: str, result: StepResult) -> Hashable:
+        """Return what two proposals must have in common to be one: their effect, or their text if none are merged."""
+        return effect_key(action, result) if self.tree.settings.merge else action
 
     def _roll_out(
         self, history: History, result: StepResult, env: EnvView, nth: int

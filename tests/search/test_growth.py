@@ -43,6 +43,7 @@ SETTINGS = {
     "by": st.sampled_from(["win", "reward"]),
     "max_turns": st.integers(1, 8),
     "seed": st.integers(0, 5),
+    "merge": st.booleans(),
 }
 any_settings = st.fixed_dictionaries(SETTINGS)
 any_signal = st.sampled_from(Signal)
@@ -97,6 +98,34 @@ def test_proposals_of_one_effect_are_one_edge():
         ("buy red hat", 2),
     ]
     assert (tree.tally.proposals, tree.tally.merged) == (8, 3)
+
+
+def test_without_merging_only_equal_texts_are_one_edge():
+    said = ["dance", "sing", "next", "Think[a]", "Think[b]", "Think[a]", "buy red hat", "buy red sock"]
+    asked = iter(said)
+
+    def say(history, sampling):
+        return Reply(next(asked, "buy red hat"))
+
+    (tree,) = grown(roots((HAT,), K=8, alpha=1.0, merge=False), 1, Dice(say), None)
+    assert [(e.reply.action, e.proposals) for e in tree.nodes[0].edges] == [
+        (action, said.count(action)) for action in dict.fromkeys(said)
+    ]
+    assert (tree.tally.proposals, tree.tally.merged) == (8, 1)
+
+
+def test_without_merging_simulations_are_spent_on_actions_that_do_the_same():
+    """Two ways to do nothing: merged, the third simulation tries the other action; unmerged, the second way."""
+
+    def say(history, sampling):
+        return Reply(("dance", "sing", "next")[sampling.seed % 3])
+
+    def tried(**changes):
+        (tree,) = grown(roots((HAT,), K=12, alpha=1.0, max_turns=2, **changes), 3, Dice(say), None)
+        return {e.reply.action for e in tree.nodes[0].edges if e.N}
+
+    assert "next" in tried() and not {"dance", "sing"} <= tried()
+    assert {"dance", "sing", "next"} == tried(merge=False)
 
 
 # Properties -----------------------------------------------------------------------------------------------
