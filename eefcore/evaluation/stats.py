@@ -44,6 +44,14 @@ class Difference(NamedTuple):
     seeds: int = 1
 
 
+class Gap(NamedTuple):
+    """The difference a - b of two independent estimates, and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def wilson(successes: float, n: float) -> tuple[float, float]:
     """Return Wilson's score interval of a share; both numbers may be fractions, as an effective sample size is."""
     z = _normal_quantile(0.975)
@@ -90,6 +98,17 @@ def difference(a: Array, b: Array) -> Difference:
         tail = min((resampled <= 0).sum(), (resampled >= 0).sum())
         p = min(1.0, 2 * float(tail + 1) / (len(resampled) + 1))
     return Difference(float(np.nanmean(gaps)), *_percentiles(resampled), p, n, len(gaps))
+
+
+def independent_difference(a: Estimate, b: Estimate) -> Gap:
+    """Return a - b of estimates on other tasks, with the 95 % interval that follows from theirs (Zou and Donner 2008).
+
+    The distance of each end is the root of the sum of the squared distances in the two intervals. Of shares with Wilson's
+    intervals this is Newcombe's interval of a difference (1998, method 10), which holds for shares of 0 as well.
+    """
+    gap = a.value - b.value
+    low = gap - math.hypot(a.value - a.low, b.high - b.value)
+    return Gap(gap, low, gap + math.hypot(a.high - a.value, b.value - b.low))
 
 
 def ratio(a: Array, b: Array) -> Estimate:

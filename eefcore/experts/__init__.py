@@ -2,9 +2,16 @@
 
 `expert_data` returns D_e for a benchmark. `register_experts` adds scripted experts to an environment of your own: a
 `ScriptedExpert` answers a history, and `demonstrator` gives it a price. `foreign` reads and writes other formats.
+`calibrate` sets a scripted expert beside the published figures (`PUBLISHED`) of the expert that it stands for.
 """
 
 from eefcore.experts.base_skills import SkillExample
+from eefcore.experts.calibration import (
+    Calibration,
+    calibrate,
+    play_training_tasks,
+    published_figures,
+)
 from eefcore.experts.collect import (
     OUTCOMES,
     attempted_tasks,
@@ -17,7 +24,6 @@ from eefcore.experts.collect import (
     expert_names,
     expert_table,
     first_samples,
-    first_tasks,
     held_out_starts,
     judged,
     read_demonstrations,
@@ -26,6 +32,7 @@ from eefcore.experts.collect import (
 )
 from eefcore.experts.demonstrate import Demonstrator, ScriptedExpert, demonstrator
 from eefcore.experts.prompted import PromptedExperts, split_experts
+from eefcore.experts.published import PUBLISHED, PublishedFigure, Quantity
 from eefcore.experts.registry import (
     Measure,
     ScriptedExperts,
@@ -36,15 +43,20 @@ from eefcore.experts.registry import (
 
 __all__ = [
     "OUTCOMES",
+    "PUBLISHED",
+    "Calibration",
     "Demonstrator",
     "Measure",
     "PromptedExperts",
+    "PublishedFigure",
+    "Quantity",
     "ScriptedExpert",
     "ScriptedExperts",
     "SkillExample",
     "attempted_tasks",
     "base_skill_examples",
     "by_expert",
+    "calibrate",
     "choose_expert",
     "count_outcomes",
     "demonstrations",
@@ -55,9 +67,10 @@ __all__ = [
     "expert_table",
     "experts_of",
     "first_samples",
-    "first_tasks",
     "held_out_starts",
     "judged",
+    "play_training_tasks",
+    "published_figures",
     "read_demonstrations",
     "register_experts",
     "split_experts",

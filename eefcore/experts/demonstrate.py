@@ -48,6 +48,12 @@ class Strength(NamedTuple):
     rates: Any
     price: float
 
+    def settings(self) -> dict[str, float]:
+        """Return the habits and the rates of mistakes by their names; a habit that is there or not is 1 or 0."""
+        return {
+            name: float(value) for name, value in {**self.habits._asdict(), **self.rates._asdict()}.items()
+        }
+
 
 def read_expert_name(
     name: str, strengths: Collection[str], rates: Sequence[str]

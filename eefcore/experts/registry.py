@@ -74,6 +74,7 @@ class ScriptedExperts(NamedTuple):
         base_skills: examples of skills for a tiny base; None if nobody scripted any.
         phrases: what observations and actions repeat, each a token of the base's own.
         rates: the mistake rates that a name may set, as in `strong?give_up=0.2`.
+        settings: the habits and rates of mistakes of an expert by their names, which a calibration records.
     """
 
     strengths: tuple[str, ...]
@@ -83,6 +84,7 @@ class ScriptedExperts(NamedTuple):
     base_skills: MakeBaseSkills | None = None
     phrases: tuple[str, ...] = ()
     rates: tuple[str, ...] = ()
+    settings: Callable[[str], Mapping[str, float]] = lambda _: {}
 
     def has(self, name: str) -> bool:
         """Return whether `name` is one of these experts, whatever rates it sets."""

@@ -1,5 +1,6 @@
 from .evaluation import budget as budget
 from .evaluation import by_difficulty as by_difficulty
+from .evaluation import calibration as calibration
 from .evaluation import curve as curve
 from .evaluation import finders as finders
 from .evaluation import losses as losses

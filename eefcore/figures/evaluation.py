@@ -10,7 +10,7 @@ import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 
@@ -39,6 +39,9 @@ from eefcore.figures.plots import (
     write_beside,
 )
 from eefcore.types import Trajectory
+
+if TYPE_CHECKING:
+    from eefcore.experts.calibration import Calibration
 
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo")
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -266,6 +269,47 @@ def origins(parts: Mapping[str, Mapping[str, float]]) -> Plot:
         for kind, value in of.items()
     ]
     return with_data(figure, rows)
+
+
+@styled
+def calibration(calibrations: Sequence[Calibration]) -> Plot:
+    """Draw how far scripted experts are from published figures, as a multiple of the sampling error: in the band both agree.
+
+    Beside each point stand our figure and the paper's; a hollow point lies outside of the band.
+    """
+    figure, (axes,) = canvas(0.9 + 0.3 * len(calibrations))
+    axes.axvspan(-1, 1, color=GREEN, alpha=0.15, linewidth=0)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    for y, c in enumerate(calibrations):
+        face = BLUE if c.agrees else "none"
+        axes.plot(c.relative_gap, y, "o", color=BLUE, markerfacecolor=face, markersize=6.5)
+        write = (lambda x: f"{100 * x:.1f} %") if c.figure.quantity.share else (lambda x: f"{x:.2f}")
+        write_beside(
+            axes,
+            f"{write(c.ours.value)}, {c.figure.source}: {write(c.figure.value)}",
+            c.relative_gap,
+            y,
+            7,
+            fontsize=8.5,
+        )
+    method_axis(axes, [f"{c.expert}: {c.figure.quantity.name}" for c in calibrations])
+    furthest = max(1.5, *(abs(c.relative_gap) for c in calibrations))
+    axes.set_xlim(-1.1 * furthest, 1.9 * furthest)
+    axes.set_xlabel("ours − the paper’s, in 95 % sampling errors of the difference")
+    return with_data(
+        figure,
+        [
+            {
+                "expert": c.expert,
+                "quantity": c.figure.quantity.name,
+                "source": c.figure.source,
+                "published": c.figure.value,
+                **c.ours._asdict(),
+                "gap_in_errors": c.relative_gap,
+            }
+            for c in calibrations
+        ],
+    )
 
 
 @styled

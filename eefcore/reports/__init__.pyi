@@ -1,3 +1,5 @@
+from .calibration import CalibrationReport as CalibrationReport
+from .calibration import calibration_report as calibration_report
 from .case_studies import explored_outcomes as explored_outcomes
 from .case_studies import find_cases as find_cases
 from .case_studies import select_case_studies as select_case_studies
@@ -11,5 +13,6 @@ from .report import BenchmarkFacts as BenchmarkFacts
 from .report import Report as Report
 from .report import benchmark_facts as benchmark_facts
 from .report import build_report as build_report
+from .report import save_document as save_document
 from .report import save_report as save_report
 from .report import summary as summary

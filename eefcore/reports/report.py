@@ -146,16 +146,21 @@ def build_report(
 
 
 def save_report(report: Report, stage: Stage) -> None:
-    """Write the report to its stage: tables, figures, `report.html`, `report.md`; and the page and its data to the run's folder."""
-    for table in report.tables:
-        stage.table(table.name, *cells.csv_rows(table))
-    for name, plot in report.plots.items():
-        stage.figure(name, plot)
+    """Write the report to its stage, and the page and its data to the run's folder as well."""
+    save_document(report.document, report.plots, stage)
     run = stages.run_folder(stage.run)
-    html.write_html(stage.folder / "report.html", report.document)
     html.write_html(run / "report.html", report.document)
     blocks.write_document(run / blocks.FILE, report.document)
-    markdown.write_markdown(stage.folder / "report.md", report.document)
+
+
+def save_document(document: Document, plots: Mapping[str, Plot], stage: Stage) -> None:
+    """Write a document to the stage that made it: tables, figures, `report.html` and `report.md`."""
+    for table in blocks.tables(document):
+        stage.table(table.name, *cells.csv_rows(table))
+    for name, plot in plots.items():
+        stage.figure(name, plot)
+    html.write_html(stage.folder / "report.html", document)
+    markdown.write_markdown(stage.folder / "report.md", document)
 
 
 def summary(report: Report) -> dict[str, float | int]:

@@ -251,5 +251,20 @@ def test_needed_n_of_no_gap_is_none():
         stats.needed_n(0.3, 0.2)
 
 
+def test_a_gap_of_two_shares_is_newcombes():
+    """Newcombe (1998), example (a): 56/70 - 48/80, method 10 without continuity correction."""
+    a, b = (stats.Estimate(x / n, *stats.wilson(x, n), n) for x, n in ((56, 70), (48, 80)))
+    assert stats.independent_difference(a, b) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+@given(*[st.tuples(st.floats(-9, 9), st.floats(0, 3), st.floats(0, 3))] * 2)
+def test_a_gap_turns_its_sign_with_its_sides_and_is_wider_than_either_interval(one, other):
+    a, b = (stats.Estimate(value, value - down, value + up, 9) for value, down, up in (one, other))
+    gap, turned = stats.independent_difference(a, b), stats.independent_difference(b, a)
+    assert (-turned.high, -turned.low) == pytest.approx((gap.low, gap.high))
+    assert gap.low <= gap.value <= gap.high
+    assert gap.high - gap.low >= max(_width(a), _width(b)) - 1e-9
+
+
 def _width(interval) -> float:
     return interval.high - interval.low

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eefcore import envs
 from eefcore.envs.sciworld.env import simulator_command
 from eefcore.envs.sciworld.tasks import MINI
-from eefcore.errors import DataError
+from eefcore.errors import ParamsError
 from eefcore.experts import collect, registry
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.sciworld import experts as lab
@@ -207,7 +207,7 @@ def test_an_expert_that_notices_a_wrong_room_goes_back():
     assert f"This is the {wrong}" not in scientist(STEADY).act(lost)
 
 
-@pytest.mark.parametrize("mistake", ["drop", "replace", "insert"])
+@pytest.mark.parametrize("mistake", ["skip_step", "wrong_step", "extra_step"])
 def test_a_mistake_is_marked_where_it_is_made(mistake):
     first = histories("use-thermometer")[0]
     expert = scientist(**{mistake: 1.0})
@@ -220,7 +220,7 @@ def test_a_mistake_is_marked_where_it_is_made(mistake):
 @given(st.sampled_from(sorted(PLANS)), st.integers(0, 50), st.data())
 def test_a_scientist_is_a_function_of_the_history_and_its_seed(kind, seed, data):
     history = data.draw(st.sampled_from(histories(kind)))
-    rates = {"drop": 0.2, "replace": 0.2, "insert": 0.2, "growth_per_repair": 1.0}
+    rates = {"skip_step": 0.2, "wrong_step": 0.2, "extra_step": 0.2, "after_repair": 2.0}
     one, other = (scientist(EXPERT_HABITS, seed, **rates) for _ in range(2))
     other.act(histories(kind)[-1])
     assert one.act(history) == other.act(history)
@@ -228,7 +228,7 @@ def test_a_scientist_is_a_function_of_the_history_and_its_seed(kind, seed, data)
 
 
 def test_another_seed_makes_mistakes_elsewhere():
-    acts = {scientist(EXPERT_HABITS, seed, replace=0.3).act(histories("boil")[0]) for seed in range(12)}
+    acts = {scientist(EXPERT_HABITS, seed, wrong_step=0.3).act(histories("boil")[0]) for seed in range(12)}
     assert 1 < len(acts) < 12
 
 
@@ -310,7 +310,7 @@ class TestExperts:
         ]
 
     def test_strengths_have_names(self, world):
-        with pytest.raises(DataError, match="no ScienceWorld expert 'mighty'; choose one of strong, weak"):
+        with pytest.raises(ParamsError, match="no expert 'mighty'; choose one of strong, weak"):
             lab.make_scientist(world, "mighty")
 
 

@@ -12,7 +12,9 @@ from helpers.episodes import SKILLS, by_back, by_next, naive
 
 from eefcore.evaluation.metrics import win_rate
 from eefcore.evaluation.navigation import SkillRates, navigation_rates
-from eefcore.evaluation.stats import Estimate
+from eefcore.evaluation.stats import Estimate, Gap
+from eefcore.experts import published
+from eefcore.experts.calibration import Calibration
 from eefcore.figures import evaluation, plots, preferences
 
 RUNS = {
@@ -24,6 +26,12 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 def e(value):
     return Estimate(value, value - 0.1, value + 0.1, 100)
+
+
+def calibrated(what, ours, gap):
+    quantity = {"win rate": published.WIN_RATE, "length": published.LENGTH}[what]
+    figure = published.PublishedFigure(quantity, ours - gap.value, 100, "EEF Table 1")
+    return Calibration("strong", figure, e(figure.value), e(ours), gap)
 
 
 PLOTS = {
@@ -50,6 +58,12 @@ PLOTS = {
     ),
     "origins": lambda: evaluation.origins({"EEF": {"alone": 0.5, "helped": 0.25}, "RFT": {"alone": 0.5}}),
     "shares": lambda: evaluation.shares({"EEF": e(0.1), "RFT": Estimate(0.0, 0.0, 0.0, 1)}, "mistakes"),
+    "calibration": lambda: evaluation.calibration(
+        [
+            calibrated("win rate", 0.36, Gap(0.0, -0.02, 0.02)),
+            calibrated("length", 7.0, Gap(-1.2, -1.5, -0.9)),
+        ]
+    ),
     "one point": lambda: evaluation.curve({"EEF": {0: e(0.4)}}),
     "an expert of one action": lambda: evaluation.state_line(by_next("a", 1.0), {}),
 }
@@ -120,6 +134,14 @@ def test_points_stand_where_the_numbers_are():
     x, y = line.lines[0].get_data()
     assert list(y) == pytest.approx([38, 40])
     assert list(x) == pytest.approx([1, 11], abs=0.1)
+
+
+def test_a_calibrated_figure_stands_in_the_band_if_it_agrees():
+    axes = PLOTS["calibration"]().axes[0]
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [p.get_xdata()[0] for p in points] == pytest.approx([0.0, -4.0])
+    assert [p.get_markerfacecolor() == "none" for p in points] == [False, True]
+    assert {"36.0 %, EEF Table 1: 36.0 %", "7.00, EEF Table 1: 8.20"} <= {t.get_text() for t in axes.texts}
 
 
 def test_more_methods_than_colours_look_different():

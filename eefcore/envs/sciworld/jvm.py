@@ -106,7 +106,8 @@ class Jvm:
         Calls and answers are matched by their order, so whatever interrupts one, Ctrl-C too, ends the process.
 
         Raises:
-            SimulatorError: the process has ended, or stopped answering.
+            SimulatorError: the process has ended, stopped answering, or ran out of memory, after which nothing that it
+                answers can be trusted.
             JavaError: the called method has thrown an exception.
         """
         from py4j.protocol import Py4JError, Py4JJavaError
@@ -117,7 +118,13 @@ class Jvm:
             try:
                 yield
             except Py4JJavaError as error:
-                raise JavaError(error.java_exception.toString()) from None
+                exception = error.java_exception.toString()
+                if "OutOfMemoryError" in exception:
+                    self.close()
+                    raise SimulatorError(
+                        f"the simulator {self.pid} ran out of memory and was ended; load the task anew"
+                    ) from None
+                raise JavaError(exception) from None
             except JavaError:
                 raise
             except BaseException as error:

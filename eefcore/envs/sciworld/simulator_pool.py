@@ -82,6 +82,19 @@ class SimulatorPool:
         ):  # the process was ended (no memory, a signal): once more, from s_0 in a new one
             return self._play(state, cache)
 
+    def gold(self, task: Task) -> tuple[str, ...]:
+        """Return the commands of the simulator's own agent in a task, from s_0 (`Simulator.gold`).
+
+        Raises:
+            SimulatorError: simulators can't be started, or end one after the other.
+        """
+        try:
+            return self.simulator().gold(*task)
+        except (
+            SimulatorError
+        ):  # beside many waiting tasks a gold path may run out of memory: once more, in a new one
+            return self.simulator().gold(*task)
+
     def simulator(self) -> Simulator:
         """Return a running simulator, each in its turn; start one while there are fewer than allowed."""
         with self._lock:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from eefcore.envs.sciworld import SciWorldBenchmark
 from eefcore.envs.sciworld.env import simulator_command
 from eefcore.experts import demonstrate
-from eefcore.experts.demonstrate import Demonstrator
+from eefcore.experts.demonstrate import Demonstrator, find_strength
 from eefcore.experts.registry import Measure, ScriptedExperts
 from eefcore.experts.sciworld.base_skills import base_skill_examples
 from eefcore.experts.sciworld.phrases import PHRASES
-from eefcore.experts.sciworld.scientist import STRENGTHS, make_scientist
+from eefcore.experts.sciworld.scientist import STRENGTHS, MistakeRates, make_scientist
 from eefcore.experts.sciworld.thoughts import destination
 from eefcore.types import Trajectory
 
@@ -22,7 +22,7 @@ def task_kinds(benchmark: SciWorldBenchmark) -> dict[str, str]:
 def demonstrator(benchmark: SciWorldBenchmark, strength: str, *, seed: int = 0) -> Demonstrator:
     """Return the expert of that strength with its price; it gives up at the end of its plan."""
     expert = make_scientist(benchmark, strength, seed=seed)
-    price = STRENGTHS[strength].price
+    price = find_strength(strength, STRENGTHS).price
     return demonstrate.demonstrator(benchmark, expert, price=price, gives_up=expert.gives_up)
 
 
@@ -49,5 +49,7 @@ EXPERTS = ScriptedExperts(
     ),
     base_skills=base_skill_examples,
     phrases=PHRASES,
+    rates=MistakeRates._fields,
+    settings=lambda name: find_strength(name, STRENGTHS).settings(),
 )
 """The scripted experts of ScienceWorld."""

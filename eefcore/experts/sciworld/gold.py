@@ -59,7 +59,7 @@ def work_out_gold_path(simulators: SimulatorPool, task: Task) -> GoldPath:
     def respond_to(commands: Sequence[str]) -> Response:
         return simulators.response(SimulatorState(task, tuple(commands)), cache)
 
-    raw = _play(respond_to, simulators.simulator().gold(*task))
+    raw = _play(respond_to, simulators.gold(task))
     plain = _in_plain_words(respond_to, raw)
     return plain if plain.won or not raw.won else raw
 

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from eefcore.envs.sciworld import SciWorldBenchmark
 from eefcore.envs.sciworld.env import simulator_command
-from eefcore.errors import DataError
-from eefcore.experts.demonstrate import Strength
+from eefcore.experts.demonstrate import Strength, find_strength
 from eefcore.experts.sciworld.gold import gold_path
 from eefcore.experts.sciworld.scene import HOUSE, Scene, action_text, first_scene, next_scene, route
 from eefcore.experts.sciworld.thoughts import PREPARATIONS, Plan, conclude, destination, plan_of, thought
@@ -32,27 +31,27 @@ class Habits(NamedTuple):
     notices: float  # the share of what goes wrong that it notices and repairs
 
 
-EXPERT_HABITS = Habits(opens=True, notices=0.5)
+EXPERT_HABITS = Habits(opens=True, notices=0.2)
 NAIVE_HABITS = Habits(opens=False, notices=0.0)
 
 
 class MistakeRates(NamedTuple):
     """The probability of each mistake, at each step of the plan; a mark in a trajectory has the same name.
 
-    A rate p becomes p (1 + growth_per_repair)^d after d repairs: an expert that has left the straight way loses the
-    thread, and wins what is simple (EEF §3.1).
+    After r repairs a rate p has become p · after_repair^r: an expert that has left the straight way loses the thread, and
+    wins what is simple (EEF §3.1).
 
     Attributes:
-        drop: leaves the step out.
-        replace: does something else instead of the step.
-        insert: does something useless before the step.
-        growth_per_repair: how much every rate grows with each thing that had to be repaired; 1 doubles it.
+        skip_step: leaves the step out.
+        wrong_step: does something else instead of the step.
+        extra_step: does something useless before the step.
+        after_repair: the factor by which every rate grows with each thing that had to be repaired.
     """
 
-    drop: float = 0.0
-    replace: float = 0.0
-    insert: float = 0.0
-    growth_per_repair: float = 0.0
+    skip_step: float = 0.0
+    wrong_step: float = 0.0
+    extra_step: float = 0.0
+    after_repair: float = 1.0
 
 
 NO_MISTAKES = MistakeRates()
@@ -186,16 +185,16 @@ class Scientist:
                 continue
             mistake = "" if i in progress.reached else self._draw_mistake(task_id, plan, i, progress.repairs)
             progress = progress._replace(next=i + 1, reached=progress.reached | {i})
-            if mistake in ("drop", "replace"):
+            if mistake in ("skip_step", "wrong_step"):
                 progress = progress._replace(undone=(*progress.undone, i))
-            if mistake == "drop":
+            if mistake == "skip_step":
                 mistakes += (mistake,)
                 continue
             if mistake:
                 mistakes += (mistake,)
                 command, *rest = self._wrong_commands(task_id, plan, i, scene, mistake)
                 progress = progress._replace(
-                    next=i + (mistake == "replace"), queue=tuple((further, (mistake,)) for further in rest)
+                    next=i + (mistake == "wrong_step"), queue=tuple((further, (mistake,)) for further in rest)
                 )
             return _Decision(command, i, "", mistakes, progress)
         return None
@@ -205,14 +204,14 @@ class Scientist:
 
         A step that only looks is not left out or replaced, and the last step is not forgotten.
         """
-        growth = (1 + self.rates.growth_per_repair) ** repairs
-        drop, replace, insert = (rate * growth for rate in self.rates[:3])
+        growth = self.rates.after_repair**repairs
+        skip, wrong, extra = (rate * growth for rate in self.rates[:3])
         if PREPARATIONS.match(plan.actions[i]) and not destination(plan.actions[i]):
-            drop = replace = 0.0
+            skip = wrong = 0.0
         if i == len(plan.actions) - 1:
-            drop, replace = 0.0, drop + replace
+            skip, wrong = 0.0, skip + wrong
         draw = self._rng(task_id, i, "slip").random()
-        for mistake, rate in (("drop", drop), ("replace", replace), ("insert", insert)):
+        for mistake, rate in (("skip_step", skip), ("wrong_step", wrong), ("extra_step", extra)):
             if draw < rate:
                 return mistake
             draw -= rate
@@ -231,7 +230,7 @@ class Scientist:
         if not other_things:
             return ["wait1"]
         other = rng.choice(other_things)
-        if verb == "focus on" and mistake == "insert":
+        if verb == "focus on" and mistake == "extra_step":
             return [f"focus on the {thing} and the {other}"]
         if verb in ("focus on", "pick up", "open", "activate"):
             return [f"{verb} {other}"]
@@ -243,7 +242,9 @@ class Scientist:
         return self._rng(task_id, i, "notices").random() < self.habits.notices
 
     def _rng(self, task_id: str, i: int, purpose: str) -> random.Random:
-        return random.Random(f"{self.name}|{self.seed}|{task_id}|{i}|{purpose}")
+        # Experts of one strength with other rates draw the same numbers, so that a sweep over a rate compares like with like.
+        strength = self.name.partition("?")[0]
+        return random.Random(f"{strength}|{self.seed}|{task_id}|{i}|{purpose}")
 
 
 _VERB_AND_THING = re.compile(r"(focus on|pick up|open|activate|move) (.+?)(?: to .+)?$")
@@ -271,10 +272,14 @@ def _after_another(plan: Plan, progress: _Progress, command: str) -> _Progress:
 
 STRENGTHS = {
     "strong": Strength(
-        EXPERT_HABITS, MistakeRates(drop=0.03, replace=0.03, insert=0.03, growth_per_repair=1.0), 0.03
+        EXPERT_HABITS,
+        MistakeRates(skip_step=0.027, wrong_step=0.021, extra_step=0.006, after_repair=2.0),
+        0.03,
     ),
     "weak": Strength(
-        EXPERT_HABITS, MistakeRates(drop=0.05, replace=0.05, insert=0.05, growth_per_repair=1.0), 0.001
+        EXPERT_HABITS,
+        MistakeRates(skip_step=0.054, wrong_step=0.042, extra_step=0.012, after_repair=2.0),
+        0.001,
     ),
     "perfect": Strength(Habits(opens=True, notices=1.0), NO_MISTAKES, 0.0),
     "naive": Strength(NAIVE_HABITS, NO_MISTAKES, 0.0),
@@ -289,17 +294,15 @@ naive     does what is to be done in the room it is in, and opens nothing; what 
 
 
 def make_scientist(benchmark: SciWorldBenchmark, strength: str, *, seed: int = 0) -> Scientist:
-    """Return the scripted scientist of that strength for this benchmark's tasks.
+    """Return the scripted scientist of that strength for this benchmark's tasks, as in `strong` or `strong?skip_step=0.1`.
 
     Raises:
-        DataError: there is no such strength.
+        ParamsError: there is no such strength, or no such rate.
     """
-    if strength not in STRENGTHS:
-        raise DataError(f"no ScienceWorld expert {strength!r}; choose one of {', '.join(STRENGTHS)}")
+    habits, rates, _ = find_strength(strength, STRENGTHS)
 
     @cache
     def plan(task_id: str) -> Plan:
         return plan_of(benchmark.goal(task_id).kind, gold_path(benchmark, task_id))
 
-    habits, rates, _ = STRENGTHS[strength]
     return Scientist(plan, name=strength, habits=habits, rates=rates, seed=seed)

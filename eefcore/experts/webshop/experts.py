@@ -59,6 +59,7 @@ EXPERTS = ScriptedExperts(
     base_skills=base_skills.base_skill_examples,
     phrases=PHRASES,
     rates=MistakeRates._fields,
+    settings=lambda name: find_strength(name, STRENGTHS).settings(),
 )
 """The scripted experts of a shop."""
 
@@ -97,5 +98,6 @@ COMPOSITE_EXPERTS = ScriptedExperts(
     base_skills=_composite_base_skills,
     phrases=(*composite_base_skills.PHRASES, *PHRASES),
     rates=EXPERTS.rates,
+    settings=EXPERTS.settings,
 )
 """The scripted experts of a shop whose agents write composite actions, and a base that is its own critic."""

@@ -220,6 +220,36 @@ def test_an_exception_of_the_simulator_is_a_failure_for_good(simulator):
     simulator.forget(world)
 
 
+def test_a_process_without_memory_is_ended_and_nothing_is_taken_for_a_failed_task(simulator):
+    """An answer after it could be anything, and -100 would be recorded as the task's own."""
+
+    class Large:
+        def step(self, command: str) -> Response:
+            return other.jvm.classes.java.lang.StringBuilder(2_000_000_000)
+
+    other = Simulator()
+    world = other.load(*GOLD[0].task)
+    world.interface = Large()
+    with pytest.raises(SimulatorError, match=r"ran out of memory and was ended; load the task anew"):
+        other.step(world, "look around")
+    assert not other.jvm.alive and simulator.jvm.alive
+
+
+def test_a_gold_path_is_worked_out_again_when_its_process_ends(monkeypatch):
+    simulators, asked, gold = SimulatorPool(), [], Simulator.gold
+
+    def ending_first(self: Simulator, task: str, variation: int) -> tuple[str, ...]:
+        asked.append(self.jvm.pid)
+        if len(asked) == 1:
+            self.close()
+        return gold(self, task, variation)
+
+    monkeypatch.setattr(Simulator, "gold", ending_first)
+    with closing(simulators):
+        assert simulators.gold(Task("find-non-living-thing", 0))[-1].startswith("move ")
+    assert len(set(asked)) == 2
+
+
 def test_no_file_is_left_and_no_folder_held(simulator, tmp_path, monkeypatch):
     """The simulator would write object_type_ids.tsv wherever it is started, at each new kind of thing."""
     monkeypatch.chdir(tmp_path)
