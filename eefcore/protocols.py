@@ -70,10 +70,13 @@ class Variants(Protocol):
 
 @runtime_checkable
 class Irreversible(Protocol):
-    """A benchmark with actions that can't be undone outside a simulation, as a purchase or a booking."""
+    """An environment with actions that can't be undone outside a simulation, as a purchase or a booking.
+
+    The environment is asked, since the text alone does not say it: `CLICK [9]` books on one page and opens a calendar on another.
+    """
 
     def irreversible(self, action: str) -> bool:
-        """Return whether `action` can't be undone."""
+        """Return whether `action`, any text, can't be undone if it is taken in the present state; change nothing."""
 
 
 class Sampling(NamedTuple):

@@ -21,7 +21,7 @@ from itertools import chain
 import pytest
 
 from eefcore.errors import EpisodeOver, PolicyError, UnknownTask
-from eefcore.protocols import Benchmark, Environment, Policy, Reply, Sampling
+from eefcore.protocols import Benchmark, Environment, Irreversible, Policy, Reply, Sampling
 from eefcore.types import History, State, Transition
 
 Questions = dict[Hashable, tuple[History, Sampling]]
@@ -133,6 +133,18 @@ class EnvironmentContract:
         for action in NONSENSE:
             answer = env.step(action)
             assert isinstance(answer.observation, str) and not answer.done and answer.reward == 0
+
+    def test_asking_what_can_not_be_undone_changes_nothing(self):
+        env = self.make()
+        if not isinstance(env, Irreversible):
+            return
+        _, alone = self.play(self.make())
+        env.reset(self.task)
+        for action, expected in zip(self.script, alone, strict=True):
+            answers = [env.irreversible(a) for a in (action, *NONSENSE)]
+            assert answers == [env.irreversible(a) for a in (action, *NONSENSE)]
+            assert all(isinstance(a, bool) for a in answers) and not any(answers[1:])
+            assert env.step(action) == expected
 
     def play(self, env: Environment) -> tuple[str, list[Transition]]:
         """Return o_0 and the answer to each action of the script."""

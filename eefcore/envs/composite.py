@@ -48,10 +48,6 @@ class CompositeBenchmark:
         """Make an environment for one episode at a time."""
         return CompositeEnvironment(self.inner.make())
 
-    def irreversible(self, action: str) -> bool:
-        """Whether the command of `action` can't be undone outside a simulation."""
-        return isinstance(self.inner, Irreversible) and self.inner.irreversible(command(action))
-
     def tasks(self, split: str) -> tuple[str, ...]:
         """Return the inner task ids of a split."""
         return self.inner.tasks(split)
@@ -86,6 +82,10 @@ class CompositeEnvironment:
         transition = self._env.step(command(action))
         self._actions = (*self._actions, action)
         return transition
+
+    def irreversible(self, action: str) -> bool:
+        """Return whether the command of `action` can't be undone outside a simulation."""
+        return isinstance(self._env, Irreversible) and self._env.irreversible(command(action))
 
     def snapshot(self) -> State:
         """Return s_t, with whole actions."""

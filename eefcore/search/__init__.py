@@ -32,7 +32,7 @@ from eefcore.search.forest import (
     trajectories,
 )
 from eefcore.search.growth import grow
-from eefcore.search.guard import Guard, irreversible_actions
+from eefcore.search.guard import Guard
 from eefcore.search.settings import SearchSettings, Signal
 from eefcore.search.test_time import SearchedEpisode, SearchMethod, play_with_search, search_card
 from eefcore.search.tree import Tally, Tree
@@ -59,7 +59,6 @@ __all__ = [
     "grow",
     "grow_trees",
     "illustrative_tree",
-    "irreversible_actions",
     "load_critic",
     "pass_at",
     "plant_trees",

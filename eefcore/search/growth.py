@@ -18,7 +18,7 @@ from eefcore.protocols import Benchmark, Environment, Policy
 from eefcore.rollout.rollout import restore
 from eefcore.search import mcts
 from eefcore.search.critic import Critic
-from eefcore.search.guard import EnvView, Irreversible, never_irreversible
+from eefcore.search.guard import EnvView
 from eefcore.search.mcts import Selection
 from eefcore.search.scheduler import Scheduler
 from eefcore.search.settings import SearchSettings, Signal
@@ -44,7 +44,6 @@ def grow(
     to: int,
     sessions: int = 1,
     at_once: int = 64,
-    irreversible: Irreversible = never_irreversible,
     on_simulations: Callable[[int], None] = lambda n: None,
 ) -> list[Tree]:
     """Return a copy of each tree, grown to `to` simulations, in the same order.
@@ -56,7 +55,6 @@ def grow(
         critic: None ranks nothing, which is Agent Q without AI feedback; α must then be 1.
         sessions: requests of one tree at a time; with 1 the policy reads least.
         at_once: trees that grow at a time; `sessions · at_once` is best the number of the policy's slots.
-        irreversible: returns whether an action can't be undone outside a snapshot.
         on_simulations: called after each wave with the number of simulations that it added.
 
     Raises:
@@ -72,7 +70,6 @@ def grow(
         [Simulator(tree, critic) for tree in grown],
         Scheduler(policy, critic.policy if critic else None, sessions=sessions),
         make_env,
-        irreversible,
         to,
         on_simulations,
     )
@@ -126,7 +123,6 @@ class _Growth:
     simulators: Sequence[Simulator]
     scheduler: Scheduler
     make_env: Callable[[], Environment]
-    irreversible: Irreversible
     to: int
     on_simulations: Callable[[int], None]
     free_envs: list[Environment] = field(default_factory=list)
@@ -169,7 +165,7 @@ class _Growth:
                     self.scheduler.leave(i)
                     self._start_next_tree()
 
-        view = EnvView(env, simulator.tree.signal, self.irreversible)
+        view = EnvView(env, simulator.tree.signal)
         self.scheduler.start(i, simulator.simulate(wave[n], view), on_result)
 
     def _end_wave(

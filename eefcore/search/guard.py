@@ -3,14 +3,17 @@
 A purchase or a booking can't be undone outside. In a simulator that `restore` has set to its state it can: whatever
 happens there, `restore` leads back. So a search may rehearse such actions there, and only there. An agent that acts for
 good passes a `human` to be asked. Any other irreversible action is a violation: it is refused, and counted.
+
+The environment says which of its actions can't be undone in its present state (`eefcore.protocols.Irreversible`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from eefcore import protocols
-from eefcore.protocols import Benchmark, Environment
+from eefcore.protocols import Environment
 from eefcore.rendering.critic_prompts import EPISODE_OVER
 from eefcore.rollout.rollout import restore
 from eefcore.search.mcts import StepResult
@@ -20,22 +23,17 @@ from eefcore.types import History, State, Transition
 
 REFUSED = "This can't be undone, and the user did not agree to it. Nothing was done."
 
-Irreversible = Callable[[str], bool]
-"""Whether an action, as the environment reads it, can't be undone outside a snapshot (`irreversible_actions`)."""
 
-Human = Callable[[State, str], bool]
-"""Whether the user agrees to an action in a state."""
+class Request(NamedTuple):
+    """What a human is asked to agree to: an action that can't be undone, and the page on which it is to be taken."""
 
-
-def never_irreversible(action: str) -> bool:
-    """Return False: every action of this environment can be undone."""
-    del action
-    return False
+    state: State
+    page: str
+    action: str
 
 
-def irreversible_actions(benchmark: Benchmark) -> Irreversible:
-    """Return the benchmark's own test for irreversible actions, or one that finds none if it has no such test."""
-    return benchmark.irreversible if isinstance(benchmark, protocols.Irreversible) else never_irreversible
+Human = Callable[[Request], bool]
+"""Whether the user agrees to an action (`eefcore.search.human`)."""
 
 
 class Guard:
@@ -48,17 +46,16 @@ class Guard:
         violations: those outside of a snapshot without a human to ask; they were refused.
     """
 
-    def __init__(
-        self, env: Environment, irreversible: Irreversible = never_irreversible, human: Human | None = None
-    ) -> None:
-        self._env, self._irreversible, self._human = env, irreversible, human
-        self._in_snapshot = False
+    def __init__(self, env: Environment, human: Human | None = None) -> None:
+        self._env, self._human = env, human
+        self._page, self._in_snapshot = "", False
         self.rehearsed = self.consented = self.refused = self.violations = 0
 
     def reset(self, task_id: str) -> str:
         """Start the task; it has no snapshot yet."""
         self._in_snapshot = False
-        return self._env.reset(task_id)
+        self._page = self._env.reset(task_id)
+        return self._page
 
     def snapshot(self) -> State:
         """Return s_t, which can be restored from here on."""
@@ -68,21 +65,31 @@ class Guard:
 
     def restore(self, state: State) -> str:
         """Restore a snapshot, and return its observation."""
-        observation = self._env.restore(state)
+        self._page = self._env.restore(state)
         self._in_snapshot = True
-        return observation
+        return self._page
 
     def step(self, action: str) -> Transition:
         """Take the action if it can be undone or is agreed to; otherwise return the refusal as the observation."""
-        if not self._irreversible(action):
-            return self._env.step(action)
+        if self.irreversible(action) and not self._agreed(action):
+            return Transition(REFUSED)
+        transition = self._env.step(action)
+        self._page = transition.observation
+        return transition
+
+    def irreversible(self, action: str) -> bool:
+        """Return whether the environment says that `action` can't be undone in its present state."""
+        return isinstance(self._env, protocols.Irreversible) and self._env.irreversible(action)
+
+    def _agreed(self, action: str) -> bool:
+        """Return whether an irreversible action may be taken, and count it."""
         if self._human is not None:
-            agreed = self._human(self._env.snapshot(), action)
+            agreed = self._human(Request(self._env.snapshot(), self._page, action))
             self.consented, self.refused = self.consented + agreed, self.refused + (not agreed)
         else:
             agreed = self._in_snapshot
             self.rehearsed, self.violations = self.rehearsed + agreed, self.violations + (not agreed)
-        return self._env.step(action) if agreed else Transition(REFUSED)
+        return agreed
 
 
 class EnvView:
@@ -92,8 +99,8 @@ class EnvView:
     a tree that the critic alone grows can't contain a reward.
     """
 
-    def __init__(self, env: Environment, signal: Signal, irreversible: Irreversible) -> None:
-        self._guard, self._signal, self._steps = Guard(env, irreversible), signal, 0
+    def __init__(self, env: Environment, signal: Signal) -> None:
+        self._guard, self._signal, self._steps = Guard(env), signal, 0
 
     def go_to(self, history: History) -> None:
         """Restore the state of `history`, in O(1) where the environment has snapshots.

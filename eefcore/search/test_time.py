@@ -22,7 +22,7 @@ from eefcore.search import mcts
 from eefcore.search.critic import Critic
 from eefcore.search.forest import search_cost
 from eefcore.search.growth import grow, new_trees
-from eefcore.search.guard import REFUSED, irreversible_actions
+from eefcore.search.guard import REFUSED
 from eefcore.search.scheduler import draw_seed, run_requests
 from eefcore.search.settings import SearchSettings, Signal
 from eefcore.search.tree import Tally, Tree, copy_tree
@@ -141,12 +141,9 @@ def _play_best_of(
 def _play_mcts(
     benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
 ) -> list[SearchedEpisode]:
-    irreversible = irreversible_actions(benchmark)
     played = play_trees(
         new_trees(benchmark, tasks, method.settings, method.signal, source=policy.name),
-        lambda some, to: grow(
-            some, policy, benchmark.make, critic, to=to, at_once=method.slots, irreversible=irreversible
-        ),
+        lambda some, to: grow(some, policy, benchmark.make, critic, to=to, at_once=method.slots),
         benchmark.make,
         simulations=method.simulations,
         by=method.by,

@@ -23,7 +23,6 @@ from eefcore.experts.webshop import experts as shop
 from eefcore.experts.webshop.composite import CompositeShopper
 from eefcore.rendering.formats import COMPOSITE, COMPOSITE_COMPACT, LastPageChatFormat, load_format
 from eefcore.rendering.renderer import Renderer
-from eefcore.search.guard import irreversible_actions
 from eefcore.testing import BenchmarkContract, EnvironmentContract
 from eefcore.training import dpo, references, rows
 from eefcore.training.loop import TrainSettings
@@ -113,7 +112,7 @@ class TestShop(BenchmarkContract):
         assert envs.max_turns("webshop_mini+composite", data="", sizes="6/3/3", seed=1) == plain.max_turns
 
     def test_buying_is_irreversible_whatever_is_thought_of_it(self):
-        unsafe = irreversible_actions(self.load())
+        unsafe = self.load().make().irreversible
         buys = 'click[{"button": "Buy Now"}]'
         assert unsafe(buys) and unsafe(format_action(ActionParts("It fits.", buys, "Bought.")))
         assert not unsafe(format_action(ActionParts(buys, 'click[{"button": "red"}]', "")))

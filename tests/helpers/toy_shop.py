@@ -11,7 +11,10 @@ SHELVES = (("red hat", "red sock"), ("blue hat", "blue sock"), ("green hat", "gr
 
 
 class ToyShop:
-    """An environment whose task id is the thing to buy; its actions are `next`, `back` and `buy <thing>`."""
+    """An environment whose task id is the thing to buy; its actions are `next`, `back` and `buy <thing>`.
+
+    Buying can't be undone, where the thing is on the shelf: elsewhere the same text does nothing.
+    """
 
     def __init__(self) -> None:
         self._state = State("")
@@ -35,6 +38,9 @@ class ToyShop:
             return Transition("what?")
         self._page = min(max(self._page + moves[action], 0), len(SHELVES) - 1)
         return Transition(self._shelf())
+
+    def irreversible(self, action: str) -> bool:
+        return action.startswith("buy ") and action.removeprefix("buy ") in SHELVES[self._page]
 
     def snapshot(self) -> State:
         return self._state

@@ -10,21 +10,17 @@ from helpers.toy_shop import TASKS, ToyShop
 
 from eefcore.errors import ReplayMismatch
 from eefcore.policies.scripted import ScriptedPolicy
-from eefcore.search.guard import REFUSED, Guard
+from eefcore.search.guard import REFUSED, Guard, Request
 from eefcore.search.settings import Signal
 from eefcore.search.test_time import play_trees
 from eefcore.types import State, StopReason
-
-
-def buying(action):
-    return action.startswith("buy ")
 
 
 def played(tasks=(HAT,), signal=Signal.REWARD, *, n=30, live=ToyShop, by="visits", policy=None, **changes):
     make_env = SealedShop if signal is Signal.CRITIC else ToyShop
     return play_trees(
         roots(tasks, signal, **changes),
-        lambda trees, to: grown(trees, to, policy, make_env=make_env, irreversible=buying),
+        lambda trees, to: grown(trees, to, policy, make_env=make_env),
         live,
         simulations=n,
         by=by,
@@ -80,16 +76,16 @@ def test_a_human_is_asked_before_a_live_purchase():
     asked = []
 
     def human(answer):
-        def agrees(state, action):
-            asked.append((state, action))
+        def agrees(request):
+            asked.append(request)
             return answer
 
         return agrees
 
-    bought = partial(Guard, irreversible=buying)
-    (yes,) = played(live=lambda: bought(ToyShop(), human=human(True)), K=8)
-    assert yes.trajectory.win and asked == [(State(HAT, yes.trajectory.actions[:-1]), f"buy {HAT}")]
-    (no,) = played(live=lambda: bought(ToyShop(), human=human(False)), K=8)
+    (yes,) = played(live=lambda: Guard(ToyShop(), human(True)), K=8)
+    page = yes.trajectory.history.at(len(yes.trajectory) - 1)
+    assert yes.trajectory.win and asked == [Request(page.state, page.observation, f"buy {HAT}")]
+    (no,) = played(live=lambda: Guard(ToyShop(), human(False)), K=8)
     assert (no.trajectory.stop, no.trajectory.reward, no.trajectory.history.observation) == (
         StopReason.DONE,
         0.0,
@@ -102,7 +98,7 @@ def test_a_human_is_asked_before_a_live_purchase():
 
 
 def guard(human=None):
-    return Guard(ToyShop(), buying, human)
+    return Guard(ToyShop(), human)
 
 
 def test_an_irreversible_action_is_refused_outside_a_snapshot():
@@ -126,7 +122,7 @@ def test_guard_allows_a_final_action_after_restore_until_the_next_reset():
 
 
 def test_with_a_human_snapshots_do_not_count():
-    env = guard(lambda state, action: action == "buy red sock")
+    env = guard(lambda request: request.action == "buy red sock")
     env.reset("red hat")
     env.snapshot()
     assert env.step("buy red hat").observation == REFUSED and env.step("next").observation != REFUSED
@@ -136,18 +132,56 @@ def test_with_a_human_snapshots_do_not_count():
 
 
 def test_actions_that_can_be_undone_ask_no_human():
-    env = Guard(ToyShop(), human=lambda *_: pytest.fail("asked"))
+    env = guard(lambda _: pytest.fail("asked"))
     env.reset("red hat")
-    assert env.step("buy red hat").reward == 1.0
+    assert env.step("next").observation == "blue hat, blue sock"
+
+
+def test_one_text_is_guarded_on_the_page_where_it_can_not_be_undone():
+    env = guard()
+    env.reset("red hat")
+    assert env.step("buy blue hat").observation == "no such thing here"
+    env.step("next")
+    assert env.step("buy blue hat").observation == REFUSED and env.violations == 1
+
+
+def test_the_page_after_a_refusal_is_still_the_one_that_a_human_is_shown():
+    asked = []
+    env = guard(lambda request: bool(asked.append(request.page)))
+    seen = env.reset("red hat")
+    env.step("buy red hat")
+    env.step("buy red sock")
+    env.step("next")
+    env.step("buy blue hat")
+    assert asked == [seen, seen, "blue hat, blue sock"]
+
+
+def test_an_environment_without_irreversible_actions_is_not_guarded():
+    class Library:
+        """An environment without `irreversible`."""
+
+        def __init__(self):
+            shop = ToyShop()
+            self.reset, self.step, self.snapshot, self.restore = (
+                shop.reset,
+                shop.step,
+                shop.snapshot,
+                shop.restore,
+            )
+
+    env = Guard(Library())
+    env.reset("red hat")
+    assert env.step("buy red hat").reward == 1.0 and env.violations == 0
 
 
 def test_in_the_shop_buying_is_irreversible(mini):
+    shop = mini.make()
     buy = 'click[{"button": "Buy Now"}]'
-    assert mini.irreversible(buy) and mini.irreversible('click[{"button":  "Buy Now"}]\nand then')
+    assert shop.irreversible(buy) and shop.irreversible('click[{"button":  "Buy Now"}]\nand then')
     for action in (
         'click[{"button": "Next >"}]',
         'Think[{"response": "Buy Now"}]',
         "Buy Now",
         'Finish[{"response": "x"}]',
     ):
-        assert not mini.irreversible(action)
+        assert not shop.irreversible(action)

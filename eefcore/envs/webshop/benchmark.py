@@ -134,10 +134,6 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
         """Make an environment; all of a benchmark share one shop and one cache of states."""
         return WebShop(self.goals, self.interface, self._cache)
 
-    def irreversible(self, action: str) -> bool:
-        """Whether `action` buys, which can't be undone outside a simulation."""
-        return self.interface.irreversible(action)
-
     def goal(self, task_id: str) -> Goal:
         """Return what the task asks for; raise UnknownTask if no goal has that id."""
         return find_goal(self.goals, task_id)

@@ -78,6 +78,10 @@ class WebShop(Episode[Goal]):
         self._state, self._done = State(before.task_id, (*before.actions, action)), self._current.done
         return Transition(self._current.observation, self._current.reward, self._current.done)
 
+    def irreversible(self, action: str) -> bool:
+        """Return whether `action` buys, which can't be undone outside a simulation."""
+        return self._interface.irreversible(action)
+
     def snapshot(self) -> State:
         """Return s_t, and cache the step that led to it. Raise EpisodeOver before `reset`."""
         state = super().snapshot()
