@@ -78,6 +78,11 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(s.action for s in self.steps)
 
     @property
+    def observations(self) -> tuple[str, ...]:
+        """The observations o_0, …, o_t."""
+        return (*(s.observation for s in self.steps), self.observation)
+
+    @property
     def state(self) -> State:
         """The state s_t of the history."""
         return State(self.task_id, self.actions)

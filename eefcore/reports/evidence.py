@@ -59,12 +59,12 @@ class Method:
     def evaluation(self) -> Evaluation:
         """Its trajectories on the test set, under a card of their own if its search saw the reward (DESIGN 4.5)."""
         card = test_time.search_card(self.card, self._signal)
-        return Evaluation(self.name, card, tuple(read_panel(f, card) for f in self._tests), self.seeds)
+        return Evaluation(self.name, card, tuple(read_panel(f, card) for f in self.tests), self.seeds)
 
     @cached_property
     def inference(self) -> Inference:
         """How the method acts on its test set, and the cost of an episode."""
-        return read_inference(self._tests, sum(map(len, self.evaluation.runs)))
+        return read_inference(self.tests, sum(map(len, self.evaluation.runs)))
 
     @property
     def models(self) -> set[Path]:
@@ -105,7 +105,7 @@ class Method:
     @property
     def versions(self) -> dict[str, str]:
         """The versions of the packages in its evaluation, by name."""
-        return stages.read_record(self._tests[0]).packages
+        return stages.read_record(self.tests[0]).packages
 
     def numbered(self, stage: str, seed: int = 0) -> dict[int, Path]:
         """Return the folders of its stages `<stage>1`, `<stage>2`, … by number, in order; `seed` counts from 0."""
@@ -166,15 +166,14 @@ class Method:
         return None
 
     @property
-    def _tests(self) -> list[Path]:
+    def tests(self) -> list[Path]:
+        """The folders of its evaluation on the test set, one a seed."""
         return [run["test"] for run in self.stages]
 
     @property
     def _signal(self) -> Signal:
         """What a search at test time may have known in any seed: the reward, or the critic alone."""
-        signals = {
-            Signal(str(stages.read_record(f).params.get("signal", Signal.CRITIC))) for f in self._tests
-        }
+        signals = {Signal(str(stages.read_record(f).params.get("signal", Signal.CRITIC))) for f in self.tests}
         return Signal.REWARD if Signal.REWARD in signals else Signal.CRITIC
 
     def _per_task(self, seed: int) -> float:

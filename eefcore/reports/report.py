@@ -16,7 +16,7 @@ from eefcore.experts.registry import PERFECT, STEPS, Measure
 from eefcore.figures import evaluation
 from eefcore.figures.plots import Plot
 from eefcore.protocols import Benchmark, Skill
-from eefcore.reports import comparison, finders, search, sections, tables
+from eefcore.reports import comparison, finders, irreversible, search, sections, tables
 from eefcore.reports.analysis import analysis_chapter
 from eefcore.reports.case_studies import SeedPanels, select_case_studies
 from eefcore.reports.comparison import Link, ResultTable
@@ -136,6 +136,7 @@ def build_report(
         *sections.training_row(ours, shown.training_row(format, template_args) if format else []),
         *sections.search_tree(next((tree for tree in trees if tree), None)),
         sections.outcomes(result, ours),
+        *irreversible.irreversible_actions(main),
         sections.environment_cards([result.card, *bound_cards]),
         sections.WORDS,
         sections.reproduction(command, shown.versions),

@@ -43,6 +43,10 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
         values = {**inherited, **node.params}
         key = frozenset({**values, "stage": node.notebook.stage, "seed": 0}.items())
         try:
+            if node.params.get("ask"):
+                raise ParamsError(
+                    "ask: a run has nobody to ask; leave it out, or open the notebook in JupyterLab and set it there"
+                )
             if key not in seen:
                 check_values(node.notebook.stage, values)
             if node.notebook.stage not in ("report", "suite"):  # they read the stages of several methods

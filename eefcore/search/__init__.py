@@ -32,7 +32,8 @@ from eefcore.search.forest import (
     trajectories,
 )
 from eefcore.search.growth import grow
-from eefcore.search.guard import Guard
+from eefcore.search.guard import Guard, count_refused, live
+from eefcore.search.human import find_human
 from eefcore.search.settings import SearchSettings, Signal
 from eefcore.search.test_time import SearchedEpisode, SearchMethod, play_with_search, search_card
 from eefcore.search.tree import Tally, Tree
@@ -50,15 +51,18 @@ __all__ = [
     "agreement",
     "answer_questions",
     "chance_accuracy",
+    "count_refused",
     "count_trees",
     "critic_accuracy",
     "critic_from_model",
     "critic_questions",
     "critic_weights",
     "explored_edges",
+    "find_human",
     "grow",
     "grow_trees",
     "illustrative_tree",
+    "live",
     "load_critic",
     "pass_at",
     "plant_trees",

@@ -9,7 +9,7 @@ The environment says which of its actions can't be undone in its present state (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from eefcore import protocols
@@ -19,7 +19,7 @@ from eefcore.rollout.rollout import restore
 from eefcore.search.mcts import StepResult
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Tally
-from eefcore.types import History, State, Transition
+from eefcore.types import History, State, Trajectory, Transition
 
 REFUSED = "This can't be undone, and the user did not agree to it. Nothing was done."
 
@@ -90,6 +90,16 @@ class Guard:
             agreed = self._in_snapshot
             self.rehearsed, self.violations = self.rehearsed + agreed, self.violations + (not agreed)
         return agreed
+
+
+def live(make: Callable[[], Environment], human: Human | None) -> Callable[[], Environment]:
+    """Return what makes environments to act in for good, which ask `human`; without a human it is `make` itself."""
+    return make if human is None else lambda: Guard(make(), human)
+
+
+def count_refused(trajectories: Iterable[Trajectory]) -> int:
+    """Count the actions of trajectories that were refused: those to which the user did not agree, and violations."""
+    return sum(page == REFUSED for t in trajectories for page in t.history.observations)
 
 
 class EnvView:

@@ -22,7 +22,7 @@ from eefcore.search import mcts
 from eefcore.search.critic import Critic
 from eefcore.search.forest import search_cost
 from eefcore.search.growth import grow, new_trees
-from eefcore.search.guard import REFUSED
+from eefcore.search.guard import REFUSED, Human, live
 from eefcore.search.scheduler import draw_seed, run_requests
 from eefcore.search.settings import SearchSettings, Signal
 from eefcore.search.tree import Tally, Tree, copy_tree
@@ -62,17 +62,25 @@ def play_with_search(
     method: SearchMethod,
     *,
     kept_trees: int,
+    human: Human | None = None,
     on_episodes: Callable[[int], None] = lambda n: None,
 ) -> list[SearchedEpisode]:
     """Play an episode of each task with search; return them in the same order, the first `kept_trees` with their trees.
 
+    `human` is asked before an action that can't be undone is taken for good; None asks nobody, as in a simulator.
     `on_episodes` is called with the number of episodes played.
 
     Raises:
-        ParamsError: a search by the critic has no critic; beams are asked of a policy that has no model here.
+        ParamsError: a search by the critic has no critic; beams are asked of a policy that has no model here; a human
+            is to be asked of episodes that are rehearsed and never acted.
     """
+    if method.how == "best_of" and human is not None:
+        raise ParamsError(
+            "13_decide: best_of rehearses whole episodes and takes no action for good, so there is nothing to ask; "
+            "choose how: mcts or beam, or set ask to False"
+        )
     play = {"beam": _play_beams, "best_of": _play_best_of, "mcts": _play_mcts}[method.how]
-    episodes = play(benchmark, tasks, policy, critic, method)
+    episodes = play(benchmark, tasks, policy, critic, method, human)
     on_episodes(len(tasks))
     return [e if i < kept_trees else msgspec.structs.replace(e, tree=None) for i, e in enumerate(episodes)]
 
@@ -85,7 +93,12 @@ def search_card(card: Card, signal: Signal) -> Card:
 
 
 def _play_beams(
-    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    policy: Policy,
+    critic: Critic | None,
+    method: SearchMethod,
+    human: Human | None,
 ) -> list[SearchedEpisode]:
     from eefcore.policies.beam import BeamPolicy  # torch takes seconds to load, like transformers
     from eefcore.policies.hf_engine.policy import HFPolicy
@@ -99,14 +112,20 @@ def _play_beams(
     env = benchmark.make()
     beams = BeamPolicy(policy, beams=method.simulations)
     starts = [Start(History(task, env.reset(task))) for task in tasks]
-    played = rollout(beams, benchmark.make, starts, max_turns=method.settings.max_turns)
+    played = rollout(beams, live(benchmark.make, human), starts, max_turns=method.settings.max_turns)
     return [SearchedEpisode(t, rollout_cost([t], policy.length)) for t in played]
 
 
 def _play_best_of(
-    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    policy: Policy,
+    critic: Critic | None,
+    method: SearchMethod,
+    human: Human | None,
 ) -> list[SearchedEpisode]:
     """Play N episodes a task and return the first of the best judged ones. By the reward this is pass@N."""
+    del human  # `play_with_search` refuses one
     settings, env = method.settings, benchmark.make()
     histories = [History(task, env.reset(task)) for task in tasks]
     starts = [
@@ -139,12 +158,17 @@ def _play_best_of(
 
 
 def _play_mcts(
-    benchmark: Benchmark, tasks: Sequence[str], policy: Policy, critic: Critic | None, method: SearchMethod
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    policy: Policy,
+    critic: Critic | None,
+    method: SearchMethod,
+    human: Human | None,
 ) -> list[SearchedEpisode]:
     played = play_trees(
         new_trees(benchmark, tasks, method.settings, method.signal, source=policy.name),
         lambda some, to: grow(some, policy, benchmark.make, critic, to=to, at_once=method.slots),
-        benchmark.make,
+        live(benchmark.make, human),
         simulations=method.simulations,
         by=method.by,
     )
@@ -170,7 +194,7 @@ def play_trees(
     search by the critic never saw.
 
     `grow_to` grows trees to so many simulations each (`growth.grow`). `make_live` makes an environment to act in for
-    good; a `guard.Guard` with a human where that can't be undone. `by` is which action is taken (`mcts.choose_action`).
+    good (`guard.live`). `by` is which action is taken (`mcts.choose_action`).
 
     Raises:
         ReplayMismatch: the live environment does not answer as the searched one did.

@@ -124,6 +124,7 @@ class Suite:
                 if spec.trees:
                     params = {"simulations": spec.samples, "K": 4, "M": spec.M, "critic": spec.trees}
                     logged = {"search/agreement": 0.1 * i, "search/merged": 0.25, "search/nodes": 30.0}
+                    logged |= {"search/irreversible": 7, "search/violations": 0}
                 stage(f"simulations{i - 1}", cost, params, logged, simulations=simulations)
                 if spec.tunes:
                     learnt = {
@@ -156,8 +157,10 @@ class Suite:
     def tested(self, stage: Callable[..., Path], spec: Spec, rng: Random) -> None:
         """Write the test panel; search at test time costs its simulations before each of five actions."""
         n, params, card, cost = len(self.test), {}, CARD, Cost(episodes=8, seconds=9.0)
+        logged: dict[str, float] = {"eval/refused": 0}
         if spec.acts:
             params = dict(zip(("how", "signal", "simulations"), spec.acts, strict=True))
+            logged |= {"decide/irreversible": 5, "decide/violations": 1}
             card = test_time.search_card(CARD, Signal(params["signal"]))
             episodes = {"mcts": 1 + 5 * params["simulations"], "best_of": params["simulations"], "beam": 1}
             each = episodes[params["how"]]
@@ -165,7 +168,7 @@ class Suite:
                 episodes=n * each, tokens_written=90 * n * each, tokens_read=300 * n * each, seconds=3.0 * n
             )
         acting = spec._replace(wins=tuple(min(1.0, w + spec.lifts) for w in spec.wins))
-        stage("test", cost, params, card=card, panel=[played(t, acting, rng) for t in self.test])
+        stage("test", cost, params, logged, card=card, panel=[played(t, acting, rng) for t in self.test])
 
 
 def kind(task: str) -> str:
