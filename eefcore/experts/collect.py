@@ -39,6 +39,7 @@ def expert_data(
     seed: int,
     budget: float | None,
     allocation: str,
+    tasks: int | None = None,
     models: PromptedExperts | None = None,
     only_clone: bool = False,
 ) -> list[Trajectory]:
@@ -47,17 +48,25 @@ def expert_data(
     With `only_clone`, none of `file` has to be of a training task: it is cloned, and nothing is explored.
 
     Raises:
-        ParamsError: a budget beside a file, or one of `demonstrations`.
+        ParamsError: a budget or a number of tasks beside a file, or one of `demonstrations`.
         DataError: no trajectory of `file` is of a training task, or one of `read_demonstrations`.
     """
     if not file:
         return demonstrations(
-            benchmark, names, "train", seed=seed, budget=budget, allocation=allocation, models=models
+            benchmark,
+            names,
+            "train",
+            seed=seed,
+            budget=budget,
+            allocation=allocation,
+            tasks=tasks,
+            models=models,
         )
-    if budget is not None:
-        raise ParamsError(
-            f"02_expert: the trajectories of `file` are there already; leave the budget of {budget:g} out"
-        )
+    for name, limit in (("budget", budget), ("tasks", tasks)):
+        if limit is not None:
+            raise ParamsError(
+                f"02_expert: the trajectories of `file` are there already; leave {name} {limit:g} out"
+            )
     trajectories = read_demonstrations(file, benchmark)
     if not only_clone:
         _require_training_tasks(file, trajectories, benchmark)
@@ -72,12 +81,14 @@ def demonstrations(
     seed: int,
     budget: float | None = None,
     allocation: str = "each",
+    tasks: int | None = None,
     models: PromptedExperts | None = None,
 ) -> list[Trajectory]:
     """Return the trajectories τ_e of experts on a split, for `budget` dollars (None is no limit).
 
     Args:
         names: of scripted experts, and of language models.
+        tasks: number of tasks of the split to play, the first ones; None is all.
         models: the language models of the stage; None refuses them.
 
     Raises:
@@ -97,7 +108,24 @@ def demonstrations(
             raise ParamsError(
                 f"expert {name!r} is a language model; 02_expert plays it, as in expert: {name}"
             )
-    return demonstrate_within(demonstrators, benchmark.tasks(split), budget=budget, allocation=allocation)
+    played = first_tasks(benchmark, split, tasks)
+    return demonstrate_within(demonstrators, played, budget=budget, allocation=allocation)
+
+
+def first_tasks(benchmark: Benchmark, split: str, n: int | None) -> Sequence[str]:
+    """Return the first `n` tasks of a split, or all of them for None; fewer tasks are always among more.
+
+    The order of a split does not follow the difficulty of its tasks, so the first ones are a fair sample.
+
+    Raises:
+        ParamsError: the split has fewer.
+    """
+    tasks = benchmark.tasks(split)
+    if n is not None and not 1 <= n <= len(tasks):
+        raise ParamsError(
+            f"tasks {n}: expected 1 to {len(tasks)} of the {split} tasks; ask for more in sizes"
+        )
+    return tasks[:n]
 
 
 def judged(trajectories: Iterable[Trajectory]) -> list[Trajectory]:

@@ -116,6 +116,18 @@ def _check_benchmark(stage: str, given: Values) -> None:
             )
 
 
+def _check_tasks(stage: str, given: Values) -> None:
+    if given.get("file"):
+        raise ParamsError(
+            f"tasks {given['tasks']}: the trajectories of `file` say which; leave one of the two out"
+        )
+    most = panel_sizes(given["sizes"]).train if given["sizes"] else 0  # 0: all that there are
+    if given["tasks"] > (most or given["tasks"]):
+        raise ParamsError(
+            f"tasks {given['tasks']}: there are {most} training tasks in sizes {given['sizes']}; ask for more there"
+        )
+
+
 def _check_context(stage: str, given: Values) -> None:
     """Refuse a context that not even one turn fits into, with the answer where a policy plays."""
     answer, context, format = given.get("max_new_tokens", 0), given["context"], given["format"]
@@ -179,6 +191,7 @@ Check = Callable[[str, Values], object]
 
 _CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("benchmark", "data", "sizes"), _check_benchmark),
+    (("tasks", "sizes"), _check_tasks),
     (("base",), lambda stage, given: check_base(given["base"])),
     (("engine",), lambda stage, given: read_engine(given["engine"])),
     (("format",), lambda stage, given: check_format(given["format"], given.get("template_args", ""))),

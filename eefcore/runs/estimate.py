@@ -89,8 +89,10 @@ def total(works: Iterable[Work]) -> Work:
 
 
 def tasks(node: Node, split: str) -> int:
-    """Return the number of tasks of a split, from the parameter `sizes`."""
-    return int(str(node.params["sizes"]).split("/")[("train", "dev", "test").index(split)])
+    """Return the number of tasks of a split, from the parameter `sizes`, and of training tasks that the expert stage uses."""
+    used = node.inputs.get("experts", node).params.get("tasks") if split == "train" else None
+    of_split = str(node.params["sizes"]).split("/")[("train", "dev", "test").index(split)]
+    return int(used or of_split)
 
 
 def experts(node: Node, source: str = "") -> int:

@@ -68,7 +68,7 @@ class Parameter(NamedTuple):
         if not isinstance(value, int | float | str) or type(value) is not TYPES[self.type]:
             advice = ""
             if self.type == "str":
-                advice = f'; write "{value}" in quotes'
+                advice = f'; write "{shorten(value)}" in quotes'
             elif self.type == "float" and isinstance(value, str):
                 advice = _advise_number(value)
             raise TypeError(f"must be {self.type}, got {type(value).__name__} {shorten(value)}{advice}")

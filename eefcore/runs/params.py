@@ -22,6 +22,7 @@ runs, so that files and records keep the name and never a path of this machine.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -49,6 +50,15 @@ STAGES = ("expert", "select", "train", "explore", "preferences", "dpo", "evaluat
 
 MOST_ITERATIONS = 100
 """Iterations of a method at most: each is several stages, and reads those of all before it."""
+
+LONGEST_TEXT = 1_000
+"""Characters of a key or a text value at most; a longer one is a slip, and no message can show it."""
+
+LONGEST_NAME = 255
+"""Bytes between two slashes at most: what file systems take as the name of one file."""
+
+LONGEST_METHOD = 100
+"""Characters of a method's name at most: it heads tables, figures and folders of a report."""
 
 LEARN: Mapping[str, Sequence[str]] = {"sft": (), "dpo": ("preferences", "pairs", "dpo")}
 """How a method may learn, and the stages that only such a method has."""
@@ -135,13 +145,33 @@ def choose(path: Path, where: str, key: object, allowed: Iterable[str]) -> str:
 
 
 class _Unique(yaml.SafeLoader):
-    """A YAML loader that refuses a key that is given twice; the safe loader silently takes the second."""
+    """A YAML loader that refuses a key that is given twice, of which the safe loader takes the second, and endless text."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        value = super().construct_scalar(node)
+        if node.tag == "tag:yaml.org,2002:str" and (refused := _too_long(value)):
+            raise ConstructorError(None, None, refused, node.start_mark)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := {k for k in keys if keys.count(k) > 1}:
-            raise ConstructorError(None, None, f"given twice: {', '.join(sorted(twice))}", node.start_mark)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((key for key, times in keys.items() if times > 1), None):
+            raise ConstructorError(None, None, f"given twice: {shorten(twice)}", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def _too_long(text: str) -> str:
+    """Return why `text` is too long for a params file, or nothing."""
+    if len(text) > LONGEST_TEXT:
+        return f"expected text of at most {LONGEST_TEXT:,} characters, got {len(text):,}: {shorten(text)}"
+    if (
+        longest := max(len(part.encode("utf-8", "surrogatepass")) for part in text.split("/"))
+    ) > LONGEST_NAME:
+        return (
+            f"expected at most {LONGEST_NAME} bytes between two slashes, the longest name of a file, got {longest}: "
+            f"{shorten(text)}"
+        )
+    return ""
 
 
 class _Reader:
@@ -184,9 +214,17 @@ class _Reader:
         return cast("dict[str, Value]", dict(given))  # each value was checked against its parameter
 
     def method(self, name: object, entry: object) -> Method:
+        if (
+            not isinstance(name, str)
+            or not 1 <= len(name) <= LONGEST_METHOD
+            or "/" in name
+            or not name.isprintable()
+        ):
+            raise self.error(
+                "methods",
+                f"a method's name is printable text without '/', of 1 to {LONGEST_METHOD} characters, got {shorten(name)}",
+            )
         where = f"methods.{name}"
-        if not isinstance(name, str) or not name or "/" in name:
-            raise self.error("methods", f"a method's name is text without '/', got {name!r}")
         given = self.mapping(where, entry)
         for key in given:
             choose(self.path, f"{where}: key", key, ("iterations", "learn", *STAGES))

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eefcore.errors import ParamsError, StoreError
-from eefcore.runs.notebook import Notebook
+from eefcore.runs.notebook import Notebook, shorten
 from eefcore.runs.params import Params, Values, checked, choose, read_params, read_yaml, settable
 from eefcore.runs.plan import Inputs, Node, add, stages_of
 from eefcore.storage import stages
@@ -82,10 +82,10 @@ def read_suite(
         choose(path, "key", key, ("suite", "seeds", "runs", "fast", "report"))
     name, runs = content.get("suite"), content.get("runs")
     if not isinstance(name, str):
-        raise ParamsError(f"{path}: suite: must be a name, got {name!r}")
+        raise ParamsError(f"{path}: suite: must be a name, got {shorten(name)}")
     if not isinstance(runs, dict) or not runs:
         raise ParamsError(
-            f"{path}: runs: must name params files and sections, as in `quickstart: methods`, got {runs!r}"
+            f"{path}: runs: must name params files and sections, as in `quickstart: methods`, got {shorten(runs)}"
         )
     listed = _seeds(path, "seeds", content.get("seeds"))
     if fast:
@@ -164,8 +164,8 @@ def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nod
         for name, value in other.params.values(notebook, None).items():
             if value != values[name] and name not in suite.report:
                 raise ParamsError(
-                    f"{suite.path}: runs: {first.stem} has {name}: {values[name]!r} and {other.stem} {value!r}; "
-                    "one report is over one of them: make two suites"
+                    f"{suite.path}: runs: {first.stem} has {name}: {shorten(values[name])} and {other.stem} "
+                    f"{shorten(value)}; one report is over one of them: make two suites"
                 )
     finished = {folder.split("/")[1] for folder in StageInputs(inputs).by_folder()}
     sections = {run.stem: run.section for run in suite.runs if run.stem in finished}
@@ -177,7 +177,7 @@ def _settings(path: Path, given: object, notebooks: Mapping[str, Notebook]) -> d
     if NOTEBOOK not in notebooks:
         raise ParamsError(f"{path}: there is no notebook 10_{NOTEBOOK}; there are {', '.join(notebooks)}")
     if not isinstance(given, dict | None):
-        raise ParamsError(f"{path}: report: must be a mapping, got {given!r}")
+        raise ParamsError(f"{path}: report: must be a mapping, got {shorten(given)}")
     notebook = notebooks[NOTEBOOK]
     allowed = [name for name in settable(notebook) if name not in ("suite", "sections")]
     for name in given or {}:
@@ -187,9 +187,9 @@ def _settings(path: Path, given: object, notebooks: Mapping[str, Notebook]) -> d
 
 def _seeds(path: Path, where: str, seeds: object) -> tuple[int, ...]:
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-        raise ParamsError(f"{path}: {where}: must list whole numbers, as in [0, 1, 2], got {seeds!r}")
+        raise ParamsError(f"{path}: {where}: must list whole numbers, as in [0, 1, 2], got {shorten(seeds)}")
     if len(set(seeds)) < len(seeds):
-        raise ParamsError(f"{path}: {where}: one is listed twice: {seeds!r}")
+        raise ParamsError(f"{path}: {where}: one is listed twice: {shorten(seeds)}")
     return tuple(seeds)
 
 
@@ -199,7 +199,7 @@ def _reduce(
     """Return the seeds and runs that `fast` keeps."""
     if not isinstance(fast, dict) or set(fast) != {"seeds", "runs"} or not isinstance(fast["runs"], list):
         raise ParamsError(
-            f"{path}: fast: --fast needs it, as in {{seeds: [0, 1], runs: [{next(iter(runs))}]}}, got {fast!r}"
+            f"{path}: fast: --fast needs it, as in {{seeds: [0, 1], runs: [{next(iter(runs))}]}}, got {shorten(fast)}"
         )
     kept = [choose(path, "fast.runs: run", run, [str(r) for r in runs]) for run in fast["runs"]]
     if not kept:

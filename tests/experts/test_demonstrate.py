@@ -183,12 +183,30 @@ def test_cheap_first_asks_the_dear_expert_where_the_cheap_one_lost(mini):
 
 
 def test_a_budget_beside_a_file_is_refused(mini, tmp_path):
-    with pytest.raises(
-        ParamsError, match="trajectories of `file` are there already; leave the budget of 3 out"
-    ):
+    with pytest.raises(ParamsError, match="trajectories of `file` are there already; leave budget 3 out"):
         collect.expert_data(
             mini, ["strong"], str(tmp_path / "any.jsonl"), seed=0, budget=3.0, allocation="each"
         )
+
+
+def test_a_number_of_tasks_beside_a_file_is_refused(mini, tmp_path):
+    file = str(tmp_path / "any.jsonl")
+    with pytest.raises(ParamsError, match="trajectories of `file` are there already; leave tasks 3 out"):
+        collect.expert_data(mini, ["strong"], file, seed=0, budget=None, allocation="each", tasks=3)
+
+
+def test_the_first_tasks_are_demonstrated_as_among_all(mini):
+    everything = collect.demonstrations(mini, ["weak"], "train", seed=0)
+    few = collect.expert_data(mini, ["weak"], "", seed=0, budget=None, allocation="each", tasks=3)
+    assert few == everything[:3] and [t.task_id for t in few] == [*collect.first_tasks(mini, "train", 3)]
+    assert collect.first_tasks(mini, "train", None) == mini.tasks("train")
+
+
+def test_more_tasks_than_there_are_are_refused(mini):
+    most = len(mini.tasks("train"))
+    assert len(collect.first_tasks(mini, "train", most)) == most
+    with pytest.raises(ParamsError, match=f"tasks {most + 1}: expected 1 to {most} of the train tasks"):
+        collect.first_tasks(mini, "train", most + 1)
 
 
 def test_without_a_file_scripted_experts_demonstrate(mini):

@@ -71,6 +71,8 @@ SHOP = {"benchmark": "webshop", "data": "${EEF_TEST_PLACE}/shop"}
         ({}, {"benchmark": "sciworld_mini", "sizes": "99999/6/6"}, "99999 train tasks are asked for; the simulator's"),
         ({}, {**SHOP, "data": "nowhere"}, "expected exactly one items_shuffle.*no such folder"),
         ({}, {**SHOP, "sizes": f"{GOALS}/1/1"}, f"{GOALS + 2} tasks are asked for; .* holds {GOALS}"),
+        ({"expert": {"tasks": 13}}, {}, "expert: tasks 13: there are 12 training tasks in sizes 12/6/6"),
+        ({"expert": {"tasks": 5, "file": "params/smoke.yaml"}}, {}, "tasks 5: the trajectories of `file` say which"),
         ({"expert": {"file": "nowhere.jsonl"}}, {}, "expert: file nowhere.jsonl: expected a file .*, got nothing"),
         ({"expert": {"file": "${EEF_TEST_PLACE}/experts.jsonl + params"}}, {}, "file params: expected a file .* got a folder"),
     ],
@@ -91,6 +93,7 @@ def test_what_no_stage_could_work_with_is_refused_before_anything_starts(tmp_pat
         ({"expert": {"file": "${EEF_TEST_PLACE}/experts.jsonl"}}, {}),
         ({"train": {"base": "HuggingFaceTB/SmolLM2-135M-Instruct"}}, {}),
         ({"explore": {"samples": 0}}, {}),
+        ({"expert": {"tasks": 12}}, {}),
     ],
 )
 def test_what_stages_can_work_with_is_planned(tmp_path, stages, shared):

@@ -62,6 +62,7 @@ def test_the_estimate_of_one_method_matches_a_hand_computation(nodes):
         ("explore: {samples: 6, M: 0}", 240, 40 + 240),  # RFT×6 keeps the experts' wins and its own
         ("explore: {samples: 6, M: 0}, select: {keep: one}", 240, 40),
         ("explore: {M: 2}, select: {keep: all}", 40 + 80, 40 + 120),
+        ("expert: {tasks: 10}, explore: {M: 2}", 10 + 20, 20),
         ("explore: {M: 2, repeats: 3}", 40 + 240, 80),
         ("expert: {expert: strong+weak}, explore: {M: 1}", 40 + 80, 120),
         ("expert: {expert: strong+weak}, explore: {M: 1, explore_from: weak}", 40 + 40, 80),

@@ -128,12 +128,12 @@ def outcome(path: Path) -> str:
         estimate.total(estimate.work(node) for node in nodes)
         estimate.memory(nodes, lambda base: None)
     except ParamsError as error:
-        assert str(path) in str(error) and len(str(error)) < 20_000
+        assert str(path) in str(error) and len(str(error)) < 3000
         return "refused"
     return "plan"
 
 
-@pytest.mark.parametrize("n", [100, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [100, pytest.param(2_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_a_mutated_params_file_is_planned_or_refused_with_one_clear_error(n, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     shop = write_official_files(tmp_path / "shop")

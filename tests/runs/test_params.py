@@ -230,15 +230,41 @@ METHODS = "methods: {EEF: {iterations: 1}}"
             "run: a\nmethods: {EEF: {iterations: 2, explore: {m: 5}}}",
             "methods.EEF: 05_explore's parameter 'm' is unknown",
         ),
-        ("run: a\nmethods: {a/b: {iterations: 2}}", "a method's name is text without '/', got 'a/b'"),
-        ("run: a\nmethods: {6: {iterations: 2}}", "a method's name is text without '/', got 6"),
+        ("run: a\nmethods: {a/b: {iterations: 2}}", "text without '/', of 1 to 100 characters, got 'a/b'"),
+        (
+            "run: a\nmethods: {6: {iterations: 2}}",
+            "a method's name is printable text without '/', of 1 to 100 characters, got 6",
+        ),
+        (f"run: a\nmethods: {{{'m' * 101}: {{iterations: 2}}}}", f"got '{'m' * 47}...{'m' * 48}'"),
+        (
+            'run: a\nmethods: {"\\uD800": {iterations: 2}}',
+            r"printable text without '/', of 1 to 100 characters, got '\ud800'",
+        ),
+        ('run: a\nmethods: {"\\u202E": {iterations: 2}}', r"of 1 to 100 characters, got '\u202e'"),
+        ('run: a\nstages: {"\\uD800": {}}\n' + METHODS, r"notebook '\ud800' is unknown"),
         (METHODS, "run: "),
         (f"run: ../a\n{METHODS}", "run '..'"),
         (f"run: 5\n{METHODS}", "run: must be the name of the run, as in `run: my_run`, got 5"),
-        (f"run: a\nrun: b\n{METHODS}", "given twice: run"),
-        (f"run: a\nstages: {{train: {{epochs: 1, epochs: 2}}}}\n{METHODS}", "given twice: epochs"),
+        (f"run: a\nrun: b\n{METHODS}", "given twice: 'run'"),
+        (f"run: a\nstages: {{train: {{epochs: 1, epochs: 2}}}}\n{METHODS}", "given twice: 'epochs'"),
         ("- a", "must be a mapping of keys, got list"),
         ("", "must be a mapping of keys, got NoneType"),
+        (
+            f"run: a\nstages: {{train: {{{'k' * 1001}: 1}}}}\n{METHODS}",
+            "at most 1,000 characters, got 1,001: 'kkk",
+        ),
+        (f"run: a\nshared: {{seed: {'/'.join('a' * 600)}}}\n{METHODS}", "got 1,199: 'a/a/a"),
+        (
+            f"run: a\nstages: {{expert: {{data: b/{'é' * 128}/c}}}}\n{METHODS}",
+            "at most 255 bytes between two slashes",
+        ),
+        (
+            f'run: a\nstages: {{expert: {{data: "{"x" * 253}\\uD800"}}}}\n{METHODS}',
+            "longest name of a file, got 256",
+        ),
+        (f"run: a\nmethods:\n  ? {'m' * 4000}\n  : {{iterations: 2}}", "line 3, column 5"),
+        ("{" + "x: 1, " * 2_000 + "run: a}", "given twice: 'x'"),
+        ('run: a\n"\\uD800": 1\n"\\uD800": 2', r"given twice: '\ud800'"),
         ("run: [", "can't be read"),
         ("run: 2001-99-99", "can't be read"),
         ("run: !!bool maybe", "can't be read"),
@@ -254,7 +280,19 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_starts(folder, text
     with pytest.raises(ParamsError) as error:
         read(folder, text)
     assert says in str(error.value)
-    assert "demo.yaml" in str(error.value)
+    assert "demo.yaml" in str(error.value) and len(str(error.value).encode()) < 3000
+
+
+@pytest.mark.parametrize("text", ["a" * 255, "/".join(["b" * 249] * 4), "é" * 127, "x y " * 60])
+def test_text_of_the_longest_names_is_read(folder, text):
+    params = read(folder, f"run: a\nstages: {{expert: {{data: '{text}'}}}}\n{METHODS}")
+    assert params.stages["expert"]["data"] == text
+
+
+def test_a_number_of_thousands_of_digits_is_advised_in_few_words(folder):
+    with pytest.raises(ParamsError) as error:
+        read(folder, f"run: a\nstages: {{report: {{title: {'7' * 4000}}}}}\n{METHODS}")
+    assert "must be" in str(error.value) and len(str(error.value)) < 3000
 
 
 def test_a_parameter_that_is_read_as_yaml_takes_a_mapping(tmp_path):
