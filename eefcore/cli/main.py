@@ -103,11 +103,16 @@ def report(
         bool, typer.Option("--wandb", help="Write it as a W&B Report as well, which `eef sync` publishes.")
     ] = False,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Copy its text, tables and figures to results/published/.")
+        bool,
+        typer.Option(
+            "--publish",
+            help="Copy its text, tables and figures to results/published/, and pool other seeds and runs that are there.",
+        ),
     ] = False,
 ) -> None:
     """Build the HTML reports of finished runs once more, from their records; of a suite, over what is finished."""
-    from eefcore.reports.document import publication, wandb_report
+    from eefcore.reports import pooling
+    from eefcore.reports.document import wandb_report
     from eefcore.runs.planning import plan_report
     from eefcore.runs.runner import run_again
 
@@ -121,8 +126,11 @@ def report(
             path = wandb_report.write_for_run(found.report.run)
             typer.echo(f"W&B Report: {os.path.relpath(path)}, published by `eef sync`")
         if publish:
-            folder = publication.publish(found.report.run, found.report.folder)
-            typer.echo(f"Published: {os.path.relpath(folder)}")
+            published = pooling.publish(found.report.run, found.report.folder)
+            for folder in published.folders:
+                typer.echo(f"Published: {os.path.relpath(folder)}")
+            for note in published.notes:
+                typer.echo(f"not as before: {note}")
 
 
 @app.command()

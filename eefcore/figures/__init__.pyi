@@ -3,6 +3,7 @@ from .evaluation import by_difficulty as by_difficulty
 from .evaluation import calibration as calibration
 from .evaluation import curve as curve
 from .evaluation import finders as finders
+from .evaluation import gaps as gaps
 from .evaluation import losses as losses
 from .evaluation import models as models
 from .evaluation import navigation as navigation

@@ -10,14 +10,14 @@ import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.axes import Axes
 
 from eefcore.actions import is_thought
 from eefcore.evaluation import formatting
 from eefcore.evaluation.navigation import SkillRates
-from eefcore.evaluation.stats import Estimate
+from eefcore.evaluation.stats import Difference, Estimate
 from eefcore.figures.plots import (
     BLUE,
     COLOURS,
@@ -324,6 +324,65 @@ def shares(estimates: Mapping[str, Estimate], what: str) -> Plot:
     axes.set_xlim(0, max(1.0, 1.15 * max(percent(e.high) for e in estimates.values())))
     axes.set_xlabel(f"{what}, % (95 % interval)")
     return with_data(figure, [{"method": m, **e._asdict()} for m, e in estimates.items()])
+
+
+class GapPoint(NamedTuple):
+    """A point of the map of gaps: its place along the axis, the gap in win rate there, and a share that explains it."""
+
+    name: str
+    place: float
+    gap: Difference
+    significant: bool
+    share: Estimate
+
+
+@styled
+def gaps(panels: Mapping[str, Sequence[GapPoint]]) -> Plot:
+    """Draw gaps in win rate as points with intervals, a panel for each axis, and beside them the shares that explain them.
+
+    Places far apart, as 100 and 1,600, are drawn on a logarithmic axis. A full point is a significant gap.
+    """
+    figure, axes_of = canvas(3.4, width=max(4.0, 3.1 * len(panels)), columns=len(panels))
+    for axes, (label, found) in zip(axes_of, panels.items(), strict=True):
+        points = sorted(found, key=lambda point: point.place)
+        places = [point.place for point in points]
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.plot(
+            places, [100 * p.share.value for p in points], "--_", color=ORANGE, markersize=9, linewidth=1
+        )
+        for point in points:
+            low, high = (100 * abs(end - point.gap.value) for end in (point.gap.low, point.gap.high))
+            fill = BLUE if point.significant else "none"
+            style: Style = {"fmt": "o", "color": BLUE, "markerfacecolor": fill, "markersize": 6.5}
+            axes.errorbar(point.place, 100 * point.gap.value, yerr=[[low], [high]], **style)
+            axes.annotate(
+                point.name,
+                (point.place, 100 * point.gap.value),
+                (6, 5),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        if places[0] > 0 and places[-1] >= 8 * places[0]:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+            axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.grid(axis="y")
+        axes.grid(visible=False, axis="x")
+        axes.margins(x=0.15)
+        axes.set_xlabel(label)
+    axes_of[0].set_ylabel("gap in win rate, points (95 % interval)")
+    rows = [
+        {
+            "axis": " ".join(label.split()),
+            "cell": p.name,
+            "place": p.place,
+            **p.gap._asdict(),
+            "only states": p.share.value,
+        }
+        for label, found in panels.items()
+        for p in found
+    ]
+    return with_data(figure, rows)
 
 
 def _points_across(axes: Axes, estimates: Sequence[Estimate], at: Sequence[float], **style: Any) -> None:

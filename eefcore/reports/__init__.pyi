@@ -9,6 +9,10 @@ from .evidence import Method as Method
 from .evidence import Recipe as Recipe
 from .evidence import read_run as read_run
 from .evidence import read_suite as read_suite
+from .pooling import Pool as Pool
+from .pooling import pooled_report as pooled_report
+from .pooling import publish as publish
+from .pooling import read_pool as read_pool
 from .report import BenchmarkFacts as BenchmarkFacts
 from .report import Report as Report
 from .report import benchmark_facts as benchmark_facts

@@ -30,12 +30,14 @@ from eefcore.runs.suite import ORACLE, SECTIONS
 from eefcore.search import forest, test_time
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
+from eefcore.selection import best_on_dev
 from eefcore.storage import cost, stages
 from eefcore.storage.cost import Cost
+from eefcore.storage.hashing import digest
 from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.training import rows
-from eefcore.types import Card, Example, History, Preference, Trajectory
+from eefcore.types import Card, Example, History, Preference, Trajectory, Value
 
 R = TypeVar("R")
 
@@ -101,6 +103,33 @@ class Method:
     def simulations_per_task(self) -> Estimate:
         """Simulations per task and iteration, mean over seeds with an interval over other seeds."""
         return stats.mean(np.array([[self._per_task(i)] for i in range(len(self.seeds))]))
+
+    @cached_property
+    def parameters(self) -> dict[str, Value]:
+        """The parameters of all its stages but the seed, as `model1.base`; all seeds have the same. One that is None is off, and left out."""
+        return {
+            f"{stage}.{name}": value
+            for stage, folder in self.stages[0].items()
+            for name, value in stages.read_record(folder).params.items()
+            if name != "seed" and value is not None
+        }
+
+    @property
+    def settings(self) -> str:
+        """Eight hex digits of the hash of its parameters, which are equal for all seeds of one method."""
+        return digest(*map(repr, sorted(self.parameters.items())))[:8]
+
+    def code(self, seed: int) -> str:
+        """Return eight hex digits of the hash of the code that its stages ran; `seed` counts from 0."""
+        found = {
+            item for folder in self.stages[seed].values() for item in stages.read_record(folder).code.items()
+        }
+        return digest(*map(repr, sorted(found)))[:8]
+
+    @property
+    def dev(self) -> Evaluation:
+        """Its trajectories on the dev set by the model that was chosen there, in each seed."""
+        return Evaluation(self.name, self.card, tuple(map(self._best_dev, self.stages)), self.seeds)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -175,6 +204,11 @@ class Method:
         """What a search at test time may have known in any seed: the reward, or the critic alone."""
         signals = {Signal(str(stages.read_record(f).params.get("signal", Signal.CRITIC))) for f in self.tests}
         return Signal.REWARD if Signal.REWARD in signals else Signal.CRITIC
+
+    def _best_dev(self, run: StageInputs[Path]) -> list[Trajectory]:
+        best = best_on_dev(run)
+        (i,) = (i for i, model in run.by_iteration("model").items() if model == best)
+        return read_panel(run.by_iteration("dev")[i], self.card)
 
     def _per_task(self, seed: int) -> float:
         """Return the simulations per task and iteration of one seed."""

@@ -16,7 +16,17 @@ from eefcore.experts.registry import PERFECT, STEPS, Measure
 from eefcore.figures import evaluation
 from eefcore.figures.plots import Plot
 from eefcore.protocols import Benchmark, Skill
-from eefcore.reports import comparison, finders, irreversible, search, sections, tables
+from eefcore.reports import (
+    comparison,
+    finders,
+    irreversible,
+    learning_rates,
+    payoff,
+    pooling,
+    search,
+    sections,
+    tables,
+)
 from eefcore.reports.analysis import analysis_chapter
 from eefcore.reports.case_studies import SeedPanels, select_case_studies
 from eefcore.reports.comparison import Link, ResultTable
@@ -24,6 +34,9 @@ from eefcore.reports.document import blocks, cells, html, markdown
 from eefcore.reports.document.blocks import Block, Chapter, Document, Figure, Points, Prose, chapter
 from eefcore.reports.document.cells import Table
 from eefcore.reports.evidence import Method, Sections, expert_evaluations
+from eefcore.reports.outcomes import collect_outcomes
+from eefcore.reports.payoff import CellSeed
+from eefcore.reports.pooling import Pool
 from eefcore.runs.suite import ORACLE
 from eefcore.storage import stages
 from eefcore.tracking.stage import Stage
@@ -40,13 +53,14 @@ class BenchmarkFacts(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A finished report, the plots behind its figures by the stems of their files, and its main result."""
+    """A finished report, the plots behind its figures by the stems of their files, its main result, and the outcomes behind it."""
 
     document: Document
     plots: dict[str, Plot]
     result: ResultTable
     links: list[Link]
     ours: str
+    pool: Pool
 
     @property
     def tables(self) -> list[Table]:
@@ -107,10 +121,12 @@ def build_report(
         "models": lambda runs: sections.models(runs, main, facts.skills, ours, baseline),
         "finders": finders.finder_chapter,
         "ablation": lambda runs: sections.ablations(runs, facts.skills),
+        "map": lambda runs: _map(mapped, runs),
         ORACLE: search.upper_bounds,
     }
     if main[0].saw_reward:
         del further[ORACLE]
+    mapped = payoff.read_cells(methods.get("map", {}), facts.skills)
     rounds = search.search_rounds_blocks("main", main)
     curves = {m.name: m.curve for m in main}
     chapters = [
@@ -126,6 +142,7 @@ def build_report(
         chapter("curve", "Over iterations", Figure("curve", sections.CURVE, evaluation.curve(curves))),
         *([chapter("searched", "What search found", *rounds, short="Search")] if rounds else []),
         *(make(methods[name]) for name, make in further.items() if methods.get(name)),
+        *learning_rates.rate_chapter(methods),
         _case_studies(main, result, ours, facts.skills),
         analysis_chapter(main, evaluations, facts.solutions, facts.kinds, facts.measures),
     ]
@@ -143,13 +160,15 @@ def build_report(
     )
     document = Document(title, sections.headline(result, ours), _details(result, links, ours), shown_sections)
     plots = {name: plot for c in chapters for name, plot in c.plots.items()}
-    return Report(document, plots, result, links, ours)
+    pool = Pool(collect_outcomes(methods, experts), tuple(mapped))
+    return Report(document, plots, result, links, ours, pool)
 
 
 def save_report(report: Report, stage: Stage) -> None:
     """Write the report to its stage, and the page and its data to the run's folder as well."""
     save_document(report.document, report.plots, stage)
     run = stages.run_folder(stage.run)
+    pooling.write_pool(stage.folder, report.pool)
     html.write_html(run / "report.html", report.document)
     blocks.write_document(run / blocks.FILE, report.document)
 
@@ -214,6 +233,10 @@ def _results(
         ),
         *ordered,
     )
+
+
+def _map(found: Sequence[CellSeed], runs: Mapping[str, Sequence[Method]]) -> Chapter:
+    return payoff.payoff_chapter(found, {run: [m.evaluation for m in of] for run, of in runs.items()})
 
 
 def _navigation(

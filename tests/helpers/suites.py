@@ -39,6 +39,8 @@ class Spec(NamedTuple):
     acts: tuple[str, str, int] | None = None  # how, signal and simulations of its search at test time
     tunes: bool = False  # its critic learns from each search
     lifts: float = 0.0  # what that search adds to `wins` of each kind
+    tasks: int = 0  # training tasks, the first ones; 0 is all
+    rate: float = 0.0  # its learning rate; 0 is not recorded
     like: str = ""  # the method of the run whose stages it shares up to its last model
 
 
@@ -90,14 +92,15 @@ class Suite:
             self.inputs |= {f"seed{seed}/{run}/{name}/{k}": v for k, v in same.items() if k != "test"}
             self.tested(stage, spec, rng)
             return
-        experts = [demonstrated(t, e, draw) for e in spec.experts for t in self.train]
+        trained = self.train[: spec.tasks or None]
+        experts = [demonstrated(t, e, draw) for e in spec.experts for t in trained]
         shown = [demonstrated(t, e, draw) for e in spec.experts for t in self.test]
-        tasks = [History(t, "a task") for t in self.train]
+        tasks = [History(t, "a task") for t in trained]
         paid = Cost(money=sum(t.money for t in experts), seconds=2.0)
         stage(
             "experts",
             paid,
-            {"expert": "+".join(spec.experts), "file": ""},
+            {"expert": "+".join(spec.experts), "file": "", "tasks": spec.tasks or None, "seed": seed},
             tasks=tasks,
             experts=experts,
             panel=shown,
@@ -105,7 +108,7 @@ class Suite:
         for i in range(1, spec.iterations + 1):
             simulations: list[Trajectory] = []
             if i > 1:
-                simulations = [played(t, spec, rng) for t in self.train for _ in range(spec.samples)]
+                simulations = [played(t, spec, rng) for t in trained for _ in range(spec.samples)]
                 simulations += [
                     played(e.task_id, spec, rng, n_expert=1 + m, after=e)
                     for e in experts
@@ -145,7 +148,8 @@ class Suite:
                     {"cloning": spec.cloning},
                     examples=[Example(t) for t in won],
                 )
-            stage(f"model{i}", Cost(tokens_trained=90 * len(won), seconds=5.0), {"base": spec.base})
+            learnt = {"base": spec.base} | ({"learning_rate": spec.rate} if spec.rate else {})
+            stage(f"model{i}", Cost(tokens_trained=90 * len(won), seconds=5.0), learnt)
             stage(
                 f"dev{i}",
                 Cost(episodes=8, seconds=9.0),
@@ -213,6 +217,21 @@ BUDGETS = {
     "EEF M=1": Spec((0.85, 0.3, 0.1), iterations=2, samples=1, M=1),
     "EEF M=5": Spec((0.9, 0.4, 0.2), iterations=2, samples=1, M=5),
     "EEF weak M=5": Spec((0.9, 0.45, 0.2), iterations=2, samples=1, M=5, experts=("weak",)),
+}
+MAP_TASKS = {
+    f"{name}, {tasks} tasks": METHODS[name]._replace(tasks=tasks, wins=wins)
+    for tasks, others, ours in ((5, (0.2,) * 3, (0.9,) * 3), (20, (0.5,) * 3, (0.5,) * 3))
+    for name, wins in (("RFT×6", others), ("EEF", ours))
+}
+MAP_EXPERT = {
+    f"{name}, {expert}": METHODS[name]._replace(experts=(expert,))
+    for expert in ("strong", "weak")
+    for name in ("RFT×6", "EEF")
+}
+RATES = {
+    f"{name}, {rate:g}": METHODS[name]._replace(rate=rate, wins=(won,) * 3)
+    for name, best in (("SFT POS", 1e-4), ("ETO", 1e-3))
+    for rate, won in ((1e-5, 0.1), (1e-4, 0.2), (1e-3, 0.1 if best == 1e-4 else 0.95))
 }
 FINDERS = {
     "EEF fixed": Spec((0.9, 0.5, 0.3), iterations=2, samples=1, M=5),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from eefcore.errors import StoreError
 from eefcore.storage import stages
 from eefcore.storage.disk import read_bytes, write_atomically
 
-PUBLISHED = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv")
+PUBLISHED = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv", "wins.csv", "cells.csv")
 """The small files of a report stage; SVG drawings are left out."""
 
 
@@ -25,14 +26,18 @@ def publish(run: str, stage: Path) -> Path:
             f"{linked}: expected a file of the stage, got a link to a file outside of it, which would be published; remove "
             "the link, and ask where this results folder came from"
         )
-    names = {path.relative_to(stage) for path in files}
-    for pattern in PUBLISHED:
-        for old in out.glob(pattern):
-            if old.relative_to(out) not in names:
-                old.unlink()
-    for name in sorted(names):
-        write_atomically(out / name, read_bytes(stage / name))
+    replace_files(out, {path.relative_to(stage).as_posix(): read_bytes(path) for path in sorted(files)})
     return out
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files`, by their names in `folder`, and remove what was published there before and is not among them."""
+    for pattern in PUBLISHED:
+        for old in folder.glob(pattern):
+            if old.relative_to(folder).as_posix() not in files:
+                old.unlink()
+    for name, content in files.items():
+        write_atomically(folder / name, content)
 
 
 def _within(path: Path, folder: Path) -> bool:
