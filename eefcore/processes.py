@@ -1,4 +1,7 @@
-"""End a process with its parent, however the parent ends."""
+"""End a process with its parent, however the parent ends.
+
+python -m eefcore.processes PARENT PROGRAM ARGUMENT…    a program that ends with the process number PARENT
+"""
 
 from __future__ import annotations
 
@@ -23,3 +26,8 @@ def die_with(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         sys.exit("the process that started this one is gone")
+
+
+if __name__ == "__main__":
+    die_with(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])  # what the system was told holds for the program too

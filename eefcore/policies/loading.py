@@ -9,7 +9,14 @@ from typing import Any
 from eefcore.errors import PolicyError, suggest
 from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.openai.options import read_endpoint
-from eefcore.policies.settings import ENGINES, PolicySettings, ServerOptions, VLLMOptions, read_engine
+from eefcore.policies.settings import (
+    PREFIXES,
+    PolicySettings,
+    RunServerOptions,
+    ServerOptions,
+    VLLMOptions,
+    read_engine,
+)
 from eefcore.protocols import Policy
 from eefcore.rendering.formats import MESSAGES, Format, load_format
 from eefcore.storage import stages
@@ -94,17 +101,20 @@ def load_policy(
     if kind == "openai":
         policy = _load_endpoint(spec, adapter, settings)
     else:
-        names_model = kind in ENGINES or spec in BASES or is_stored(spec)
+        names_model = kind in PREFIXES or spec in BASES or is_stored(spec)
         path = model_path(name if kind == "vllm" else spec) if names_model else _model_folder(spec)
         engine = settings.engine
-        if kind in ENGINES and not isinstance(engine, ENGINES[kind]):
+        if kind in PREFIXES and type(engine) is not PREFIXES[kind]:
             engine = read_engine(kind)
-        if isinstance(engine, VLLMOptions):
+        if isinstance(engine, ServerOptions | RunServerOptions):
+            from eefcore.policies.openai.serving import load_served
+            from eefcore.training.model_files import find_files
+
+            policy = load_served(find_files(path, adapter), engine, settings)
+        elif isinstance(engine, VLLMOptions):
             from eefcore.policies.vllm import VLLMPolicy
 
             policy = VLLMPolicy.load(path, adapter=adapter, engine=engine, **settings.limits)
-        elif isinstance(engine, ServerOptions):
-            policy = _load_served(path, adapter, engine, settings)
         else:
             from eefcore.policies.hf_engine.policy import HFPolicy
 
@@ -128,7 +138,7 @@ def check_policy(spec: str, *, format: str) -> None:
         # A function of the user's own is loaded where a stage runs.
         if ":" not in format and not endpoint.options.tokenizer:
             _endpoint_format(spec, format)
-    elif kind in ENGINES:
+    elif kind in PREFIXES:
         if not name:
             raise PolicyError(f"{spec!r} names no model; expected {kind}:<folder or hub name>")
         read_engine(kind)
@@ -177,29 +187,6 @@ def _base_folder(name: str) -> Path:
             "notebooks/01_base one of them (params/notebooks/01_base*.yaml); or name another model"
         )
     return folder
-
-
-def _load_served(
-    path: str | Path, adapter: str | Path | None, engine: ServerOptions, settings: PolicySettings
-) -> Policy:
-    """Return the policy of a saved model that a vLLM server serves; ids go out and come back."""
-    from eefcore.policies.openai.policy import OpenAIPolicy
-    from eefcore.policies.openai.serving import serve
-    from eefcore.training.model_files import find_files
-    from eefcore.training.models import load_tokenizer
-
-    files = find_files(path, adapter)
-    tokenizer = load_tokenizer(files.tokenizer)
-    return OpenAIPolicy(
-        engine.url,
-        serve(files, engine),
-        load_format(settings.format, tokenizer, settings.template_args),
-        tokenizer=tokenizer,
-        concurrency=settings.slots,
-        max_new_tokens=settings.max_new_tokens,
-        timeout=engine.timeout,
-        key_variable=engine.key,
-    )
 
 
 def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettings) -> Policy:

@@ -6,6 +6,7 @@ An engine is one parameter, with its options as in a URL:
     hf?dtype=bfloat16
     vllm                                      vLLM in this process (`eefcore.policies.vllm`)
     vllm?tensor_parallel=2&memory=0.5&critic_memory=0.3
+    vllm_server                               vLLM's server, started once for a run (`eefcore.runs.servers`); options as of vllm
     openai:http://localhost:8000/v1           a vLLM server that is running (`eefcore.policies.openai.serving`)
 """
 
@@ -65,6 +66,15 @@ class VLLMOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     max_lora_rank: AdapterRank | None = None
 
 
+class RunServerOptions(VLLMOptions, frozen=True, tag="vllm_server"):
+    """The options of vLLM's server that `eef run` starts for a run: those of vLLM.
+
+    Attributes:
+        max_lora_rank: the largest rank of an adapter; None is that of the adapters asked for so far. A larger one later starts the
+            server anew.
+    """
+
+
 class ServerOptions(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", tag="openai"
 ):
@@ -84,9 +94,11 @@ class ServerOptions(
 
 
 Options = TypeVar("Options", bound=msgspec.Struct)
-Engine = HFOptions | VLLMOptions | ServerOptions
-ENGINES: dict[str, type[HFOptions | VLLMOptions]] = {"hf": HFOptions, "vllm": VLLMOptions}
-"""The engines of this process."""
+Engine = HFOptions | VLLMOptions | RunServerOptions | ServerOptions
+PREFIXES: dict[str, type[HFOptions | VLLMOptions]] = {"hf": HFOptions, "vllm": VLLMOptions}
+"""The engines of this process, by the prefix that names one before a model's own name."""
+ENGINES: dict[str, type[HFOptions | VLLMOptions]] = {**PREFIXES, "vllm_server": RunServerOptions}
+"""All engines by their names, but for a server at an address."""
 
 
 def read_engine(text: str) -> Engine:
@@ -104,7 +116,7 @@ def read_engine(text: str) -> Engine:
             "openai:<base url of a vLLM server>" + suggest(kind, ENGINES)
         )
     read = read_options(f"engine {text!r}", kind, query, ENGINES[kind], example=f"{kind}?dtype=float32")
-    if kind == "vllm" and find_spec("vllm") is None:
+    if isinstance(read, VLLMOptions) and find_spec("vllm") is None:
         raise PolicyError(f"engine {text!r}: {NO_VLLM}")
     return read
 

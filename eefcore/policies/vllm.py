@@ -4,10 +4,8 @@ Prompts go in as token ids; sampled ids and their log-likelihoods come back. Req
 each is done (continuous batching), so an episode goes on while others are still written. What was read before is found in
 the prefix cache.
 
-Everything that changes a likelihood is said to the engine and nothing is left to its defaults: raw log-likelihoods, those at
-temperature 1; the dtype that training computes in; a head in float32; no top-p, top-k or penalty of the model's
-`generation_config.json`. vLLM finds cached prefixes by an adapter's name, so every policy takes a name and a number of its
-own, never used twice in a process.
+Everything that changes a likelihood is said to the engine (`eefcore.policies.vllm_arguments`). vLLM finds cached prefixes by an
+adapter's name, so every policy takes a name and a number of its own, never used twice in a process.
 """
 
 from __future__ import annotations
@@ -17,30 +15,23 @@ import os
 from collections.abc import Collection, Hashable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from eefcore.errors import FormatError, PolicyError
 from eefcore.policies.hf_engine.rng import turn_seed
 from eefcore.policies.hf_engine.sampling import end_ids
-from eefcore.policies.settings import AdapterRank, VLLMOptions
+from eefcore.policies.openai.interface import written_choices
+from eefcore.policies.settings import VLLMOptions
+from eefcore.policies.vllm_arguments import OWNER, EngineModel, room_for
 from eefcore.processes import die_with
 from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import can_show
 from eefcore.rendering.renderer import Renderer, make_renderer
 from eefcore.training.canary import check_canary, read_canary
-from eefcore.training.model_files import (
-    ADAPTER,
-    ADAPTER_WEIGHTS,
-    ModelFiles,
-    check_weights,
-    find_files,
-    is_adapter,
-    read_json,
-)
+from eefcore.training.model_files import ModelFiles, find_files
 from eefcore.types import History, StopReason
 
 _NUMBERS = count(1)
-_OWNER = "EEF_ENGINE_OWNER"  # set where this library starts an engine, so that its processes know
 
 
 class Engine:
@@ -209,7 +200,7 @@ def end_with_parent() -> None:
     vLLM's engine process would outlive a killed notebook, with its memory. It also gets a process group of its own, so
     that an interrupted cell interrupts the notebook and not the engine.
     """
-    if os.environ.get(_OWNER) and multiprocessing.parent_process() is not None:
+    if os.environ.get(OWNER) and multiprocessing.parent_process() is not None:
         os.setpgid(0, 0)
         die_with(os.getppid())
 
@@ -222,48 +213,13 @@ def start_engine(
     Raises:
         PolicyError: the model's files can't be read, or vLLM can't serve them.
     """
-    import torch
     from vllm import LLM
 
-    if is_adapter(files.base.folder):
-        raise PolicyError(
-            f"{files.base.name}: vLLM serves an adapter on a whole model, and this base is itself an adapter; "
-            "save it merged (save_model with merge=True), or use engine hf"
-        )
-    check_weights(files.base.folder)
-    on_gpu = torch.cuda.is_available()
-    given = {
-        "dtype": options.dtype or ("bfloat16" if on_gpu else "float32"),
-        "block_size": options.block_size or (16 if on_gpu else 32),
-        "tensor_parallel_size": options.tensor_parallel,
-        "enforce_eager": not on_gpu if options.eager is None else options.eager,
-    }
-    if on_gpu:
-        given["gpu_memory_utilization"] = options.memory
-    else:
-        # A prompt that is read in two parts rewinds its random numbers, which a generator on a CPU can't do.
-        longest = context or _longest_context(files)
-        given |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(2 * longest, 4096)}
-    if files.adapter is not None:
-        check_weights(files.adapter, ADAPTER_WEIGHTS)
-        given |= {"enable_lora": True, "max_lora_rank": _adapter_rank(files.adapter, options)}
-    os.environ[_OWNER] = str(os.getpid())
+    model = EngineModel.of(files, options, tokenizer=files.tokenizer)
+    room = room_for(files, options, slots=slots, context=context)
+    os.environ[OWNER] = str(os.getpid())
     try:
-        return Engine(
-            LLM(
-                str(files.base.folder),
-                tokenizer=str(files.tokenizer),
-                trust_remote_code=False,
-                load_format="safetensors",
-                max_num_seqs=slots,
-                max_model_len=context,
-                enable_prefix_caching=True,
-                logprobs_mode="raw_logprobs",
-                generation_config="vllm",
-                hf_overrides={"head_dtype": "float32"},
-                **given,
-            )
-        )
+        return Engine(LLM(**model.arguments(room, options.memory)))
     except (OSError, ValueError, RuntimeError) as error:
         raise PolicyError(f"{files.base.name}: vLLM can't serve this model: {error}") from error
 
@@ -275,11 +231,8 @@ def _sampling_params(
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    mark = renderer.format.end
-    # vLLM ends a choice by a token that ends the text; a mark that is plain text is a part of it. Its likelihoods are
-    # those of the choices alone, which only a critic's answers have.
-    end = "" if mark.strip() in renderer.special_tokens.ids else mark
-    choices = StructuredOutputsParams(choice=[text + end for text in sampling.choices])
+    # Its likelihoods are those of the choices alone, which only a critic's answers have.
+    choices = StructuredOutputsParams(choice=written_choices(sampling.choices, renderer))
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=1.0,
@@ -299,35 +252,6 @@ def _sampling_params(
         output_kind=RequestOutputKind.FINAL_ONLY,
         structured_outputs=choices if sampling.choices else None,
     )
-
-
-def _adapter_rank(adapter: Path, options: VLLMOptions) -> int:
-    """Return the rank that the engine makes room for: the adapter's, rounded up to one that vLLM knows.
-
-    Raises:
-        PolicyError: vLLM can't serve such an adapter.
-    """
-    settings, ranks = read_json(adapter / ADAPTER), get_args(AdapterRank)
-    rank = max([int(settings.get("r") or 0), *map(int, (settings.get("rank_pattern") or {}).values())])
-    room = options.max_lora_rank or next((r for r in ranks if r >= rank), 0)
-    if rank > room:
-        raise PolicyError(
-            f"{adapter}: expected an adapter of rank {options.max_lora_rank or ranks[-1]} at most, got {rank}; "
-            "raise max_lora_rank in the engine's options, or use engine hf"
-        )
-    for name in ("modules_to_save", "use_dora"):
-        if settings.get(name):
-            raise PolicyError(
-                f"{adapter}: vLLM serves no adapter with {name} {settings[name]!r}; save it merged (save_model with "
-                "merge=True), or use engine hf"
-            )
-    return room
-
-
-def _longest_context(files: ModelFiles) -> int:
-    from eefcore.training.models import load_config
-
-    return load_config(files.base.folder).get_text_config().max_position_embeddings
 
 
 def _lora_request(adapter: Path | None) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 from typing import Any
 
 import papermill
@@ -31,10 +32,17 @@ WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others
 papermill_io.get_handler("local").cwd = lambda _: None
 
 
-def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels: KernelServer) -> None:
+def execute(
+    notebook: Notebook,
+    values: Mapping[str, Value],
+    copy: Path,
+    kernels: KernelServer,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Run `notebook` top to bottom with `values` as its parameters, and write the executed notebook to `copy`.
 
-    Its kernel is forked by the server `kernels` if that is ready, else it starts from nothing.
+    Its kernel is forked by the server `kernels` if that is ready, else it starts from nothing; `environment` is added to
+    that of this process.
 
     Raises:
         StageFailed: a cell raised, or the kernel died; the message says which and shows the first lines. `copy` is
@@ -53,7 +61,9 @@ def execute(notebook: Notebook, values: Mapping[str, Value], copy: Path, kernels
                 start_timeout=WAIT_SECONDS,
                 resources={"metadata": {"path": str(notebook.path.parent)}},  # as JupyterLab does
                 kernel_manager_class=type(
-                    "Kernel", (_Kernel,), {"output": output.fileno(), "kernels": kernels}
+                    "Kernel",
+                    (_Kernel,),
+                    {"output": output.fileno(), "kernels": kernels, "environment": environment},
                 ),
             )
         except PapermillExecutionError as error:
@@ -83,12 +93,14 @@ class _Kernel(AsyncKernelManager):
 
     output: int
     kernels: KernelServer
+    environment: Mapping[str, str]
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         return [*COMMAND, "-f", os.path.realpath(self.connection_file), *(extra_arguments or [])]
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
         arguments, local = kernel_cmd[len(COMMAND) :], self.provisioner
+        kw["env"] = {**kw["env"], **self.environment}
         assert isinstance(local, LocalProvisioner)  # the default, which no notebook changes
         forked = self.kernels.fork(arguments, cwd=kw["cwd"], env=kw["env"], output=self.output)
         if forked:

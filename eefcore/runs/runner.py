@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +23,7 @@ from eefcore.runs.execute import execute, kill_kernels
 from eefcore.runs.kernels import KernelServer, gpu
 from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node, name_folders
+from eefcore.runs.servers import RunServers, asks_for_server
 from eefcore.storage import stages
 from eefcore.tracking import wandb_run
 from eefcore.tracking.identity import MODELS
@@ -57,7 +58,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
     running: dict[Future[None], Node] = {}
     # without imports there is no server: each kernel starts before it would be ready
     kernels = KernelServer(imports(todo) if len(todo) > jobs else ())
-    with Board(nodes, jobs) as board, kernels, ThreadPoolExecutor(jobs) as pool:
+    with Board(nodes, jobs) as board, RunServers(todo) as servers, kernels, ThreadPoolExecutor(jobs) as pool:
         try:
             for node in set(nodes) - set(waiting):
                 if _copy(node).exists():  # a killed run left it; another run's is its own affair
@@ -83,7 +84,9 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                         board.set(node, State.FINISHED)
                         continue
                     board.set(node, State.RUNNING)
-                    running[pool.submit(_run, node, claim, kernels)] = node
+                    if gpu() and not asks_for_server(node):
+                        servers.stop_idle()  # the stage may need the memory, to train for example
+                    running[pool.submit(_run, node, claim, kernels, servers.environment)] = node
                 if not running:
                     if not look_again:
                         break
@@ -119,12 +122,12 @@ def _fetch_models(nodes: Sequence[Node]) -> None:
 def run_again(node: Node) -> None:
     """Run the notebook of the finished stage `node` once more; its record stays, and what it shows is new."""
     try:
-        _run(node, stages.StageLock(node.folder, executing=True), KernelServer(()))
+        _run(node, stages.StageLock(node.folder, executing=True), KernelServer(()), {})
     except EefError as error:
         raise StageFailed(_report({node: error}, blocked=0, resume="the same command")) from error
 
 
-def _run(node: Node, claim: stages.StageLock, kernels: KernelServer) -> None:
+def _run(node: Node, claim: stages.StageLock, kernels: KernelServer, environment: Mapping[str, str]) -> None:
     """Execute the notebook of `node` and keep the copy, under `claim`, which ends with it."""
     values = {**node.params, "run": node.run, "label": node.label, "inputs": name_folders(node.inputs)}
     with claim:
@@ -132,7 +135,7 @@ def _run(node: Node, claim: stages.StageLock, kernels: KernelServer) -> None:
             raise StageFailed(f"{changes} since this command planned it; start the command again")
         whole = False
         try:
-            execute(node.notebook, values, _copy(node), kernels)
+            execute(node.notebook, values, _copy(node), kernels, environment)
             whole = True
         finally:
             _keep_copy(node, whole=whole)

@@ -22,11 +22,13 @@ from helpers.served_models import save_base_and_adapter
 from eefcore.errors import PolicyError
 from eefcore.policies import PolicySettings, load_policy
 from eefcore.policies.hf_engine.policy import HFPolicy
+from eefcore.policies.openai.policy import OpenAIPolicy
 from eefcore.policies.settings import read_engine
 from eefcore.protocols import Sampling
+from eefcore.rendering.formats import load_format
 from eefcore.testing import answer_all, play_turns
 from eefcore.training.models import load_model
-from eefcore.types import History
+from eefcore.types import History, StopReason
 
 HISTORIES = tuple(
     History(f"t{i}", "find a " + "soft " * (3 * i % 7) + "towel").then("next", "page 2") for i in range(5)
@@ -124,6 +126,35 @@ def test_a_server_that_answers_with_the_base_is_found_out(saved, server):
     server.weights[str(saved / "stage" / "model")] = server.weights[str(saved / "base")]
     with pytest.raises(PolicyError, match="answers with other weights"):
         load_policy(str(saved / "stage" / "model"), settings(server))
+
+
+def test_a_request_says_the_limits_and_the_end_tokens_of_the_stage(saved, server):
+    """What a stage's own engine would refuse is refused, however long a context the server has."""
+    (saved / "base" / "generation_config.json").write_text(json.dumps({"eos_token_id": [0]}))
+    short, long = History("t", "a hat"), History("t", "soft " * 60)
+    read = load_policy(str(saved / "base"), settings(server)).length(short)
+    policy = load_policy(str(saved / "base"), settings(server, context=read + 5, max_new_tokens=24))
+    replies = answer_all(policy, {"long": (long, Sampling())})
+    assert replies["long"].stop is StopReason.CONTEXT_LIMIT
+    request = policy.client.interface.request(short, Sampling(choices=("1", "buy hat")))
+    assert request["max_tokens"] == 5 and request["stop_token_ids"] == [0]
+    assert request["structured_outputs"] == {"choice": ["1\n", "buy hat\n"]}
+    assert policy.chooses
+
+
+class Lost:
+    """A lease of a server that has ended."""
+
+    def check(self) -> None:
+        raise PolicyError("the server of base ended")
+
+
+def test_the_end_of_the_runs_server_ends_the_stage_and_not_its_episodes(saved):
+    tokenizer = load_model(saved / "base").tokenizer
+    address, format = "http://127.0.0.1:9/v1", load_format("compact", tokenizer)
+    policy = OpenAIPolicy(address, "base", format, tokenizer=tokenizer, attempts=1, lease=Lost())
+    with pytest.raises(PolicyError, match="the server of base ended"):
+        answer_all(policy, {"e": (HISTORIES[0], Sampling())})
 
 
 def test_nobody_there_is_a_clear_error(saved):

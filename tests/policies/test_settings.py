@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eefcore.errors import ParamsError, PolicyError
 from eefcore.policies import PolicySettings, settings
-from eefcore.policies.settings import HFOptions, VLLMOptions, read_engine
+from eefcore.policies.settings import HFOptions, RunServerOptions, VLLMOptions, read_engine
 from eefcore.runs.notebook import read_notebooks
 from eefcore.runs.params import read_params
 from eefcore.runs.plan import plan
@@ -34,10 +34,11 @@ def vllm_installed(monkeypatch):
             "vllm?block_size=32&tensor_parallel=2&memory=0.5&critic_memory=0.25&max_lora_rank=64",
             VLLMOptions(block_size=32, tensor_parallel=2, memory=0.5, critic_memory=0.25, max_lora_rank=64),
         ),
+        ("vllm_server?dtype=float32&memory=0.5", RunServerOptions(dtype="float32", memory=0.5)),
     ],
 )
 def test_an_engine_is_read_with_its_options(vllm_installed, text, engine):
-    assert read_engine(text) == engine
+    assert read_engine(text) == engine and type(read_engine(text)) is type(engine)
 
 
 WRONG = [
@@ -51,6 +52,8 @@ WRONG = [
     ("vllm?eager=maybe", "Expected `bool"),
     ("vllm?memory=1.5", "<= 1"),
     ("vllm?memory=0", "> 0"),
+    ("vllm_serve", "did you mean 'vllm_server'"),
+    ("vllm_server?port=8000", "unknown field `port`.*vllm_server takes dtype, block_size"),
     ("vllm?max_lora_rank=48", "Invalid enum value 48"),
 ]
 
@@ -104,6 +107,8 @@ def test_the_settings_of_a_stage_come_from_its_parameters(vllm_installed):
         context=77,
     )
     assert made.for_critic().engine == VLLMOptions(memory=0.2, critic_memory=0.2)
+    served = PolicySettings(engine=read_engine("vllm_server?critic_memory=0.2"))
+    assert served.for_critic().engine == RunServerOptions(memory=0.2, critic_memory=0.2)
     limits = {"format": "chat", "template_args": "enable_thinking: false", "slots": 3, "max_new_tokens": 9}
     assert made.limits == limits | {"context": 77}
 

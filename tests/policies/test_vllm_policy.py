@@ -15,9 +15,7 @@ if find_spec("vllm") is None:
 
 import psutil
 import torch
-from helpers.byte_tokenizer import byte_tokenizer
-from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from helpers.served_models import save_base_and_adapter
 
 from eefcore.errors import PolicyError
 from eefcore.policies import vllm
@@ -26,14 +24,12 @@ from eefcore.policies.settings import VLLMOptions
 from eefcore.policies.vllm import VLLMPolicy
 from eefcore.protocols import Sampling
 from eefcore.testing import PolicyContract, answer_all, play_turns
-from eefcore.training.canary import CANARY, check_canary, read_canary, write_canary
-from eefcore.training.models import load_model
+from eefcore.training.canary import check_canary, read_canary
 from eefcore.types import History, StopReason
 
 # An engine warns of many things that are not ours, and takes half a minute to start.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]
 
-CLOSERS = tuple((chr(c), "Ċ") for c in range(ord("!"), ord("~") + 1))
 HISTORIES = tuple(
     History(f"t{i}", "find a " + "soft " * (3 * i % 7) + "towel").then("next", "page 2") for i in range(5)
 )
@@ -41,25 +37,14 @@ HISTORIES = tuple(
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "random-llama"
-    tokenizer = byte_tokenizer(merges=CLOSERS)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=256,
-        initializer_range=0.1,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-        **shape,
-    )
-    model = LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    lora = LoraConfig(r=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    get_peft_model(model, lora).save_pretrained(folder / "adapter")
-    return folder
+    """The folder of a base; `adapter_of` is that of its adapter of rank 64."""
+    folder = tmp_path_factory.mktemp("models")
+    save_base_and_adapter(folder, rank=64)
+    return folder / "base"
+
+
+def adapter_of(saved):
+    return saved.parent / "stage" / "model"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +52,7 @@ def served(saved):
     """One engine for all tests, with an adapter."""
     policy = VLLMPolicy.load(
         saved,
-        adapter=saved / "adapter",
+        adapter=adapter_of(saved),
         engine=VLLMOptions(dtype="float32"),
         format="compact",
         max_new_tokens=24,
@@ -90,7 +75,7 @@ class TestVLLMPolicy(PolicyContract):
 
 @pytest.mark.parametrize("adapter", [False, True], ids=["the base", "an adapter of rank 64"])
 def test_vllm_and_transformers_write_the_same_greedy_actions(saved, served, adapter):
-    path = saved / "adapter" if adapter else None
+    path = adapter_of(saved) if adapter else None
     theirs = VLLMPolicy(served.engine, served.renderer, adapter=path, max_new_tokens=24)
     ours = HFPolicy.load(saved, adapter=path, max_new_tokens=24)
     greedy = [Sampling()] * len(HISTORIES)
@@ -104,8 +89,8 @@ def test_vllm_and_transformers_write_the_same_greedy_actions(saved, served, adap
 
 def test_sampled_log_likelihoods_are_those_of_transformers_at_temperature_1(saved, served):
     """Draws differ between engines, so what vLLM sampled is scored again by transformers."""
-    theirs = VLLMPolicy(served.engine, served.renderer, adapter=saved / "adapter", max_new_tokens=24)
-    model = HFPolicy.load(saved, adapter=saved / "adapter", max_new_tokens=24).model
+    theirs = VLLMPolicy(served.engine, served.renderer, adapter=adapter_of(saved), max_new_tokens=24)
+    model = HFPolicy.load(saved, adapter=adapter_of(saved), max_new_tokens=24).model
     questions = {i: (h, Sampling(temperature=0.7, seed=i)) for i, h in enumerate(HISTORIES)}
     for i, reply in answer_all(theirs, questions).items():
         prompt = served.renderer.encode(HISTORIES[i]).tokens
@@ -180,7 +165,7 @@ def test_a_model_that_truncates_its_own_draws_is_sampled_whole(saved, served):
 
 def test_every_policy_has_an_adapter_number_of_its_own(saved, served):
     numbers = {
-        VLLMPolicy(served.engine, served.renderer, adapter=saved / "adapter")._lora.lora_int_id
+        VLLMPolicy(served.engine, served.renderer, adapter=adapter_of(saved))._lora.lora_int_id
         for _ in range(3)
     }
     assert len(numbers) == 3 and served._lora.lora_int_id not in numbers
@@ -193,24 +178,19 @@ def test_a_full_context_ends_with_context_limit(served):
 
 @pytest.mark.parametrize("adapter", [False, True], ids=["the base", "an adapter"])
 def test_the_engine_gives_the_saved_text_what_transformers_gives_it(saved, served, adapter):
-    path = saved / "adapter" if adapter else saved
-    model, tokenizer = load_model(saved, adapter=path if adapter else None)
-    write_canary(model, tokenizer, path)
+    path = adapter_of(saved) if adapter else saved
     policy = VLLMPolicy(served.engine, served.renderer, adapter=path if adapter else None)
     canary = read_canary(path)
-    (path / CANARY).unlink()
     assert check_canary(canary, policy.score(canary.tokens), dtype=served.engine.dtype, model="m") < 1e-4
 
 
 def test_an_engine_with_other_weights_is_refused(saved, served, monkeypatch):
     """As if vLLM had served the base under the adapter's name."""
-    model, tokenizer = load_model(saved, adapter=saved / "adapter")
-    write_canary(model, tokenizer, saved / "adapter")
     monkeypatch.setattr(vllm, "start_engine", lambda *_, **__: served.engine)
-    VLLMPolicy.load(saved, adapter=saved / "adapter", format="compact")
+    VLLMPolicy.load(saved, adapter=adapter_of(saved), format="compact")
     monkeypatch.setattr(vllm, "_lora_request", lambda adapter: None)
-    with pytest.raises(PolicyError, match="adapter: the engine answers with other weights"):
-        VLLMPolicy.load(saved, adapter=saved / "adapter", format="compact")
+    with pytest.raises(PolicyError, match="model: the engine answers with other weights"):
+        VLLMPolicy.load(saved, adapter=adapter_of(saved), format="compact")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +203,7 @@ def test_an_engine_with_other_weights_is_refused(saved, served, monkeypatch):
 )
 def test_an_adapter_that_vllm_can_not_serve_is_refused_with_the_reason(saved, tmp_path, change, message):
     folder = tmp_path / "adapter"
-    shutil.copytree(saved / "adapter", folder)
+    shutil.copytree(adapter_of(saved), folder)
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | change))
     with pytest.raises(PolicyError, match=message):
@@ -232,7 +212,7 @@ def test_an_adapter_that_vllm_can_not_serve_is_refused_with_the_reason(saved, tm
 
 def test_an_adapter_of_a_larger_rank_than_the_option_is_refused(saved):
     with pytest.raises(PolicyError, match="rank 16 at most, got 64; raise max_lora_rank"):
-        VLLMPolicy.load(saved, adapter=saved / "adapter", engine=VLLMOptions(max_lora_rank=16))
+        VLLMPolicy.load(saved, adapter=adapter_of(saved), engine=VLLMOptions(max_lora_rank=16))
 
 
 PROGRAM = """

@@ -13,7 +13,7 @@ are drawn from the whole softmax at the sampling's temperature.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -165,7 +165,37 @@ class TokenInterface(TextInterface):
 
 
 class VLLMTokens(TokenInterface):
-    """vLLM's completions of token ids; its log-likelihoods are those at temperature 1."""
+    """vLLM's completions of token ids; its log-likelihoods are those at temperature 1, of choices those of them alone.
+
+    Args:
+        context: the longest dialogue with its answer, in tokens; None is what the server can. Where it is full, a request
+            asks for no token at all.
+        end_ids: tokens that end an action, beside the format's end mark.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        renderer: Renderer,
+        max_new_tokens: int,
+        *,
+        context: int | None = None,
+        end_ids: Collection[int] = (),
+    ) -> None:
+        super().__init__(base_url, model, renderer, max_new_tokens)
+        self.context, self._end_ids = context, end_ids
+
+    def request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        """Return the body of the request for a_t, or for one of the choices of `sampling`."""
+        body = super().request(history, sampling)
+        if self.context is not None:
+            body["max_tokens"] = max(0, min(self.max_new_tokens, self.context - len(body["prompt"])))
+        if self._end_ids:
+            body["stop_token_ids"] = sorted(self._end_ids)
+        if sampling.choices:
+            body["structured_outputs"] = {"choice": written_choices(sampling.choices, self.renderer)}
+        return body
 
     def question(self, history: History) -> dict[str, Any]:
         """Return the prompt's ids; the end mark is among the ids sampled, so it must be among those that come back."""
@@ -261,6 +291,12 @@ class LlamaTokens(TokenInterface):
         logps = [entry["logprob"] for entry in response.get("completion_probabilities", ())]
         counts = response["tokens_evaluated"], response["tokens_predicted"]
         return self.answer(response["tokens"], logps, response["stop_type"], *counts)
+
+
+def written_choices(choices: Sequence[str], renderer: Renderer) -> list[str]:
+    """Return choices as vLLM is to write them: with the end mark, unless that is a token, which ends a text by itself."""
+    mark = renderer.format.end
+    return [text if mark.strip() in renderer.special_tokens.ids else text + mark for text in choices]
 
 
 TOKEN_INTERFACES: dict[Server, type[TokenInterface]] = {

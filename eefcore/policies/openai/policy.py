@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -24,7 +24,9 @@ from eefcore.policies.openai.interface import (
     Ending,
     MessageInterface,
     TextInterface,
+    VLLMTokens,
 )
+from eefcore.policies.openai.lease import Lease
 from eefcore.policies.openai.options import Server
 from eefcore.policies.openai.prices import Account, Price
 from eefcore.protocols import Reply, Sampling, Usage
@@ -40,12 +42,14 @@ class OpenAIPolicy:
         chat: whether the dialogue is sent as messages; else as text, or as ids.
         tokenizer: the model's own: ids go out and come back.
         server: the kind of server that takes ids.
+        context, end_ids: of vLLM's server, the limits of `VLLMTokens`.
+        lease: the run's own server, which may have ended when a question gets no answer.
         key_variable: the environment variable that holds the key.
         account: pays for the answers; None if they have no price.
         cache: keeps the answers; None asks each time.
 
     Raises:
-        PolicyError: ids are asked of a chat interface; the endpoint refuses (from `answers`).
+        PolicyError: ids are asked of a chat interface; the endpoint refuses, or the run's server has ended (from `answers`).
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class OpenAIPolicy:
         chat: bool = False,
         tokenizer: Any = None,
         server: Server = "vllm",
+        context: int | None = None,
+        end_ids: Collection[int] = (),
+        lease: Lease | None = None,
         concurrency: int = 16,
         max_new_tokens: int = 96,
         timeout: float = 120.0,
@@ -66,7 +73,7 @@ class OpenAIPolicy:
         account: Account | None = None,
         cache: AnswerCache | None = None,
     ) -> None:
-        self.name = model
+        self.name, self.context, self._lease = model, context, lease
         self.tokens_read = 0
         """Prompt tokens, each turn's anew, as the endpoint counts them."""
         self.tokens_written = 0
@@ -84,10 +91,12 @@ class OpenAIPolicy:
                 raise PolicyError(
                     f"{model}: a chat interface takes messages, not ids; use another format, or no tokenizer"
                 )
-            interface = TOKEN_INTERFACES[server](base_url, model, self.renderer, max_new_tokens)
+            limits: dict[str, Any] = {"context": context, "end_ids": end_ids} if server == "vllm" else {}
+            interface = TOKEN_INTERFACES[server](base_url, model, self.renderer, max_new_tokens, **limits)
         else:
             kind = MessageInterface if chat else TextInterface
             interface = kind(base_url, model, format, max_new_tokens)
+        self.chooses = isinstance(interface, VLLMTokens)
         self.client = Client(
             interface,
             concurrency=concurrency,
@@ -119,8 +128,10 @@ class OpenAIPolicy:
         try:
             request = self._request(history, sampling)
         except FormatError:
-            self._questions[episode] = Future()
-            self._questions[episode].set_result(Reply("", stop=StopReason.MALFORMED))
+            self._questions[episode] = _answered(StopReason.MALFORMED)
+            return
+        if request.get("max_tokens") == 0:
+            self._questions[episode] = _answered(StopReason.CONTEXT_LIMIT)
         else:
             self._questions[episode] = self._pool.submit(self._reply, history, request)
 
@@ -139,7 +150,10 @@ class OpenAIPolicy:
             raise
         for episode in replies:
             del self._questions[episode]
-        self.failures += sum(reply.stop is StopReason.MODEL_FAILURE for reply in replies.values())
+        failures = sum(reply.stop is StopReason.MODEL_FAILURE for reply in replies.values())
+        self.failures += failures
+        if failures and self._lease:
+            self._lease.check()
         while self.client.notices:
             warnings.warn(self.client.notices.pop(0), stacklevel=2)
         return list(replies.items())
@@ -165,7 +179,9 @@ class OpenAIPolicy:
         if answer.ending is Ending.CUT or (
             reply.stop is None and not can_show(self.client.interface.format, history, reply.action)
         ):
-            reply = reply._replace(stop=StopReason.MALFORMED)
+            full = self.context is not None and len(request["prompt"]) + len(answer.tokens) >= self.context
+            cut = answer.ending is Ending.CUT
+            reply = reply._replace(stop=StopReason.CONTEXT_LIMIT if cut and full else StopReason.MALFORMED)
         return reply if reply.stop is None else reply._replace(action="")
 
     def _count(self, answer: Answer, request: dict[str, Any]) -> Usage:
@@ -181,3 +197,10 @@ class OpenAIPolicy:
         if self.renderer is not None:
             return Usage(money=money)
         return Usage(answer.tokens_read, answer.tokens_written, money)
+
+
+def _answered(stop: StopReason) -> Future[Reply]:
+    """Return the answer to a question that is not sent."""
+    future: Future[Reply] = Future()
+    future.set_result(Reply("", stop=stop))
+    return future

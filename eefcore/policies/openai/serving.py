@@ -1,4 +1,6 @@
-"""Ask a running vLLM server to serve a saved model: its base as it is, an adapter loaded by name.
+"""Play a saved model by a vLLM server: its base as it is, an adapter loaded there by name.
+
+The server is one that the run keeps (`lease`), or one that somebody started:
 
     python -m vllm.entrypoints.openai.api_server --model <base> --enable-lora --max-lora-rank 64 --generation-config vllm
     VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment
@@ -10,21 +12,78 @@ for other weights under an old name.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from eefcore.errors import PolicyError
+from eefcore.policies.hf_engine.sampling import end_ids
 from eefcore.policies.openai.client import authorization, hide_key
-from eefcore.policies.settings import ServerOptions
+from eefcore.policies.openai.lease import KEY, ServerRequest, lease_server
+from eefcore.policies.openai.policy import OpenAIPolicy
+from eefcore.policies.settings import PolicySettings, RunServerOptions, ServerOptions
+from eefcore.policies.vllm_arguments import MAY_LOAD_ADAPTERS, SERVER, EngineModel, room_for
+from eefcore.rendering.formats import load_format
+from eefcore.rendering.renderer import Renderer
 from eefcore.storage.hashing import hash_folder
 from eefcore.training.canary import check_canary, read_canary
 from eefcore.training.model_files import ADAPTER_WEIGHTS, ModelFiles, check_weights
+from eefcore.training.models import load_generation_config, load_tokenizer
 
-_START = (
-    "start it with `python -m vllm.entrypoints.openai.api_server --model <base> --enable-lora --max-lora-rank <rank>` and "
-    "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
-)
+_START = f"start it with `python {' '.join(SERVER)} --model <base> --enable-lora --max-lora-rank <rank>` and {MAY_LOAD_ADAPTERS}=1"
+
+
+RUN_TIMEOUT = 600.0
+"""Seconds until a request to the run's own server is given up; the requests of several stages may wait in it."""
+
+
+def load_served(
+    files: ModelFiles, engine: ServerOptions | RunServerOptions, settings: PolicySettings
+) -> OpenAIPolicy:
+    """Return the policy of a saved model that a vLLM server serves; ids go out and come back.
+
+    Raises:
+        PolicyError: there is no such server, or it does not serve this model.
+    """
+    lease = None
+    if isinstance(engine, RunServerOptions):
+        request = server_request(files, engine, slots=settings.slots, context=settings.context)
+        lease = lease_server(request)
+        dtype: Any = request.model.dtype
+        engine = ServerOptions(lease.url, dtype=dtype, key=KEY, timeout=RUN_TIMEOUT)
+    tokenizer = load_tokenizer(files.tokenizer)
+    format = load_format(settings.format, tokenizer, settings.template_args)
+    return OpenAIPolicy(
+        engine.url,
+        serve(files, engine),
+        format,
+        tokenizer=tokenizer,
+        context=settings.context,
+        end_ids=end_ids(load_generation_config(files.base.folder), Renderer(tokenizer, format)),
+        lease=lease,
+        concurrency=settings.slots,
+        max_new_tokens=settings.max_new_tokens,
+        timeout=engine.timeout,
+        key_variable=engine.key,
+    )
+
+
+def server_request(
+    files: ModelFiles, options: RunServerOptions, *, slots: int, context: int | None
+) -> ServerRequest:
+    """Return what the run is asked for to serve a saved model; room for adapters is made as soon as their rank is known.
+
+    Raises:
+        PolicyError: its files can't be read, or vLLM can't serve them.
+    """
+    room = room_for(files, options, slots=slots, context=context)
+    if not room.adapter_rank and options.max_lora_rank:
+        room = msgspec.structs.replace(room, adapter_rank=options.max_lora_rank)
+    path = Path(files.base.name)
+    name = path.parent.name if path.name == "model" and path.parent.name else path.name
+    return ServerRequest(EngineModel.of(files, options), room, name, options.memory)
 
 
 def serve(files: ModelFiles, options: ServerOptions) -> str:
