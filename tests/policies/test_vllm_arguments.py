@@ -86,7 +86,7 @@ def test_arguments_are_written_as_flags():
     find_spec("vllm") is None, reason="vllm is not installed; `make test-vllm` has its own environment"
 )
 def test_vllms_server_takes_every_flag(saved, monkeypatch):
-    from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     monkeypatch.setattr(sys, "argv", ["vllm"])

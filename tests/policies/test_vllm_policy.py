@@ -244,7 +244,7 @@ def test_an_engine_ends_with_the_process_that_started_it(saved, tmp_path, how):
         process.send_signal(how)
         process.wait(timeout=60)
         _, alive = psutil.wait_procs(engines, timeout=2)
-        assert alive == []
+        assert [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         process.kill()
         process.communicate()

@@ -14,6 +14,7 @@ from eefcore.runs import runner
 from eefcore.runs.planning import plan_run
 from eefcore.runs.servers import RunServers
 from eefcore.storage.records import read_records
+from eefcore.storage.stages import read_record
 from eefcore.training.logprobs import token_logps
 from eefcore.training.models import load_model
 from eefcore.training.rows import make_rows
@@ -26,7 +27,7 @@ stages:
   expert: {expert: strong+tiny, prompt: compact, max_new_tokens: 24}
   train: {epochs: 1, batch_size: 4, lora_r: 4, learning_rate: 5.0e-3}
   tune: {epochs: 1, batch_size: 4, lora_r: 4}
-  search: {simulations: 2, K: 2}
+  search: {simulations: 3, K: 4}
 methods:
   EEF: {iterations: 2, explore: {M: 1}}
   Agent Q: {iterations: 2, learn: dpo, search: {}, pairs: {theta: 0.1}, tune: {}, decide: {simulations: 2, K: 2}}
@@ -80,6 +81,8 @@ def test_every_stage_of_a_run_plays_its_own_model_on_one_server(tmp_path, monkey
             assert then == pytest.approx(list(now), abs=1e-4), node.label
             checked += len(then)
     assert checked > 100
+    (search,) = (node for node in nodes if node.label == "search.1")
+    assert read_record(search.folder).metrics["search/unparseable"] == 0  # the server guides its choice
     (expert,) = (node for node in nodes if node.label == "expert")
     assert {t.source for t in read_records(expert.folder / "experts.jsonl", Trajectory).list} == {
         "strong",

@@ -42,8 +42,8 @@ class ServerRequest(msgspec.Struct, frozen=True):
         """Return the arguments of vLLM's server, but for its address."""
         arguments = self.model.arguments(self.room, self.memory)
         if self.room.adapter_rank:
-            # Two, so that a policy and its critic on one base, or two stages, are answered side by side.
-            arguments["max_loras"] = 2
+            # Two are answered side by side, a policy and its critic for example; more are kept where they need no GPU.
+            arguments |= {"max_loras": 2, "max_cpu_loras": 8}
         return write_flags(arguments | {"served_model_name": self.name})
 
 
