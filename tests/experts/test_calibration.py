@@ -163,7 +163,7 @@ def rows(folder, table):
 
 @pytest.mark.parametrize(
     ("folder", "card", "n"),
-    [("calibrate_webshop", "webshop", 2000)],
+    [("calibrate_webshop", "webshop", 2000), ("calibrate_sciworld", "sciworld", 1000)],
 )
 class TestPublishedTables:
     def test_they_are_of_the_experts_of_today(self, folder, card, n):

@@ -286,8 +286,8 @@ STRENGTHS = {
 }
 """The scripted scientists by name.
 
-strong    stands where GPT-4 stands in EEF's ScienceWorld 2k (70 % wins, 20 actions)
-weak      wins half of the tasks, thirty times cheaper
+strong    stands where the demonstrations of EEF's ScienceWorld 2k stand: its rates are fitted to the wins and the length of Table 1
+weak      makes twice as many mistakes, thirty times cheaper
 perfect   the simulator's own rule-based agent, thinking aloud (99 %)
 naive     does what is to be done in the room it is in, and opens nothing; what the tiny base knows
 """
