@@ -54,15 +54,13 @@ class Database:
     """
 
     def __init__(self, world: World, setting: Setting) -> None:
-        # A server may answer in another thread than the one that grades; requests never overlap.
-        self._sql = sqlite3.connect(":memory:", check_same_thread=False)
-        self._sql.row_factory = sqlite3.Row
+        self._sql = _opened(_EMPTY)
         self.start(world, setting)
 
     def start(self, world: World, setting: Setting) -> None:
         """Forget the visit, and begin another one in `world` as `setting` says."""
         self.world, self.setting = world, setting
-        self._sql.deserialize(_EMPTY)
+        self.restore(_EMPTY)
         token = hashlib.sha256(b"booking session" + msgspec.json.encode(setting)).hexdigest()[:32]
         self._add("session", Session(token, setting.city, setting.cookie_banner, setting.offer))
         for booking in setting.reservations:
@@ -146,7 +144,8 @@ class Database:
 
     def restore(self, snapshot: bytes) -> None:
         """Return to the rows of a snapshot."""
-        self._sql.deserialize(snapshot)
+        self._sql.close()
+        self._sql = _opened(snapshot)
 
     def digest(self) -> str:
         """Return a hash of all rows: equal for two visits that did the same, in any process and with any driver."""
@@ -164,6 +163,19 @@ class Database:
             cursor = self._sql.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", columns)
         assert cursor.lastrowid is not None
         return cursor.lastrowid
+
+
+def _opened(image: bytes) -> sqlite3.Connection:
+    """Return a new connection on a copy of a database.
+
+    A connection takes one image in its life: SQLite crashes when a statement of before is used after another image was put in
+    its place, and Python keeps statements.
+    """
+    # A server may answer in another thread than the one that grades; requests never overlap.
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.deserialize(image)
+    return connection
 
 
 def _columns(record: msgspec.Struct) -> dict[str, Any]:

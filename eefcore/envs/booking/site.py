@@ -23,6 +23,7 @@ loaded again. No handler waits for anything, so a driver may run it by hand, wit
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -34,7 +35,7 @@ from eefcore.envs.booking.database import Database
 from eefcore.envs.booking.details import LONGEST, guest_errors, read_guest
 from eefcore.envs.booking.pages import Pages, csrf_token
 from eefcore.envs.booking.queries import SORTS, SearchQuery, TableQuery, local_path
-from eefcore.envs.booking.records import Draft, Guest, Hold, Reservation
+from eefcore.envs.booking.records import Booking, Draft, Guest, Hold, Reservation
 from eefcore.envs.booking.search import search
 from eefcore.envs.booking.tables import (
     DAYS_AHEAD,
@@ -59,8 +60,14 @@ HOSTS = ("127.0.0.1", "localhost")
 
 COOKIE = "session"
 
+COMMITTING = re.compile(r"/details/\d+|/reservations/\d+/cancel")
+"""The addresses to which forms are sent that reserve, change or cancel: outside of a simulation nobody can undo them."""
+
 SHOWN_SLOTS = 6
 """How many of the nearest tables a restaurant's page shows."""
+
+FAVORITES = 3
+"""How many restaurants with the most stars the home page names."""
 
 DINNER = dt.time(19)
 """The time that is searched for if nobody chooses one."""
@@ -112,7 +119,8 @@ class _Site:
     # Restaurants ------------------------------------------------------------------------------------------
 
     def home(self, request: Request) -> Response:
-        return self._page(request, "home")
+        city = self.database.session().city
+        return self._page(request, "home", favorites=self.database.world.in_city(city)[:FAVORITES])
 
     def results(self, request: Request) -> Response:
         query = SearchQuery.read(request.query_params)
@@ -202,9 +210,7 @@ class _Site:
             hold=hold,
             draft=draft if draft and draft.hold == hold.id else blank,
             longest=LONGEST,
-            back=TableQuery(
-                day=hold.day, time=hold.time, party=hold.party, seating=hold.seating, changes=hold.changes
-            ).path(hold.restaurant),
+            back=_path_to(hold, hold.changes),
         )
 
     def reserve(self, request: Request, fields: Fields) -> str:
@@ -223,6 +229,7 @@ class _Site:
             "reservations",
             reservations=self.database.reservations(),
             by_slug=self.database.world.by_slug,
+            change_path=_change_path,
         )
 
     def confirmation(self, request: Request) -> Response:
@@ -357,6 +364,18 @@ class _Site:
             return Availability(())
         world, moment = self.database.world, self.database.setting.moment
         return availability(world, moment, restaurant, query.day, query.time, query.party, query.seating)
+
+
+def _path_to(table: Hold | Booking, changes: int | None) -> str:
+    """Return the address of the restaurant's page that asks for a table, to change the reservation of that number."""
+    query = TableQuery(
+        day=table.day, time=table.time, party=table.party, seating=table.seating, changes=changes
+    )
+    return query.path(table.restaurant)
+
+
+def _change_path(reservation: Reservation) -> str:
+    return _path_to(reservation.booking, reservation.id)
 
 
 def _found(thing: Any) -> Any:

@@ -83,3 +83,19 @@ def test_the_cookie_is_of_the_setting_alone():
         Database(SMALL, setting(city=city)).session().token for city in ("Santa Marina", "Novigrad Bay")
     }
     assert len(tokens) == 2 and all(len(token) == 32 for token in tokens)
+
+
+def test_thousands_of_restores_and_writes_leave_the_rows_whole():
+    """SQLite 3.40 crashes when a connection takes another image while Python keeps a statement of the one before."""
+    database = Database(SMALL, setting())
+    images = [database.snapshot()]
+    for i in range(3000):
+        database.restore(images[i % len(images)])
+        kept = database.hold(database.add_hold(hold(party=i % 8 + 1)))
+        database.commit(kept, Guest("Ann " * (i % 30), "1", "a@b.c"))
+        database.remember(msgspec.structs.replace(database.session(), city=f"City {i}"))
+        if i % 100 == 0:
+            images.append(database.snapshot())
+    for image in images:
+        database.restore(image)
+        assert all(r.status == "booked" for r in database.reservations())
