@@ -13,6 +13,7 @@ from eefcore.search.calibration import (
     rank_again,
     reliability,
 )
+from eefcore.search.ceiling import Ceiling
 from eefcore.search.critic import (
     Critic,
     RankingCritic,
@@ -35,10 +36,18 @@ from eefcore.search.growth import grow
 from eefcore.search.guard import Guard, count_refused, live
 from eefcore.search.human import find_human
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.test_time import SearchedEpisode, SearchMethod, play_with_search, search_card
+from eefcore.search.test_time import (
+    SearchedEpisode,
+    SearchMethod,
+    decision_counts,
+    play_with_search,
+    search_card,
+    write_ceilings,
+)
 from eefcore.search.tree import Tally, Tree
 
 __all__ = [
+    "Ceiling",
     "Critic",
     "Guard",
     "RankingCritic",
@@ -57,6 +66,7 @@ __all__ = [
     "critic_from_model",
     "critic_questions",
     "critic_weights",
+    "decision_counts",
     "explored_edges",
     "find_human",
     "grow",
@@ -74,4 +84,5 @@ __all__ = [
     "search_cost",
     "split_tasks",
     "trajectories",
+    "write_ceilings",
 ]

@@ -11,6 +11,7 @@ good. Results of the two never share a table (DESIGN 4.5): `search_card` marks t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -19,24 +20,27 @@ from eefcore.protocols import Benchmark, Environment, Policy, Sampling
 from eefcore.rendering.critic_prompts import EPISODE_OVER
 from eefcore.rollout.rollout import Start, restore, rollout
 from eefcore.search import mcts
+from eefcore.search.ceiling import Ceiling, ceiling_of_episodes, ceiling_of_tree, ceiling_summary
 from eefcore.search.critic import Critic
 from eefcore.search.forest import search_cost
 from eefcore.search.growth import grow, new_trees
-from eefcore.search.guard import REFUSED, Human, live
+from eefcore.search.guard import REFUSED, EnvView, Human, live
 from eefcore.search.scheduler import draw_seed, run_requests
 from eefcore.search.settings import SearchSettings, Signal
 from eefcore.search.tree import Tally, Tree, copy_tree
 from eefcore.storage.cost import Cost, rollout_cost
+from eefcore.storage.records import write_records
 from eefcore.types import Card, History, StopReason, Trajectory
 
 
 class SearchedEpisode(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An episode played with search, the cost and the counts of its search, and the tree if it is kept."""
+    """An episode played with search, the cost and the counts of its search; its ceiling and its tree if they are kept."""
 
     trajectory: Trajectory
     cost: Cost
     tally: Tally = Tally()
     tree: Tree | None = None
+    ceiling: Ceiling | None = None
 
 
 class SearchMethod(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +52,7 @@ class SearchMethod(msgspec.Struct, frozen=True, kw_only=True):
     by: str  # which action a tree advises (`mcts.choose_action`)
     settings: SearchSettings  # of the trees, or the temperature and the seed of the episodes
     slots: int  # trees or episodes that the policy plays at a time
+    ceiling: bool = False  # whether all that was rehearsed is judged by the reward afterwards (`ceiling`)
 
     def __post_init__(self) -> None:
         if self.how not in ("beam", "best_of", "mcts"):
@@ -85,6 +90,24 @@ def play_with_search(
     return [e if i < kept_trees else msgspec.structs.replace(e, tree=None) for i, e in enumerate(episodes)]
 
 
+def decision_counts(episodes: Sequence[SearchedEpisode]) -> dict[str, float | int]:
+    """Return the counts of searches and their ceiling, in the keys that a stage logs (results/README.md)."""
+    tally = sum((e.tally for e in episodes), Tally())
+    counts = {
+        f"decide/{name}": getattr(tally, name) for name in ("irreversible", "violations", "unparseable")
+    }
+    return counts | ceiling_summary(_ceilings(episodes))
+
+
+def write_ceilings(path: Path, episodes: Sequence[SearchedEpisode], *, card: Card) -> None:
+    """Write the ceilings that were measured, under the card of a search that saw the reward, whatever this one saw."""
+    write_records(path, _ceilings(episodes), kind="ceilings", card=search_card(card, Signal.REWARD))
+
+
+def _ceilings(episodes: Sequence[SearchedEpisode]) -> list[Ceiling]:
+    return [e.ceiling for e in episodes if e.ceiling is not None]
+
+
 def search_card(card: Card, signal: Signal) -> Card:
     """Return the card of results measured with such a search: another one if the search saw the reward."""
     if signal is Signal.CRITIC:
@@ -113,7 +136,11 @@ def _play_beams(
     beams = BeamPolicy(policy, beams=method.simulations)
     starts = [Start(History(task, env.reset(task))) for task in tasks]
     played = rollout(beams, live(benchmark.make, human), starts, max_turns=method.settings.max_turns)
-    return [SearchedEpisode(t, rollout_cost([t], policy.length)) for t in played]
+    ceilings = [ceiling_of_episodes(t, []) if method.ceiling else None for t in played]
+    return [
+        SearchedEpisode(t, rollout_cost([t], policy.length), ceiling=ceiling)
+        for t, ceiling in zip(played, ceilings, strict=True)
+    ]
 
 
 def _play_best_of(
@@ -153,7 +180,9 @@ def _play_best_of(
             tokens_read=tally.critic_read + tally.endpoint_read,
             money=tally.money,
         )
-        episodes.append(SearchedEpisode(played[max(of_task, key=lambda k: scores[k])], cost, tally))
+        best = played[max(of_task, key=lambda k: scores[k])]
+        ceiling = ceiling_of_episodes(best, [played[k] for k in of_task]) if method.ceiling else None
+        episodes.append(SearchedEpisode(best, cost, tally, ceiling=ceiling))
     return episodes
 
 
@@ -172,10 +201,12 @@ def _play_mcts(
         simulations=method.simulations,
         by=method.by,
     )
+    judge = EnvView(benchmark.make(), Signal.REWARD)
     episodes = []
     for trajectory, tree in ((p.trajectory, p.tree) for p in played):
         cost = search_cost([tree], policy.length) + Cost(episodes=1, env_steps=len(trajectory))
-        episodes.append(SearchedEpisode(trajectory, cost, tree.tally, tree))
+        ceiling = ceiling_of_tree(trajectory, tree, judge) if method.ceiling else None
+        episodes.append(SearchedEpisode(trajectory, cost, tree.tally, tree, ceiling))
     return episodes
 
 
