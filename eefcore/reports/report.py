@@ -115,14 +115,15 @@ def build_report(
     result = tables.compare_methods(main, facts.skills, ours=ours, baseline=baseline, experts=experts)
     links = comparison.links(evaluations, ranked)
     further: dict[str, Callable[[Mapping[str, Sequence[Method]]], Chapter]] = {
-        "search": search.search_gaps,
+        "search": lambda runs: search.search_gaps(runs, facts.kinds),
         "union": search.unions,
         "budget": lambda runs: sections.budgets(runs, baseline),
         "models": lambda runs: sections.models(runs, main, facts.skills, ours, baseline),
         "finders": finders.finder_chapter,
         "ablation": lambda runs: sections.ablations(runs, facts.skills),
+        "sweep": sections.sweeps,
         "map": lambda runs: _map(mapped, runs),
-        ORACLE: search.upper_bounds,
+        ORACLE: lambda runs: search.upper_bounds(runs, facts.kinds),
     }
     if main[0].saw_reward:
         del further[ORACLE]
@@ -130,7 +131,7 @@ def build_report(
     rounds = search.search_rounds_blocks("main", main)
     curves = {m.name: m.curve for m in main}
     chapters = [
-        _results(result, main, links, ranked, ours),
+        _results(result, main, links, ranked, ours, search.ceiling_tables("ceiling_main", main, facts.kinds)),
         chapter(
             "made_of",
             "What they are made of",
@@ -139,14 +140,20 @@ def build_report(
             tables.recipes(main),
         ),
         *([_navigation(result, evaluations, ours, facts.skills)] if facts.skills else []),
-        chapter("curve", "Over iterations", Figure("curve", sections.CURVE, evaluation.curve(curves))),
+        chapter(
+            "curve",
+            "Over iterations",
+            Figure("curve", sections.CURVE, evaluation.curve(curves)),
+            sections.on_dev("dev", main),
+        ),
         *([chapter("searched", "What search found", *rounds, short="Search")] if rounds else []),
         *(make(methods[name]) for name, make in further.items() if methods.get(name)),
         *learning_rates.rate_chapter(methods),
         _case_studies(main, result, ours, facts.skills),
         analysis_chapter(main, evaluations, facts.solutions, facts.kinds, facts.measures),
     ]
-    bound_cards = (m.evaluation.card for run in methods.get(ORACLE, {}).values() for m in run)
+    every = [m for runs in methods.values() for run in runs.values() for m in run]
+    bound_cards = (m.ceiling_card for m in every if m.saw_reward or m.ceilings)
     trees = (m.example_tree() for m in reversed(main))
     shown_sections = (
         *(c.section for c in chapters),
@@ -217,6 +224,7 @@ def _results(
     links: Sequence[Link],
     order: Sequence[str],
     ours: str,
+    ceilings: Sequence[Table],
 ) -> Chapter:
     title = f"Win rate and reward ({_TITLES[any(m.inference.searches for m in methods)]})"
     ordered: list[Block] = (
@@ -232,6 +240,7 @@ def _results(
             {r.method: r.win_rate for r in result.rows}, {m.name: m.inference for m in methods}
         ),
         *ordered,
+        *ceilings,
     )
 
 

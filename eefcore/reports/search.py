@@ -8,7 +8,8 @@ runs of a section, methods over seeds by the stem of the params file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from eefcore.reports.document import cells
 from eefcore.reports.document.blocks import Block, Chapter, Figure, Points, Prose, chapter
 from eefcore.reports.document.cells import BLANK, Cell, Column, Table
 from eefcore.reports.evidence import Method
+from eefcore.search.ceiling import Ceiling, ceiling_rate
 from eefcore.storage import stages
 from eefcore.storage.records import read_records
 from eefcore.types import Card, Trajectory
@@ -181,7 +183,7 @@ def _logged(
 # ------------------------------------------------------------------------------ with and without search
 
 
-def search_gaps(runs: Mapping[str, Sequence[Method]]) -> Chapter:
+def search_gaps(runs: Mapping[str, Sequence[Method]], kinds: Mapping[str, str]) -> Chapter:
     """Return the comparison of acting at once with searching, over budgets and rounds of training."""
     blocks: list[Block | Figure] = []
     for stem, methods in runs.items():
@@ -193,6 +195,7 @@ def search_gaps(runs: Mapping[str, Sequence[Method]]) -> Chapter:
             *([Figure(f"gap_{stem}", _GAP, figures.win_rate_by_simulations(lines))] if lines else []),
             _gap_table(f"gap_{stem}", models, rows),
             *([Points(tuple(sentences))] if sentences else []),
+            *ceiling_tables(f"ceiling_{stem}", methods, kinds),
             *search_rounds_blocks(stem, methods),
         ]
     return chapter("gap", "Acting at once and searching", *blocks, short="Gap")
@@ -276,6 +279,59 @@ def _gap_sentences(models: Models, rows: Mapping[str, MethodRow]) -> list[str]:
     return out
 
 
+# ------------------------------------------------------------------------------ ceilings
+
+
+def ceiling_tables(name: str, methods: Sequence[Method], kinds: Mapping[str, str]) -> list[Table]:
+    """Return the table of the share of test tasks that any rehearsed episode won, whole and by kind; none without a ceiling.
+
+    It has no column of what methods won, because the reward judged these episodes (DESIGN 4.5), and its costs are its own.
+    """
+    found = {m.name: m.ceilings for m in methods if m.ceilings}
+    if not found:
+        return []
+    card = next(m for m in methods if m.ceilings).ceiling_card
+    sizes = Counter(kinds.get(c.task_id) for c in next(iter(found.values()))[0])
+    columns: list[tuple[Column, Callable[[str], Cell]]] = [
+        (Column("Search", key="method", words=True), lambda m: cells.method(m, ceiling_rate(*found[m]))),
+        (Column("solvable"), lambda m: cells.share(ceiling_rate(*found[m]))),
+    ]
+    columns += [
+        (
+            Column(f"{kind} (n = {n:,})", "Kind of task", f"solvable {kind}"),
+            lambda m, kind=kind: cells.share(ceiling_rate(*_of_kind(found[m], kinds, kind))),
+        )
+        for kind, n in sorted((kind, n) for kind, n in sizes.items() if kind is not None)
+    ]
+    columns += [
+        (
+            Column("rehearsed", "An episode", "rehearsed"),
+            lambda m: cells.count(_mean(c.rehearsed for run in found[m] for c in run), digits=1),
+        ),
+        (
+            Column("steps to judge them", "An episode", "judging steps"),
+            lambda m: cells.count(_mean(c.env_steps for run in found[m] for c in run), digits=1),
+        ),
+    ]
+    title = "The ceiling: test tasks that any rehearsed episode solves"
+    return [cells.make_table(name, columns, found, title=title, note=f"Card {card.key}. {_CEILING}")]
+
+
+_CEILING = (
+    "Solvable: the share of test tasks that the episode or any one rehearsed for it won, which a perfect judge would win with "
+    "the same proposals. The reward judged them when the search had acted, and the search never learned it; so these numbers "
+    "are compared with no win rate, and the steps are in no other cost. Small print: 95 % intervals."
+)
+
+
+def _of_kind(runs: Sequence[Sequence[Ceiling]], kinds: Mapping[str, str], kind: str) -> list[list[Ceiling]]:
+    return [[c for c in run if kinds.get(c.task_id) == kind] for run in runs]
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean([*values]))
+
+
 # ------------------------------------------------------------------------------ both papers, and upper bounds
 
 
@@ -297,7 +353,7 @@ def unions(runs: Mapping[str, Sequence[Method]]) -> Chapter:
     return chapter("union", "Expert failures and search", *blocks, short="Union")
 
 
-def upper_bounds(runs: Mapping[str, Sequence[Method]]) -> Chapter:
+def upper_bounds(runs: Mapping[str, Sequence[Method]], kinds: Mapping[str, str]) -> Chapter:
     """Return the methods whose search at test time saw the reward, one table a run, each compared with its first."""
     blocks: list[Block | Figure] = [Prose(_UPPER_BOUND)]
     for stem, methods in runs.items():
@@ -306,6 +362,7 @@ def upper_bounds(runs: Mapping[str, Sequence[Method]]) -> Chapter:
         blocks += [
             tables.results(result, methods, name=f"oracle_{stem}"),
             tables.win_rate_figure(rates, {m.name: m.inference for m in methods}, name=f"oracle_{stem}"),
+            *ceiling_tables(f"oracle_ceiling_{stem}", methods, kinds),
         ]
     return chapter("oracle", "Upper bound", *blocks)
 

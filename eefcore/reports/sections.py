@@ -6,7 +6,7 @@ the runs of its section, methods over seeds by the stem of the params file; with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -17,10 +17,10 @@ from eefcore.figures import evaluation
 from eefcore.figures.tree import TreeView
 from eefcore.protocols import Skill
 from eefcore.reports import comparison, search, tables
-from eefcore.reports.comparison import ResultTable
+from eefcore.reports.comparison import Columns, MethodRow, ResultTable
 from eefcore.reports.document import blocks
 from eefcore.reports.document.blocks import Chapter, Facts, Figure, Prose, Section, chapter
-from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, count
+from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, Table, count, words
 from eefcore.reports.evidence import Method
 from eefcore.search.tree import Tree
 from eefcore.types import Card, StopReason
@@ -167,6 +167,64 @@ def ablations(runs: Mapping[str, Sequence[Method]], skills: Mapping[str, Skill])
             *search.search_rounds_blocks(stem, methods),
         ]
     return chapter("ablation", "Variants", *parts)
+
+
+def sweeps(runs: Mapping[str, Sequence[Method]]) -> Chapter:
+    """Return the values of parameters that each run tries, compared on the dev set; the test set is not shown.
+
+    Open in Agent Q: K, c_exp, α and θ. A value is to be chosen here, and only then measured on the test set.
+    """
+    parts: list[blocks.Block | Figure] = [Prose(_SWEEP)]
+    for stem, methods in runs.items():
+        rates = {m.name: metrics.win_rate(*m.development.runs) for m in methods}
+        caption = f"Dev set: win rate of each setting, with 95 % intervals; {methods[0].name} is the first."
+        parts += [
+            on_dev(f"sweep_{stem}", methods, columns=_swept(methods)),
+            Figure(f"sweep_{stem}", caption, evaluation.win_rates(rates)),
+            *search.search_rounds_blocks(stem, methods),
+        ]
+    return chapter("sweep", "Parameters, on the dev set", *parts, short="Parameters")
+
+
+_SWEEP = (
+    "Each setting differs from the first in one parameter. They are compared on the dev set alone, each with the model of "
+    "its best iteration, which acts at once; what is chosen here has not been tried on the test set."
+)
+
+
+def on_dev(name: str, methods: Sequence[Method], *, columns: Columns = ()) -> Table:
+    """Return the table of win rates on the dev set, of the iteration that was chosen there, against the first method."""
+    result = comparison.compare_evaluations(
+        [m.development for m in methods],
+        {},
+        ours="",
+        baseline=methods[0].name,
+        costs={m.name: m.cost for m in methods},
+    )
+    every = [
+        *comparison.method_columns(),
+        *columns,
+        *comparison.score_columns(),
+        *comparison.gap_columns(result),
+        *comparison.cost_columns(),
+    ]
+    table = comparison.table(name, result, every, title="On the dev set")
+    chosen = "The best iteration of each method was chosen on these tasks, so that the rates are a little too high."
+    return replace(table, note=f"{table.note} {chosen}")
+
+
+def _swept(methods: Sequence[Method]) -> list[tuple[Column, Callable[[MethodRow], Cell]]]:
+    """Return a column of each parameter in which the methods differ."""
+    settings = {m.name: m.settings for m in methods}
+    names = dict.fromkeys(name for of_method in settings.values() for name in of_method)
+    return [
+        (
+            Column(name.partition(".")[2], "Parameters", key=name, words=True),
+            lambda row, name=name: words(str(settings[row.method].get(name, "–"))),
+        )
+        for name in names
+        if len({str(of_method.get(name)) for of_method in settings.values()}) > 1
+    ]
 
 
 # ------------------------------------------------------------------------------ explanations of the rest

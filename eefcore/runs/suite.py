@@ -39,7 +39,9 @@ NOTEBOOK = "suite"  # 10_suite, by the name without the number
 ORACLE = "oracle"
 """The section of methods whose search at test time saw the reward, wherever their run belongs (DESIGN 4.5)."""
 
-SECTIONS = ("methods", "search", "union", "budget", "models", "finders", "ablation", "map", ORACLE)
+SECTIONS = (
+    "methods", "search", "union", "budget", "models", "finders", "ablation", "sweep", "map", ORACLE,
+)  # fmt: skip
 """What a run may be for. The first is the main table; the others are read on their own."""
 
 

@@ -76,9 +76,15 @@ def _any_win(played: Trajectory, wins: Sequence[bool]) -> bool | None:
 
 
 def ceiling_rate(*runs: Sequence[Ceiling]) -> Estimate:
-    """Return the share of solvable tasks with its interval; one sequence for each seed, all of the same tasks in one order."""
-    values = [[np.nan if c.solvable is None else float(c.solvable) for c in run] for run in runs]
-    return stats.rate(np.array(values))
+    """Return the share of solvable tasks with its interval; one sequence for each seed.
+
+    Raises:
+        ValueError: the seeds measured different tasks.
+    """
+    by_task = [{c.task_id: np.nan if c.solvable is None else float(c.solvable) for c in run} for run in runs]
+    if any(seed.keys() != by_task[0].keys() for seed in by_task):
+        raise ValueError("ceilings of several seeds are of different tasks; measure all on one panel")
+    return stats.rate(np.array([[seed[task] for task in by_task[0]] for seed in by_task]))
 
 
 def ceiling_summary(ceilings: Sequence[Ceiling]) -> dict[str, float | int]:

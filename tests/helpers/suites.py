@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from eefcore.search import test_time
+from eefcore.search.ceiling import Ceiling
 from eefcore.search.settings import Signal
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
@@ -172,7 +173,19 @@ class Suite:
                 episodes=n * each, tokens_written=90 * n * each, tokens_read=300 * n * each, seconds=3.0 * n
             )
         acting = spec._replace(wins=tuple(min(1.0, w + spec.lifts) for w in spec.wins))
-        stage("test", cost, params, logged, card=card, panel=[played(t, acting, rng) for t in self.test])
+        panel = [played(t, acting, rng) for t in self.test]
+        folder = stage("test", cost, params, logged, card=card, panel=panel)
+        if spec.acts:
+            bound = test_time.search_card(CARD, Signal.REWARD)
+            write_records(
+                folder / "ceiling.jsonl", [*map(self.ceiling(spec), panel)], kind="ceilings", card=bound
+            )
+
+    @staticmethod
+    def ceiling(spec: Spec) -> Callable[[Trajectory], Ceiling]:
+        """Return the ceiling of an episode: all that needs no Back is solvable, if anything was rehearsed."""
+        n = spec.acts[2] if spec.acts and spec.acts[0] != "beam" else 0
+        return lambda t: Ceiling(t.task_id, t.win or (n > 0 and kind(t.task_id) != "back"), n, 3 * n)
 
 
 def kind(task: str) -> str:

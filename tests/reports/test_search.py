@@ -14,10 +14,13 @@ from eefcore.evaluation.stats import Estimate
 from eefcore.figures import search as search_figures
 from eefcore.reports import search
 from eefcore.reports.document import blocks
+from eefcore.reports.document.cells import Table
 from eefcore.reports.evidence import read_inference, read_suite
 from eefcore.reports.report import Report
 from eefcore.reports.search import SearchRound, pass_at
 from eefcore.reports.tables import inference_columns
+from eefcore.search import test_time
+from eefcore.search.settings import Signal
 from eefcore.storage.records import read_records
 from eefcore.types import Trajectory
 
@@ -199,6 +202,34 @@ def test_a_method_that_acts_as_another_of_the_same_model_has_a_line_of_its_own(t
     )  # fmt: skip
 
 
+# Ceilings ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ceiling_stands_beside_the_methods_in_a_table_of_its_own(sure):
+    """Two thirds of the tasks need no Back; MCTS×6 of base wins the others as well. Beams rehearse nothing, and have none."""
+    table = rows(sure, "ceiling_budgets")
+    assert set(table) == {"base + MCTS×2", "base + MCTS×6", "Agent Q + MCTS×6"}
+    few, many = table["base + MCTS×2"], table["base + MCTS×6"]
+    assert (few["solvable"], many["solvable"]) == (pytest.approx(2 / 3), 1.0)
+    assert [few[f"solvable {kind}"] for kind in ("plain", "next", "back")] == [1.0, 1.0, 0.0]
+    assert (few["rehearsed"], few["judging steps"]) == (2.0, 6.0)
+    assert few["solvable low"] < 2 / 3 < few["solvable high"]
+    assert not {"win rate", "reward", "simulations"} & few.keys()
+    ceilings = [t for t in blocks.tables(sure.document) if t.name.startswith("ceiling_")]
+    assert [t.name for t in ceilings] == ["ceiling_budgets"]  # no main method searches
+    bound = test_time.search_card(CARD, Signal.REWARD)
+    assert f"Card {bound.key}." in ceilings[0].note
+    (cards,) = [s for s in sure.document.sections if s.id == "card"]
+    assert any(bound.key in b.title for b in cards.blocks if isinstance(b, blocks.Facts))
+
+
+def test_ceilings_of_seeds_without_them_are_left_out(tmp_path):
+    suite = Suite(tmp_path, tasks=9, trained=6).run("mini", "methods", {"base": SURE["base"]}, (0, 1))
+    suite.run("budgets", "search", SURE, (0, 1))
+    (suite.inputs["seed1/budgets/base + MCTS×2/test"] / "ceiling.jsonl").unlink()
+    assert "base + MCTS×2" not in rows(report_of(suite, ORDER, "base"), "ceiling_budgets")
+
+
 # pass@k -----------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +284,31 @@ def test_the_searches_of_the_main_methods_stand_beside_them(full):
         "round 1",
         "round 2",
     }  # there it has no second method that searches
+
+
+# Sweeps -----------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_compares_settings_on_the_dev_set_alone(tmp_path):
+    tried = {
+        "Agent Q": SURE["Agent Q"],
+        "simulations = 2": SURE["Agent Q"]._replace(samples=2, wins=(1.0, 0.0, 0.0)),
+    }
+    suite = Suite(tmp_path, tasks=12, trained=6).run("mini", "methods", {"base": SURE["base"]}, (0, 1))
+    report = report_of(suite.run("some", "sweep", tried, (0, 1)), ORDER, "base")
+    table = rows(report, "sweep_some")
+    first, other = table["Agent Q"], table["simulations = 2"]
+    assert (first["simulations.simulations"], other["simulations.simulations"]) == ("4", "2")
+    assert not [key for key in first if key.startswith("simulations.") and key != "simulations.simulations"]
+    assert (first["win rate"], other["win rate"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert (first["win rate gap"], other["win rate gap"]) == ("", pytest.approx(-1 / 3))
+    assert (first["win rate n"], first["win rate seeds"]) == (
+        9,
+        2,
+    )  # the dev set of these suites; the test set has 12
+    (section,) = [s for s in report.document.sections if s.id == "sweep"]
+    assert [t.name for t in section.blocks if isinstance(t, Table)] == ["sweep_some", "solved_some"]
+    assert rows(report, "dev")["base"]["win rate"] == pytest.approx(1 / 3)
 
 
 # Both papers ------------------------------------------------------------------------------------------------
