@@ -16,11 +16,16 @@ def generate(
     products: Annotated[int, typer.Option(help="Products of the catalogue, at least 10 a task.")] = 1000,
     tasks: Annotated[int, typer.Option(help="Tasks, one instruction each.")] = 100,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    two_skills: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Share of tasks that need Next and Back; else one in ten."),
+    ] = None,
 ) -> None:
     """Write a WebShop catalogue and its tasks in the official file format."""
-    from eefcore.envs.webshop.generate import write_catalogue
+    from eefcore.envs.webshop.generate import shares_of_kinds, write_catalogue
 
-    written = write_catalogue(folder, products=products, tasks=tasks, seed=seed)
+    shares = shares_of_kinds(two_skills)
+    written = write_catalogue(folder, products=products, tasks=tasks, seed=seed, shares=shares)
     kinds = ", ".join(f"{n} {kind}" for kind, n in written.kinds.items())
     typer.echo(f"{folder}: {written.products:,} products, {written.tasks:,} tasks ({kinds})")
 

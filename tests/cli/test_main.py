@@ -210,6 +210,8 @@ def test_data_is_generated_in_the_official_format(tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path / 'shop'}: 200 products, 10 tasks" in done.stdout
     assert len(json.loads((tmp_path / "shop" / "items_shuffle.json").read_text())) == 200
+    both = eef("data", "generate", tmp_path / "both", "--products", 200, "--tasks", 10, "--two-skills", 1)
+    assert "0 direct" in both.stdout and "next_back" in both.stdout
 
 
 def test_exported_data_is_imported_again(tmp_path):

@@ -12,9 +12,10 @@ from helpers.paths import WEBSHOP_DATA
 from eefcore import envs
 from eefcore.envs.registry import typical_episode
 from eefcore.envs.webshop import generate
-from eefcore.envs.webshop.generate import FILES
+from eefcore.envs.webshop.generate import FILES, TWO_SKILLS
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
 from eefcore.errors import DataError, LeakageError, ParamsError
+from eefcore.experts.webshop.experts import task_kinds
 from eefcore.plugins import load_plugin
 
 
@@ -72,6 +73,34 @@ def test_a_generated_shop_is_written_once_and_then_found(cache):
 def test_another_seed_or_size_gives_another_shop(generated):
     shops = [generated("4/1/1"), generated("4/1/1", seed=1), generated("5/1/1")]
     assert len({s.folder for s in shops}) == len({s.card.key for s in shops}) == 3
+
+
+def test_a_generated_shop_has_the_share_of_tasks_of_two_skills_asked_for(cache):
+    """The card is another one; without the option the shop is the one that it always was."""
+    plain, more, all_of_them = (
+        envs.load(f"webshop_mini{options}", sizes="30/5/5")
+        for options in ("", "?two_skills=0.5", "?two_skills=1&arrows=false")
+    )
+    kinds = [Counter(task_kinds(b).values()) for b in (plain, more, all_of_them)]
+    assert [sum(of[kind] for kind in TWO_SKILLS) for of in kinds] == [4, 21, 40]
+    assert kinds[0]["next_back"] == 0 < kinds[1]["next_back"]
+    assert len({b.card.key for b in (plain, more, all_of_them)}) == 3
+    assert all_of_them.interface.name == plain.interface.name and len(list((cache / "shops").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("webshop_mini?two_skills=1.5", "`float` <= 1.0"),
+        ("webshop_mini?two_skills=some", "two_skills"),
+        ("webshop_mini?three_skills=0.1", "a shop takes .*two_skills"),
+        ("webshop?two_skills=0.5", "two_skills"),  # the official tasks are what they are
+    ],
+)
+def test_a_share_that_no_shop_has_is_refused_before_anything_is_written(cache, name, says):
+    with pytest.raises(ParamsError, match=says):
+        envs.load(name, sizes="3/1/1", data="any" if name.startswith("webshop?") else "")
+    assert not (cache / "shops").exists()
 
 
 def test_of_two_processes_the_second_uses_the_shop_of_the_first(cache, monkeypatch):

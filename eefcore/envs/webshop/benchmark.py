@@ -25,7 +25,13 @@ from eefcore.envs.webshop.goals import (
     synthetic_goals,
 )
 from eefcore.envs.webshop.interfaces.agentlite import AgentLite
-from eefcore.envs.webshop.interfaces.options import DEFAULT_INTERFACE, InterfaceOptions, read_interface
+from eefcore.envs.webshop.interfaces.options import (
+    DEFAULT_INTERFACE,
+    GeneratedOptions,
+    InterfaceOptions,
+    read_interface,
+    read_options,
+)
 from eefcore.envs.webshop.interfaces.pages import AGENTBOARD
 from eefcore.envs.webshop.nouns import load_tagger, official_tagger
 from eefcore.envs.webshop.shop import Shop
@@ -157,7 +163,7 @@ class WebShopBenchmark(PanelBenchmark[Goal]):
 
 def check_generated(*, name: str, data: str, sizes: PanelSizes, options: Mapping[str, str]) -> None:
     """Refuse more tasks than a generated shop can have: each task needs a pair of attributes of a kind of product for itself."""
-    read_interface(options)
+    read_options(options, GeneratedOptions)
     most = len(words.KINDS) * comb(len(words.ATTRIBUTES), 2)
     if sum(sizes) > most:
         raise DataError(
@@ -181,9 +187,9 @@ def check_files(*, name: str, data: str, sizes: PanelSizes, options: Mapping[str
 def webshop_mini(*, data: str, sizes: str, seed: int, **options: str) -> WebShopBenchmark:
     """Load a generated shop of as many tasks as `sizes` says, in which navigation is needed; no `data` is read."""
     panels = panel_sizes(sizes)
-    interface = read_interface(options)
+    interface = read_options(options, GeneratedOptions)
     return WebShopBenchmark.load(
-        generated_shop(sum(panels), seed),
+        generated_shop(sum(panels), seed, interface.two_skills),
         sizes=panels,
         seed=seed,
         interface=interface,

@@ -5,7 +5,11 @@
     next            the right product is on page two: Next once
     far             the right product is on page three: Next twice
     back            a product before the right one looks right until its options are seen: Back once
-    back_next       such a product on page one, the right one on page two: Back and Next
+    back_next       such a product on page one, the right one on page two: Back, then Next
+    next_back       such a product on page two, the right one behind it: Next, then Back, and Next again
+
+The last two need both skills at once; `two_skills` sets their share. Without it one task in ten is `back_next`, as in all
+shops before there was a choice, and none is `next_back`.
 
 Each task has a family of products that match its query in full. BM25 ranks them by the length of their documents,
 the shortest first. All other products match fewer words of the query.
@@ -33,11 +37,24 @@ from eefcore.envs.webshop import words
 from eefcore.errors import DataError
 from eefcore.storage.hashing import cache_folder
 
-SHARES = {"direct": 0.42, "next": 0.22, "far": 0.08, "back": 0.18, "back_next": 0.10}
+SHARES = {"direct": 0.42, "next": 0.22, "far": 0.08, "back": 0.18, "back_next": 0.10, "next_back": 0.0}
 """The probability of each kind of task."""
 
-_MISFITS = {"direct": (0, 2), "next": (3, 5), "far": (6, 7), "back": (0, 1), "back_next": (2, 3)}
+TWO_SKILLS = ("back_next", "next_back")
+"""The kinds of task whose solution needs Next and Back."""
+
+_MISFITS = {
+    "direct": (0, 2),
+    "next": (3, 5),
+    "far": (6, 7),
+    "back": (0, 1),
+    "back_next": (2, 3),
+    "next_back": (3, 4),
+}
 """The fewest and the most products that can't win and come before the right one, by kind of task."""
+
+_TRAP_PLACES = {"back": (0, 2), "back_next": (0, 2), "next_back": (3, 4)}
+"""The first and the last place of the product that looks right, in a list of three a page, by kind of task."""
 
 FILES = ("items_shuffle.json", "items_ins_v2.json", "items_human_ins.json", "tasks.json")
 
@@ -128,18 +145,32 @@ def write_catalogue(
     return ShopSummary(count, tasks, {k: kinds.count(k) for k in shares})
 
 
-def generated_shop(tasks: int, seed: int) -> Path:
+def shares_of_kinds(two_skills: float | None) -> dict[str, float]:
+    """Return the probabilities of the kinds if those that need Next and Back have the share `two_skills` together.
+
+    The two kinds get half of it each, and the others keep their proportions; None is `SHARES`.
+    """
+    if two_skills is None:
+        return SHARES
+    others = {kind: share for kind, share in SHARES.items() if kind not in TWO_SKILLS}
+    rest = (1.0 - two_skills) / sum(others.values())
+    return {k: share * rest for k, share in others.items()} | dict.fromkeys(TWO_SKILLS, two_skills / 2)
+
+
+def generated_shop(tasks: int, seed: int, two_skills: float | None = None) -> Path:
     """Return the folder of the generated shop of that many tasks, ten products each; it is written once, into the cache.
 
-    The folder's name holds a hash of the generator's code, so that another generator writes another shop.
+    `two_skills` is the share of the tasks that need Next and Back (`shares_of_kinds`). The folder's name holds a hash of the generator's code, so that another generator writes another shop.
     """
     shops = cache_folder() / "shops"
-    folder = shops / f"{tasks}-tasks-seed-{seed}-{_code_hash(sys.modules[__name__], words)}"
+    kinds = "" if two_skills is None else f"-two-skills-{two_skills:g}"
+    folder = shops / f"{tasks}-tasks-seed-{seed}{kinds}-{_code_hash(sys.modules[__name__], words)}"
     if not folder.exists():
         shops.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=shops) as temporary:
             written = Path(temporary) / folder.name
-            write_catalogue(written, products=10 * tasks, tasks=tasks, seed=seed)
+            shares = shares_of_kinds(two_skills)
+            write_catalogue(written, products=10 * tasks, tasks=tasks, seed=seed, shares=shares)
             with suppress(OSError):  # another process was first
                 written.rename(folder)
     return folder
@@ -181,8 +212,9 @@ def _family_roles(rng: random.Random, kind: str) -> list[str]:
         return rng.choices(("dear", "other"), (0.6, 0.4), k=rng.randint(fewest, most))
 
     head = misfits(*_MISFITS[kind])
-    if kind.startswith("back"):
-        head.insert(rng.randint(0, min(len(head), 2)), "trap")
+    if kind in _TRAP_PLACES:
+        first, last = _TRAP_PLACES[kind]
+        head.insert(rng.randint(first, min(len(head), last)), "trap")
     return [*head, "target", *misfits(0, 2)]
 
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from eefcore.envs.panels import PanelSizes
 from eefcore.envs.webshop import WebShopBenchmark
-from eefcore.envs.webshop.generate import FILES, SHARES, write_catalogue
+from eefcore.envs.webshop.generate import FILES, SHARES, TWO_SKILLS, shares_of_kinds, write_catalogue
 from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
 from eefcore.errors import DataError
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
-from eefcore.experts.webshop.shopper import fault_finder
+from eefcore.experts.webshop.shopper import Habits, fault_finder
 
 PER_PAGE = 3
-PAGE = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2}
-TRAPPED = {"back", "back_next"}
+PAGE = {"direct": 1, "next": 2, "far": 3, "back": 1, "back_next": 2, "next_back": 2}
+TRAP_PAGE = {"back": 1, "back_next": 1, "next_back": 2}
 SEEDS = st.integers(0, 10**6)
 few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -54,11 +54,11 @@ def check_kinds(benchmark):
         assert place // PER_PAGE + 1 == PAGE[kind], (task, kind, place)
         assert judge(task, goal.asin) is None
         fit = [a for a in listed[:place] if judge(task, a) is None]
-        assert len(fit) == (kind in TRAPPED), (task, kind)
+        assert len(fit) == (kind in TRAP_PAGE), (task, kind)
         for trap in fit:
             options = {v for values in benchmark.shop.catalogue[trap].options.values() for v in values}
             assert not set(goal.options) <= options  # only its options say that it is wrong
-            assert listed.index(trap) < PER_PAGE
+            assert listed.index(trap) // PER_PAGE + 1 == TRAP_PAGE[kind]
     return Counter(kinds.values())
 
 
@@ -74,7 +74,7 @@ def wins(benchmark, strength):
 @few
 @given(SEEDS)
 def test_each_kind_of_task_needs_what_it_says(made, seed):
-    equal = dict.fromkeys(SHARES, 0.2)
+    equal = dict.fromkeys(SHARES, 1.0)
     assert set(check_kinds(made(tasks=15, seed=seed, shares=equal))) <= set(SHARES)
 
 
@@ -93,6 +93,33 @@ def test_a_shop_may_have_one_kind_of_task_alone(made, kind):
     assert check_kinds(benchmark) == {kind: 6}
     assert len(wins(benchmark, "perfect")) == 6
     assert len(wins(benchmark, "naive")) == 6 * (kind == "direct")
+
+
+@few
+@given(SEEDS)
+def test_tasks_of_two_skills_are_lost_by_shoppers_with_one_of_them(made, seed):
+    """Who turns pages and buys the first that looks right loses them, as does who goes back and never turns a page."""
+    benchmark = made(tasks=8, seed=seed, shares=shares_of_kinds(1.0))
+    kinds = shop.task_kinds(benchmark)
+    assert set(kinds.values()) <= set(TWO_SKILLS)
+    for habits in (Habits(max_next=4, goes_back=False), Habits(max_next=0, goes_back=True)):
+        one_skill = shop.make_shopper(benchmark, "perfect")
+        one_skill.habits = habits
+        assert not any(t.win for t in demonstrate_tasks(benchmark, one_skill, kinds))
+    both = shop.make_shopper(benchmark, "perfect")
+    for t in demonstrate_tasks(benchmark, both, kinds):
+        assert t.win and all(skill(t.history) for skill in benchmark.skills.values()), kinds[t.task_id]
+        used = [a for a in t.actions if "Back to Search" in a or "Next" in a]
+        assert ("Next" in used[0]) == (kinds[t.task_id] == "next_back")  # the order that its name says
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.5, 1.0])
+def test_the_share_of_tasks_of_two_skills_leaves_the_proportions_of_the_others(share):
+    shares = shares_of_kinds(share)
+    assert sum(shares.values()) == pytest.approx(1) and set(shares) == set(SHARES)
+    assert sum(shares[kind] for kind in TWO_SKILLS) == pytest.approx(share)
+    assert shares["direct"] * SHARES["next"] == pytest.approx(shares["next"] * SHARES["direct"])
+    assert shares_of_kinds(None) == SHARES
 
 
 def test_a_background_of_many_products_leaves_the_kinds_true(made):
@@ -188,7 +215,7 @@ def test_equal_seeds_write_equal_files(tmp_path):
             100,
             10,
             {"sideways": 1.0},
-            "no kind of task 'sideways'; there are direct, next, far, back, back_next",
+            "no kind of task 'sideways'; there are direct, next, far, back, back_next, next_back",
         ),
     ],
 )

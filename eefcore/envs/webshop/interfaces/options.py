@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -62,21 +62,39 @@ class InterfaceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         )
 
 
+class GeneratedOptions(InterfaceOptions, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The interface of a generated shop, and which tasks it has: `webshop_mini?two_skills=0.3`.
+
+    Attributes:
+        two_skills: the share of the tasks that need Next and Back (`generate.shares_of_kinds`); None is one in ten.
+    """
+
+    two_skills: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+
+
 DEFAULT_INTERFACE = InterfaceOptions()
+
+O = TypeVar("O", bound=InterfaceOptions)
+"""The options that a benchmark takes."""
 
 
 def read_interface(options: Mapping[str, str]) -> InterfaceOptions:
-    """Return the interface that the options in a benchmark's name ask for.
+    """Return the interface that the options in a benchmark's name ask for; see `read_options`."""
+    return read_options(options, InterfaceOptions)
+
+
+def read_options(options: Mapping[str, str], kind: type[O]) -> O:
+    """Return the options in a benchmark's name as those of that kind.
 
     Raises:
         ParamsError: there is no such option, or a value does not fit.
     """
     try:
-        return msgspec.convert(dict(options), InterfaceOptions, strict=False)
+        return msgspec.convert(dict(options), kind, strict=False)
     except ValueError as error:  # msgspec's own errors are ValueErrors as well
         raise ParamsError(
             f"benchmark: options {urlencode(options)!r}: {error}; a shop takes "
-            f"{', '.join(InterfaceOptions.__struct_fields__)}, as in webshop?arrows=false&per_page=10"
+            f"{', '.join(kind.__struct_fields__)}, as in webshop?arrows=false&per_page=10"
         ) from error
 
 
