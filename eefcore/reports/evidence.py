@@ -32,7 +32,6 @@ from eefcore.search.ceiling import Ceiling
 from eefcore.search.settings import Signal
 from eefcore.search.tree import Tree
 from eefcore.selection import best_on_dev
-from eefcore.selection.best_model import best_iteration
 from eefcore.storage import cost, stages
 from eefcore.storage.cost import Cost
 from eefcore.storage.hashing import digest
@@ -71,15 +70,9 @@ class Method:
         return read_inference(self.tests, sum(map(len, self.evaluation.runs)))
 
     @cached_property
-    def development(self) -> Evaluation:
-        """Its trajectories on the dev set, of the model that was chosen there in each seed and acts at once."""
-        chosen = [run.by_iteration("dev")[best_iteration(run)] for run in self.stages]
-        return Evaluation(self.name, self.card, tuple(read_panel(f, self.card) for f in chosen), self.seeds)
-
-    @cached_property
     def ceilings(self) -> tuple[list[Ceiling], ...]:
         """The ceilings of the search on its test set, a list a seed; none where a seed did not measure them."""
-        files = [folder / "ceiling.jsonl" for folder in self._tests]
+        files = [folder / "ceiling.jsonl" for folder in self.tests]
         if not all(file.exists() for file in files):
             return ()
         runs = tuple(read_records(file, Ceiling, card=self.ceiling_card).list for file in files)
@@ -120,20 +113,6 @@ class Method:
         """The recipe of the method, read from the first seed; all seeds have the same."""
         cloned = self._read(self.stages[0], StageInputs.of_iteration("select", 1), "examples", Example)
         return read_recipe(self.stages[0], all(e.trajectory.win for e in cloned))
-
-    @cached_property
-    def settings(self) -> dict[str, Value]:
-        """The parameters of the last stage of each kind, by `stage.parameter`; all seeds have the same but for `seed`."""
-        run = self.stages[0]
-        last = {
-            kind: [*self.numbered(kind).values()][-1] if self.numbered(kind) else run[kind]
-            for kind in map(StageInputs.kind, run)
-        }
-        return {
-            f"{kind}.{name}": value
-            for kind, folder in last.items()
-            for name, value in stages.read_record(folder).params.items()
-        }
 
     @cached_property
     def simulations_per_task(self) -> Estimate:

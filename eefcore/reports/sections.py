@@ -23,6 +23,7 @@ from eefcore.reports.document.blocks import Chapter, Facts, Figure, Prose, Secti
 from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, Table, count, words
 from eefcore.reports.evidence import Method
 from eefcore.search.tree import Tree
+from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, StopReason
 
 NAVIGATION = (
@@ -176,7 +177,7 @@ def sweeps(runs: Mapping[str, Sequence[Method]]) -> Chapter:
     """
     parts: list[blocks.Block | Figure] = [Prose(_SWEEP)]
     for stem, methods in runs.items():
-        rates = {m.name: metrics.win_rate(*m.development.runs) for m in methods}
+        rates = {m.name: metrics.win_rate(*m.dev.runs) for m in methods}
         caption = f"Dev set: win rate of each setting, with 95 % intervals; {methods[0].name} is the first."
         parts += [
             on_dev(f"sweep_{stem}", methods, columns=_swept(methods)),
@@ -195,7 +196,7 @@ _SWEEP = (
 def on_dev(name: str, methods: Sequence[Method], *, columns: Columns = ()) -> Table:
     """Return the table of win rates on the dev set, of the iteration that was chosen there, against the first method."""
     result = comparison.compare_evaluations(
-        [m.development for m in methods],
+        [m.dev for m in methods],
         {},
         ours="",
         baseline=methods[0].name,
@@ -214,16 +215,23 @@ def on_dev(name: str, methods: Sequence[Method], *, columns: Columns = ()) -> Ta
 
 
 def _swept(methods: Sequence[Method]) -> list[tuple[Column, Callable[[MethodRow], Cell]]]:
-    """Return a column of each parameter in which the methods differ."""
-    settings = {m.name: m.settings for m in methods}
-    names = dict.fromkeys(name for of_method in settings.values() for name in of_method)
+    """Return a column of each parameter in which the methods differ, by its stage of the first iteration that has it."""
+    values = {m.name: m.parameters for m in methods}
+    varied = {
+        key: None
+        for key in (key for of_method in values.values() for key in of_method)
+        if len({repr(of_method.get(key)) for of_method in values.values()}) > 1
+    }
+    first: dict[tuple[str, str], str] = {}
+    for key in varied:
+        stage, _, name = key.partition(".")
+        first.setdefault((StageInputs.kind(stage), name), key)
     return [
         (
-            Column(name.partition(".")[2], "Parameters", key=name, words=True),
-            lambda row, name=name: words(str(settings[row.method].get(name, "–"))),
+            Column(name, "Parameters", key=f"{kind} {name}", words=True),
+            lambda row, key=key: words(str(values[row.method].get(key, "–"))),
         )
-        for name in names
-        if len({str(of_method.get(name)) for of_method in settings.values()}) > 1
+        for (kind, name), key in first.items()
     ]
 
 

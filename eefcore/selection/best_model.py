@@ -22,17 +22,9 @@ def best_on_dev(inputs: StageInputs[Path]) -> Path:
     """
     if "model" in inputs:
         return inputs["model"]
-    models = inputs.by_iteration("model")
+    models, panels = inputs.by_iteration("model"), inputs.by_iteration("dev")
     if not models:
         raise StoreError("06_evaluate reads a model, or model1, dev1, …; it was opened with none of them")
-    return models[best_iteration(inputs)]
-
-
-def best_iteration(inputs: StageInputs[Path]) -> int:
-    """Return the number of the iteration whose model won most on the dev panel, of equals the earliest."""
-    panels = inputs.by_iteration("dev")
-    rates = {
-        i: stages.read_record(panels[i]).metrics.get("eval/win_rate") for i in inputs.by_iteration("model")
-    }
+    rates = {i: stages.read_record(panels[i]).metrics.get("eval/win_rate") for i in models}
     # A panel on which nothing could be judged has no rate, and is no reason to choose its model.
-    return max(rates, key=lambda i: -1.0 if (rate := rates[i]) is None else rate)
+    return models[max(models, key=lambda i: -1.0 if (rate := rates[i]) is None else rate)]
