@@ -44,7 +44,8 @@ def find_families(methods: Sequence[Method]) -> list[Family]:
     for m in methods:
         rest = frozenset(item for item in m.parameters.items() if item[0].rpartition(".")[2] != RATE)
         alike.setdefault(rest, []).append(m)
-    return [_family(own) for own in alike.values() if len(own) > 1]
+    # Methods of equal parameters under two names are no family.
+    return [_family(own) for own in alike.values() if len({m.settings for m in own}) > 1]
 
 
 def _family(methods: Sequence[Method]) -> Family:
