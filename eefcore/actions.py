@@ -30,6 +30,7 @@ CONTINUE, DONE = "CONTINUE", "DONE"
 
 _COMMAND = re.compile(r"^COMMANDS?:[ \t]*(.*)$", re.MULTILINE)
 _THOUGHT = re.compile(rf"^{THOUGHT.strip()}[ \t]*(.*)$", re.MULTILINE)
+_EXPLANATION = re.compile(rf"^{EXPLANATION.strip()}[ \t]*(.*)$", re.MULTILINE)
 
 
 class ActionParts(NamedTuple):
@@ -57,6 +58,12 @@ def command(action: str) -> str:
 def thought(action: str) -> str:
     """Return the thought of an action, or an empty text."""
     match = _THOUGHT.search(action)
+    return match[1].strip() if match else ""
+
+
+def explanation(action: str) -> str:
+    """Return the explanation of an action, or an empty text."""
+    match = _EXPLANATION.search(action)
     return match[1].strip() if match else ""
 
 

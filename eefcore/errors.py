@@ -51,6 +51,10 @@ class BrowserError(SimulatorError):
     """A browser can't be started or has ended, or a site does not answer as a site should."""
 
 
+class NoVerdict(SimulatorError):
+    """The judge whose verdict is the reward gave none, so that the episode has no reward and is in no denominator."""
+
+
 class CardMismatch(EefError, ValueError):
     """Records of different environments would be mixed; their cards differ."""
 

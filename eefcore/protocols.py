@@ -69,6 +69,22 @@ class Variants(Protocol):
 
 
 @runtime_checkable
+class Pictured(Protocol):
+    """An environment whose page can be seen as a picture, as a browser shows it."""
+
+    def screenshot(self) -> bytes | None:
+        """Return the present page as a PNG file, after the end of an episode the last page; None without a screen."""
+
+
+@runtime_checkable
+class Criteria(Protocol):
+    """A benchmark that says what a judge has to check of an episode (`eefcore.evaluation.criteria`)."""
+
+    criteria: Mapping[str, str]
+    """What has to be true, in words, by the name that it has in a verdict."""
+
+
+@runtime_checkable
 class Irreversible(Protocol):
     """An environment with actions that can't be undone outside a simulation, as a purchase or a booking.
 

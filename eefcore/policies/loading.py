@@ -190,10 +190,7 @@ def _base_folder(name: str) -> Path:
 
 
 def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettings) -> Policy:
-    from eefcore.policies.openai.answers import AnswerCache, answers_folder
     from eefcore.policies.openai.policy import OpenAIPolicy
-    from eefcore.policies.openai.prices import Account
-    from eefcore.storage.hashing import digest
     from eefcore.training.models import load_tokenizer
 
     endpoint = read_endpoint(spec)
@@ -201,7 +198,6 @@ def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettin
     if adapter is not None:
         raise PolicyError(f"{spec!r}: an endpoint has its own adapters; start the server with them")
     tokenizer = load_tokenizer(model_path(options.tokenizer)) if options.tokenizer else None
-    payments = answers_folder() / f"payments-{digest(endpoint.base_url, endpoint.model)[:16]}.jsonl"
     return OpenAIPolicy(
         endpoint.base_url,
         endpoint.model,
@@ -214,8 +210,8 @@ def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettin
         timeout=options.timeout,
         attempts=options.attempts,
         key_variable=options.key,
-        account=Account(payments, endpoint.price, options.budget) if endpoint.price else None,
-        cache=AnswerCache(answers_folder()) if options.keeps_answers else None,
+        account=endpoint.account,
+        cache=endpoint.cache,
     )
 
 

@@ -389,11 +389,12 @@ _NO_SIGNAL = "none"
 def _signals(explored: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> str:
     if not explored:
         return _NO_SIGNAL
+    outcome = "a judge’s verdict" if explored.get("judge") else "win or loss"
     if "K" in explored:  # trees
         critic = explored.get("critic", "none") != "none" and explored.get("alpha", 0.5) < 1
-        return "win or loss, the critic" if critic else "win or loss"
+        return f"{outcome}, the critic" if critic else outcome
     by_reward = any(p.get("pairs") == "trajectory" and p.get("by") == "reward" for p in pairs)
-    return "reward" if by_reward else "win or loss"
+    return "reward" if by_reward else outcome
 
 
 def _learns(iterations: int, pairs: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eefcore.errors import ReplayMismatch
+from eefcore.errors import ReplayMismatch, SimulatorError
 from eefcore.protocols import Environment, Policy, Sampling, Usage
 from eefcore.types import History, Mistake, StopReason, Trajectory
 
@@ -36,7 +36,8 @@ def rollout(
     """Sample τ ~ π_θ(· | h) for each start h; return the trajectories in the order of the starts.
 
     The actions of h stay at the head of τ and are counted in `n_expert`. `max_turns` counts all actions of τ,
-    the head included, as the environments of the papers do. `on_end` is called with each episode as it ends.
+    the head included, as the environments of the papers do. `on_end` is called with each episode as it ends. One whose
+    environment fails on the way ends as an environment failure: it is counted, and in no denominator.
 
     Raises:
         ReplayMismatch: an environment that was restored to a start shows another observation than the start recorded.
@@ -82,7 +83,11 @@ def rollout(
             if reply.stop is not None:
                 end(key, 0.0, reply.stop, reply.reason)
                 continue
-            result = episode.env.step(reply.action)
+            try:
+                result = episode.env.step(reply.action)
+            except SimulatorError as error:
+                end(key, 0.0, StopReason.ENVIRONMENT_FAILURE, str(error))
+                continue
             episode.history = episode.history.then(
                 reply.action, result.observation, reply.tokens, reply.logps
             )

@@ -14,6 +14,7 @@ from typing import Any
 from eefcore.envs.panels import SPLITS, panel_sizes
 from eefcore.envs.registry import check_benchmark, find_entry, typical_episode
 from eefcore.errors import EefError, ParamsError
+from eefcore.judge.judge import check_judge
 from eefcore.policies.loading import check_base
 from eefcore.policies.settings import VLLMOptions, read_engine
 from eefcore.rendering.formats import check_format, read_template_args
@@ -194,6 +195,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("tasks", "sizes"), _check_tasks),
     (("base",), lambda stage, given: check_base(given["base"])),
     (("engine",), lambda stage, given: read_engine(given["engine"])),
+    (("judge",), lambda stage, given: check_judge(given["judge"])),
     (("format",), lambda stage, given: check_format(given["format"], given.get("template_args", ""))),
     (("finder", "repeats"), lambda stage, given: check_finder(given["finder"], repeats=given["repeats"])),
     (("choose",), _check_order),

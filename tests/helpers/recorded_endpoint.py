@@ -104,7 +104,9 @@ def prompt_text(body: Mapping[str, Any]) -> str:
     """Return all that the model reads, as one text."""
     if "messages" not in body:
         return str(body["prompt"])
-    return "\n".join(message["content"] for message in body["messages"])
+    contents = (message["content"] for message in body["messages"])
+    texts = ([c] if isinstance(c, str) else [part.get("text", "") for part in c] for c in contents)
+    return "\n".join(text for parts in texts for text in parts)
 
 
 def recorded_endpoint(trajectories: Sequence[Trajectory]) -> Endpoint:

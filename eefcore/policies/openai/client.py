@@ -24,7 +24,7 @@ import tenacity
 
 from eefcore.errors import PolicyError
 from eefcore.policies.openai.answers import AnswerCache
-from eefcore.policies.openai.interface import Answer, TextInterface
+from eefcore.policies.openai.interface import Answer, Interface
 from eefcore.policies.openai.prices import Account, BudgetSpent
 from eefcore.types import StopReason
 from eefcore.unicode import well_formed
@@ -65,7 +65,7 @@ class Client:
 
     def __init__(
         self,
-        interface: TextInterface,
+        interface: Interface,
         *,
         concurrency: int,
         timeout: float,
@@ -110,10 +110,8 @@ class Client:
             raise NoAnswer(StopReason.MODEL_FAILURE, self._say_spent()) from None
 
     def most_tokens(self, request: Mapping[str, Any]) -> tuple[int, int]:
-        """Return the most tokens that a request reads and writes: a token has at least one byte."""
-        return len(
-            json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
-        ), self.interface.max_new_tokens
+        """Return the most tokens that a request reads and writes."""
+        return self.interface.most_read(request), self.interface.max_new_tokens
 
     def paid_tokens(self, request: Mapping[str, Any], answer: Answer) -> tuple[int, int]:
         """Return the billed tokens of an answer: the server's own counts, or else the most that there can be."""

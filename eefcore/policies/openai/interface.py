@@ -5,6 +5,7 @@
     VLLMTokens         /completions of vLLM with token ids, and the ids and log-likelihoods that it sampled
     SGLangTokens       /generate of SGLang, likewise
     LlamaTokens        /completion of llama.cpp, likewise
+    QuestionInterface  /chat/completions: one question of text and pictures, its answer taken as it is
 
 All sampling fields are sent, since a server takes what a request leaves out from the model's `generation_config.json`: actions
 are drawn from the whole softmax at the sampling's temperature.
@@ -12,6 +13,7 @@ are drawn from the whole softmax at the sampling's temperature.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
@@ -28,6 +30,9 @@ _CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "limit"}
 _FILTERED = {"content_filter", "safety", "refusal", "guardrail_intervened"}
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)|\A.*</think>", re.DOTALL)
 """A block of thought: whole, without its end where the answer was cut, or without its start where the prompt opened it."""
+
+PICTURE_TOKENS = 30_000
+"""The most tokens that a screenshot is billed as: 25,501 for 1024 × 768 points by gpt-4o-mini, 765 by gpt-4o."""
 
 OPTIONAL_FIELDS = ("top_k", "min_p", "repetition_penalty", "top_p", "seed", "stop", "temperature")
 """Fields that an API may refuse: a request goes out again without them."""
@@ -56,30 +61,55 @@ class Answer(NamedTuple):
     thought: bool = False  # whether a block of thought was dropped
 
 
-class TextInterface:
-    """The completions interface, text in and out; `base_url` ends before `/completions`, usually in `/v1`."""
+class Interface:
+    """How one kind of server is asked; `base_url` ends before `path`, usually in `/v1`."""
 
-    path = "/completions"
+    path: str
     optional_fields: Sequence[str] = OPTIONAL_FIELDS
 
-    def __init__(self, base_url: str, model: str, format: Format, max_new_tokens: int) -> None:
-        self.url, self.model, self.format = base_url.rstrip("/") + self.path, model, format
-        self.max_new_tokens = max_new_tokens
+    def __init__(self, base_url: str, model: str, max_new_tokens: int) -> None:
+        self.url, self.model, self.max_new_tokens = base_url.rstrip("/") + self.path, model, max_new_tokens
 
-    def request(self, history: History, sampling: Sampling) -> dict[str, Any]:
-        """Return the body of the request for a_t."""
+    def sampling(self, temperature: float, seed: int) -> dict[str, Any]:
+        """Return the fields of a request that say which model answers, and how it is drawn from."""
         return {
             "model": self.model,
             "max_tokens": self.max_new_tokens,
-            "temperature": sampling.temperature,
+            "temperature": temperature,
             "top_p": 1.0,
             "top_k": -1,
             "min_p": 0.0,
             "repetition_penalty": 1.0,
-            # One seed would draw the same numbers at every turn.
-            "seed": turn_seed(sampling.seed, len(history)),
-            **self.question(history),
+            "seed": seed,
         }
+
+    def most_read(self, request: Mapping[str, Any]) -> int:
+        """Return the most tokens that a request can hold: a token has at least one byte."""
+        return len(json.dumps(request, ensure_ascii=False).encode("utf-8", "replace"))
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer in a response.
+
+        Raises:
+            ValueError, KeyError, TypeError, IndexError, AttributeError: it is no answer of this interface.
+        """
+        raise NotImplementedError
+
+
+class TextInterface(Interface):
+    """The completions interface, text in and out."""
+
+    path = "/completions"
+
+    def __init__(self, base_url: str, model: str, format: Format, max_new_tokens: int) -> None:
+        super().__init__(base_url, model, max_new_tokens)
+        self.format = format
+
+    def request(self, history: History, sampling: Sampling) -> dict[str, Any]:
+        """Return the body of the request for a_t."""
+        # One seed would draw the same numbers at every turn.
+        seed = turn_seed(sampling.seed, len(history))
+        return {**self.sampling(sampling.temperature, seed), **self.question(history)}
 
     def question(self, history: History) -> dict[str, Any]:
         """Return the fields of the request with h_t and the end mark of a_t."""
@@ -89,11 +119,7 @@ class TextInterface:
         return {"prompt": prompt, "stop": [end]}
 
     def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
-        """Return the answer in a response.
-
-        Raises:
-            ValueError, KeyError, TypeError, IndexError, AttributeError: it is no answer of this interface.
-        """
+        """Return the answer in a response, up to the end mark."""
         choice = response["choices"][0]
         return self.cut(self.text(choice), choice.get("finish_reason"), *_usage(response))
 
@@ -137,11 +163,34 @@ class MessageInterface(TextInterface):
         )
 
     def text(self, choice: Any) -> str:
-        """Return the text of a message, whole or in parts; a message that holds none is empty."""
-        content = choice["message"].get("content")
-        if isinstance(content, list):
-            return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
-        return content or ""
+        """Return the text of a message."""
+        return _message_text(choice)
+
+
+class QuestionInterface(Interface):
+    """The chat interface for one question, of text and pictures, whose answer is taken as it is; it is greedy."""
+
+    path = "/chat/completions"
+
+    def request(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the body of the request for the answer to `messages`."""
+        return {**self.sampling(0.0, 0), "messages": list(messages)}
+
+    def most_read(self, request: Mapping[str, Any]) -> int:
+        """Return the most tokens that a request can hold; hosts bill a picture by its size on the screen, not by its bytes."""
+        parts = [part for message in request["messages"] for part in _parts(message["content"])]
+        pictures = sum(part["type"] == "image_url" for part in parts)
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        return super().most_read({"messages": texts}) + pictures * PICTURE_TOKENS
+
+    def read(self, response: Any, request: Mapping[str, Any]) -> Answer:
+        """Return the answer without its thoughts."""
+        choice = response["choices"][0]
+        content = _message_text(choice)
+        text = _THOUGHT.sub("", content).strip()
+        return Answer(
+            text, _ending(choice.get("finish_reason")), *_usage(response), thought=content.strip() != text
+        )
 
 
 class TokenInterface(TextInterface):
@@ -304,6 +353,19 @@ TOKEN_INTERFACES: dict[Server, type[TokenInterface]] = {
     "sglang": SGLangTokens,
     "llamacpp": LlamaTokens,
 }
+
+
+def _message_text(choice: Any) -> str:
+    """Return the text of a message, whole or in parts; a message that holds none is empty."""
+    content = choice["message"].get("content")
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
+    return content or ""
+
+
+def _parts(content: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the parts of a message; a plain text is one part."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _ending(reason: Any) -> Ending:

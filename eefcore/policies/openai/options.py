@@ -16,8 +16,10 @@ import msgspec
 from msgspec import Meta
 
 from eefcore.errors import PolicyError
-from eefcore.policies.openai.prices import Price, read_price
+from eefcore.policies.openai.answers import AnswerCache, answers_folder
+from eefcore.policies.openai.prices import Account, Price, read_price
 from eefcore.policies.settings import Count, read_options
+from eefcore.storage.hashing import digest
 
 Server = Literal["openai", "vllm", "sglang", "llamacpp"]
 Positive = Annotated[float, Meta(gt=0)]
@@ -65,6 +67,19 @@ class Endpoint(NamedTuple):
     model: str
     options: EndpointOptions
     price: Price | None
+
+    @property
+    def account(self) -> Account | None:
+        """Return the account that pays for its answers, in a file of the workspace; None if they have no price."""
+        if self.price is None:
+            return None
+        payments = answers_folder() / f"payments-{digest(self.base_url, self.model)[:16]}.jsonl"
+        return Account(payments, self.price, self.options.budget)
+
+    @property
+    def cache(self) -> AnswerCache | None:
+        """Return what keeps its answers for reruns; None if none are kept."""
+        return AnswerCache(answers_folder()) if self.options.keeps_answers else None
 
 
 def read_endpoint(spec: str) -> Endpoint:

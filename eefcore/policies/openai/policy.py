@@ -107,6 +107,7 @@ class OpenAIPolicy:
             account=account,
             cache=cache,
         )
+        self._interface = interface
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="openai-policy")
         self._counting = threading.Lock()
         self._questions: dict[Hashable, Future[Reply]] = {}
@@ -164,7 +165,7 @@ class OpenAIPolicy:
             future.cancel()
 
     def _request(self, history: History, sampling: Sampling) -> dict[str, Any]:
-        return self.client.interface.request(history, sampling)
+        return self._interface.request(history, sampling)
 
     def _reply(self, history: History, request: dict[str, Any]) -> Reply:
         """Return the endpoint's answer as an action, or why there is none; called in a thread of its own."""
@@ -177,7 +178,7 @@ class OpenAIPolicy:
             return Reply("", stop=StopReason.MODEL_FAILURE, reason="the host's content filter", usage=usage)
         reply = Reply(answer.text, answer.tokens, answer.logps, usage=usage).clean()
         if answer.ending is Ending.CUT or (
-            reply.stop is None and not can_show(self.client.interface.format, history, reply.action)
+            reply.stop is None and not can_show(self._interface.format, history, reply.action)
         ):
             full = self.context is not None and len(request["prompt"]) + len(answer.tokens) >= self.context
             cut = answer.ending is Ending.CUT
