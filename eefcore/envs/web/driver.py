@@ -73,8 +73,8 @@ class Driver(Protocol):
     def restore(self, visit: Visit) -> None:
         """Go to where a browser was; raise ReplayMismatch if the site does not show the same page there."""
 
-    def screenshot(self) -> bytes | None:
-        """Return a PNG of the page as it is on the screen; None from a driver without a screen."""
+    def screenshot(self, control: Control | None = None) -> bytes | None:
+        """Return a PNG of the screen, from the top of the page or scrolled to a control; None without a screen."""
 
     def close(self) -> None:
         """Give back what the driver holds; it can't be used afterwards."""
