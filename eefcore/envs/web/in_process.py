@@ -116,7 +116,7 @@ class InProcess:
         if (target := resolved(href, self.address)) is None:
             raise BrowserError(f"{self.address}: the link to {href!r} leads off the site")
         if within_page(href, self.address):
-            self._visit = Visit(target, self._visit.cookies, self.page)
+            self._visit = Visit(target, self._visit.cookies, _at_fragment(self.page, target))
         else:
             self._load(Request("GET", target))
 
@@ -127,11 +127,16 @@ class InProcess:
             response = call(self._app, request, cookies, referrer)
             _update(cookies, response)
             if (location := _location(response)) is None:
-                page = parse(_document(request.address, response))
+                page = _at_fragment(parse(_document(request.address, response)), request.address)
                 self._visit = Visit(request.address, tuple(cookies.items()), page)
                 return
             request = _redirected(request, response.status, location)
         raise BrowserError(f"{request.address}: more than {MAX_REDIRECTS} redirects")
+
+
+def _at_fragment(page: Page, address: str) -> Page:
+    _, mark, fragment = address.partition("#")
+    return page.revealing(fragment) if mark else page
 
 
 def call(app: ASGIApp, request: Request, cookies: dict[str, str], referrer: str = "/") -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from urllib.parse import unquote
 
 import msgspec
 
@@ -84,6 +85,13 @@ class Line(msgspec.Struct, frozen=True):
     folds: tuple[int, ...] = ()
 
 
+class Anchor(msgspec.Struct, frozen=True):
+    """A place in a page that is folded away and that a link can name; browsers open what it is folded in."""
+
+    name: str
+    folds: tuple[int, ...]
+
+
 class Page(msgspec.Struct, frozen=True):
     """A page as it is now: title, clock, notices, lines in reading order, controls and forms in document order."""
 
@@ -93,6 +101,7 @@ class Page(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...] = ()
     controls: tuple[Control, ...] = ()
     forms: tuple[Form, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
 
     def control(self, id: int) -> Control | None:
         """Return the control that an agent calls `id`, None if there is none."""
@@ -136,6 +145,15 @@ class Page(msgspec.Struct, frozen=True):
         group = () if not checked else radio_group(self.controls, control)
         cleared = (msgspec.structs.replace(other, checked=False) for other in group if other.checked)
         return self._replaced(*cleared, msgspec.structs.replace(control, checked=checked))
+
+    def revealing(self, fragment: str) -> Page:
+        """Return the page after a browser went to the place that a fragment of an address names: its details are open."""
+        for name in (fragment, unquote(fragment)):
+            for anchor in self.anchors:
+                if anchor.name == name:
+                    folds = (self.controls[fold] for fold in anchor.folds)
+                    return self._replaced(*(msgspec.structs.replace(fold, checked=True) for fold in folds))
+        return self
 
     def cleared_form(self, form: int) -> Page:
         """Return the page after a click on a reset button of `form`: each control as the page came with it."""

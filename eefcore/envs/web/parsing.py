@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from eefcore.envs.web.page import Choice, Control, Form, Kind, Line, Page
+from eefcore.envs.web.page import Anchor, Choice, Control, Form, Kind, Line, Page
 from eefcore.envs.web.values import FIELD_TYPES, collapsed, sanitized
 from eefcore.errors import BrowserError
 
@@ -108,6 +108,7 @@ class Reader:
         self._lines: list[Line] = []
         self._controls: list[Control] = []
         self._notices: list[str] = []
+        self._anchors: list[Anchor] = []
         self._time, self._ids = "", 0
         self._text: list[str] = []  # the line that is being read, its prefix, and what it is folded in
         self._prefix, self._folds = "", ()
@@ -125,6 +126,7 @@ class Reader:
             tuple(self._lines),
             tuple(_one_of_each_group(self._controls)),
             tuple(self._forms),
+            tuple(self._anchors),
         )
 
     def _read_label(self, label: LexborNode) -> None:
@@ -151,6 +153,8 @@ class Reader:
         if not node.is_element_node or tag in IGNORED:
             return
         attributes = node.attributes
+        if around.folds and (name := attributes.get("id") or (attributes.get("name") if tag == "a" else "")):
+            self._anchors.append(Anchor(name, around.folds))
         if tag == "form":
             around = around._replace(form=self._form_numbers[node.mem_id])
         if _is_hidden(tag, attributes):
