@@ -15,6 +15,7 @@ from eefcore import envs
 from eefcore.envs.sciworld.jvm import missing_dependency
 from eefcore.envs.sciworld.simulator import Simulator
 from eefcore.envs.sciworld.simulator_pool import SimulatorPool, shared_pool
+from eefcore.envs.web import chromium
 from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.errors import RegistryError
 from eefcore.training.model_store import find_model
@@ -29,11 +30,14 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 JAVA_MISSING = missing_dependency()
+BROWSER_MISSING = chromium.missing_dependency()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if JAVA_MISSING and item.get_closest_marker("java"):
         pytest.skip(JAVA_MISSING)
+    if BROWSER_MISSING and item.get_closest_marker("browser"):
+        pytest.skip(BROWSER_MISSING)
 
 
 @pytest.fixture(autouse=True)

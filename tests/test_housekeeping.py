@@ -121,7 +121,11 @@ def test_ci_is_a_program_and_bash_can_read_it():
 
 @pytest.mark.parametrize("failing", ["", "docs", "test"])
 def test_ci_fails_with_any_of_its_checks_and_ends_in_the_line_of_pytest(failing, tmp_path):
-    for name, script in {"make": f'echo "of $1"; [ "$1" != "{failing}" ]', "java": "true"}.items():
+    for name, script in {
+        "make": f'echo "of $1"; [ "$1" != "{failing}" ]',
+        "java": "true",
+        "chromium-headless-shell": "true",
+    }.items():
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
         (tmp_path / name).chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"

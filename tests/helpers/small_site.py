@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from html import escape
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 ITEMS = [f"Item {i}" for i in range(1, 31)]
 CITIES = ("Santa Marina", "Port Alder", "Lakeview", "Old Mill")
@@ -41,6 +42,9 @@ class State:
 
 def make_app(state: State) -> Starlette:
     """Return the site, which answers without awaiting; its `state` may be set back between requests."""
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
     routes = [
         Route("/", page(state, home)),
         Route("/search", page(state, search)),
@@ -54,7 +58,7 @@ def make_app(state: State) -> Starlette:
     return Starlette(routes=routes)
 
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[["Request"], Awaitable["Response"]]
 
 
 def session(state: State, request: Request) -> tuple[str, bool]:
@@ -65,6 +69,8 @@ def session(state: State, request: Request) -> tuple[str, bool]:
 
 
 def page(state: State, body: Callable[[State, Request, str], str]) -> Endpoint:
+    from starlette.responses import HTMLResponse
+
     async def answer(request: Request) -> Response:
         sid, new = session(state, request)
         banner = "/banner" if sid not in state.banner_closed else ""
@@ -85,6 +91,8 @@ def page(state: State, body: Callable[[State, Request, str], str]) -> Endpoint:
 
 
 def post(state: State, change: Callable[[State, Request, str, str], str]) -> Endpoint:
+    from starlette.responses import RedirectResponse
+
     async def answer(request: Request) -> Response:
         sid, new = session(state, request)
         body = (await request.body()).decode()
@@ -97,6 +105,8 @@ def post(state: State, change: Callable[[State, Request, str, str], str]) -> End
 
 
 async def plain(request: Request) -> Response:
+    from starlette.responses import PlainTextResponse
+
     return PlainTextResponse("Only <text> & nothing else")
 
 

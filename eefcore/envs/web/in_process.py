@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from html import escape
-from http.cookies import CookieError, SimpleCookie
+from http.cookies import SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -221,10 +221,8 @@ def _update(cookies: dict[str, str], response: Response) -> None:
     for key, value in response.headers:
         if key != "set-cookie":
             continue
-        try:
-            morsels = SimpleCookie(value).values()
-        except CookieError as error:
-            raise BrowserError(f"the site sets a cookie that is none: {value!r}") from error
+        if not (morsels := SimpleCookie(value).values()):
+            raise BrowserError(f"the site sets a cookie that is none: {value!r}")
         for morsel in morsels:
             cookies.pop(morsel.key, None)
             if morsel["max-age"] != "0" and "1970" not in morsel["expires"]:

@@ -6,7 +6,8 @@ rule with what Chromium computes. Frames, drawings, scripts and templates are no
 
 Both drivers read their HTML here. Chromium's is taken with `data-live` on each control, what it holds now
 (`eefcore.envs.web.chromium`); the attributes `value`, `checked` and `selected` keep what the page came with. Roles name what is
-special: `<time data-clock>` is the page's clock, `role="alert"` and `role="status"` are notices. `<input type=image>` is ignored.
+special: `<time data-clock>` is the page's clock, `role="alert"` and `role="status"` are notices. `<input type=image>` is ignored, and a
+`<noscript>` in the head is read as a browser without scripts reads it.
 The initial values of ranges and colours are not corrected as browsers do; nobody can type into them.
 """
 
