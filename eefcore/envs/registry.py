@@ -10,7 +10,8 @@
 An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
 your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` or
 `+composite_status` is the same benchmark for agents of composite actions (`envs.composite`). Options follow a question
-mark, as in `webshop?arrows=false&item_lines=false`; the loader takes them by name (`webshop.interfaces.options`).
+mark, as in `webshop?arrows=false&item_lines=false` or `webshop_mini?two_skills=0.3`; the loader takes them by name
+(`webshop.interfaces.options`).
 """
 
 from __future__ import annotations
