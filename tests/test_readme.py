@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import re
 
@@ -10,6 +11,7 @@ import yaml
 from helpers.paths import ROOT
 from helpers.prose import EVIDENCE, FENCE, FILE, GUIDES, LINK, NAME, PUBLISHED, README, anchor, pairs, place
 
+from eefcore.evaluation.formatting import p_value, percent, signed
 from eefcore.runs.notebook import read_notebooks
 from eefcore.runs.params import read_params
 
@@ -82,10 +84,53 @@ TABLED = sorted(
 
 @pytest.mark.parametrize(("page", "number"), TABLED)
 def test_an_interval_in_a_table_comes_from_a_published_report(page, number):
-    reports = [path.read_text("utf-8") for path in sorted(PUBLISHED.glob("*/report.md"))]
+    reports = [path.read_text("utf-8") for path in sorted(PUBLISHED.rglob("report.md"))]
     assert any(number in report for report in reports), (
         f"{page}: {number} is in no report of results/published"
     )
+
+
+def published_rows(run: str, table: str) -> dict[str, dict[str, float]]:
+    """Return the numbers of a published table, by method and column; an empty cell is left out."""
+    with (PUBLISHED / run / "tables" / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    return {
+        line["method"]: {k: float(v) for k, v in line.items() if v and k not in ("method", "signals")}
+        for line in lines
+    }
+
+
+def results_table(run: str, baseline: str) -> list[str]:
+    """Return the lines of the README's table of results, from the published tables of a run."""
+    skills, out = published_rows(run, "skills"), []
+    for method, row in published_rows(run, "methods").items():
+        used = skills[method]
+        rates = [
+            percent(used[f"{skill} {part}"]) for skill in ("Next", "Back") for part in ("success", "attempt")
+        ]
+        gap = "–"
+        if method != baseline:
+            value, low, high = (signed(row[f"win rate gap{end}"]) for end in ("", " low", " high"))
+            gap = f"{value} ({low} to {high}), {p_value(row['win rate gap holm'])}"
+        cells = [
+            method,
+            f"{percent(row['win rate'])} ({100 * row['win rate low']:.1f} – {100 * row['win rate high']:.1f})",
+            f"{row['reward']:.2f}",
+            *(f"{won.removesuffix(' %')} / {tried}" for won, tried in (rates[:2], rates[2:])),
+            *(f"{row[cost]:,.0f}" if cost in row else "–" for cost in ("simulations", "tokens trained")),
+            gap,
+        ]
+        out.append(f"| {' | '.join(cells)} |")
+    return out
+
+
+def test_every_number_of_the_readmes_results_is_published():
+    """The lines that this expects are those to copy after a new publication."""
+    text = README.read_text("utf-8")
+    block = text[text.index("<!-- results -->") : text.index("<!-- /results -->")]
+    head, _, *lines = [line for line in block.splitlines() if line.startswith("|")]
+    baseline = re.search(r"gap to ([^|]+), points \|", head)
+    assert baseline and lines == results_table("quickstart", baseline[1])
 
 
 def test_the_headline_says_what_it_leans_on():
