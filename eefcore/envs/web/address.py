@@ -45,5 +45,6 @@ def within_page(href: str, address: str) -> bool:
 
 
 def with_query(address: str, query: str) -> str:
-    """Return an address with `query` in place of its own, and without a fragment, as a form that is sent by GET."""
-    return f"{without_fragment(address).partition('?')[0]}?{query}"
+    """Return an address with `query` in place of its own, as a form that is sent by GET has it; the fragment stays."""
+    rest, mark, fragment = address.partition("#")
+    return f"{rest.partition('?')[0]}?{query}{mark}{fragment}"

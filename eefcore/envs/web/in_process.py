@@ -74,7 +74,7 @@ class InProcess:
             case Kind.LINK:
                 self._follow(control.href)
             case Kind.BUTTON if is_submit(control) and control.form is not None:
-                self._load(submission(self.page, self.address, control.form, control))
+                self._send(submission(self.page, self.address, control.form, control))
             case Kind.BUTTON if control.type == "reset" and control.form is not None:
                 self._show(self.page.cleared_form(control.form))
             case Kind.CHECKBOX | Kind.RADIO | Kind.DETAILS:
@@ -92,7 +92,7 @@ class InProcess:
         """Send the form of a control by its first enabled submit button."""
         if control.form is not None:
             button = default_button(self.page, control.form)
-            self._load(submission(self.page, self.address, control.form, button))
+            self._send(submission(self.page, self.address, control.form, button))
 
     def snapshot(self) -> Visit:
         """Return where the browser is."""
@@ -112,13 +112,17 @@ class InProcess:
         self._visit = Visit(self._visit.address, self._visit.cookies, page)
 
     def _follow(self, href: str) -> None:
-        """Follow a link; one to a place in the same page loads nothing, as in browsers."""
         if (target := resolved(href, self.address)) is None:
             raise BrowserError(f"{self.address}: the link to {href!r} leads off the site")
-        if within_page(href, self.address):
-            self._visit = Visit(target, self._visit.cookies, _at_fragment(self.page, target))
+        self._send(Request("GET", target))
+
+    def _send(self, request: Request) -> None:
+        """Make a request; one for a place in the same page loads nothing, as in browsers."""
+        if request.method == "GET" and within_page(request.address, self.address):
+            page = _at_fragment(self.page, request.address)
+            self._visit = Visit(request.address, self._visit.cookies, page)
         else:
-            self._load(Request("GET", target))
+            self._load(request)
 
     def _load(self, request: Request) -> None:
         """Make a request, follow its redirects, and show the page at their end."""
@@ -211,6 +215,8 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     """Return the request that a redirect asks for: a POST becomes a GET, unless the status says that it stays."""
     if (target := resolved(location, request.address)) is None:
         raise BrowserError(f"{request.address}: the site redirects to {location!r}, which is not on the site")
+    if "#" not in target:  # the place that was asked for stays
+        target += request.address.removeprefix(without_fragment(request.address))
     if status in (307, 308):
         return request._replace(address=target)
     return Request("GET", target)

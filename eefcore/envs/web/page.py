@@ -74,7 +74,6 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     maximum: str = ""
     max_length: int | None = None  # in UTF-16 units, as browsers count
     original: str | bool | tuple[int, ...] = ""  # what a reset button brings back
-    in_datalist: bool = False  # never sent
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -182,10 +181,11 @@ def radio_group(controls: tuple[Control, ...] | list[Control], radio: Control) -
 
 def as_it_came(control: Control) -> Control:
     """Return a control with the value, choice or mark with which its page came."""
-    match control.original:
-        case str(value):
-            return msgspec.structs.replace(control, value=value)
-        case bool(checked):
-            return msgspec.structs.replace(control, checked=checked)
-        case chosen:
-            return msgspec.structs.replace(control, chosen=chosen)
+    match control.kind:
+        case Kind.FIELD:
+            return msgspec.structs.replace(control, value=control.original)
+        case Kind.CHECKBOX | Kind.RADIO:
+            return msgspec.structs.replace(control, checked=control.original)
+        case Kind.SELECT:
+            return msgspec.structs.replace(control, chosen=control.original)
+    return control

@@ -70,7 +70,6 @@ class Around(NamedTuple):
     form: int | None = None
     hidden: bool = False
     disabled: bool = False
-    in_datalist: bool = False
     silent: bool = False  # its text is already part of a label or a notice
     folds: tuple[int, ...] = ()
 
@@ -159,7 +158,7 @@ class Reader:
         if tag == "form":
             around = around._replace(form=self._form_numbers[node.mem_id])
         if _is_hidden(tag, attributes):
-            around = around._replace(hidden=True, in_datalist=around.in_datalist or tag == "datalist")
+            around = around._replace(hidden=True)
         if (control := self._control(node, tag, attributes, around)) is not None:
             self._add(control, around)
             if tag not in ("input", "select", "textarea"):
@@ -277,7 +276,6 @@ class Reader:
             minimum=attributes.get("min") or "",
             maximum=attributes.get("max") or "",
             max_length=_number(attributes.get("maxlength")),
-            in_datalist=around.in_datalist,
         )
 
     def _with_content(

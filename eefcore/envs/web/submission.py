@@ -1,6 +1,7 @@
 """A form's submission as the request that browsers make of it: HTML's "constructing the entry list", held against Chromium by a test.
 
-Only forms that are sent by GET, or by POST as `application/x-www-form-urlencoded`, are played.
+Only forms that are sent by GET, or by POST as `application/x-www-form-urlencoded`, are played. Where Chromium and the standard
+differ we do as Chromium: it sends what is in a `<datalist>`, and `Submit` for an `<input type=submit>` without a value.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from eefcore.envs.web.address import resolved, with_query, without_fragment
+from eefcore.envs.web.address import resolved, with_query
 from eefcore.envs.web.page import Control, Form, Kind, Page
 from eefcore.errors import BrowserError
 
@@ -47,7 +48,7 @@ def submission(page: Page, address: str, form: int, submitter: Control | None) -
 def destination(page: Page, address: str, form: int, submitter: Control | None) -> str | None:
     """Return where a form of the page at `address` is sent by a button, or by none; None if that is not on the site."""
     action = _sent_as(page, form, submitter).action
-    return resolved(action, address) if action else without_fragment(address)
+    return resolved(action, address) if action else address
 
 
 def default_button(page: Page, form: int) -> Control | None:
@@ -63,7 +64,7 @@ def is_submit(control: Control) -> bool:
 def entries(page: Page, form: int, submitter: Control | None) -> Iterator[tuple[str, str]]:
     """Yield the names and values of a form's successful controls, in document order; of its buttons only the submitter's."""
     for control in page.of_form(form):
-        if control.disabled or control.in_datalist or not control.name:
+        if control.disabled or not control.name:
             continue
         match control.kind:
             case Kind.BUTTON:

@@ -12,7 +12,7 @@ from eefcore.envs.web.background_loop import BackgroundLoop
 from eefcore.envs.web.driver import Visit
 from eefcore.envs.web.page import Control, Kind, Page
 from eefcore.envs.web.parsing import CONTROLS, IGNORED, LIVE, parse
-from eefcore.envs.web.submission import default_button, is_submit
+from eefcore.envs.web.submission import default_button, is_submit, submission
 from eefcore.errors import BrowserError, ReplayMismatch
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SECONDS = 15.0
 PATIENCE = 60.0
 """How long all that an action needs may take, on a machine that is busy."""
 
-_LOOK = """([controls, ignored, live, scripted]) => {
+_LOOK = r"""([controls, ignored, live, scripted]) => {
   const originals = [...document.querySelectorAll('*')], root = document.documentElement.cloneNode(true);
   const copies = [root, ...root.querySelectorAll('*')], found = [];
   originals.forEach((element, i) => {
@@ -39,16 +39,21 @@ _LOOK = """([controls, ignored, live, scripted]) => {
     }
     if (element instanceof HTMLInputElement && element.type !== 'hidden')
       copy.setAttribute(live, ['checkbox', 'radio'].includes(element.type) ? (element.checked ? '1' : '') : element.value);
-    else if (element instanceof HTMLTextAreaElement) copy.setAttribute(live, element.value);
+    else if (element instanceof HTMLTextAreaElement) {
+      copy.setAttribute(live, element.value);
+      if (copy.textContent.startsWith('\n')) copy.prepend('\n');  // HTML takes the first line end of a text area away
+    }
     else if (element instanceof HTMLSelectElement)
       copy.setAttribute(live, [...element.selectedOptions].map(option => option.index).join(','));
     if (copy.matches(controls)) found.push(element);
   });
   window[Symbol.for('eefcore.controls')] = found;
   const doctype = document.compatMode === 'CSS1Compat' ? '<!doctype html>' : '';
-  return [doctype + root.outerHTML, found.length, location.pathname + location.search + location.hash];
+  const nested = document.querySelector('form form') !== null;
+  return [doctype + root.outerHTML, nested ? -1 : found.length, location.href.slice(location.origin.length)];
 }"""
-"""Returns the page with what its controls hold, from a copy; the page itself is not touched."""
+"""Returns the page with what its controls hold, from a copy (the page itself is not touched), their number, -1 where forms are nested,
+and the address."""
 
 _CONTROL = "i => window[Symbol.for('eefcore.controls')][i]"
 _RELAX = "element => { if (element.form) element.form.noValidate = true; }"
@@ -175,8 +180,8 @@ class Tab:
         page = parse(html)
         if len(page.controls) != count:
             raise BrowserError(
-                f"{address}: the page has {count} controls and its HTML {len(page.controls)}: its elements lie in each other in "
-                "a way that HTML can't write"
+                f"{address}: the page's elements lie in each other in a way that HTML can't write, as a form in a form; is one "
+                "left open?"
             )
         return address, (), page
 
@@ -188,22 +193,27 @@ class Tab:
         await element.evaluate(_RELAX)
         if self._scripted or not self._loads_page(control):
             await element.click()
-            return
-        async with self._target.expect_navigation(wait_until="load") as loading:
-            await element.click()
-        _check(await loading.value, self.address)
+            await element.dispose()
+        else:
+            await self._loading(element.click())
 
     async def _submit(self, control: Control, button: Control | None) -> None:
-        argument = [control.position, None if button is None else button.position]
-        if self._scripted:
-            await self._target.evaluate(_SUBMIT, argument)
-            return
-        async with self._target.expect_navigation(wait_until="load") as loading:
-            await self._target.evaluate(_SUBMIT, argument)
-        _check(await loading.value, self.address)
+        work = self._target.evaluate(_SUBMIT, [control.position, None if button is None else button.position])
+        if self._scripted or not self._sends(control, button):
+            await work
+        else:
+            await self._loading(work)
+
+    async def _loading(self, work: Awaitable[object]) -> None:
+        """Do what has to load a page, and wait for it."""
+        count = self._loads.asked
+        await work
+        _check(await self._loads.next_after(count), self.address)
 
     async def _fill(self, control: Control, value: str) -> None:
-        await (await self._element(control)).fill(value)
+        element = await self._element(control)
+        await element.fill(value)
+        await element.dispose()
 
     async def _put(self, changes: list[tuple[int, str, object]]) -> None:
         if changes:
@@ -239,21 +249,42 @@ class Tab:
         return found
 
     def _loads_page(self, control: Control) -> bool:
+        """Return whether a click loads a page, as it does unless it leads to a place in the present one."""
         if control.kind is Kind.LINK:
             return not within_page(control.href, self.address)
-        return is_submit(control) and control.form is not None
+        return is_submit(control) and self._sends(control, control)
+
+    def _sends(self, control: Control, button: Control | None) -> bool:
+        if control.form is None:
+            return False
+        request = submission(self.page, self.address, control.form, button)
+        return request.method != "GET" or not within_page(request.address, self.address)
 
 
 class _Loads:
-    """The pages that a tab was asked to load and has loaded, counted, for pages whose scripts decide whether a click loads one."""
+    """The pages that a tab was asked to load and has loaded, counted.
+
+    Playwright's own waiting for a navigation needs to know beforehand that there is one, and leaves replies behind that nobody
+    waits for.
+    """
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._asked = self._ended = 0
+        self.asked = self._ended = 0
+        self._answer: Response | None = None
         self._changed = asyncio.Event()
         target.on("request", self._on_request)
+        target.on("response", self._on_response)
         target.on("requestfailed", self._on_failure)
         target.on("load", self._on_load)
+
+    async def next_after(self, count: int) -> Response | None:
+        """Wait for the page after the first `count`; return the site's answer, None if it never came."""
+        async with asyncio.timeout(SECONDS):
+            while self.asked <= count or self._ended < self.asked:
+                self._changed.clear()
+                await self._changed.wait()
+        return self._answer
 
     async def settle(self) -> None:
         """Wait until scripts had their turn, and until a page that is on its way has loaded."""
@@ -264,22 +295,25 @@ class _Loads:
         except Error as error:
             if "context was destroyed" not in str(error):
                 raise
-        async with asyncio.timeout(SECONDS):
-            while self._ended < self._asked:
-                self._changed.clear()
-                await self._changed.wait()
-        await self._target.wait_for_load_state("load")
+        if self.asked:
+            await self.next_after(self.asked - 1)
 
     def _on_request(self, request: Request) -> None:
         if self._is_page(request) and request.redirected_from is None:
-            self._asked += 1
+            self.asked, self._answer = self.asked + 1, None
+            self._changed.set()
+
+    def _on_response(self, response: Response) -> None:
+        if self._is_page(response.request):
+            self._answer = response
 
     def _on_failure(self, request: Request) -> None:
         if self._is_page(request):
+            self._answer = None
             self._on_load()
 
     def _on_load(self, _: object = None) -> None:
-        self._ended = min(self._ended + 1, self._asked)
+        self._ended = min(self._ended + 1, self.asked)
         self._changed.set()
 
     def _is_page(self, request: Request) -> bool:
@@ -305,7 +339,7 @@ async def _nothing() -> None:
 def _check(response: Response | None, address: str) -> None:
     """Raise BrowserError unless a page of HTML or plain text came, which is no failure of the site."""
     if response is None:
-        return
+        raise BrowserError(f"{address}: the site, or a page that it leads to, does not answer")
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if response.status >= 500 or kind not in ("text/html", "text/plain"):
         raise BrowserError(

@@ -42,7 +42,8 @@ def test_what_is_resolved_is_a_path_and_stays_as_it_is(written):
 
 
 def test_parts_of_an_address():
-    assert with_query("/a?b#c", "d=e") == "/a?d=e"
+    assert with_query("/a?b#c", "d=e") == "/a?d=e#c"
+    assert with_query("/a", "") == "/a?"
     assert to_open("/a?b#c") == "/a?b"
     assert [within_page(h, "/a?b") for h in ("#c", "/a?b#", "/a#c", "/a?b", "//x#c")] == [
         True,

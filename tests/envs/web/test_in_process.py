@@ -7,6 +7,7 @@ from helpers.small_site import State, make_app
 
 from eefcore.envs.web.browsing import Browsing
 from eefcore.envs.web.in_process import MAX_REDIRECTS, InProcess, Response, call
+from eefcore.envs.web.page import Control, Kind
 from eefcore.envs.web.submission import Request
 from eefcore.errors import BrowserError
 
@@ -35,6 +36,10 @@ def routed(**pages: tuple[int, str, str]):
         await send({"type": "http.response.body", "body": f"{body}<p>{scope['method']}</p>".encode()})
 
     return app
+
+
+def link_to(href: str) -> Control:
+    return Control(position=0, id=1, kind=Kind.LINK, type="a", href=href)
 
 
 def texts(driver: InProcess) -> list[str]:
@@ -70,6 +75,7 @@ def test_redirects_are_followed_as_browsers_do():
                 "<form method=post action=/post><button>1</button><button formaction=/keep>2</button></form>",
             ),
             post=(303, "/end?x=1", ""),
+            place=(302, "/end", ""),
             keep=(307, "/end", ""),
             end=(200, "", ""),
             loop=(302, "/loop", ""),
@@ -83,11 +89,15 @@ def test_redirects_are_followed_as_browsers_do():
     driver.restore(home)
     driver.click(driver.page.controls[1])
     assert (driver.address, texts(driver)) == ("/end", ["POST"])
+    driver.click(link_to("/place#here"))
+    assert driver.address == "/end#here"
+    driver.click(link_to("#there"))
+    assert (driver.address, texts(driver)) == ("/end#there", ["GET"])
     with pytest.raises(BrowserError, match=f"more than {MAX_REDIRECTS} redirects"):
         driver.open("/loop")
     with pytest.raises(BrowserError, match="not on the site"):
         driver.open("/off")
-    assert driver.address == "/end"
+    assert driver.address == "/end#there"
 
 
 def test_cookies_are_kept_replaced_and_taken_back():
