@@ -34,7 +34,7 @@ SPLITS = ("train", "dev", "test")
 def expert_data(
     benchmark: Benchmark,
     names: Sequence[str],
-    file: str,
+    file: str | None,
     *,
     seed: int,
     budget: float | None,
@@ -43,7 +43,7 @@ def expert_data(
     models: PromptedExperts | None = None,
     only_clone: bool = False,
 ) -> list[Trajectory]:
-    """Return the expert trajectories D_e: read from `file` if given, else played by the named experts within `budget`.
+    """Return the expert trajectories D_e: read from `file`, or if it is None played by the named experts within `budget`.
 
     With `only_clone`, none of `file` has to be of a training task: it is cloned, and nothing is explored.
 
@@ -51,7 +51,7 @@ def expert_data(
         ParamsError: a budget or a number of tasks beside a file, or one of `demonstrations`.
         DataError: no trajectory of `file` is of a training task, or one of `read_demonstrations`.
     """
-    if not file:
+    if file is None:
         return demonstrations(
             benchmark,
             names,
@@ -96,7 +96,7 @@ def demonstrations(
             does not do.
     """
     scripted = find_experts(benchmark)
-    prompt = models.prompt if models else ""
+    prompt = models.prompt if models else None
     check_experts(names, scripted, benchmark.card.name, prompt)
     demonstrators = []
     for name in names:
@@ -325,13 +325,13 @@ def first_samples(experts: Iterable[Trajectory]) -> list[Trajectory]:
     return [*first.values()]
 
 
-def choose_expert(experts: Sequence[Trajectory], name: str) -> list[Trajectory]:
-    """Return the trajectories of one expert, or all if `name` is empty: EEF GPT-3 & 4 clones one and explores both.
+def choose_expert(experts: Sequence[Trajectory], name: str | None) -> list[Trajectory]:
+    """Return the trajectories of one expert, or all if `name` is None: EEF GPT-3 & 4 clones one and explores both.
 
     Raises:
         ParamsError: there is no expert of that name.
     """
-    if not name:
+    if name is None:
         return list(experts)
     if name not in (names := expert_names(experts)):
         raise ParamsError(f"there is no expert {name!r} here; there are {', '.join(names)}")

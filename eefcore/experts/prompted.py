@@ -63,13 +63,13 @@ def expert_name(spec: str) -> str:
     return path.parent.name if path.name == "model" and path.parent.name else path.name
 
 
-def choose_prompt(prompt: str, spec: str, card: str) -> str:
-    """Return the format that prompts an expert: `prompt`, or if empty that of the papers for the environment of a card.
+def choose_prompt(prompt: str | None, spec: str, card: str) -> str:
+    """Return the format that prompts an expert: `prompt`, or if it is None that of the papers for the environment of a card.
 
     Raises:
         ParamsError: the papers have none for the environment.
     """
-    chosen = prompt or _papers_prompt(spec, card)
+    chosen = _papers_prompt(spec, card) if prompt is None else prompt
     if not chosen:
         raise ParamsError(
             f"02_expert: expert {spec!r}: the papers prompt no agent of {card}; name a prompt of your own, as in "
@@ -84,7 +84,9 @@ def _papers_prompt(spec: str, card: str) -> str:
     return _MESSAGES.get(own, own) if is_chat else own
 
 
-def check_experts(names: Sequence[str], scripted: ScriptedExperts | None, card: str, prompt: str) -> None:
+def check_experts(
+    names: Sequence[str], scripted: ScriptedExperts | None, card: str, prompt: str | None
+) -> None:
     """Refuse experts that are neither scripted nor a policy, or two of one name, before anything is loaded.
 
     Raises:
@@ -166,7 +168,7 @@ class PromptedExperts:
     """The language models among the experts of a stage, each loaded when it is first asked for.
 
     Attributes:
-        prompt: the format that prompts them; empty if it is that of the papers.
+        prompt: the format that prompts them; None is that of the papers.
     """
 
     SETTINGS: ClassVar = ("template_args", "slots", "max_new_tokens", "context")
@@ -176,7 +178,7 @@ class PromptedExperts:
         self,
         settings: PolicySettings,
         *,
-        prompt: str = "",
+        prompt: str | None = None,
         temperature: float = 0.0,
         samples: int = 1,
         seed: int = 0,

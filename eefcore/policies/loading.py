@@ -70,7 +70,7 @@ def load_policy(
     settings: PolicySettings = DEFAULT_SETTINGS,
     *,
     adapter: str | Path | None = None,
-    phrase: str = "",
+    phrase: str | None = None,
 ) -> Policy:
     """Load the policy that `spec` names, to be played as `settings` say.
 
@@ -90,7 +90,7 @@ def load_policy(
         spec: which policy, in one of the forms above.
         settings: how it is played.
         adapter: the folder or hub name of an adapter of the model.
-        phrase: a phrase that each prompt holds after its task (`ConditionedPolicy`); none if empty.
+        phrase: a phrase that each prompt holds after its task (`ConditionedPolicy`); None adds nothing.
 
     Raises:
         PolicyError: there is no such policy, its engine is not installed, or it can't do what is asked.
@@ -121,7 +121,7 @@ def load_policy(
             policy = HFPolicy.load(
                 path, adapter=adapter, device=engine.device, dtype=engine.dtype, **settings.limits
             )
-    return ConditionedPolicy(policy, phrase) if phrase else policy
+    return ConditionedPolicy(policy, phrase) if phrase is not None else policy
 
 
 def check_policy(spec: str, *, format: str) -> None:
@@ -215,11 +215,13 @@ def _load_endpoint(spec: str, adapter: str | Path | None, settings: PolicySettin
     )
 
 
-def _endpoint_format(spec: str, format: str, template_args: str = "", tokenizer: Any = None) -> Format:
+def _endpoint_format(
+    spec: str, format: str, template_args: str | None = None, tokenizer: Any = None
+) -> Format:
     """Return how an endpoint's dialogues are written: as ids, or as text or messages, whose template is the server's."""
     if tokenizer is not None:
         return load_format(format, tokenizer, template_args)
-    if template_args:
+    if template_args is not None:
         raise PolicyError(
             f"{spec!r}: an endpoint has its own chat template; start the server with {template_args!r}, or send ids "
             "(server and tokenizer)"

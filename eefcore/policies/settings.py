@@ -172,7 +172,7 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
     LIMITS: ClassVar = ("format", "template_args", "slots", "max_new_tokens", "context")
 
     format: str = "compact"
-    template_args: str = ""
+    template_args: str | None = None
     engine: Engine = HFOptions()
     slots: int = 64
     max_new_tokens: int = 96

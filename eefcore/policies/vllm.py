@@ -105,7 +105,7 @@ class VLLMPolicy:
         adapter: str | Path | None = None,
         engine: VLLMOptions = VLLMOptions(),  # noqa: B008  # frozen
         format: str = "agentlite",
-        template_args: str = "",
+        template_args: str | None = None,
         slots: int = 64,
         max_new_tokens: int = 96,
         context: int | None = None,

@@ -301,7 +301,7 @@ _WITH_TEMPLATE: Mapping[str, Callable[..., Format]] = {
 """The formats that write with the chat template of a tokenizer."""
 
 
-def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Format:
+def load_format(name: str, tokenizer: Any = None, template_args: str | None = None) -> Format:
     """Return the format called `name`; chat formats use the template of `tokenizer`.
 
     `my_package.my_module:format` calls that function with the tokenizer: an environment of your own has its own prompt,
@@ -310,7 +310,7 @@ def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Fo
     Args:
         name: which format.
         tokenizer: the model's.
-        template_args: arguments of the chat template, in YAML, as `enable_thinking: false`; none if empty.
+        template_args: arguments of the chat template, in YAML, as `enable_thinking: false`; None gives none.
 
     Raises:
         PolicyError: there is no such format, or no such argument of a template.
@@ -324,7 +324,7 @@ def load_format(name: str, tokenizer: Any = None, template_args: str = "") -> Fo
     return _WITHOUT_TEMPLATE[name]
 
 
-def check_format(name: str, template_args: str = "") -> dict[str, Any]:
+def check_format(name: str, template_args: str | None = None) -> dict[str, Any]:
     """Refuse a format that `load_format` would refuse for any tokenizer; return the arguments of its template."""
     args = read_template_args(template_args)
     if name in _WITH_TEMPLATE:
@@ -345,10 +345,12 @@ def check_format(name: str, template_args: str = "") -> dict[str, Any]:
     return args
 
 
-def read_template_args(text: str) -> dict[str, Any]:
-    """Read the arguments of a chat template from a parameter: YAML, with or without braces around it."""
+def read_template_args(text: str | None) -> dict[str, Any]:
+    """Read the arguments of a chat template from a parameter: YAML, with or without braces around it; None gives none."""
+    if text is None:
+        return {}
     try:
-        args = yaml.safe_load(text or "{}")
+        args = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ParamsError(f"template_args: {text!r} is no YAML: {error}") from error
     if not isinstance(args, dict) or not all(isinstance(name, str) for name in args):

@@ -217,6 +217,6 @@ class Renderer:
         return f"use format: {'chat' if has_template else 'agentlite'}, or one of your own"
 
 
-def make_renderer(tokenizer: Any, format: str, template_args: str = "") -> Renderer:
+def make_renderer(tokenizer: Any, format: str, template_args: str | None = None) -> Renderer:
     """Return the renderer of a tokenizer and the format of that name, with arguments for its chat template if it has one."""
     return Renderer(tokenizer, load_format(format, tokenizer, template_args))

@@ -183,7 +183,7 @@ class Method:
         """Return its experts' trajectories on the test set, a list a seed."""
         return [read_panel(run["experts"], self.card) for run in self.stages]
 
-    def training_row(self, format: str, template_args: str = "") -> list[Span]:
+    def training_row(self, format: str, template_args: str | None = None) -> list[Span]:
         """Return one training row of the first seed: a recovery, or else the solution with the most expert actions.
 
         For a method that learns from preferences it is one that its last round preferred.

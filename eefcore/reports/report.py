@@ -91,7 +91,7 @@ def build_report(
     *,
     command: str,
     format: str = "",
-    template_args: str = "",
+    template_args: str | None = None,
     order: str = "",
     baseline: str = "",
 ) -> Report:

@@ -85,8 +85,10 @@ def _check_text_form(node: Node, before: Iterable[Node]) -> None:
 
 def _text_form(params: Values, name: str) -> object:
     """Return the value of a parameter of the text form; template arguments are compared by what they say."""
-    value = expand_variables(params.get(name, ""))
-    return read_template_args(str(value)) if name == "template_args" else value
+    value = expand_variables(params.get(name))
+    if name != "template_args":
+        return value
+    return read_template_args(None if value is None else str(value))
 
 
 @contextmanager
@@ -196,7 +198,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("base",), lambda stage, given: check_base(given["base"])),
     (("engine",), lambda stage, given: read_engine(given["engine"])),
     (("judge",), lambda stage, given: check_judge(given["judge"])),
-    (("format",), lambda stage, given: check_format(given["format"], given.get("template_args", ""))),
+    (("format",), lambda stage, given: check_format(given["format"], given.get("template_args"))),
     (("finder", "repeats"), lambda stage, given: check_finder(given["finder"], repeats=given["repeats"])),
     (("choose",), _check_order),
     (("file",), _check_file),

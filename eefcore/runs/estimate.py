@@ -19,6 +19,7 @@ from eefcore.policies.loading import model_path
 from eefcore.runs.plan import Node, upstream
 from eefcore.search.critic import NONE, is_tunable
 from eefcore.storage.stage_inputs import StageInputs
+from eefcore.types import Value
 from eefcore.variables import expand_variables
 
 PLAYING = ("explore", "search", "evaluate", "decide")
@@ -60,7 +61,7 @@ def work(node: Node) -> Work:
         simulations = evaluated = 0
         if kind == "explore":
             simulations = tasks(node, "train") * node.integer("samples")
-            states = experts(node.inputs["experts"], str(given["explore_from"])) * node.integer("M")
+            states = experts(node.inputs["experts"], _text(given["explore_from"])) * node.integer("M")
             simulations += states * node.integer("repeats")
         elif kind == "search":
             simulations = tasks(node, "train") * node.integer("simulations")
@@ -95,22 +96,23 @@ def tasks(node: Node, split: str) -> int:
     return int(used or of_split)
 
 
-def experts(node: Node, source: str = "") -> int:
-    """Return how many trajectories an expert stage has at most, one a task for each expert, or for `source` alone.
+def experts(node: Node, source: str | None = None) -> int:
+    """Return how many trajectories an expert stage has at most, one a task for each expert, or for `source` alone if it is not None.
 
     A file of trajectories is assumed to hold one a task, and a language model plays each task `samples` times.
     """
-    if file := str(node.params["file"]):
-        return tasks(node, "train") * (1 if source else len(file.split(" + ")))
+    if (file := _text(node.params["file"])) is not None:
+        return tasks(node, "train") * (len(file.split(" + ")) if source is None else 1)
     models = {expert_name(spec) for spec in _expert_models(node)}
-    names = [source] if source else split_experts(str(node.params["expert"]))
+    names = split_experts(str(node.params["expert"])) if source is None else [source]
     samples = [node.integer("samples") if expert_name(name) in models else 1 for name in names]
     return tasks(node, "train") * sum(samples)
 
 
 def _expert_models(node: Node) -> list[str]:
     """Return the language models that play in an expert stage."""
-    if "prompt" not in node.params or node.params["file"]:  # no model can be an expert there, or none plays
+    reads_file = node.params["file"] is not None
+    if "prompt" not in node.params or reads_file:  # no model can be an expert there, or none plays
         return []
     return language_models(*(str(expand_variables(node.params[k])) for k in ("expert", "benchmark")))
 
@@ -131,13 +133,18 @@ def rows(node: Node) -> int:
     if chosen.notebook.stage == "pairs" and (most := chosen.optional_integer("most")):
         return tasks(given, "train") * most * len(explored)
     if not explored or node.notebook.stage == "dpo":
-        return experts(given, str(chosen.params.get("clone_from", "")))
+        return experts(given, _text(chosen.params.get("clone_from")))
     keep = str(chosen.params["keep"])
     if keep == "all" or (keep == "auto" and not any(n.params["M"] for n in explored)):
         return experts(given) + sum(work(n).simulations for n in explored)
     latest = explored[-1].params
-    recoveries = experts(given, str(latest.get("explore_from", ""))) if latest["M"] else 0
+    recoveries = experts(given, _text(latest.get("explore_from"))) if latest["M"] else 0
     return tasks(given, "train") + recoveries
+
+
+def _text(value: Value) -> str | None:
+    """Return the text of a parameter, or None where it has none."""
+    return None if value is None else str(value)
 
 
 def _searched(node: Node) -> int:
@@ -162,7 +169,7 @@ def _typical(node: Node) -> EpisodeSize:
     benchmark = str(next(played, ""))
     if node.notebook.stage == "expert":
         card, (spec, *_) = card_name(benchmark), _expert_models(node)
-        format = str(node.params["prompt"]) or choose_prompt("", spec, card or "")
+        format = choose_prompt(_text(node.params["prompt"]), spec, card or "")
         return typical_episode(benchmark, format)
     return typical_episode(benchmark, str(node.params["format"]))
 

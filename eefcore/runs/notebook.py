@@ -74,6 +74,8 @@ class Parameter(NamedTuple):
             raise TypeError(f"must be {self.type}, got {type(value).__name__} {shorten(value)}{advice}")
         if isinstance(value, str) and ("\0" in value or well_formed(value) != value):
             raise ValueError(f"must be text, got {shorten(value)}, which holds what is no character")
+        if value == "" and self.optional:
+            raise ValueError("must be text or None, got ''; write null, or leave it out")
         if isinstance(value, str) and self.name in PATHS:
             return portable(value)
         if (refusal := read_range(self.help)) and (refused := refusal(value)):

@@ -130,7 +130,7 @@ def schedule_of(params: Params, notebooks: Mapping[str, Notebook], method: Metho
             f"{where}.train: base {base!r} is only asked and has no weights here to train; name a model, as hf:… is"
         )
     expert = {k: expand_variables(v) for k, v in params.values(notebooks["expert"], method).items()}
-    if "prompt" in expert and not expert["file"]:
+    if "prompt" in expert and expert["file"] is None:
         try:
             check_planned(SimpleNamespace(**expert))
         except (ParamsError, PolicyError) as error:
@@ -254,8 +254,8 @@ def values_of(
     Where the expert is a `file`, a benchmark without options is the one that shows the pages recorded there.
     """
     values = params.values(notebooks[stage], method)
-    file = str(expand_variables(params.values(notebooks["expert"], method).get("file", "")))
-    if file and "benchmark" in values:
+    file = expand_variables(params.values(notebooks["expert"], method).get("file"))
+    if isinstance(file, str) and "benchmark" in values:
         values["benchmark"] = _benchmark_of_file(str(values["benchmark"]), file)
     return values
 

@@ -90,7 +90,7 @@ def load_order(
     *,
     model: Path | None,
     format: str,
-    template_args: str = "",
+    template_args: str | None = None,
     context: int,
 ) -> LoadedOrder:
     """Return the order called `name`, or the user's own `my_module:function`, which is an `Order`.
@@ -125,7 +125,7 @@ def check_order(name: str) -> Order:
 
 
 def _load_likeliest(
-    competing: Sequence[Trajectory], model: Path, format: str, template_args: str, context: int
+    competing: Sequence[Trajectory], model: Path, format: str, template_args: str | None, context: int
 ) -> LoadedOrder:
     import torch  # takes seconds to load, like transformers
 

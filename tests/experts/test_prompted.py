@@ -130,17 +130,17 @@ def test_language_models_are_what_is_no_scripted_expert_of_the_benchmark():
     [
         (
             ["strog"],
-            "",
+            None,
             "no expert 'strog' for webshop; choose one of strong, weak, perfect, naive, or a language model",
         ),
-        ([""], "", "no expert '' for webshop"),
-        (["strong+openai:http://h/v1#m"], "", r"no expert 'strong\+openai:http://h/v1#m'"),
-        (["openai:localhost#m"], "", "should be openai:<base url>#<model>"),
-        ([f"{GPT4}?prise=30/60"], "", "did you mean 'prices'"),
+        ([""], None, "no expert '' for webshop"),
+        (["strong+openai:http://h/v1#m"], None, r"no expert 'strong\+openai:http://h/v1#m'"),
+        (["openai:localhost#m"], None, "should be openai:<base url>#<model>"),
+        ([f"{GPT4}?prise=30/60"], None, "did you mean 'prices'"),
         ([GPT4], "no_such_format", "no format 'no_such_format'"),
-        (["results/nowhere/model"], "", "neither a folder from the workspace"),
-        ([GPT4, f"{GPT4}?prices=30/60"], "", "two experts are called 'gpt-4'"),
-        (["strong", "strong"], "", "two experts are called 'strong'"),
+        (["results/nowhere/model"], None, "neither a folder from the workspace"),
+        ([GPT4, f"{GPT4}?prices=30/60"], None, "two experts are called 'gpt-4'"),
+        (["strong", "strong"], None, "two experts are called 'strong'"),
     ],
 )
 def test_an_expert_that_can_not_play_is_refused_before_anything_starts(names, prompt, message):
@@ -150,12 +150,12 @@ def test_an_expert_that_can_not_play_is_refused_before_anything_starts(names, pr
 
 def test_an_environment_of_ones_own_needs_a_prompt_of_its_own():
     with pytest.raises(ParamsError, match="the papers prompt no agent of house; name a prompt"):
-        check_experts([GPT4], None, "house", "")
+        check_experts([GPT4], None, "house", None)
     check_experts([GPT4], None, "house", "chat")
 
 
 GIVEN = {
-    "benchmark": "webshop_mini", "expert": GPT4, "prompt": "", "samples": 1, "temperature": 0.0, "budget": None,
+    "benchmark": "webshop_mini", "expert": GPT4, "prompt": None, "samples": 1, "temperature": 0.0, "budget": None,
     "context": None,
 }  # fmt: skip
 
@@ -195,12 +195,12 @@ def test_a_params_file_with_an_expert_that_can_not_play_is_refused(tmp_path, mon
 @pytest.mark.parametrize(
     "benchmark, prompt, roles, opening",
     [
-        ("webshop_mini", "", ["user"], prompts.SHOP.format()),
+        ("webshop_mini", None, ["user"], prompts.SHOP.format()),
         ("webshop_mini", "agentlite", None, prompts.SHOP.format()),
         ("webshop_mini", "chat", ["user", "assistant", "user"], prompts.SHOP.format()),
         (  # the plan is asked for at the first step alone
             "webshop_mini+composite",
-            "",
+            None,
             ["user"],
             prompts.COMPOSITE_SHOP.replace(prompts.PLAN_LINE, "").format(),
         ),

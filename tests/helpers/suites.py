@@ -101,7 +101,7 @@ class Suite:
         stage(
             "experts",
             paid,
-            {"expert": "+".join(spec.experts), "file": "", "tasks": spec.tasks or None, "seed": seed},
+            {"expert": "+".join(spec.experts), "file": None, "tasks": spec.tasks or None, "seed": seed},
             tasks=tasks,
             experts=experts,
             panel=shown,

@@ -114,6 +114,6 @@ def test_the_settings_of_a_stage_come_from_its_parameters(vllm_installed):
 
 
 def test_a_stage_without_an_engine_plays_with_transformers():
-    p = SimpleNamespace(format="compact", template_args="", slots=3, max_new_tokens=9, context=None)
+    p = SimpleNamespace(format="compact", template_args=None, slots=3, max_new_tokens=9, context=None)
     assert PolicySettings.of(p).engine == HFOptions()
     assert PolicySettings.of(p).for_critic() == PolicySettings.of(p)

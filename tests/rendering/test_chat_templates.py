@@ -126,7 +126,7 @@ def test_a_date_in_a_prompt_is_the_same_on_every_day(monkeypatch):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("", r"lets the model think .* set template_args: {enable_thinking: false}"),
+        (None, r"lets the model think .* set template_args: {enable_thinking: false}"),
         ("enable_thinkin: false", "reads no argument 'enable_thinkin'; correct template_args"),
     ],
 )
@@ -137,7 +137,7 @@ def test_thinking_is_decided_by_a_parameter(args, message):
     assert braces.encode(DONE) == renderer("qwen3").encode(DONE)
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "no mapping", "{a: ", "1: 2"])
+@pytest.mark.parametrize("text", ["[1, 2]", "no mapping", "{a: ", "1: 2", ""])
 def test_arguments_that_can_not_be_read(text):
     with pytest.raises(ParamsError, match="template_args"):
         load_format("chat", FAMILIES["qwen3"].load(), text)

@@ -109,6 +109,16 @@ def test_a_choice_is_held_against_its_names_and_open_to_functions_where_it_says_
             parameter.read(value)
 
 
+def test_a_parameter_without_a_value_is_none_and_never_an_empty_text(tmp_path):
+    parameters = declared(
+        tmp_path, "file: str = None  # file to read; None plays\nlabel: str = ''  # filled in"
+    )
+    assert [p.default for p in parameters.values()] == [None, ""]
+    assert parameters["file"].read(None) is None
+    with pytest.raises(ValueError, match="must be text or None, got ''; write null, or leave it out"):
+        parameters["file"].read("")
+
+
 @pytest.mark.parametrize("brackets", ["(> x)", "(≥1)", "(>= 1)", "(> 0 and ≤ 1)"])
 def test_brackets_that_begin_like_a_range_and_are_none_are_an_error(tmp_path, brackets):
     with pytest.raises(ParamsError, match=r"is no range; write|second `=`"):

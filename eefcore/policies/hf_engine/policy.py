@@ -98,7 +98,7 @@ class HFPolicy:
         *,
         adapter: str | Path | None = None,
         format: str = "compact",
-        template_args: str = "",
+        template_args: str | None = None,
         slots: int = 64,
         max_new_tokens: int = 96,
         context: int | None = None,
