@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from eefcore.experts.foreign.formats import RefusedRecord
 
 data = typer.Typer(help="Generate a catalogue, import and export trajectories.", no_args_is_help=True)
 
@@ -57,7 +61,7 @@ def import_(
     from eefcore.experts.foreign.importing import import_foreign, read_rewards
     from eefcore.storage.records import write_records
 
-    trajectories, negative = import_foreign(
+    trajectories, negative, refused = import_foreign(
         file,
         format,
         rewards=read_rewards(rewards) if rewards else None,
@@ -68,6 +72,7 @@ def import_(
         environment=environment,
     )
     write_records(out, trajectories, kind="trajectories", card=None)
+    _write_refused(out, refused)
     wins = sum(t.win for t in trajectories)
     steps = [step for t in trajectories for step in t.history.steps]
     counts = {
@@ -85,6 +90,17 @@ def import_(
     typer.echo(
         "finds the tasks by content; its table `refused` says which trajectories can be explored from."
     )
+
+
+def _write_refused(out: Path, refused: Sequence[RefusedRecord]) -> None:
+    """Write the records that were left out beside `out`, and say so; a list of an earlier import goes."""
+    from eefcore.storage.disk import write_csv
+
+    path = out.with_name(f"{out.stem}.refused.csv")
+    path.unlink(missing_ok=True)
+    if refused:
+        write_csv(path, ("place", "reason"), refused)
+        typer.echo(f"{path}: {len(refused):,} records are left out, each with its place and the reason.")
 
 
 @data.command()
@@ -133,6 +149,7 @@ def sciworld(
         raise ParamsError(f"--benchmark {benchmark}: expected sciworld or sciworld_mini")
     played = read_agenttraj(file, world, repair=not as_written)
     write_records(out, played.trajectories, kind="trajectories", card=world.card)
+    _write_refused(out, played.refused)
     for what, n in played.counts.items():
         typer.echo(f"{n:>8,}  {what}")
     typer.echo(f"{out}: replayed, so they can be cloned and explored from: 02_expert's `file`")

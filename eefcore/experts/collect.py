@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from eefcore.errors import DataError, ParamsError
 from eefcore.experts.demonstrate import demonstrate_within
-from eefcore.experts.foreign.formats import parse_file
-from eefcore.experts.foreign.importing import read_foreign
+from eefcore.experts.foreign.formats import RefusedRecord, parse_file
+from eefcore.experts.foreign.importing import import_foreign
 from eefcore.experts.prompted import PromptedExperts, check_experts
 from eefcore.experts.registry import find_experts
 from eefcore.instructions import instruction_key
@@ -29,6 +30,13 @@ from eefcore.storage.records import read_records
 from eefcore.types import History, Trajectory, Value
 
 SPLITS = ("train", "dev", "test")
+
+
+class ExpertData(NamedTuple):
+    """The expert trajectories D_e, and the records of their file that can't be read."""
+
+    trajectories: list[Trajectory]
+    refused: list[RefusedRecord]
 
 
 def expert_data(
@@ -42,7 +50,7 @@ def expert_data(
     tasks: int | None = None,
     models: PromptedExperts | None = None,
     only_clone: bool = False,
-) -> list[Trajectory]:
+) -> ExpertData:
     """Return the expert trajectories D_e: read from `file`, or if it is None played by the named experts within `budget`.
 
     With `only_clone`, none of `file` has to be of a training task: it is cloned, and nothing is explored.
@@ -52,7 +60,7 @@ def expert_data(
         DataError: no trajectory of `file` is of a training task, or one of `read_demonstrations`.
     """
     if file is None:
-        return demonstrations(
+        played = demonstrations(
             benchmark,
             names,
             "train",
@@ -62,15 +70,16 @@ def expert_data(
             tasks=tasks,
             models=models,
         )
+        return ExpertData(played, [])
     for name, limit in (("budget", budget), ("tasks", tasks)):
         if limit is not None:
             raise ParamsError(
                 f"02_expert: the trajectories of `file` are there already; leave {name} {limit:g} out"
             )
-    trajectories = read_demonstrations(file, benchmark)
+    read = read_demonstrations(file, benchmark)
     if not only_clone:
-        _require_training_tasks(file, trajectories, benchmark)
-    return trajectories
+        _require_training_tasks(file, read.trajectories, benchmark)
+    return read
 
 
 def demonstrations(
@@ -163,18 +172,22 @@ def count_outcomes(**splits: Iterable[Trajectory]) -> list[list[Value]]:
     return [[*key, n, "; ".join(list(reasons[key])[:3])] for key, n in counts.items()]
 
 
-def read_demonstrations(file: str, benchmark: Benchmark) -> list[Trajectory]:
+def read_demonstrations(file: str, benchmark: Benchmark) -> ExpertData:
     """Read the trajectories of a file, or of several joined by ` + `: our own JSONL, or any foreign format we know.
 
     A foreign record belongs to the benchmark's task that asks for the same in words, whatever its number; so does one
     that `eef data import` wrote, or that was played in another environment. Its price clause, which the official engine
     draws anew each time, makes it a variant of that task (`protocols.Variants`), so that o_0 is the recorded one. A
-    record that belongs to no task keeps its own id: it can be cloned, and is refused for exploration.
+    record that belongs to no task keeps its own id: it can be cloned, and is refused for exploration. A foreign record
+    that can't be read is left out.
 
     Raises:
-        DataError: the file is in neither format.
+        DataError: the file is in neither format, or none of its records can be read.
     """
-    return [t for one in file.split(" + ") for t in _read_file(stages.workspace() / one.strip(), benchmark)]
+    read = [_read_file(stages.workspace() / one.strip(), benchmark) for one in file.split(" + ")]
+    return ExpertData(
+        [t for data in read for t in data.trajectories], [r for data in read for r in data.refused]
+    )
 
 
 def recorded_pages(file: str) -> list[str]:
@@ -222,15 +235,16 @@ _LINE_END = re.compile(r"\n|\[SEP\]|(?:Instruction|Task):")
 """What ends a line of a first observation, or opens its wish."""
 
 
-def _read_file(path: Path, benchmark: Benchmark) -> list[Trajectory]:
+def _read_file(path: Path, benchmark: Benchmark) -> ExpertData:
     task_of = _task_by_content(benchmark)
     if not _is_ours(path):
-        return read_foreign(path, task_id=lambda episode: task_of(episode.id, episode.observations[0]))
+        read = import_foreign(path, task_id=lambda episode: task_of(episode.id, episode.observations[0]))
+        return ExpertData(read.trajectories, read.refused)
     header, trajectories = read_records(path, Trajectory)
     # A task's id is the hash of its content: what was played in an equal environment has our ids already.
     if header.card is not None and header.card.name == benchmark.card.name:
-        return trajectories
-    return _with_task_ids(trajectories, task_of, imported=header.card is None)
+        return ExpertData(trajectories, [])
+    return ExpertData(_with_task_ids(trajectories, task_of, imported=header.card is None), [])
 
 
 def _is_ours(path: Path) -> bool:

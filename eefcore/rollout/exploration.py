@@ -116,18 +116,22 @@ USES = ("task", "source", "sample", "actions", "outcome", "use", "why not explor
 
 
 def list_uses(
-    trajectories: Iterable[Trajectory], kept: Iterable[Trajectory], check: ReplayCheck
+    trajectories: Iterable[Trajectory],
+    kept: Iterable[Trajectory],
+    check: ReplayCheck,
+    unread: Iterable[tuple[str, str]] = (),
 ) -> list[list[Value]]:
     """Return a row for each expert trajectory: `explore`, `only clone` or `held out`, and why nothing is explored from it.
 
-    `kept` are those of `trajectories` that are of no dev or test task, of which `check` says what replays.
+    `kept` are those of `trajectories` that are of no dev or test task, of which `check` says what replays. `unread` are the
+    places of records that can't be read, with the reasons: `left out`.
     """
     reasons = {id(t): reason for t, reason in check.refused}
     cloned = {id(t) for t in kept}
     return [
         [t.task_id, t.source, t.sample, len(t), t.outcome, *_use(id(t), cloned, reasons)]
         for t in trajectories
-    ]
+    ] + [[place, "", 0, 0, "unread", "left out", reason] for place, reason in unread]
 
 
 def _use(trajectory: int, cloned: Collection[int], reasons: Mapping[int, str]) -> tuple[str, str]:

@@ -9,8 +9,6 @@ Everything goes to files in the stage's folder first and to W&B second (`eefcore
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import platform
 import re
@@ -30,7 +28,7 @@ from tqdm.auto import tqdm
 from eefcore.errors import ParamsError, StoreError
 from eefcore.storage import stages
 from eefcore.storage.cost import Cost
-from eefcore.storage.disk import explain_os_errors, read_bytes, write_atomically
+from eefcore.storage.disk import explain_os_errors, read_bytes, write_atomically, write_csv
 from eefcore.storage.journal import Journal
 from eefcore.storage.metrics_log import MetricsLog
 from eefcore.storage.stage_inputs import StageInputs
@@ -162,11 +160,8 @@ class Stage:
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Write a table as `tables/<name>.csv`, and send it to W&B."""
-        kept, text = [list(row) for row in rows], io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(kept)
-        write_atomically(self._partial / "tables" / f"{name}.csv", text.getvalue().encode())
+        kept = [list(row) for row in rows]
+        write_csv(self._partial / "tables" / f"{name}.csv", columns, kept)
         self._wandb.table(name, columns, kept)
         self.beat()
 

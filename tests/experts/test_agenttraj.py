@@ -128,6 +128,7 @@ class TestRead:
             written(tmp_path, record(GOLD["boil"]), record(green(), number=4639)), world
         )
         assert found.trajectories == [] and found.counts["records of other tasks"] == 2
+        assert [place for place, _ in found.refused] == [f"sciworld_train.json, record {i}" for i in range(2)]
 
     @pytest.mark.parametrize("acts", [["look around"], ["look around", "go to hallway"]])
     def test_a_record_that_asks_for_another_task_than_its_number_is_counted(self, world, tmp_path, acts):
@@ -144,6 +145,12 @@ class TestRead:
             ),
             world,
         )
+        (refused,) = found.refused
+        assert refused.place == "sciworld_train.json, record 0"
+        assert (
+            "asks 'Your task is to" in refused.reason
+            and "'Your task is to do something else.'" in refused.reason
+        )
         assert found.counts[MISNUMBERED] == 1 and [t.win for t in found.trajectories] == [False, True]
         assert found.counts["won as written"] == 1
         assert {t.history.at(0).observation.partition("\n")[0] for t in found.trajectories} == {asked}
@@ -152,8 +159,18 @@ class TestRead:
         )
         assert (as_it_is.trajectories, as_it_is.counts[MISNUMBERED]) == ([], 1)
 
-    def test_an_id_of_another_file_is_an_error(self, world, tmp_path):
-        path = written(tmp_path, record(green()) | {"item_id": "webshop_7"})
+    def test_an_id_of_another_file_is_refused_and_a_file_of_such_ids_is_an_error(self, world, tmp_path):
+        foreign, gold = record(green()) | {"item_id": "webshop_7"}, green()
+        found = agenttraj.read_agenttraj(
+            written(tmp_path, foreign, record(gold, actions=won(gold)), "no record"), world
+        )
+        assert [t.win for t in found.trajectories] == [True] and found.counts[
+            "records that can't be read"
+        ] == 2
+        reasons = dict(found.refused)
+        assert "expected an item_id such as" in reasons["sciworld_train.json, record 0"]
+        assert "got `str`" in reasons["sciworld_train.json, record 2"]
+        path = written(tmp_path, foreign)
         with pytest.raises(DataError, match=r"record 'webshop_7': expected an item_id such as sciworld_606"):
             agenttraj.read_agenttraj(path, world)
 
@@ -164,7 +181,11 @@ class TestRead:
         said = CliRunner().invoke(main.app, arguments)
         assert said.exit_code == 0, said.output
         assert "1  trajectories" in said.output and "0  won as written" in said.output
-        (t,) = collect.read_demonstrations(str(out), envs.load("sciworld_mini", sizes="1/1/1"))
+        (t,) = collect.read_demonstrations(str(out), envs.load("sciworld_mini", sizes="1/1/1")).trajectories
         assert t.win and world.goal(t.task_id) == gold.task
         CliRunner().invoke(main.app, [*arguments, "--as-written"])
-        assert not collect.read_demonstrations(str(out), envs.load("sciworld_mini", sizes="1/1/1"))[0].win
+        assert (
+            not collect.read_demonstrations(str(out), envs.load("sciworld_mini", sizes="1/1/1"))
+            .trajectories[0]
+            .win
+        )

@@ -127,7 +127,7 @@ def test_the_shops_own_patterns_find_the_shoppers_clicks(mini):
 def test_our_own_records_are_read(mini, tmp_path):
     file = tmp_path / "experts.jsonl"
     write_records(file, TRAJECTORIES, kind="trajectories", card=CARD)
-    assert collect.read_demonstrations(str(file), mini) == TRAJECTORIES
+    assert collect.read_demonstrations(str(file), mini).trajectories == TRAJECTORIES
 
 
 def conversation(tmp_path, instruction):
@@ -161,7 +161,7 @@ def test_a_foreign_record_is_the_task_that_asks_for_the_same(mini, tmp_path, wor
     """Under the price cap that the official engine drew for the record."""
     task = mini.tasks("dev")[0]
     wish, _, _ = mini.instruction(task).partition(", and price lower than")
-    (t,) = collect.read_demonstrations(conversation(tmp_path, wording.format(wish)), mini)
+    (t,) = collect.read_demonstrations(conversation(tmp_path, wording.format(wish)), mini).trajectories
     assert t.task_id == task + variant
     assert (len(t), t.reward) == (1, 0.5) and "search[hat]" in t.actions[0]
 
@@ -171,7 +171,7 @@ def test_a_file_without_a_training_task_may_be_cloned(mini, tmp_path):
     options = {"seed": 0, "budget": None, "allocation": "each"}
     with pytest.raises(DataError, match="with only_clone: true it is cloned, and nothing is explored"):
         collect.expert_data(mini, [], file, **options)
-    (t,) = collect.expert_data(mini, [], file, **options, only_clone=True)
+    (t,) = collect.expert_data(mini, [], file, **options, only_clone=True).trajectories
     assert collect.attempted_tasks([t], mini) == [] and collect.without_held_out([t], mini) == [t]
 
 
@@ -206,12 +206,12 @@ def test_of_tasks_that_ask_for_the_same_a_record_is_of_the_one_that_begins_alike
     history = History(number, "", (Step(f"find a plant\nYou are in the {room}.", "look"),))
     file = tmp_path / "t.jsonl"
     write_records(file, [Trajectory(history=history, reward=1.0)], kind="trajectories", card=None)
-    (t,) = collect.read_demonstrations(str(file), TwoOfAWish())
+    (t,) = collect.read_demonstrations(str(file), TwoOfAWish()).trajectories
     assert t.task_id == task
 
 
 def test_a_foreign_record_of_no_task_keeps_its_own_id(mini, tmp_path):
-    (t,) = collect.read_demonstrations(conversation(tmp_path, "buy a hat"), mini)
+    (t,) = collect.read_demonstrations(conversation(tmp_path, "buy a hat"), mini).trajectories
     assert t.task_id not in mini.goals
 
 

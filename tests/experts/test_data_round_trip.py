@@ -110,7 +110,7 @@ def test_exported_trajectories_come_back_with_their_tasks_and_can_be_explored_fr
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     said = eef("data", "import", raw, out, *write(raw, shown))
     assert f"{len(shown)} trajectories" in said
-    back = collect.expert_data(mini, [], str(out), seed=0, budget=None, allocation="each")
+    back = collect.expert_data(mini, [], str(out), seed=0, budget=None, allocation="each").trajectories
     assert [*map(facts, back)] == [*map(facts, shown)]
     train = collect.without_held_out(back, mini)
     assert [t.task_id for t in train] == [t.task_id for t in shown[:-1]]
@@ -129,23 +129,25 @@ def test_a_file_imported_first_equals_one_that_02_expert_reads(mini, tmp_path, s
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     options = write(raw, shown)
     eef("data", "import", raw, out, *options)
-    back = collect.read_demonstrations(str(out), mini)
+    back = collect.read_demonstrations(str(out), mini).trajectories
     if not options:  # what needs options can't be given to 02_expert as it is
-        assert back == collect.read_demonstrations(str(raw), mini)
+        assert back == collect.read_demonstrations(str(raw), mini).trajectories
     assert sorted({t.sample for t in back}) == [0, 1], "two experts' trajectories of a task are two samples"
     assert [t.task_id for t in read_records(out, Trajectory).list] != [
         t.task_id for t in back
     ] or write is dataset
     again = tmp_path / "again.jsonl"
     write_records(again, back, kind="trajectories", card=mini.card)
-    assert collect.read_demonstrations(str(again), mini) == back, "what a stage wrote is not renamed"
+    assert collect.read_demonstrations(str(again), mini).trajectories == back, (
+        "what a stage wrote is not renamed"
+    )
 
 
 def test_an_agentlite_log_comes_back_with_its_tasks(mini, tmp_path):
     shown = collect.demonstrations(mini, ["perfect"], "train", seed=0)
     raw, out = tmp_path / "raw.txt", tmp_path / "ours.jsonl"
     eef("data", "import", raw, out, *agentlite(raw, shown))
-    assert [*map(facts, collect.read_demonstrations(str(out), mini))] == [*map(facts, shown)]
+    assert [*map(facts, collect.read_demonstrations(str(out), mini).trajectories)] == [*map(facts, shown)]
 
 
 @pytest.mark.parametrize("format", [*FORMATS])
@@ -163,7 +165,7 @@ def test_every_format_gives_the_same_training_rows_back(mini, tmp_path, shown, f
         flagged = [with_flags(t, [draw.random() < 0.6 for _ in range(len(t))]) for t in played]
     raw, out = tmp_path / "raw", tmp_path / "ours.jsonl"
     eef("data", "import", raw, out, *exported(format)(raw, flagged), "--source", "gpt-4")
-    back = collect.read_demonstrations(str(out), mini)
+    back = collect.read_demonstrations(str(out), mini).trajectories
     assert {t.source for t in back} == {"gpt-4"}
     assert [row_of(t, renderer) for t in back] == [row_of(t, renderer) for t in flagged]
     explorable = check_replays(mini, back)
@@ -238,8 +240,8 @@ def test_the_pages_of_a_file_say_which_shop_a_run_plays(mini, tmp_path, query):
     raw, out = tmp_path / "raw.jsonl", tmp_path / "ours.jsonl"
     said = eef("data", "import", raw, out, *exported("eto")(raw, shown))
     assert f"benchmark: webshop?{query}" in said
-    assert check_replays(mini, collect.read_demonstrations(str(out), mini)).replayable == []
-    back = collect.read_demonstrations(str(out), shop)
+    assert check_replays(mini, collect.read_demonstrations(str(out), mini).trajectories).replayable == []
+    back = collect.read_demonstrations(str(out), shop).trajectories
     assert check_replays(shop, back).refused == []
     for file in (raw, out):
         text = f"run: r\nshared: {{sizes: 24/8/8}}\nstages: {{expert: {{file: '{file}'}}}}\nmethods: {{A: {{iterations: 2}}}}"
@@ -261,7 +263,10 @@ def test_a_row_says_for_each_trajectory_whether_it_is_explored_and_why_not(mini,
     foreign = renumbered(good, "9")
     experts = [good, odd, foreign, dev]
     kept = collect.without_held_out(experts, mini)
-    rows = [dict(zip(USES, row, strict=True)) for row in list_uses(experts, kept, check_replays(mini, kept))]
+    listed = list_uses(experts, kept, check_replays(mini, kept), [("mine.jsonl:7", "is no JSON")])
+    *rows, unread = [dict(zip(USES, row, strict=True)) for row in listed]
+    assert (unread["task"], unread["use"]) == ("mine.jsonl:7", "left out")
+    assert unread["why not explored"] == "is no JSON"
     assert [row["use"] for row in rows] == ["explore", "only clone", "only clone", "held out"]
     why = [row["why not explored"] for row in rows]
     assert why[0] == "" and "o_0 is now" in why[1] and "asks for no task of this benchmark" in why[2]
@@ -271,8 +276,8 @@ def test_a_row_says_for_each_trajectory_whether_it_is_explored_and_why_not(mini,
 def test_several_files_of_both_kinds_are_read_together(mini, tmp_path, shown):
     raw, out = tmp_path / "raw.json", tmp_path / "ours.jsonl"
     eef("data", "import", raw, out, *react(raw, shown))
-    one = collect.read_demonstrations(str(raw), mini)
-    assert collect.read_demonstrations(f"{raw} + {out}", mini) == [*one, *one]
+    one = collect.read_demonstrations(str(raw), mini).trajectories
+    assert collect.read_demonstrations(f"{raw} + {out}", mini).trajectories == [*one, *one]
 
 
 def test_a_trajectory_of_another_environment_gets_its_task_by_content(mini, tmp_path, shown):
@@ -280,7 +285,7 @@ def test_a_trajectory_of_another_environment_gets_its_task_by_content(mini, tmp_
     other = [renumbered(t, "x") for t in shown]
     file = tmp_path / "other.jsonl"
     write_records(file, other, kind="trajectories", card=Card("elsewhere", {}))
-    assert [*map(facts, collect.read_demonstrations(str(file), mini))] == [*map(facts, shown)]
+    assert [*map(facts, collect.read_demonstrations(str(file), mini).trajectories)] == [*map(facts, shown)]
 
 
 def test_a_dataset_has_columns_of_source_and_reward(tmp_path, shown):
@@ -294,7 +299,7 @@ def test_a_dataset_has_columns_of_source_and_reward(tmp_path, shown):
 
 
 def given_file(benchmark, file: Path) -> list[Trajectory]:
-    return collect.expert_data(benchmark, [], str(file), seed=0, budget=None, allocation="each")
+    return collect.expert_data(benchmark, [], str(file), seed=0, budget=None, allocation="each").trajectories
 
 
 def test_a_file_of_another_shop_is_refused_with_the_reasons(generated, mini, tmp_path, shown):

@@ -197,7 +197,7 @@ def test_a_number_of_tasks_beside_a_file_is_refused(mini, tmp_path):
 
 def test_the_first_tasks_are_demonstrated_as_among_all(mini):
     everything = collect.demonstrations(mini, ["weak"], "train", seed=0)
-    few = collect.expert_data(mini, ["weak"], None, seed=0, budget=None, allocation="each", tasks=3)
+    few, _ = collect.expert_data(mini, ["weak"], None, seed=0, budget=None, allocation="each", tasks=3)
     assert few == everything[:3] and [t.task_id for t in few] == [*collect.first_tasks(mini, "train", 3)]
     assert collect.first_tasks(mini, "train", None) == mini.tasks("train")
 
@@ -210,7 +210,8 @@ def test_more_tasks_than_there_are_are_refused(mini):
 
 
 def test_without_a_file_scripted_experts_demonstrate(mini):
-    given = collect.expert_data(mini, ["weak"], None, seed=0, budget=None, allocation="each")
+    given, refused = collect.expert_data(mini, ["weak"], None, seed=0, budget=None, allocation="each")
+    assert refused == []
     assert given == collect.demonstrations(mini, ["weak"], "train", seed=0)
 
 

@@ -1,5 +1,6 @@
 """Foreign files become trajectories, or an error that says which record and field is not as expected."""
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -427,13 +428,13 @@ def turns(*speakers):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("r.jsonl", [react(), without(react(), "bought")], r"r.jsonl:2: .*missing required field `bought`"),
+        ("r.jsonl", [without(react(), "bought")] * 2, r"none of its 2 records can be read; the first, r.jsonl:1: .*missing required field `bought`"),
         ("r.jsonl", [react(reward="high")], r"r.jsonl.*Expected `float | null`, got `str` - at `\$.reward`"),
         ("r.jsonl", [react(reward=None)], "record '7' does not say its reward, and an absent reward is not 0"),
         ("r.jsonl", [react(reward=1.5)], r"reward 1.5, expected one in \[0, 1\]"),
         ("r.jsonl", [react(steps=react()["steps"][:1])], "expected `reset` and at least one action, got 1 steps"),
-        ("r.jsonl", json.dumps(react()) + "\n" + json.dumps(react())[:90], r"r.jsonl:2: .*is the file whole"),
-        ("a.json", [agentgym(), without(agentgym(), "conversations")], "a.json, record 1: .*`conversations`"),
+        ("r.jsonl", "{}\n" + json.dumps(react())[:90], r"the first record has the fields none"),
+        ("r.jsonl", json.dumps(react())[:90], r"r.jsonl:1: .*is the file whole"),
         ("a.json", [{"item_id": "webshop_1", "conversations": None}], "task ids alone .AgentEval. holds no traj"),
         ("a.json", json.dumps([agentgym()])[:-200], "a.json: Input data was truncated"),
         ("e.json", [turns("human", "human")], "message 1: expected one from 'gpt', got 'human'"),
@@ -445,7 +446,7 @@ def turns(*speakers):
         ("e.json", [turns("human")], "no action after 0 messages of the prompt"),
         ("9.json", explored(), "with --environment, or with --preamble the number of messages before the task .ETO's own: webshop 10"),
         ("t.txt", "Task:a cup\n", "no action follows Task:a cup"),
-        ("t.txt", 'Task:a cup\nAction:search[{}]\nno prefix\n', "t.txt:3: expected `Observation:` after an action"),
+        ("t.txt", 'Task:a cup\nAction:search[{}]\nno prefix\n', "t.txt:1: line 3 of the task: expected `Observation:` after an action"),
         ("t.txt", "Task:a\nAction:x[{}]\nObservation: a b[TLDR]", "cut by AgentLite's logger; raise its OBS_OFFSET"),
         ("x.json", [{"prompt": "a", "answer": "b"}], "has the fields prompt, answer, which no format known here has"),
         ("x.json", [], "no record in it"),
@@ -457,6 +458,57 @@ def turns(*speakers):
 def test_a_refused_file_is_named_with_its_place_and_reason(tmp_path, name, content, says):
     with pytest.raises(DataError, match=says):
         read_foreign(written(tmp_path, name, content), rewards=None if name != "t.txt" else lambda _: 1.0)
+
+
+def lines(*records):
+    return "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records)
+
+
+BAD_AGENTLITE = "Task:a lamp\nAction:search[{}]\nno prefix\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read", "refused"),
+    [
+        ("r.jsonl", lines(without(react(), "bought"), react()), ["7"], {"r.jsonl:1": "missing required field `bought`"}),
+        ("r.jsonl", lines(react(), json.dumps(react())[:90]), ["7"], {"r.jsonl:2": "is the file whole"}),
+        ("r.jsonl", lines("no JSON", "", react(idx=8), "[1]"), ["8"], {"r.jsonl:1": "malformed", "r.jsonl:4": "got `array`"}),
+        ("r.jsonl", lines(react(), react(reward=None)), ["7"], {"r.jsonl:2": "record '7' does not say its reward"}),
+        ("a.json", [agentgym(reward=1), without(agentgym(), "conversations")], ["webshop_5238"], {"a.json, record 1": "`conversations`"}),
+        ("a.json", [3, without(agentgym(reward=1), "item_id")], ["1"], {"a.json, record 0": "Expected `object`, got `int`"}),
+        ("e.json", [turns("human", "human"), eto()], ["12"], {"e.json, record 0": "message 1: expected one from 'gpt'"}),
+        ("e.json", [eto(), explored()], ["12"], {"e.json, record 1": "an explored episode opens with worked examples"}),
+        ("t.txt", BAD_AGENTLITE + AGENTLITE, ["a red mug, and price lower than 10.00 dollars", "a blue cup"], {"t.txt:1": "line 3 of the task: expected `Obs"}),
+        ("t.txt", AGENTLITE + "\nTask:a lamp\n", ["a red mug, and price lower than 10.00 dollars", "a blue cup"], {"t.txt:19": "no action follows Task:a lamp"}),
+    ],
+)  # fmt: skip
+def test_a_record_that_can_not_be_read_costs_itself_alone(tmp_path, name, content, read, refused):
+    rewards = (lambda _: 1.0) if name == "t.txt" else None
+    found = import_foreign(written(tmp_path, name, content), rewards=rewards)
+    assert [t.task_id for t in found.trajectories] == read
+    assert [place for place, _ in found.refused] == [*refused]
+    for (_, reason), says in zip(found.refused, refused.values(), strict=True):
+        assert says in reason and str(tmp_path) not in reason
+
+
+def test_a_reward_of_another_scale_refuses_the_whole_file(tmp_path):
+    """Beside 83 of 100, a reward of 1 is no win."""
+    path = written(tmp_path, "a.json", [agentgym(reward=1.0), agentgym(reward=83.0)])
+    with pytest.raises(DataError, match="say what the file calls a win, as --win 100"):
+        import_foreign(path)
+
+
+def test_the_command_writes_which_records_it_left_out_and_why(tmp_path):
+    path, out = written(tmp_path, "r.jsonl", lines(react(), "no JSON")), tmp_path / "ours.jsonl"
+    said = CliRunner().invoke(main.app, ["data", "import", str(path), str(out)])
+    beside = tmp_path / "ours.refused.csv"
+    assert said.exit_code == 0 and f"{beside}: 1 records are left out" in said.output
+    with beside.open(newline="", encoding="utf-8") as text:
+        (row,) = csv.DictReader(text)
+    assert row["place"] == "r.jsonl:2" and "malformed" in row["reason"]
+    written(tmp_path, "r.jsonl", lines(react()))
+    assert CliRunner().invoke(main.app, ["data", "import", str(path), str(out)]).exit_code == 0
+    assert not beside.exists()
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -4,7 +4,7 @@
 """
 
 from eefcore.experts.foreign.exporting import chat_messages, export_foreign, to_dataset
-from eefcore.experts.foreign.formats import FORMATS, Episode, ParsedFile, parse_file
+from eefcore.experts.foreign.formats import FORMATS, Episode, ParsedFile, RefusedRecord, parse_file
 from eefcore.experts.foreign.importing import Imported, import_foreign, read_foreign, read_rewards
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Episode",
     "Imported",
     "ParsedFile",
+    "RefusedRecord",
     "chat_messages",
     "export_foreign",
     "import_foreign",

@@ -14,21 +14,48 @@ action. Messages before the task (role, rules, worked examples) are left out, si
 A turn's text may be content in parts, and a tool call is the action `name[{json}]` that AgentLite would write. A turn
 of `loss: false` or `weight: 0` is not trained. Other weights than 0 and 1 are refused: the loss counts a token or does
 not. A record without an id is called by its number in the file, from 0.
+
+A record that can't be read costs itself: it is left out, with its line and the reason, and the others are read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.errors import DataError
+from eefcore.errors import DataError, EefError
 from eefcore.types import StopReason
 
-R = TypeVar("R")
+
+class Place(NamedTuple):
+    """The place of a record: its file, its number in it from 0, and where that is in words, `:3` or `, record 2`."""
+
+    path: Path
+    number: int
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.path}{self.where}"
+
+    def within_folder(self) -> str:
+        """Return the place without the folder, which is one of this machine."""
+        return f"{self.path.name}{self.where}"
+
+    def refuse(self, error: EefError) -> RefusedRecord:
+        """Return the record of this place as one that `error` refuses."""
+        return RefusedRecord(self.within_folder(), str(error).removeprefix(str(self)).lstrip(":, "))
+
+
+class RefusedRecord(NamedTuple):
+    """A record that can't be read: its place in its file, and the reason."""
+
+    place: str
+    reason: str
 
 
 class Episode(NamedTuple):
@@ -43,13 +70,15 @@ class Episode(NamedTuple):
     reward: float | None = None
     stop: StopReason = StopReason.DONE
     source: str = ""
+    place: Place = Place(Path(), 0, "")
 
 
 class ParsedFile(NamedTuple):
-    """The records of a file, and their format."""
+    """The records of a file, their format, and the records that can't be read."""
 
     episodes: list[Episode]
     format: str
+    refused: list[RefusedRecord]
 
 
 def parse_file(
@@ -57,10 +86,11 @@ def parse_file(
 ) -> ParsedFile:
     """Return the records of a file, or of the JSON files in a folder, as they are: a record may lack its reward.
 
-    The `environment` says the `preamble` of ETO's explored episodes, where none is given.
+    The `environment` says the `preamble` of ETO's explored episodes, where none is given. A record that is not as expected
+    is refused, and the others are returned.
 
     Raises:
-        DataError: the file, record and field that is not as expected, and what was expected.
+        DataError: the file can't be read, or no record of it: the first, its field, and what was expected.
     """
     if format not in ("auto", *FORMATS):
         raise DataError(f"no format {format!r}; choose auto or one of {', '.join(FORMATS)}")
@@ -73,27 +103,52 @@ def parse_file(
     else:
         files = [path]
     found: list[Episode] = []
+    refused: list[RefusedRecord] = []
     for file in files:
         text = read_text(file)
         format = _detect_format(text, file) if format == "auto" else format
-        found += FORMATS[format](text, file, preamble=preamble, environment=environment)
-    if not found:
+        split, read = FORMATS[format]
+        for place, raw in split(text, file):
+            try:
+                episode = read(raw, place, preamble=preamble, environment=environment)
+                found.append(episode._replace(place=place))
+            except DataError as error:
+                refused.append(place.refuse(error))
+    require_some(path, found, refused)
+    return ParsedFile(found, format, refused)
+
+
+def require_some(path: Path, found: Sequence[object], refused: Sequence[RefusedRecord]) -> None:
+    """Raise DataError if nothing was found in a file, with the reason of the first record that was refused."""
+    if found:
+        return
+    if not refused:
         raise DataError(f"{path}: no trajectory in it, expected at least one")
-    return ParsedFile(found, format)
+    place, reason = refused[0]
+    raise DataError(f"{path}: none of its {len(refused)} records can be read; the first, {place}: {reason}")
 
 
 def _detect_format(text: str, path: Path) -> str:
+    """Return the format whose fields the first record has that is of one."""
     if re.search(r"^Task:", text, re.M):  # no line of JSON begins like this
         return "agentlite"
-    records = _records(text, dict[str, Any], path)
-    if not records:
+    seen: list[dict[str, Any]] = []
+    unread: list[DataError] = []
+    for place, raw in _json_records(text, path):
+        try:
+            seen.append(decode_json(raw, dict[str, Any], str(place)))
+        except DataError as error:
+            unread.append(error)
+            continue
+        for format, fields in _SIGNATURES:
+            if fields <= seen[-1].keys():
+                return format
+    if unread and not seen:
+        raise unread[0]
+    if not seen:
         raise DataError(f"{path}: no record in it, expected at least one; is the file whole?")
-    record = records[0][1]
-    for format, fields in _SIGNATURES:
-        if fields <= record.keys():
-            return format
     raise DataError(
-        f"{path}: the first record has the fields {', '.join(record) or 'none'}, which no format known here has "
+        f"{path}: the first record has the fields {', '.join(seen[0]) or 'none'}, which no format known here has "
         f"({'; '.join(f'{name}: ' + ', '.join(sorted(fields)) for name, fields in _SIGNATURES)}); name the format"
     )
 
@@ -122,38 +177,33 @@ class _React(msgspec.Struct):
     idx: int | str | None = None
 
 
-def _react(text: str, path: Path, **_: object) -> list[Episode]:
-    """Parse ReAct's records, whose steps[0] is `reset` with o_0 as its observation.
+def _react(record: _React, place: Place, **_: object) -> Episode:
+    """Read a record of ReAct's, whose steps[0] is `reset` with o_0 as its observation.
 
     An episode that did not buy ran out of turns (15 in the paper). One whose Buy Now got no answer met a site that
     failed: that is no loss of the policy, and is counted apart.
     """
-    out = []
-    for number, (place, record) in enumerate(_records(text, _React, path)):
-        if len(record.steps) < 2 or record.steps[0].action != "reset":
-            raise DataError(
-                f"{place}, steps: expected `reset` and at least one action, got {len(record.steps)} steps"
-            )
-        steps = record.steps[1:]
-        failed = not record.bought and steps[-1].action == "click[Buy Now]" and not steps[-1].obs
-        stop = (
-            StopReason.DONE
-            if record.bought
-            else StopReason.ENVIRONMENT_FAILURE
-            if failed
-            else StopReason.TURN_LIMIT
+    if len(record.steps) < 2 or record.steps[0].action != "reset":
+        raise DataError(
+            f"{place}, steps: expected `reset` and at least one action, got {len(record.steps)} steps"
         )
-        out.append(
-            Episode(
-                str(number if record.idx is None else record.idx),
-                [s.obs or "" for s in record.steps],
-                [s.action for s in steps],
-                [s.loss is not False for s in steps],
-                record.reward,
-                stop,
-            )
-        )
-    return out
+    steps = record.steps[1:]
+    failed = not record.bought and steps[-1].action == "click[Buy Now]" and not steps[-1].obs
+    stop = (
+        StopReason.DONE
+        if record.bought
+        else StopReason.ENVIRONMENT_FAILURE
+        if failed
+        else StopReason.TURN_LIMIT
+    )
+    return Episode(
+        str(place.number if record.idx is None else record.idx),
+        [s.obs or "" for s in record.steps],
+        [s.action for s in steps],
+        [s.loss is not False for s in steps],
+        record.reward,
+        stop,
+    )
 
 
 class _Part(msgspec.Struct):
@@ -234,18 +284,14 @@ class _AgentGym(msgspec.Struct):
     reward: float | None = None
 
 
-def _agentgym(text: str, path: Path, *, preamble: int | None, **_: object) -> list[Episode]:
-    """Parse AgentGym's records, which say their reward only if they were evaluated."""
-    out = []
-    for number, (place, record) in enumerate(_records(text, _AgentGym, path)):
-        if not record.conversations:
-            raise DataError(
-                f"{place}: no conversations; a file of task ids alone (AgentEval) holds no trajectory"
-            )
-        name = str(number if record.item_id is None else record.item_id)
-        episode = _dialogue(name, record.conversations, preamble, place)
-        out.append(episode._replace(reward=record.reward))
-    return out
+def _agentgym(record: _AgentGym, place: Place, *, preamble: int | None, **_: object) -> Episode:
+    """Read a record of AgentGym's, which says its reward only if it was evaluated."""
+    if not record.conversations:
+        raise DataError(
+            f"{place}: no conversations; a file of task ids alone (AgentEval) holds no trajectory"
+        )
+    name = str(place.number if record.item_id is None else record.item_id)
+    return _dialogue(name, record.conversations, preamble, place)._replace(reward=record.reward)
 
 
 class _Meta(msgspec.Struct):
@@ -268,28 +314,23 @@ _ETO_STOPS = {
 }
 
 
-def _eto(text: str, path: Path, *, preamble: int | None, environment: str) -> list[Episode]:
-    """Parse ETO's records. An explored episode opens with an unknown number of worked examples: it needs `preamble`."""
-    out = []
-    for number, (place, record) in enumerate(_records(text, _Eto, path)):
-        opening = preamble
-        if record.meta is not None and preamble is None:
-            opening = ETO_PREAMBLES.get(environment)
-        if record.meta is not None and opening is None:
-            raise DataError(
-                f"{place}: an explored episode opens with worked examples; say in which environment it was recorded "
-                "with --environment, or with --preamble the number of messages before the task "
-                f"(ETO's own: {', '.join(f'{name} {n}' for name, n in ETO_PREAMBLES.items())})"
-            )
-        unnamed = path.stem if record.meta is not None else number
-        name = record.id if record.id is not None else record.game_file or unnamed
-        episode = _dialogue(str(name), record.conversations, opening, place)
-        episode = episode._replace(reward=record.reward, source=record.source)
-        if record.meta is not None:
-            stop = _ETO_STOPS.get(record.meta.terminate_reason or "", StopReason.DONE)
-            episode = episode._replace(reward=record.meta.reward, stop=stop)
-        out.append(episode)
-    return out
+def _eto(record: _Eto, place: Place, *, preamble: int | None, environment: str) -> Episode:
+    """Read a record of ETO's. An explored episode opens with an unknown number of worked examples: it needs `preamble`."""
+    if record.meta is not None and preamble is None:
+        preamble = ETO_PREAMBLES.get(environment)
+    if record.meta is not None and preamble is None:
+        raise DataError(
+            f"{place}: an explored episode opens with worked examples; say in which environment it was recorded "
+            "with --environment, or with --preamble the number of messages before the task "
+            f"(ETO's own: {', '.join(f'{name} {n}' for name, n in ETO_PREAMBLES.items())})"
+        )
+    unnamed = place.path.stem if record.meta is not None else place.number
+    name = record.id if record.id is not None else record.game_file or unnamed
+    episode = _dialogue(str(name), record.conversations, preamble, place)
+    if record.meta is not None:
+        stop = _ETO_STOPS.get(record.meta.terminate_reason or "", StopReason.DONE)
+        return episode._replace(reward=record.meta.reward, stop=stop, source=record.source)
+    return episode._replace(reward=record.reward, source=record.source)
 
 
 ETO_PREAMBLES = {"webshop": 10, "sciworld": 16, "alfworld": 12}
@@ -305,18 +346,15 @@ class _OpenAI(msgspec.Struct):
     first: int = 0
 
 
-def _openai(text: str, path: Path, *, preamble: int | None, **_: object) -> list[Episode]:
-    """Parse records of OpenAI's fine-tuning API; a record's id is its task, if it says so."""
-    out = []
-    for number, (place, record) in enumerate(_records(text, _OpenAI, path)):
-        id = str(number) if record.task_id is None else record.task_id
-        episode = _dialogue(id, record.messages, preamble, place)
-        trained = [flag and i >= record.first for i, flag in enumerate(episode.trained)]
-        out.append(episode._replace(reward=record.reward, source=record.source, trained=trained))
-    return out
+def _openai(record: _OpenAI, place: Place, *, preamble: int | None, **_: object) -> Episode:
+    """Read a record of OpenAI's fine-tuning API; its id is its task, if it says so."""
+    id = str(place.number) if record.task_id is None else record.task_id
+    episode = _dialogue(id, record.messages, preamble, place)
+    trained = [flag and i >= record.first for i, flag in enumerate(episode.trained)]
+    return episode._replace(reward=record.reward, source=record.source, trained=trained)
 
 
-def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: str) -> Episode:
+def _dialogue(id: str, turns: list[_Turn], preamble: int | None, place: Place) -> Episode:
     """Return the episode of a conversation, without the messages before its task."""
     for i, turn in enumerate(turns):
         turn.check(f"{place}, message {i}")
@@ -362,57 +400,56 @@ _ANSWER = re.compile(
 _CALL = re.compile(r"Action: ?\w+\[")
 
 
-def _agentlite(text: str, path: Path, **_: object) -> list[Episode]:
-    """Parse AgentLite's logs; a record's id is its task, and one that neither bought nor finished ran out of turns.
+def _agentlite_records(text: str, path: Path) -> Iterator[tuple[Place, list[str]]]:
+    """Return the lines of each episode of a log, from its `Task:` on, without the worked examples of the prompts."""
+    text = re.sub(
+        r"^\[Example\].*?^\[Execution\]", lambda m: "\n" * m[0].count("\n"), text, flags=re.M | re.S
+    )
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if line.startswith("Task:")]
+    for number, (start, end) in enumerate(pairwise([*starts, len(lines)])):
+        yield Place(path, number, f":{start + 1}"), lines[start:end]
+
+
+def _agentlite(lines: list[str], place: Place, **_: object) -> Episode:
+    """Read an episode of AgentLite's logs; its id is its task, and one that neither bought nor finished ran out of turns.
 
     Pages may hold any text, so only a line that opens a call or a task ends an observation.
     """
-    text = re.sub(r"^\[Example\].*?^\[Execution\]", "", text, flags=re.M | re.S)
-    out: list[Episode] = []
-    kind = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.startswith("Task:"):
-            out.append(Episode(line[5:].strip(), [line[5:].strip()], [], []))
-            kind = "task"
-        elif kind in ("task", "observation") and _CALL.match(line):
-            out[-1].actions.append(line[7:].strip())
+    task = lines[0].removeprefix("Task:").strip()
+    episode, kind = Episode(task, [task], [], []), "task"
+    for i, line in enumerate(lines[1:], 1):
+        if kind in ("task", "observation") and _CALL.match(line):
+            episode.actions.append(line[7:].strip())
             kind = "action"
         elif kind == "action" and line.startswith("Observation:"):
-            out[-1].observations.append(line[12:].removeprefix(" "))
+            episode.observations.append(line[12:].removeprefix(" "))
             kind = "observation"
         elif kind == "observation":
-            out[-1].observations[-1] += "\n" + line
+            episode.observations[-1] += "\n" + line
         elif kind == "action" and line:
-            raise DataError(f"{path}:{number}: expected `Observation:` after an action, got {line!r}")
-    return [_complete(episode, path) for episode in out]
+            raise DataError(
+                f"{place}, line {i + 1} of the task: expected `Observation:` after an action, got {line!r}"
+            )
+    return _complete(episode, place)
 
 
-def _complete(episode: Episode, path: Path) -> Episode:
+def _complete(episode: Episode, place: Place) -> Episode:
     """Return an episode of AgentLite's with its last observation cleaned, its flags, and how it ended."""
     if not episode.actions:
-        raise DataError(f"{path}: no action follows Task:{episode.id}")
+        raise DataError(f"{place}: no action follows Task:{episode.id}")
     *observations, last = episode.observations
     # The lines that separate episodes in a file, and the prompt's last word, belong to no observation.
     observations.append(re.sub(r"(\n+Action:)?\n*\Z", "", last))
     if cut := next((o for o in observations if o.endswith("[TLDR]")), None):
         raise DataError(
-            f"{path}: the observation {cut[:40]!r} … was cut by AgentLite's logger; raise its OBS_OFFSET"
+            f"{place}: the observation {cut[:40]!r} … was cut by AgentLite's logger; raise its OBS_OFFSET"
         )
     over = observations[-1] == "shopping is finished." or episode.actions[-1].startswith("Finish")
     n = len(episode.actions)
     return episode._replace(
         observations=observations, trained=[True] * n, stop=StopReason.DONE if over else StopReason.TURN_LIMIT
     )
-
-
-FORMATS: dict[str, Callable[..., list[Episode]]] = {
-    "react": _react,
-    "agentgym": _agentgym,
-    "eto": _eto,
-    "sharegpt": _eto,
-    "openai": _openai,
-    "agentlite": _agentlite,
-}
 
 
 def read_text(path: Path) -> str:
@@ -431,19 +468,16 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def _records(text: str, type: type[R], path: Path) -> list[tuple[str, R]]:
-    """Return each record with its place in the file: a JSON array, JSON lines, or a single JSON object."""
+def _json_records(text: str, path: Path) -> list[tuple[Place, msgspec.Raw | str]]:
+    """Return each record, not read yet, with its place: of a JSON array, of JSON lines, or a single JSON object."""
     if text.lstrip().startswith("["):
         raw = decode_json(text, list[msgspec.Raw], str(path))
-        return [
-            (f"{path}, record {i}", decode_json(r, type, f"{path}, record {i}")) for i, r in enumerate(raw)
-        ]
+        return [(Place(path, i, f", record {i}"), record) for i, record in enumerate(raw)]
     try:
-        whole = msgspec.json.decode(text, type=msgspec.Raw)
-        return [(str(path), decode_json(whole, type, str(path)))]
+        return [(Place(path, 0, ""), msgspec.json.decode(text, type=msgspec.Raw))]
     except msgspec.DecodeError:
-        lines = [(f"{path}:{i}", line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-        return [(place, decode_json(line, type, place)) for place, line in lines]
+        lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+        return [(Place(path, number, f":{i}"), line) for number, (i, line) in enumerate(lines)]
 
 
 def decode_json(text: str | msgspec.Raw, type: Any, place: str) -> Any:
@@ -456,3 +490,29 @@ def decode_json(text: str | msgspec.Raw, type: Any, place: str) -> Any:
         return msgspec.json.decode(text, type=type)
     except msgspec.MsgspecError as error:
         raise DataError(f"{place}: {error}; is the file whole, and of the format named?") from error
+
+
+class Format(NamedTuple):
+    """A format of files: how a text is split into records that are not read yet, and how one of them is read."""
+
+    split: Callable[[str, Path], Iterable[tuple[Place, Any]]]
+    read: Callable[..., Episode]
+
+
+def _json_format(type: type, read: Callable[..., Episode]) -> Format:
+    """Return the format of JSON records of `type`."""
+
+    def decode_and_read(raw: msgspec.Raw | str, place: Place, **options: Any) -> Episode:
+        return read(decode_json(raw, type, str(place)), place, **options)
+
+    return Format(_json_records, decode_and_read)
+
+
+FORMATS: Mapping[str, Format] = {
+    "react": _json_format(_React, _react),
+    "agentgym": _json_format(_AgentGym, _agentgym),
+    "eto": _json_format(_Eto, _eto),
+    "sharegpt": _json_format(_Eto, _eto),
+    "openai": _json_format(_OpenAI, _openai),
+    "agentlite": Format(_agentlite_records, _agentlite),
+}

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eefcore.errors import DataError
-from eefcore.experts.foreign.formats import ETO_PREAMBLES, Episode, decode_json, parse_file, read_text
+from eefcore.experts.foreign.formats import (
+    ETO_PREAMBLES,
+    Episode,
+    RefusedRecord,
+    decode_json,
+    parse_file,
+    read_text,
+    require_some,
+)
 from eefcore.types import History, Step, Trajectory
 
 Rewards = Callable[[str], float]
@@ -19,14 +27,23 @@ Rewards = Callable[[str], float]
 
 
 class Imported(NamedTuple):
-    """The trajectories of a file, and how many of its rewards were below 0 and are read as 0, a loss."""
+    """The trajectories of a file, and what of it is otherwise than it says.
+
+    Attributes:
+        negative: how many rewards were below 0 and are read as 0, a loss.
+        refused: the records that can't be read, which are left out.
+    """
 
     trajectories: list[Trajectory]
     negative: int
+    refused: list[RefusedRecord]
 
 
 def read_foreign(path: Path, format: str = "auto", **options: Any) -> list[Trajectory]:
-    """Return the trajectories of a file, or of the JSON files in a folder, in their order; see `import_foreign`."""
+    """Return the trajectories of a file, or of the JSON files in a folder, in their order.
+
+    `import_foreign` says which records of the file are left out, because they can't be read.
+    """
     return import_foreign(path, format, **options).trajectories
 
 
@@ -44,7 +61,9 @@ def import_foreign(
 ) -> Imported:
     """Read the trajectories of a file, or of the JSON files in a folder, in their order.
 
-    ScienceWorld scores a wrong choice with -100: a reward below 0 is a loss of reward 0, and is counted.
+    ScienceWorld scores a wrong choice with -100: a reward below 0 is a loss of reward 0, and is counted. A record that
+    can't be read, or whose reward nobody says, is left out with the reason. A reward above 1 refuses the whole file: it
+    says that its rewards have another scale, and those of the other records would be read wrongly.
 
     Args:
         format: one of FORMATS; auto finds it by content.
@@ -60,23 +79,21 @@ def import_foreign(
         task_id: our task for a foreign record, where it is known; otherwise the record's own id.
 
     Raises:
-        DataError: the file, record and field that is not as expected, and what was expected.
+        DataError: the file can't be read, or no record of it; the record and field that is not as expected, and what was
+            expected.
     """
     if environment not in ("", *ETO_PREAMBLES):
         raise DataError(f"no environment {environment!r}; choose one of {', '.join(ETO_PREAMBLES)}")
     parsed = parse_file(path, format, preamble, environment)
     if win is None:
         win = 100.0 if (parsed.format, environment) == ("agentgym", "sciworld") else 1.0
-    out, samples, negative = [], Counter[str](), 0
+    out, samples, negative, refused = [], Counter[str](), 0, parsed.refused
     for episode in parsed.episodes:
-        reward = rewards(episode.id) if rewards else episode.reward
-        if reward is None:
-            raise DataError(
-                f"{path}: record {episode.id!r} does not say its reward, and an absent reward is not 0; give the "
-                "rewards of its records in a file, as `eef data import … --rewards FILE` (a JSON object of ids and numbers); "
-                "in Python, rewards=read_rewards(file)"
-            )
-        reward = reward if rewards else reward / win
+        try:
+            reward = rewards(episode.id) if rewards else _own_reward(episode) / win
+        except DataError as error:
+            refused.append(episode.place.refuse(error))
+            continue
         if reward < 0.0:
             reward, negative = 0.0, negative + 1
         if not 0.0 <= reward <= 1.0:
@@ -97,7 +114,19 @@ def import_foreign(
             )
         )
         samples[task] += 1
-    return Imported(out, negative)
+    require_some(path, out, refused)
+    return Imported(out, negative, refused)
+
+
+def _own_reward(episode: Episode) -> float:
+    """Return the reward that a record says; raise DataError if it says none."""
+    if episode.reward is None:
+        raise DataError(
+            f"{episode.place}: record {episode.id!r} does not say its reward, and an absent reward is not 0; give the "
+            "rewards of its records in a file, as `eef data import … --rewards FILE` (a JSON object of ids and numbers); "
+            "in Python, rewards=read_rewards(file)"
+        )
+    return episode.reward
 
 
 def read_rewards(path: Path) -> Rewards:

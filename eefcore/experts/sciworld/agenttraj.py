@@ -25,7 +25,7 @@ from eefcore.envs.sciworld import SciWorldBenchmark
 from eefcore.envs.sciworld.env import simulator_command
 from eefcore.envs.sciworld.tasks import agentgym_task
 from eefcore.errors import DataError, UnknownTask
-from eefcore.experts.foreign.formats import Episode, parse_file
+from eefcore.experts.foreign.formats import Episode, RefusedRecord, parse_file, require_some
 from eefcore.experts.sciworld.scene import first_scene, next_scene
 from eefcore.types import History, StopReason, Trajectory
 
@@ -52,6 +52,7 @@ _REFUSED = "trajectories with an action that is not taken today"
 _AFTER_END = "actions after the end"
 _OTHER_TASK = "records of other tasks"
 _MISNUMBERED = "records whose number names a task that they do not ask for"
+_UNREADABLE = "records that can't be read"
 _COUNTS = (
     "won",
     _WON_AS_WRITTEN,
@@ -61,35 +62,46 @@ _COUNTS = (
     _AFTER_END,
     _OTHER_TASK,
     _MISNUMBERED,
+    _UNREADABLE,
 )
 
 
 class AgentTraj(NamedTuple):
-    """The trajectories of a file, of tasks of the benchmark and as they play today, and counts by what is counted."""
+    """The trajectories of a file, of tasks of the benchmark and as they play today.
+
+    Attributes:
+        counts: by what is counted.
+        refused: the records that are left out, each with its place in the file and the reason.
+    """
 
     trajectories: list[Trajectory]
     counts: dict[str, int]
+    refused: list[RefusedRecord]
 
 
 def read_agenttraj(path: Path, benchmark: SciWorldBenchmark, *, repair: bool = True) -> AgentTraj:
     """Read a file in AgentGym's format, and replay its trajectories.
 
-    A record that asks for something else than the task of its number, and does not win it, is left out and counted: a
-    file may count the kinds of task otherwise than the server does.
+    A record that asks for something else than the task of its number, and does not win it, is left out with that reason: a
+    file may count the kinds of task otherwise than the server does. Its words can't say which task it is instead, since
+    many variations ask for the same. So are records of other tasks, and those that can't be read.
 
     Args:
         repair: whether to repair what does not win as it is written.
 
     Raises:
-        DataError: the file is not of that format, or an id is no `sciworld_<data_idx>`.
+        DataError: the file is not of that format, or no id in it is a `sciworld_<data_idx>`.
     """
+    parsed = parse_file(path, "agentgym")
     trajectories: list[Trajectory] = []
-    counts = Counter[str]()
-    for episode in parse_file(path, "agentgym").episodes:
+    refused = parsed.refused
+    counts = Counter({_UNREADABLE: len(refused)})
+    for episode in parsed.episodes:
         try:
-            task = benchmark.task_id_of(agentgym_task(_task_number(episode.id, path)))
-        except UnknownTask:
-            counts[_OTHER_TASK] += 1
+            task = benchmark.task_id_of(agentgym_task(_task_number(episode)))
+        except (UnknownTask, DataError) as error:
+            counts[_OTHER_TASK if isinstance(error, UnknownTask) else _UNREADABLE] += 1
+            refused.append(episode.place.refuse(error))
             continue
         trajectory, found = _replay(benchmark, task, episode, {})
         wins_as_written = trajectory.win
@@ -97,11 +109,14 @@ def read_agenttraj(path: Path, benchmark: SciWorldBenchmark, *, repair: bool = T
             trajectory, found = _replay(benchmark, task, episode, REPAIRS)
         if not (trajectory.win or _asks_for(episode.observations[0], benchmark.instruction(task))):
             counts[_MISNUMBERED] += 1
+            refused.append(episode.place.refuse(_misnumbered(episode, benchmark.instruction(task))))
             continue
         counts += found + Counter({"won": trajectory.win, _WON_AS_WRITTEN: wins_as_written})
         trajectories.append(trajectory)
+    if counts[_UNREADABLE] == len(refused):
+        require_some(path, trajectories, refused)
     table = {name: counts[name] for name in _COUNTS}
-    return AgentTraj(trajectories, {"trajectories": len(trajectories), **table})
+    return AgentTraj(trajectories, {"trajectories": len(trajectories), **table}, refused)
 
 
 def _asks_for(recorded: str, instruction: str) -> bool:
@@ -110,10 +125,18 @@ def _asks_for(recorded: str, instruction: str) -> bool:
     return not requests or _respell(instruction) in requests
 
 
-def _task_number(record_id: str, path: Path) -> int:
-    found = re.fullmatch(r"(?:sciworld_)?(\d+)", record_id)
+def _misnumbered(episode: Episode, instruction: str) -> DataError:
+    requests = [line for line in episode.observations[0].splitlines() if line.startswith("Your task is to")]
+    return DataError(
+        f"{episode.place}: {episode.id} is the number of a task that asks {instruction!r}, and the record asks "
+        f"{requests[0]!r} and does not win that task; mend its number"
+    )
+
+
+def _task_number(episode: Episode) -> int:
+    found = re.fullmatch(r"(?:sciworld_)?(\d+)", episode.id)
     if not found:
-        raise DataError(f"{path}: record {record_id!r}: expected an item_id such as sciworld_606")
+        raise DataError(f"{episode.place}: record {episode.id!r}: expected an item_id such as sciworld_606")
     return int(found[1])
 
 
