@@ -20,6 +20,7 @@ from eefcore.policies.settings import (
 from eefcore.protocols import Policy
 from eefcore.rendering.formats import MESSAGES, Format, load_format
 from eefcore.storage import stages
+from eefcore.training.model_files import ADAPTER
 from eefcore.training.model_store import PACKAGES, is_stored
 
 _HERE = Path(__file__).parent
@@ -58,6 +59,11 @@ def model_path(spec: str) -> str | Path:
         return name
     folder = stages.workspace() / name  # wherever the notebook runs; an absolute path stays what it is
     return folder if folder.is_dir() else name
+
+
+def holds_model(folder: Path) -> bool:
+    """Return whether a folder holds a whole model or an adapter, by its configuration."""
+    return any((folder / name).is_file() for name in ("config.json", ADAPTER))
 
 
 def is_trainable(spec: str) -> bool:
@@ -158,7 +164,7 @@ def check_base(spec: str) -> None:
     """
     path, name = model_path(spec), spec.removeprefix("hf:")
     if isinstance(path, Path):
-        if not any((path / config).is_file() for config in ("config.json", "adapter_config.json")):
+        if not holds_model(path):
             raise PolicyError(
                 f"base {spec!r}: {path} holds no model; expected a folder with config.json and weights"
             )
@@ -175,6 +181,10 @@ def _model_folder(spec: str) -> Path:
     path = model_path(spec)
     if not spec or not isinstance(path, Path):
         raise PolicyError(f"no policy {spec!r}: neither a folder from the workspace nor one of {_KINDS}")
+    if not holds_model(path):
+        raise PolicyError(
+            f"no policy {spec!r}: {path} holds no model; expected a folder with config.json and weights"
+        )
     return path
 
 

@@ -25,7 +25,7 @@ import msgspec
 import eefcore
 from eefcore.envs.registry import find_entry, split_name
 from eefcore.experts.prompted import language_models
-from eefcore.policies.loading import model_path
+from eefcore.policies.loading import holds_model, model_path
 from eefcore.storage import stages
 from eefcore.storage.disk import explain_os_errors, write_atomically
 from eefcore.storage.hashing import cache_folder, hash_folder
@@ -65,6 +65,8 @@ def identity(
     code = code_of(notebook, params) if code is None else code
     followed = {**inputs, **{f"code of {name}": text for name, text in code.items()}}
     for key, path in _models(params):
+        if isinstance(path, Path) and not holds_model(path):
+            continue  # no stage could load it; a folder such as .. may hold all that this machine has
         if isinstance(path, Path):
             with explain_os_errors("read", path):
                 followed[key] = hash_folder(path)

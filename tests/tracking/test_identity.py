@@ -113,6 +113,17 @@ def test_a_hub_name_is_its_name(demo, name):
     assert identity("n", {"base": name}, {"a": "b"}) == stages.stage_identity("n", {"base": name}, {"a": "b"})
 
 
+def test_a_folder_that_holds_no_model_is_not_read(demo, tmp_path, monkeypatch):
+    """`critic: ../..` may name all that the machine has; planning refuses it, and must not hash it first."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("years of work")
+    monkeypatch.setattr("eefcore.tracking.identity.hash_folder", lambda folder: pytest.fail(f"read {folder}"))
+    for name in ("base", "critic"):
+        identity("n", {name: str(tmp_path / "home")}, {}, {})
+    with pytest.raises(PolicyError, match=r"home holds no model; expected a folder with config.json"):
+        policies.check_policy(str(tmp_path / "home"), format="compact")
+
+
 def test_a_base_that_cannot_be_read_is_an_error(demo, base, monkeypatch):
     def refuse(folder: Path) -> str:
         raise PermissionError(13, "Permission denied")
