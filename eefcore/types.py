@@ -22,11 +22,12 @@ class StopReason(StrEnum):
     MALFORMED = "malformed"  # the policy's text held no action
     ENVIRONMENT_FAILURE = "environment_failure"
     MODEL_FAILURE = "model_failure"
+    BUDGET = "budget"  # the money for it was spent before it began
 
     @property
     def infrastructure(self) -> bool:
-        """Return whether a failure that is not the agent's ended the episode, which then is counted and in no denominator."""
-        return self in (StopReason.ENVIRONMENT_FAILURE, StopReason.MODEL_FAILURE)
+        """Return whether what is not the agent's ended the episode, which then is counted and in no denominator."""
+        return self in (StopReason.ENVIRONMENT_FAILURE, StopReason.MODEL_FAILURE, StopReason.BUDGET)
 
 
 class Transition(NamedTuple):

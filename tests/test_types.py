@@ -78,6 +78,7 @@ def test_states_are_equal_if_and_only_if_task_and_actions_are(one, other):
         (0.0, StopReason.MALFORMED, False, "malformed"),
         (0.0, StopReason.ENVIRONMENT_FAILURE, False, "environment_failure"),
         (1.0, StopReason.MODEL_FAILURE, False, "model_failure"),
+        (0.0, StopReason.BUDGET, False, "budget"),
     ],
 )
 def test_an_episode_that_is_done_is_won_only_with_reward_1(reward, stop, win, outcome):
@@ -85,10 +86,11 @@ def test_an_episode_that_is_done_is_won_only_with_reward_1(reward, stop, win, ou
     assert (t.win, t.outcome) == (win, outcome)
 
 
-def test_environment_and_model_failures_are_infrastructure():
+def test_what_is_not_the_agents_is_infrastructure():
     assert {s for s in StopReason if s.infrastructure} == {
         StopReason.ENVIRONMENT_FAILURE,
         StopReason.MODEL_FAILURE,
+        StopReason.BUDGET,
     }
 
 

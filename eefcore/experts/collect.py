@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from eefcore.errors import DataError, ParamsError
-from eefcore.experts.demonstrate import demonstrate_within
+from eefcore.experts.demonstrate import Demonstrator, demonstrate_panel, demonstrate_within
 from eefcore.experts.foreign.formats import RefusedRecord, parse_file
 from eefcore.experts.foreign.importing import import_foreign
 from eefcore.experts.prompted import PromptedExperts, check_experts
@@ -104,9 +104,41 @@ def demonstrations(
         ParamsError: an expert that is neither scripted for this benchmark nor a policy; a budget or an allocation that
             does not do.
     """
+    demonstrators = _demonstrators(benchmark, names, split, seed=seed, budget=budget, models=models)
+    played = first_tasks(benchmark, split, tasks)
+    return demonstrate_within(demonstrators, played, budget=budget, allocation=allocation)
+
+
+def panel_data(
+    benchmark: Benchmark,
+    names: Sequence[str],
+    demonstrated: Iterable[Trajectory],
+    budget: float | None,
+    *,
+    seed: int,
+    models: PromptedExperts | None = None,
+) -> list[Trajectory]:
+    """Return the trajectories of experts on the test set, for the report: language models spend what D_e left of `budget`.
+
+    Raises:
+        ParamsError: an expert that is neither scripted for this benchmark nor a policy, or whose price nobody knows.
+    """
+    demonstrators = _demonstrators(benchmark, names, "test", seed=seed, budget=budget, models=models)
+    left = None if budget is None else budget - sum(t.money for t in demonstrated)
+    return demonstrate_panel(benchmark, demonstrators, left=left)
+
+
+def _demonstrators(
+    benchmark: Benchmark,
+    names: Sequence[str],
+    split: str,
+    *,
+    seed: int,
+    budget: float | None,
+    models: PromptedExperts | None,
+) -> list[Demonstrator]:
     scripted = find_experts(benchmark)
-    prompt = models.prompt if models else None
-    check_experts(names, scripted, benchmark.card.name, prompt)
+    check_experts(names, scripted, benchmark.card.name, models.prompt if models else None)
     demonstrators = []
     for name in names:
         if scripted and scripted.has(name):
@@ -117,8 +149,7 @@ def demonstrations(
             raise ParamsError(
                 f"expert {name!r} is a language model; 02_expert plays it, as in expert: {name}"
             )
-    played = first_tasks(benchmark, split, tasks)
-    return demonstrate_within(demonstrators, played, budget=budget, allocation=allocation)
+    return demonstrators
 
 
 def first_tasks(benchmark: Benchmark, split: str, n: int | None) -> Sequence[str]:

@@ -207,6 +207,33 @@ def demonstrate_within(
     return paid.demonstrations
 
 
+def demonstrate_panel(
+    benchmark: Benchmark, demonstrators: Sequence[Demonstrator], *, left: float | None = None
+) -> list[Trajectory]:
+    """Return a trajectory of each expert on each test task, for which language models spend `left` dollars at most.
+
+    None is no limit, and scripts play for nothing. A task for which a model has no money left is a trajectory without an
+    action that ended by its BUDGET: it keeps its place on the panel, and is counted in no rate.
+    """
+    tasks, money = benchmark.tasks("test"), _Budget(inf if left is None else max(0.0, left))
+    out: list[Trajectory] = []
+    for demonstrator in demonstrators:
+        played = _play_affordable(demonstrator, tasks, money if demonstrator.plays_many else _Budget(inf))
+        reason = f"the budget was spent after {len(played)} of {len(tasks)} test tasks"
+        out += played
+        out += [
+            Trajectory(
+                history=History(task, benchmark.instruction(task)),
+                reward=0.0,
+                source=demonstrator.name,
+                stop=StopReason.BUDGET,
+                reason=reason,
+            )
+            for task in tasks[len(played) :]
+        ]
+    return out
+
+
 class _Budget:
     """The dollars that are left, and the demonstrations that were paid for."""
 

@@ -23,7 +23,7 @@ from eefcore.protocols import Skill
 from eefcore.reports.document import cells
 from eefcore.reports.document.cells import BLANK, SIGNIFICANCE, Cell, Column, Table
 from eefcore.storage.cost import Cost
-from eefcore.types import Card
+from eefcore.types import Card, StopReason
 
 
 class MethodRow(NamedTuple):
@@ -185,6 +185,12 @@ def table_note(result: ResultTable) -> str:
                 f"Holm: p corrected for {compared} comparisons; a gap is significant below {SIGNIFICANCE}."
             )
         out.append(_NEEDS)
+    for row in result.rows:
+        if unpaid := row.outcomes[StopReason.BUDGET.value]:
+            n = row.outcomes.total()
+            out.append(
+                f"{row.method} was stopped by its budget after {n - unpaid} of {n} tasks; its row is over those."
+            )
     if all(row.win_rate.seeds == 1 for row in result.rows):
         out.append("One seed: the intervals cover other tasks, not another training run.")
     return " ".join(out)

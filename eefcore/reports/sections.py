@@ -264,19 +264,22 @@ def search_tree(tree: Tree | None) -> list[Section]:
 
 
 def outcomes(result: ResultTable, ours: str) -> Section:
-    """Return the table of how episodes ended."""
+    """Return the table of how episodes ended; only an expert that a budget stopped has a column for that."""
+    stopped = any(row.outcomes[StopReason.BUDGET.value] for row in result.rows)
+    shown = [o for o in _OUTCOMES if o != StopReason.BUDGET.value or stopped]
     table = comparison.table(
         "outcomes",
         result,
         [
             *comparison.method_columns(),
-            *((Column(outcome(o), key=o), lambda row, o=o: _count(row.outcomes[o])) for o in _OUTCOMES),
+            *((Column(outcome(o), key=o), lambda row, o=o: _count(row.outcomes[o])) for o in shown),
         ],
         ours=ours,
     )
     note = (
         "Episodes, all seeds. Environment and model failures are in no rate and no mean, because no method is to blame for "
-        "them. A loss is an episode that the environment ended with a reward below 1; one cut short counts as lost."
+        "them; nor are tasks that a budget left out. A loss is an episode that the environment ended with a reward below 1; "
+        "one cut short counts as lost."
     )
     return Section("outcomes", "How episodes ended", (replace(table, note=note),))
 

@@ -10,6 +10,7 @@ from helpers.recorded_endpoint import Answer, Endpoint, completion, prompt_text,
 
 from eefcore import envs
 from eefcore.errors import DataError, ParamsError, PolicyError
+from eefcore.evaluation.metrics import win_rate
 from eefcore.evaluation.panel import Evaluation
 from eefcore.experts import collect
 from eefcore.experts.prompted import (
@@ -335,6 +336,40 @@ def test_a_budget_is_never_overdrawn_by_a_model(world, recorded, make):
         both = buy(None, "both", ("weak", spec), "cheap_first")
         lost = [t.task_id for t in both if t.source == "weak" and not t.win]
         assert lost and [t.task_id for t in both if t.source == "gpt-4"] == lost
+
+
+def test_what_is_left_of_the_budget_pays_for_the_test_panel(world, recorded, make):
+    """The panel keeps its tasks, so that rows stay comparable, and those that were not paid for are in no rate."""
+    with recorded_endpoint(recorded) as endpoint:
+        names = ["weak", f"openai:{endpoint.url}#gpt-4?prices=30/60"]
+
+        def panel(budget, folder):
+            models = make(folder, context=1000, max_new_tokens=50)
+            asked = len(endpoint.requests)
+            played = collect.panel_data(world, names, train, budget, seed=0, models=models)
+            assert [(t.source, t.task_id) for t in played] == [
+                (source, task) for source in ("weak", "gpt-4") for task in world.tasks("test")
+            ]
+            assert not any(t.stop is StopReason.BUDGET for t in played if t.source == "weak")
+            return collect.by_expert(played, "gpt-4"), len(endpoint.requests) - asked
+
+        train = collect.demonstrations(
+            world, names, "train", seed=0, models=make("train", context=1000, max_new_tokens=50)
+        )
+        spent = sum(t.money for t in train)
+        everything, _ = panel(None, "all")
+        assert [t.actions for t in everything] == [t.actions for t in recorded[6:]]
+        some, _ = panel(spent + 0.75, "some")
+        paid = [t for t in some if t.stop is not StopReason.BUDGET]
+        assert paid == everything[: len(paid)] and 0 < len(paid) < 4
+        assert 0.0 < sum(t.money for t in some) <= 0.75
+        (reason,) = {t.reason for t in some if t.stop is StopReason.BUDGET}
+        assert reason == f"the budget was spent after {len(paid)} of 4 test tasks"
+        none, asked = panel(spent, "none")
+        assert [t.outcome for t in none] == ["budget"] * 4 and asked == 0
+    assert collect.judged(some) == paid
+    rate = win_rate(some)
+    assert (rate.n, rate.value) == (len(paid), sum(t.win for t in paid) / len(paid))
 
 
 def test_a_model_needs_the_settings_of_a_stage(world):

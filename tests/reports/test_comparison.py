@@ -5,8 +5,9 @@ from helpers.episodes import CARD, naive
 
 from eefcore.evaluation import stats
 from eefcore.evaluation.panel import Evaluation
-from eefcore.reports import comparison
+from eefcore.reports import comparison, sections
 from eefcore.reports.document.cells import csv_rows
+from eefcore.types import History, StopReason, Trajectory
 
 N = 60
 
@@ -80,3 +81,20 @@ def test_the_table_has_the_numbers():
 
 def test_one_method_alone_has_no_link():
     assert comparison.links([BEST], ["EEF", "RFT"]) == []
+
+
+def test_an_expert_that_its_budget_stopped_has_a_row_over_the_tasks_that_it_played():
+    """The rest of the panel is no loss of its: it is counted apart, in the note and in a column of its own."""
+    unpaid = [History(f"t{i:02}", "a task") for i in range(5, N)]
+    stopped = [Trajectory(history=h, reward=0.0, stop=StopReason.BUDGET, source="gpt-4") for h in unpaid]
+    played = [naive(f"t{i:02}", 1.0 if i < 4 else 0.5) for i in range(5)]
+    expert = Evaluation("expert: gpt-4", CARD, ((*played, *stopped),), (0,))
+    result = comparison.compare_evaluations([expert, BEST], {}, ours="EEF")
+    row = next(r for r in result.rows if r.method == "expert: gpt-4")
+    assert (row.win_rate.n, row.win_rate.value) == (5, 0.8)
+    assert f"expert: gpt-4 was stopped by its budget after 5 of {N} tasks" in comparison.table_note(result)
+    (table,) = sections.outcomes(result, "EEF").blocks
+    assert "budget" in csv_rows(table).columns
+    whole = comparison.compare_evaluations([BEST, WORST], {}, ours="EEF")
+    (table,) = sections.outcomes(whole, "EEF").blocks
+    assert "budget" not in csv_rows(table).columns and "budget" not in comparison.table_note(whole)
