@@ -19,6 +19,7 @@ import numpy as np
 
 from eefcore.errors import ParamsError
 from eefcore.evaluation import stats
+from eefcore.evaluation.formatting import percent
 from eefcore.evaluation.stats import Estimate, Gap
 from eefcore.experts.demonstrate import Demonstrator
 from eefcore.experts.published import PUBLISHED, PublishedFigure, Skills
@@ -58,6 +59,10 @@ class Calibration(NamedTuple):
         """Return the gap as a multiple of the sampling error in its direction: from -1 to 1 both figures agree."""
         error = self.gap.value - self.gap.low if self.gap.value > 0 else self.gap.high - self.gap.value
         return self.gap.value / error if error else 0.0
+
+    def in_units(self, value: float) -> str:
+        """Format a number of the quantity: a share in per cent, a mean in its own units."""
+        return percent(value) if self.figure.quantity.share else f"{value:.2f}"
 
 
 def published_figures(benchmark: Benchmark, name: str) -> tuple[PublishedFigure, ...]:

@@ -275,41 +275,38 @@ def origins(parts: Mapping[str, Mapping[str, float]]) -> Plot:
 def calibration(calibrations: Sequence[Calibration]) -> Plot:
     """Draw how far scripted experts are from published figures, as a multiple of the sampling error: in the band both agree.
 
-    Beside each point stand our figure and the paper's; a hollow point lies outside of the band.
+    Beside each point stand our figure and the paper's. A hollow point lies outside of the band, one that is an arrow further
+    than the axis goes.
     """
     figure, (axes,) = canvas(0.9 + 0.3 * len(calibrations))
     axes.axvspan(-1, 1, color=GREEN, alpha=0.15, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8)
     for y, c in enumerate(calibrations):
+        x = max(-_FURTHEST, min(c.relative_gap, _FURTHEST))
+        marker = "o" if x == c.relative_gap else ">" if x > 0 else "<"
         face = BLUE if c.agrees else "none"
-        axes.plot(c.relative_gap, y, "o", color=BLUE, markerfacecolor=face, markersize=6.5)
-        write = (lambda x: f"{100 * x:.1f} %") if c.figure.quantity.share else (lambda x: f"{x:.2f}")
-        write_beside(
-            axes,
-            f"{write(c.ours.value)}, {c.figure.source}: {write(c.figure.value)}",
-            c.relative_gap,
-            y,
-            7,
-            fontsize=8.5,
-        )
+        axes.plot(x, y, marker, color=BLUE, markerfacecolor=face, markersize=6.5)
+        ours, published = c.in_units(c.ours.value), c.in_units(c.figure.value)
+        write_beside(axes, f"{ours}, {c.figure.source}: {published}", x, y, 7, fontsize=8.5)
     method_axis(axes, [f"{c.expert}: {c.figure.quantity.name}" for c in calibrations])
-    furthest = max(1.5, *(abs(c.relative_gap) for c in calibrations))
-    axes.set_xlim(-1.1 * furthest, 1.9 * furthest)
+    axes.set_xlim(-1.1 * _FURTHEST, 2.2 * _FURTHEST)
+    axes.set_xticks(range(-_FURTHEST, _FURTHEST + 1))
     axes.set_xlabel("ours − the paper’s, in 95 % sampling errors of the difference")
-    return with_data(
-        figure,
-        [
-            {
-                "expert": c.expert,
-                "quantity": c.figure.quantity.name,
-                "source": c.figure.source,
-                "published": c.figure.value,
-                **c.ours._asdict(),
-                "gap_in_errors": c.relative_gap,
-            }
-            for c in calibrations
-        ],
-    )
+    rows = [
+        {
+            "expert": c.expert,
+            "quantity": c.figure.quantity.name,
+            "source": c.figure.source,
+            "published": c.figure.value,
+            **c.ours._asdict(),
+            "gap_in_errors": c.relative_gap,
+        }
+        for c in calibrations
+    ]
+    return with_data(figure, rows)
+
+
+_FURTHEST = 3  # sampling errors at which the axis of `calibration` ends
 
 
 @styled

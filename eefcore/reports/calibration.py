@@ -91,7 +91,7 @@ def calibration_table(calibrations: Sequence[Calibration]) -> Table:
         (Column("expert", words=True), lambda c: cells.words(c.expert)),
         (Column("quantity", words=True), lambda c: cells.words(c.figure.quantity.name)),
         (Column("source", words=True), lambda c: cells.words(c.figure.source)),
-        (Column("paper"), lambda c: _in_units(c, c.published.value)),
+        (Column("paper"), lambda c: Cell(c.in_units(c.published.value), (), {"": c.published.value})),
         (Column("paper’s n"), lambda c: cells.count(c.figure.n)),
         (Column("ours"), lambda c: (cells.share if c.figure.quantity.share else cells.score)(c.ours)),
         (Column("n"), lambda c: cells.count(c.ours.n)),
@@ -107,11 +107,6 @@ def calibration_table(calibrations: Sequence[Calibration]) -> Table:
     )
 
 
-def _in_units(c: Calibration, value: float) -> Cell:
-    """Return a number of a quantity: a share in per cent, a mean in its own units."""
-    return Cell(f"{100 * value:.1f} %" if c.figure.quantity.share else f"{value:.2f}", (), {"": value})
-
-
 def _gap(c: Calibration) -> Cell:
     """Return ours - the paper's: of shares in points, of means in their own units."""
     scale, digits = (100, 1) if c.figure.quantity.share else (1, 2)
@@ -122,8 +117,8 @@ def _gap(c: Calibration) -> Cell:
 def _outside(calibrations: Sequence[Calibration]) -> tuple[str, ...]:
     """Say which figures do not agree."""
     found = [
-        f"{c.expert}, {c.figure.quantity.name}: {_in_units(c, c.ours.value).text}, {c.figure.source} "
-        f"{_in_units(c, c.figure.value).text}"
+        f"{c.expert}, {c.figure.quantity.name}: {c.in_units(c.ours.value)}, {c.figure.source} "
+        f"{c.in_units(c.figure.value)}"
         for c in calibrations
         if not c.agrees
     ]

@@ -232,6 +232,23 @@ def test_another_seed_makes_mistakes_elsewhere():
     assert 1 < len(acts) < 12
 
 
+def test_a_name_may_set_the_rates_of_a_scientist():
+    experts = registry.experts_of_card("sciworld")
+    experts.check("strong?skip_step=0.1")
+    with pytest.raises(ParamsError, match=r"no rate 'skip'.* did you mean 'skip_step'"):
+        experts.check("strong?skip=0.1")
+    assert experts.settings("weak?skip_step=0.1") == {**experts.settings("weak"), "skip_step": 0.1}
+
+
+def test_other_rates_make_more_mistakes_at_the_same_steps():
+    def mistaken(name, **mistakes):
+        expert = Scientist(PLANS.__getitem__, name=name, habits=STEADY, rates=MistakeRates(**mistakes))
+        return {(kind, len(h)) for kind in PLANS for h in histories(kind)[:-1] if expert.mistakes(h)}
+
+    few, more = mistaken("strong", wrong_step=0.1), mistaken("strong?wrong_step=0.3", wrong_step=0.3)
+    assert few < more
+
+
 # In the simulator ---------------------------------------------------------------------------------------
 
 

@@ -138,8 +138,9 @@ def test_points_stand_where_the_numbers_are():
 
 def test_a_calibrated_figure_stands_in_the_band_if_it_agrees():
     axes = PLOTS["calibration"]().axes[0]
-    points = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [p.get_xdata()[0] for p in points] == pytest.approx([0.0, -4.0])
+    points = [line for line in axes.lines if line.get_marker() in ("o", "<", ">")]
+    assert [(p.get_marker(), p.get_xdata()[0]) for p in points] == [("o", 0.0), ("<", -3.0)]
+    assert [row["gap_in_errors"] for row in PLOTS["calibration"]().data] == pytest.approx([0.0, -4.0])
     assert [p.get_markerfacecolor() == "none" for p in points] == [False, True]
     assert {"36.0 %, EEF Table 1: 36.0 %", "7.00, EEF Table 1: 8.20"} <= {t.get_text() for t in axes.texts}
 
