@@ -22,14 +22,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import reduce
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Self
 
-import httpx
 import msgspec
 
 from eefcore.policies.openai.lease import KEY, SOCKET, Offer, ServerRequest
@@ -41,9 +41,12 @@ from eefcore.variables import expand_variables
 TICK_SECONDS = 0.25
 START_SECONDS = 1800.0  # for a server to load a model
 END_SECONDS = 20.0  # for a server to end by itself
-SHOWN_LINES = 8  # of what a server wrote before it ended
+SHOWN_LINES = 8  # of errors that a server wrote before it ended, and as many after the last
 HOST = "127.0.0.1"
 QUIET = ("--disable-log-stats", "--disable-uvicorn-access-log")
+
+_ERROR = re.compile(r"(\([^)]*\) *)?(ERROR\b|[\w.]*(Error|Exception)\b)")
+"""The start of a line that says what went wrong: `(EngineCore pid=1) ERROR …`, or the last line of a traceback."""
 
 Command = Callable[[ServerRequest, int], Sequence[str]]
 """Return the command line of a server at a port."""
@@ -82,18 +85,20 @@ class _Server:
 
     def is_healthy(self) -> bool:
         """Return whether it answers requests by now."""
-        try:
-            health = f"http://{HOST}:{self.port}/health"
-            return httpx.get(health, timeout=1.0, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
+        with closing(HTTPConnection(HOST, self.port, timeout=1.0)) as connection:
+            try:
+                connection.request("GET", "/health")
+                return connection.getresponse().status == 200
+            except (OSError, HTTPException):
+                return False
 
     def last_words(self) -> str:
-        """Return the last lines that it wrote, those of errors if there are any."""
+        """Return the last lines that it wrote: of errors and what follows the last one, if there are any."""
         self.output.seek(0)
         lines = self.output.read().decode(errors="replace").strip().splitlines()
-        errors = [line for line in lines if re.search(r"\bError\b|\w(Error|Exception):", line)]
-        return "\n    ".join(["", *(errors or lines)[-SHOWN_LINES:]])
+        errors = [i for i, line in enumerate(lines) if _ERROR.match(line)][-SHOWN_LINES:]
+        shown = [*errors, *range(errors[-1] + 1, len(lines))] if errors else range(len(lines))[-SHOWN_LINES:]
+        return "\n    ".join(["", *(lines[i].strip() for i in shown[: 2 * SHOWN_LINES])])
 
 
 class RunServers:
@@ -176,7 +181,9 @@ class RunServers:
             if said:
                 self._heard[channel] += said
                 if said.endswith(b"\n"):
-                    self._serve(channel, msgspec.json.decode(self._heard[channel], type=ServerRequest))
+                    request = msgspec.json.decode(self._heard[channel], type=ServerRequest)
+                    self._heard[channel] = b""
+                    self._serve(channel, request)
             else:
                 self._forget(channel)
 

@@ -25,6 +25,7 @@ def value_of(flag: str) -> str:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/die":
+            print("WARNING of an OSError: that is none", flush=True)
             print("RuntimeError: no memory is left", flush=True)
             print("and a last line", flush=True)
             os._exit(7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,7 +160,7 @@ def test_a_server_that_is_never_ready_is_given_up(run, starts, monkeypatch):
     monkeypatch.setattr(servers, "START_SECONDS", 1.0)
     with pytest.raises(PolicyError, match="server of sleepy was not ready after 1 seconds"):
         lease_server(asked("sleepy"))
-    until(lambda: gone(starts.pids[0]), 5)
+    until(lambda: not run._servers)
 
 
 def test_a_server_that_dies_while_it_is_used_is_noticed(run, starts):
@@ -167,10 +168,12 @@ def test_a_server_that_dies_while_it_is_used_is_noticed(run, starts):
     lease.check()
     with pytest.raises(httpx.TransportError):
         httpx.get(lease.url.removesuffix("/v1") + "/die")
-    until(lambda: not run._servers, 10)
+    until(lambda: not run._servers)
     with pytest.raises(PolicyError, match="ended while it was used") as error:
         lease.check()
-    assert "RuntimeError: no memory is left" in str(error.value) and "a last line" not in str(error.value)
+    assert re.search(
+        r"\(code 7\):\n    RuntimeError: no memory is left\n    and a last line;", str(error.value)
+    )
     lease_server(asked()).check()
     assert len(starts) == 2
 
@@ -289,6 +292,7 @@ def playing(demo, starts, monkeypatch) -> list[Node]:
 
 
 @pytest.mark.parametrize("gpu", [False, True], ids=["on a CPU", "on a GPU"])
+@pytest.mark.slow
 def test_a_run_keeps_a_server_until_something_else_needs_its_memory(playing, starts, monkeypatch, gpu):
     """On a GPU the server of `base` would hold the memory in which the next iteration is trained."""
     monkeypatch.setattr(runner, "gpu", lambda: gpu)

@@ -6,4 +6,6 @@ client      requests sent, repeated and refused
 answers     answers kept, so that a rerun costs nothing
 prices      dollars: prices, a budget, and what was paid
 policy      the policy that asks
+lease       a vLLM server of the run, asked for and kept
+serving     a saved model played by a vLLM server
 """
