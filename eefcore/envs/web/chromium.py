@@ -35,7 +35,7 @@ from eefcore.envs.web.address import HOST
 from eefcore.envs.web.background_loop import BackgroundLoop
 from eefcore.envs.web.in_process import ASGIApp
 from eefcore.envs.web.loopback import KEY, Loopback
-from eefcore.envs.web.tab import PATIENCE, SECONDS, Tab, reported
+from eefcore.envs.web.tab import PATIENCE, SECONDS, Loads, Tab, reported
 from eefcore.errors import BrowserError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Chromium:
         key, origin = self._server.add(app), f"http://{HOST}:{self._server.port}"
         self._keys.add(key)
         try:
-            context, target = self._work.run(reported(self._context(origin, key, now, time_zone)), PATIENCE)
+            context, loads = self._work.run(reported(self._context(origin, key, now, time_zone)), PATIENCE)
         except BaseException:
             self._forget(key)
             raise
@@ -142,7 +142,7 @@ class Chromium:
             self._forget(key)
             self._work.start(_close_quietly(context))
 
-        return Tab(self._work, target, origin, release, scripted=scripted)
+        return Tab(self._work, loads, origin, release, scripted=scripted)
 
     def close(self) -> None:
         """End Chromium and all that belongs to it. A second call does nothing."""
@@ -172,7 +172,7 @@ class Chromium:
 
     async def _context(
         self, origin: str, key: str, now: datetime, time_zone: str
-    ) -> tuple[BrowserContext, Target]:
+    ) -> tuple[BrowserContext, Loads]:
         context = await self._browser.new_context(
             viewport={"width": VIEWPORT[0], "height": VIEWPORT[1]},
             device_scale_factor=1,
@@ -189,12 +189,12 @@ class Chromium:
             await context.route(re.compile(rf"^(?!{re.escape(origin)}/)"), _abort)
             await context.clock.set_fixed_time(in_zone(now, time_zone))
             await context.add_init_script(_SEEDED)
-            target = await context.new_page()
+            loads = Loads(await context.new_page())
             context.on("page", _close_other)
         except BaseException:
             await _close_quietly(context)
             raise
-        return context, target
+        return context, loads
 
     async def _end(self) -> None:
         try:

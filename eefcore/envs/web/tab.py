@@ -82,15 +82,14 @@ class Tab:
     def __init__(
         self,
         work: BackgroundLoop,
-        target: Target,
+        loads: Loads,
         origin: str,
         release: Callable[[], None],
         *,
         scripted: bool,
     ) -> None:
-        self._work, self._target, self._origin, self._scripted = work, target, origin, scripted
-        self._visit = Visit()
-        self._loads = _Loads(target)
+        self._work, self._loads, self._origin, self._scripted = work, loads, origin, scripted
+        self._target, self._visit = loads.target, Visit()
         self._release = weakref.finalize(self, release)
 
     def __enter__(self) -> Self:
@@ -261,15 +260,14 @@ class Tab:
         return request.method != "GET" or not within_page(request.address, self.address)
 
 
-class _Loads:
+class Loads:
     """The pages that a tab was asked to load and has loaded, counted.
 
-    Playwright's own waiting for a navigation needs to know beforehand that there is one, and leaves replies behind that nobody
-    waits for.
+    Playwright's own waiting for a navigation needs to know beforehand that there is one. To be made in the thread of the loop.
     """
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self.target = target
         self.asked = self._ended = 0
         self._answer: Response | None = None
         self._changed = asyncio.Event()
@@ -291,7 +289,7 @@ class _Loads:
         from playwright.async_api import Error
 
         try:
-            await self._target.evaluate(_SETTLED)
+            await self.target.evaluate(_SETTLED)
         except Error as error:
             if "context was destroyed" not in str(error):
                 raise
@@ -317,7 +315,7 @@ class _Loads:
         self._changed.set()
 
     def _is_page(self, request: Request) -> bool:
-        return request.is_navigation_request() and request.frame == self._target.main_frame
+        return request.is_navigation_request() and request.frame == self.target.main_frame
 
 
 async def reported(work: Awaitable[Result]) -> Result:

@@ -19,7 +19,7 @@ from eefcore.envs.web.page import Control, Kind
 from eefcore.envs.web.submission import is_submit
 from eefcore.envs.web.values import BadValue, chosen, typed
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 VISIBLE = """() => window[Symbol.for('eefcore.controls')].map(
   element => element.checkVisibility({ visibilityProperty: true }) && !element.closest('[inert]'))"""
