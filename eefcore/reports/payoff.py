@@ -243,7 +243,12 @@ def payoff_chapter(found: Sequence[CellSeed], evaluations: Mapping[str, Sequence
         evaluations: those of the methods of each run, by its stem.
     """
     runs = {run: map_cells([c for c in found if c.run == run], evaluations[run]) for run in _runs(found)}
-    by_axis = {axis: [c for of in runs.values() for c in of if c.seeds[0].axis == axis.name] for axis in AXES}
+    axis_of = {
+        c.run: c.axis for c in found if c.axis
+    }  # a cell that was alone in its report has none of its own
+    by_axis = {
+        axis: [c for run, of in runs.items() if axis_of.get(run) == axis.name for c in of] for axis in AXES
+    }
     panels = {axis.label: [_point(axis, c) for c in of] for axis, of in by_axis.items() if of}
     parts: list[Block | Figure] = []
     if panels:
@@ -331,7 +336,11 @@ def _point(axis: Axis, c: MapCell) -> GapPoint:
     return GapPoint(c.name, at, c.comparison.wins, c.verdict != "noise", c.mean("only_states"))
 
 
-_VERDICTS = {"pays": "pays", "noise": "is noise", "costs": "costs"}
+_VERDICTS = {
+    "pays": "exploring failures pays",
+    "noise": "the gap is noise",
+    "costs": "exploring failures costs",
+}
 
 
 def _sentence(c: MapCell) -> str:
@@ -339,7 +348,7 @@ def _sentence(c: MapCell) -> str:
     ours, other = (name.rpartition(", ")[0] for name in (c.seeds[0].ours, c.seeds[0].other))
     gap = c.comparison.wins
     return (
-        f"{c.name}: exploring failures {_VERDICTS[c.verdict]}, {signed(gap.value)} points "
+        f"{c.name}: {_VERDICTS[c.verdict]}, {signed(gap.value)} points "
         f"({comparison.gap_test(gap, c.holm)}). Only expert states solve {percent(c.mean('only_states').value)} of the training "
         f"tasks; {other} finds {percent(c.mean('found_other').value)} in {c.mean('simulations_other').value:.1f} simulations a "
         f"task, {ours} {percent(c.mean('found').value)} in {c.mean('simulations').value:.1f}."

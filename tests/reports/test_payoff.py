@@ -74,7 +74,7 @@ def test_the_map_says_where_it_pays_and_where_it_is_noise(chapter):
         b for b in chapter.section.blocks if isinstance(b, blocks.Points) and "5 tasks" in b.lines[0]
     ]
     assert "exploring failures pays, +" in points.lines[0] and "Only expert states solve" in points.lines[0]
-    assert "exploring failures is noise" in points.lines[1]
+    assert "the gap is noise" in points.lines[1]
 
 
 def test_a_loss_is_said_to_cost(suite):
@@ -110,6 +110,19 @@ def test_a_cell_with_one_finished_method_is_left_out(tmp_path):
 def test_what_is_no_map_is_refused(tmp_path, methods, says):
     with pytest.raises(ParamsError, match=says):
         read_cells(methods_of(Suite(tmp_path).run("map_tasks", "map", methods, (0,))), SKILLS)
+
+
+def test_a_cell_that_was_published_alone_has_the_axis_of_its_run(suite, chapter):
+    runs = methods_of(suite)
+    evaluations = {run: [m.evaluation for m in of] for run, of in runs.items()}
+    cells = [c._replace(axis="") if c.cell == "5 tasks" else c for c in read_cells(runs, SKILLS)]
+    assert payoff_chapter(cells, evaluations).plots["map"].data == chapter.plots["map"].data
+
+
+def test_axes_without_a_main_table_are_reported(suite):
+    report = report_of(suite)
+    assert set(rows(report, "map_map_tasks")) == {"5 tasks", "20 tasks"}
+    assert report.result.rows[-1].method == "EEF, 20 tasks"
 
 
 def test_a_suite_shows_its_map(suite, tmp_path):
