@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from eefcore.errors import PolicyError
-from eefcore.policies.openai.answers import AnswerCache, answers_folder
+from eefcore.policies.openai import answers
 from eefcore.policies.openai.prices import Account, Price, read_price
 from eefcore.policies.settings import Count, read_options
 from eefcore.storage.hashing import digest
@@ -73,13 +73,13 @@ class Endpoint(NamedTuple):
         """Return the account that pays for its answers, in a file of the workspace; None if they have no price."""
         if self.price is None:
             return None
-        payments = answers_folder() / f"payments-{digest(self.base_url, self.model)[:16]}.jsonl"
+        payments = answers.answers_folder() / f"payments-{digest(self.base_url, self.model)[:16]}.jsonl"
         return Account(payments, self.price, self.options.budget)
 
     @property
-    def cache(self) -> AnswerCache | None:
+    def cache(self) -> answers.AnswerCache | None:
         """Return what keeps its answers for reruns; None if none are kept."""
-        return AnswerCache(answers_folder()) if self.options.keeps_answers else None
+        return answers.AnswerCache(answers.answers_folder()) if self.options.keeps_answers else None
 
 
 def read_endpoint(spec: str) -> Endpoint:
