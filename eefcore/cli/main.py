@@ -14,6 +14,7 @@ import typer
 
 from eefcore.cli.data import data
 from eefcore.cli.model import model
+from eefcore.cli.play import play
 from eefcore.errors import EefError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(model, name="model")
+app.command()(play)
 
 _CORES = "one a core; one where there is a GPU"
 Jobs = Annotated[

@@ -6,6 +6,8 @@
     webshop_synthetic_hard   the same; no product of a dev or test goal is a training goal's
     sciworld                 ScienceWorld's tasks of the 22 kinds that AgentTraj-L shows, without teleport; needs Java
     sciworld_mini            the twelve kinds whose paths are short
+    booking                  a restaurant-reservation site: eight cities, twelve factors that make tasks harder
+    booking_mini             bookings alone, in three small cities
 
 An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
 your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` or
@@ -113,6 +115,18 @@ def _sciworld(name: str, max_turns: int) -> Entry:
     )
 
 
+def _booking(name: str, max_turns: int) -> Entry:
+    return Entry(
+        name=name,
+        loader=f"eefcore.envs.booking.benchmark:{name}",
+        source="generated",
+        max_turns=max_turns,
+        check="eefcore.envs.booking.benchmark:check_options",
+        card="booking",
+        experts="eefcore.experts.booking.experts:EXPERTS",
+    )
+
+
 _ENTRIES = (
     _webshop("webshop_mini", "generated"),
     _webshop("webshop", "files"),
@@ -122,6 +136,9 @@ _ENTRIES = (
     _sciworld("sciworld", 100),
     # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
     _sciworld("sciworld_mini", 40),
+    # Half as many again as the longest solutions take, to go wrong in.
+    _booking("booking", 45),
+    _booking("booking_mini", 35),
 )
 ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 

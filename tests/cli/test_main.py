@@ -34,7 +34,7 @@ def eef(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 def test_help_names_every_command():
     text = eef("--help").stdout
     assert "eef run params/quickstart.yaml" in text
-    for command in ("run", "suite", "data", "model", "show", "report", "sync"):
+    for command in ("run", "suite", "data", "model", "show", "report", "sync", "play"):
         assert f" {command} " in text
 
 
@@ -46,6 +46,7 @@ def test_help_names_every_command():
         "show",
         "report",
         "sync",
+        "play",
         "data",
         "data generate",
         "data import",

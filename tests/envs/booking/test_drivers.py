@@ -1,0 +1,103 @@
+"""One visit in two browsers: the solver wins in both, with equal pages and equal rows at every step."""
+
+import random
+
+import pytest
+from helpers.booking_tasks import SITE, play, task_with
+
+from eefcore.envs.booking.env import BookingSite, SnapshotCache
+from eefcore.types import State
+
+pytest.importorskip("starlette")
+pytest.importorskip("selectolax")
+pytest.importorskip("ada_url")
+
+pytestmark = pytest.mark.browser
+
+STRANGE = (
+    "Zoë 🛒",
+    "<b>",
+    "' OR 1=1",
+    "a\nb",
+    "\ud800",
+    "\x00",
+    " x ",
+    "7:00 PM",
+    "4",
+    "tomorrow",
+    "%2e",
+    "日本",
+)
+
+
+def site(driver=None):
+    if driver == "chromium":
+        from eefcore.envs.web.chromium import open_tab
+
+        return BookingSite(SITE.goals, SITE.worlds, SnapshotCache(), open_tab)
+    return BookingSite(SITE.goals, SITE.worlds, SnapshotCache())
+
+
+def both(task, actions):
+    """Play the same actions in both browsers; return the last reward."""
+    one, other = site(), site("chromium")
+    assert one.reset(task.id) == other.reset(task.id)
+    reward = 0.0
+    for action in actions:
+        (seen, reward, done), same = one.step(action), other.step(action)
+        assert (seen, reward, done) == same, action
+        assert one.digest() == other.digest(), action
+        if done:
+            break
+    return reward
+
+
+@pytest.mark.parametrize("split, factors", [("train", ("other city",)), ("test", ("sold out", "offer"))])
+def test_a_solution_wins_in_both(split, factors):
+    task = task_with(*factors, split=split)
+    assert both(task, play(task).actions) == 1.0
+
+
+def test_a_state_is_restored_in_a_browser_from_a_visit_without_one():
+    task = task_with("sold out")
+    history = play(task)
+    env = site("chromium")
+    for i in (6, 2, len(history) - 1):
+        assert env.restore(State(task.id, history.actions[:i])) == history.at(i).observation
+
+
+def random_action(rng, observation):
+    ids = [part.partition("]")[0] for part in observation.split("\n[")[1:]] or ["1"]
+    id, text = rng.choice([*ids, "99"]), rng.choice(STRANGE)
+    return rng.choice(
+        (f"CLICK [{id}]",) * 5 + (f"TYPE [{id}] [{text}]", f"TYPE [{id}] [2]", f"SUBMIT [{id}]", f"CLEAR [{id}]")
+        + ("SCROLL [DOWN]", "SCROLL [UP]", f"GOTO [/{text}]", "GOTO [/search?q=thai]", "ASK USER HELP [Where?]", text)
+    )  # fmt: skip
+
+
+def walk(seed, steps):
+    """Play a random walk in both browsers."""
+    rng = random.Random(seed)
+    task = SITE.goal(rng.choice(SITE.tasks(rng.choice(("train", "test")))))
+    one, other = site(), site("chromium")
+    seen = one.reset(task.id)
+    assert other.reset(task.id) == seen
+    for _ in range(steps):
+        action = random_action(rng, seen)
+        answer = one.step(action)
+        assert other.step(action) == answer, (seed, action, seen)
+        assert one.digest() == other.digest(), (seed, action, seen)
+        if answer.done:
+            return
+        seen = answer.observation
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_random_walk_is_the_same_in_both(seed):
+    walk(seed, steps=15)
+
+
+@pytest.mark.slow
+def test_many_random_walks_are_the_same_in_both():
+    for seed in range(100, 200):
+        walk(seed, steps=25)
