@@ -64,6 +64,7 @@ def test_a_state_is_restored_in_a_browser_from_a_visit_without_one():
     env = site("chromium")
     for i in (6, 2, len(history) - 1):
         assert env.restore(State(task.id, history.actions[:i])) == history.at(i).observation
+    assert env.reset(task.id) == history.at(0).observation
 
 
 def random_action(rng, observation):

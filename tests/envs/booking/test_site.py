@@ -180,6 +180,30 @@ def test_each_page_shows_the_time_of_its_city(visitor):
     assert "10:00 AM in Santa Marina" in visitor.get("/r/osteria-vela").text
 
 
+@pytest.mark.parametrize(
+    "moment, day, tomorrow",
+    [
+        (dt.datetime(2024, 5, 22, 6, 59, tzinfo=dt.UTC), "Tuesday, May 21, 2024, 11:59 PM", "2024-05-22"),
+        (dt.datetime(2024, 3, 10, 7, 59, tzinfo=dt.UTC), "Saturday, March 9, 2024, 11:59 PM", "2024-03-10"),
+        (
+            dt.datetime(2024, 11, 3, 6, 59, tzinfo=dt.UTC),
+            "Saturday, November 2, 2024, 11:59 PM",
+            "2024-11-03",
+        ),
+    ],
+)
+def test_a_minute_before_midnight_today_is_the_citys_and_the_booked_day_is_kept(moment, day, tomorrow):
+    """On ordinary days, and on the eve of the days on which clocks are put forward and back."""
+    visitor = Visitor(Database(SMALL, setting(moment=moment)))
+    page = visitor.get("/r/osteria-vela")
+    assert day in page.text and f"Date: {day.rpartition(',')[0]}" in page.text
+    found = availability(SMALL, moment, VELA, dt.date.fromisoformat(tomorrow), dt.time(19), 2).slots[0]
+    form = {"date": tomorrow, "party": 2, "slot": f"{found.time:%H:%M} {found.seating}"}
+    visitor.post(visitor.post("/r/osteria-vela/hold", **form).address, **DETAILS)
+    (booked,) = visitor.database.booked()
+    assert (booked.day.isoformat(), booked.time) == (tomorrow, found.time)
+
+
 def test_dialogs_cover_the_page_until_they_are_answered():
     visitor = Visitor(Database(SMALL, setting(cookie_banner=True, offer=True)))
     page = visitor.get("/r/osteria-vela")
