@@ -201,11 +201,11 @@ def _play_mcts(
         simulations=method.simulations,
         by=method.by,
     )
-    judge = EnvView(benchmark.make(), Signal.REWARD)
+    judge = EnvView(benchmark.make(), Signal.REWARD) if method.ceiling else None
     episodes = []
     for trajectory, tree in ((p.trajectory, p.tree) for p in played):
         cost = search_cost([tree], policy.length) + Cost(episodes=1, env_steps=len(trajectory))
-        ceiling = ceiling_of_tree(trajectory, tree, judge) if method.ceiling else None
+        ceiling = ceiling_of_tree(trajectory, tree, judge) if judge else None
         episodes.append(SearchedEpisode(trajectory, cost, tree.tally, tree, ceiling))
     return episodes
 
