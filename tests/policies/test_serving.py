@@ -57,6 +57,15 @@ class StandIn(BaseHTTPRequestHandler):
             if not self.server.loads:
                 return self.reply(404, {"detail": "Not Found"})
             self.server.adapters[body["lora_name"]] = body["lora_path"]
+            if self.server.raced:
+                return self.reply(
+                    400,
+                    {
+                        "error": {
+                            "message": f"The lora adapter '{body['lora_name']}' has already been loaded."
+                        }
+                    },
+                )
             return self.reply(200, f"Success: LoRA adapter '{body['lora_name']}' added successfully.")
         model = self.server.weights[self.server.adapters.get(body["model"], self.server.root)]
         ids = torch.tensor([body["prompt"]])
@@ -83,6 +92,7 @@ class StandIn(BaseHTTPRequestHandler):
 def server(saved) -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
     server.root, server.adapters, server.seen, server.loads = str(saved / "base"), {}, [], True
+    server.raced = False
     paths = (saved / "base", saved / "stage" / "model")
     server.weights = {str(path): load_model(path).model for path in paths}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -104,6 +114,12 @@ def test_an_adapter_is_loaded_once_under_a_name_of_its_content(saved, server):
     (load,) = loads
     assert load["lora_path"] == str(saved / "stage" / "model") and load["lora_name"].startswith("stage-")
     assert {policy.name for policy in policies} == {load["lora_name"]}
+
+
+def test_an_adapter_that_another_stage_loads_meanwhile_is_taken(saved, server):
+    server.raced = True
+    policy = load_policy(str(saved / "stage" / "model"), settings(server))
+    assert policy.name in server.adapters
 
 
 def test_a_base_is_asked_by_the_name_it_has_there(saved, server):

@@ -34,7 +34,6 @@ from eefcore.training.models import load_generation_config, load_tokenizer
 
 _START = f"start it with `python {' '.join(SERVER)} --model <base> --enable-lora --max-lora-rank <rank>` and {MAY_LOAD_ADAPTERS}=1"
 
-
 RUN_TIMEOUT = 600.0
 """Seconds until a request to the run's own server is given up; the requests of several stages may wait in it."""
 
@@ -108,12 +107,19 @@ def serve(files: ModelFiles, options: ServerOptions) -> str:
             check_weights(folder, ADAPTER_WEIGHTS)
             name = f"{folder.parent.name}-{hash_folder(folder)[:16]}"
             if name not in {m["id"] for m in models}:
-                given = {"lora_name": name, "lora_path": str(folder)}
-                _ask(http, options, "POST", "/load_lora_adapter", given)
+                _load_adapter(http, options, name, folder)
         if (canary := read_canary(folder)) is not None:
             logps = _score(http, options, name, canary.tokens)
             check_canary(canary, logps, dtype=options.dtype, model=name)
     return name
+
+
+def _load_adapter(http: httpx.Client, options: ServerOptions, name: str, folder: Path) -> None:
+    try:
+        _ask(http, options, "POST", "/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+    except PolicyError:  # another stage may have loaded it meanwhile, which the server refuses to do twice
+        if name not in {m["id"] for m in _ask(http, options, "GET", "/models")["data"]}:
+            raise
 
 
 def _ask(
