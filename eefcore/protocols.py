@@ -126,8 +126,8 @@ class Reply(NamedTuple):
     `action` is what the environment reads. `tokens` and `logps` are the sampled ids, end mark
     included, and log π of each at temperature 1; empty for policies without tokens. `stop` is set
     if there is no action: the context was full, the text held none, or the model failed. `usage` is
-    what the answer cost at an endpoint, and `reason` why it gave none, in words. `logps` are empty as
-    well where a server gives none at temperature 1.
+    what the answer cost at an endpoint, and `reason` why it gave none, in words. `refused_answer` is what the model
+    wrote where that holds no action. `logps` are empty as well where a server gives none at temperature 1.
     """
 
     action: str
@@ -136,12 +136,14 @@ class Reply(NamedTuple):
     stop: StopReason | None = None
     usage: Usage = Usage()
     reason: str = ""
+    refused_answer: str = ""
 
     def clean(self) -> Reply:
         """Return this reply with well-formed text, and with stop MALFORMED if the text holds no action."""
         action = well_formed(self.action)
         stop = self.stop if self.stop is not None or action.strip() else StopReason.MALFORMED
-        return self._replace(action=action, stop=stop)
+        refused = self.refused_answer or action * (stop is StopReason.MALFORMED)
+        return self._replace(action=action, stop=stop, refused_answer=well_formed(refused))
 
 
 class Policy(Protocol):

@@ -124,6 +124,8 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""  # the name of the agent that acted last, an expert or a policy
     stop: StopReason = StopReason.DONE
     reason: str = ""  # why the model gave no action, in words, if an endpoint says so
+    # the last answer, as it was written, if it held no action: no part of the history, and never trained
+    refused_answer: str = ""
     sample: int = 0  # the number of this sample among several from the same state
     temperature: float = 0.0  # at which the policy's actions were sampled
     money: float = 0.0  # dollars paid for it, to an expert or an endpoint

@@ -83,8 +83,10 @@ class BeamPolicy:
 
     def _reply(self, prompt: list[int], history: History, tokens: list[int]) -> Reply:
         action = self._inner.read_action(history, tokens) if self._inner.has_ended(tokens) else ""
-        stop = None if action else StopReason.MALFORMED
-        return Reply(action, tuple(tokens), self._logps(prompt, tokens), stop)
+        logps = self._logps(prompt, tokens)
+        if not action:
+            return self._inner.renderer.refuse(tokens, logps, StopReason.MALFORMED)
+        return Reply(action, tuple(tokens), logps)
 
     def _logps(self, prompt: list[int], tokens: list[int]) -> tuple[float, ...]:
         model = self._inner.model

@@ -181,10 +181,12 @@ class VLLMPolicy:
         logps = tuple(output.logprobs.logprobs[start] for start in output.logprobs.start_indices)
         if output.finish_reason != "stop":
             full = question.prompt + len(tokens) >= self.context
-            return Reply("", tokens, logps, StopReason.CONTEXT_LIMIT if full else StopReason.MALFORMED)
+            return self.renderer.refuse(
+                tokens, logps, StopReason.CONTEXT_LIMIT if full else StopReason.MALFORMED
+            )
         action = self.renderer.decode_action(tokens)
         if not action.strip() or not can_show(self.renderer.format, question.history, action):
-            return Reply("", tokens, logps, StopReason.MALFORMED)
+            return self.renderer.refuse(tokens, logps, StopReason.MALFORMED)
         return Reply(action, tokens, logps)
 
 

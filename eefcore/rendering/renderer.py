@@ -10,10 +10,11 @@ from string import ascii_letters
 from typing import Any, NamedTuple
 
 from eefcore.errors import FormatError, PolicyError
+from eefcore.protocols import Reply
 from eefcore.rendering.formats import Format, Piece, load_format
 from eefcore.rendering.special_tokens import SpecialTokens
 from eefcore.storage.hashing import digest
-from eefcore.types import History, Step
+from eefcore.types import History, Step, StopReason
 from eefcore.unicode import well_formed
 
 
@@ -125,6 +126,11 @@ class Renderer:
         text = self.tokenizer.decode(tokens[:n], skip_special_tokens=False).split(end, 1)[0]
         blank = end[: -len(end.lstrip())] if end.strip() else ""  # `</s>` above was the rest of ` </s>`
         return text.removesuffix(blank).removeprefix(self._lead)
+
+    def refuse(self, tokens: Sequence[int], logps: Sequence[float], stop: StopReason) -> Reply:
+        """Return the reply to sampled `tokens` that hold no action; what they spell is kept to be read."""
+        text = self.tokenizer.decode(tokens, skip_special_tokens=False)
+        return Reply("", tuple(tokens), tuple(logps), stop, refused_answer=text)
 
     def _pieces(self, history: History) -> list[Piece]:
         """Return the pieces of h_t, the prompts without the sign that the policy writes."""

@@ -17,6 +17,7 @@ from eefcore.evaluation.navigation import skills_by_action, uses_skill
 from eefcore.evaluation.panel import Run
 from eefcore.protocols import Skill
 from eefcore.reports.document.blocks import CaseRow, CaseStudy, Side, Turn
+from eefcore.reports.document.markdown import refused_lines
 from eefcore.types import Example, State, Trajectory
 
 
@@ -182,13 +183,17 @@ def case_study(
         task=case.better.task_id,
         title=_first_line(case.better),
         rule=f"{better} {case.rule}{f' ({seed})' if seed else ''}.",
-        left=Side(better, case.better.outcome, case.better.reward),
-        right=Side(worse, case.worse.outcome, case.worse.reward),
+        left=_side(better, case.better),
+        right=_side(worse, case.worse),
         rows=tuple(rows),
         parting=parting,
-        expert=None if expert is None else Side(expert.source, expert.outcome, expert.reward),
+        expert=None if expert is None else _side(expert.source, expert),
         expert_turns=() if expert is None else turns(expert, skills),
     )
+
+
+def _side(name: str, trajectory: Trajectory) -> Side:
+    return Side(name, trajectory.outcome, trajectory.reward, trajectory.refused_answer)
 
 
 def _first_line(trajectory: Trajectory) -> str:
@@ -215,11 +220,15 @@ def trained_segments(expert: Trajectory, examples: Iterable[Example]) -> list[tu
 
 
 def transcript(trajectory: Trajectory) -> str:
-    """Return the trajectory as text: each action with its author, the observations, and how the episode ended."""
+    """Return the trajectory as text: each action with its author, the observations, and how the episode ended.
+
+    An answer that held no action is shown as it was written.
+    """
     lines = [f"task {trajectory.task_id}: {trajectory.history.at(0).observation}", ""]
     for turn in turns(trajectory):
         author = "expert" if turn.index < trajectory.n_expert else "policy"
         answer = [f"            {line}" for line in turn.answer.splitlines()]
         lines += [f"{author} {turn.index:>2} > {turn.action}", *answer]
+    lines += refused_lines(trajectory.refused_answer)
     lines.append(f"{trajectory.outcome}, reward {trajectory.reward:.2f}, by {trajectory.source}")
     return "\n".join(lines)

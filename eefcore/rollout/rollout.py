@@ -55,7 +55,7 @@ def rollout(
         else:
             policy.ask(key, episode.history, episode.start.sampling)
 
-    def end(key: Hashable, reward: float, stop: StopReason, reason: str = "") -> None:
+    def end(key: Hashable, reward: float, stop: StopReason, reason: str = "", refused: str = "") -> None:
         policy.close(key)
         episode = episodes[key]
         ended[key] = trajectory = Trajectory(
@@ -65,6 +65,7 @@ def rollout(
             source=policy.name,
             stop=stop,
             reason=reason,
+            refused_answer=refused,
             sample=episode.start.sample,
             temperature=episode.start.sampling.temperature,
             marks=episode.start.marks,
@@ -81,7 +82,7 @@ def rollout(
             reply, episode = answer.clean(), episodes[key]
             episode.usage = episode.usage.plus(reply.usage)
             if reply.stop is not None:
-                end(key, 0.0, reply.stop, reply.reason)
+                end(key, 0.0, reply.stop, reply.reason, reply.refused_answer)
                 continue
             try:
                 result = episode.env.step(reply.action)

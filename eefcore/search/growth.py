@@ -105,7 +105,8 @@ def add_result(tree: Tree, selection: Selection, result: SimulationResult) -> No
         return
     here = tree.nodes[node]
     if result.followed is None and mcts.expandable(tree, selection):
-        here.stop = ending.stop  # no proposal was an action: an episode ends here, and is lost
+        # no proposal was an action: an episode ends here, and is lost
+        here.stop, here.refused_answer = ending.stop, ending.refused_answer
     if here.stop is not None:
         here.value = ending.value  # so that a critic is asked for it only once
     # A limit ends an episode with reward 0, as in a rollout; a search that may not see rewards records none.
@@ -183,7 +184,10 @@ def _result_at_end(tree: Tree, selection: Selection) -> SimulationResult | None:
     if here.stop is None or here.value is None:
         return None
     return SimulationResult(
-        Ending(here.observation, here.stop, here.value, (), here.reward), (), None, Tally()
+        Ending(here.observation, here.stop, here.value, (), here.reward, here.refused_answer),
+        (),
+        None,
+        Tally(),
     )
 
 

@@ -43,6 +43,7 @@ class Ending(NamedTuple):
     value: float
     steps: tuple[Step, ...] = ()
     reward: float | None = None
+    refused_answer: str = ""  # what the model wrote last, if it held no action
 
 
 class SimulationResult(NamedTuple):
@@ -138,12 +139,12 @@ class Simulator(NamedTuple):
             env.go_to(history)
         while not result.done:
             if len(history) >= s.max_turns:
-                return _lost(history, first, StopReason.TURN_LIMIT), tally
+                return _lost(history, first, Reply("", stop=StopReason.TURN_LIMIT)), tally
             (reply,) = yield [Request(history, sampling)]
             tally += Tally(asked=1) + answer_tally([reply])
             if reply.stop is not None:
                 infrastructure = reply.stop.infrastructure
-                return None if infrastructure else _lost(history, first, reply.stop), tally
+                return None if infrastructure else _lost(history, first, reply), tally
             result = env.step(reply.action)
             history = history.then(reply.action, result.observation, reply.tokens, reply.logps)
         if result.reward is not None:
@@ -170,10 +171,13 @@ def _count_replies(replies: Sequence[Reply]) -> Tally:
 
 def _dead_end(history: History, replies: Sequence[Reply]) -> Ending | None:
     """End an episode in which no reply is an action; return None if the infrastructure spoilt one of the replies."""
-    stops = [r.stop for r in replies if r.stop is not None]
-    return None if any(s.infrastructure for s in stops) else _lost(history, len(history), stops[0])
+    spoilt = any(r.stop.infrastructure for r in replies if r.stop is not None)
+    return None if spoilt else _lost(history, len(history), replies[0])
 
 
-def _lost(history: History, first: int, stop: StopReason) -> Ending:
-    """End an episode at a limit, without a reward, whatever the environment might have returned."""
-    return Ending(history.observation, stop, 0.0, history.steps[first:])
+def _lost(history: History, first: int, reply: Reply) -> Ending:
+    """End an episode at a reply without an action, without a reward, whatever the environment might have returned."""
+    assert reply.stop is not None
+    return Ending(
+        history.observation, reply.stop, 0.0, history.steps[first:], refused_answer=reply.refused_answer
+    )

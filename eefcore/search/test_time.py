@@ -282,5 +282,6 @@ class TreeEpisode:
             n_expert=len(self.tree.root),
             source=f"{self.tree.source}+search",
             stop=self.stop,
+            refused_answer=self.tree.nodes[self.tree.at].refused_answer,
             temperature=self.tree.settings.temperature,
         )

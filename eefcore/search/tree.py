@@ -51,6 +51,7 @@ class Node(msgspec.Struct, omit_defaults=True):
     # the return of a simulation that ends here; None where none does, or while the critic was not asked
     value: float | None = None
     rollouts: int = 0  # simulations whose rollout began or ended here
+    refused_answer: str = ""  # the first proposal, as it was written, where none held an action
 
     @property
     def expanded(self) -> bool:
@@ -67,6 +68,7 @@ class Simulation(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float  # the return that was backed up
     steps: tuple[Step, ...] = ()
     reward: float | None = None  # R(τ); None where the search may not see it
+    refused_answer: str = ""  # what the model wrote last, if it held no action
     given: int = 0  # number of actions below the root that an expert took; selection began after them
 
 

@@ -469,6 +469,9 @@ def test_every_end_token_of_the_generation_config_ends_an_action_and_later_turns
 def test_a_reply_without_an_action_has_a_stop_reason(text, options, stop, n):
     reply = reply_of(model_that_writes(text), at=49, **options)
     assert (reply.action, reply.stop, len(reply.tokens)) == ("", stop, n)
+    assert (
+        reply.refused_answer == (text * 99)[48 : 48 + n]
+    )  # the model knows positions, and the prompt ends at 48
 
 
 @pytest.mark.parametrize(

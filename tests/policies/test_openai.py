@@ -132,25 +132,27 @@ def test_answers_with_thoughts_are_counted_and_pay_for_them(answer, thought):
 
 
 @pytest.mark.parametrize(
-    ("answer", "stop"),
+    ("answer", "stop", "kept"),
     [
-        (message(None, "length", reasoning_content="thinking…"), StopReason.MALFORMED),
-        (message(None, "stop"), StopReason.MALFORMED),
-        (message("<think>red? blue?", "length"), StopReason.MALFORMED),
-        (message(ACTION, "length"), StopReason.MALFORMED),
-        (message(ACTION, "max_tokens"), StopReason.MALFORMED),
-        (message(None, "tool_calls", tool_calls=[{"type": "function"}]), StopReason.MALFORMED),
+        (message(None, "length", reasoning_content="thinking…"), StopReason.MALFORMED, "thinking…"),
+        (message(None, "stop"), StopReason.MALFORMED, ""),
+        (message("<think>red? blue?", "length"), StopReason.MALFORMED, "<think>red? blue?"),
+        (message(ACTION, "length"), StopReason.MALFORMED, ACTION),
+        (message(ACTION, "max_tokens"), StopReason.MALFORMED, ACTION),
+        (message(None, "tool_calls", tool_calls=[{"type": "function"}]), StopReason.MALFORMED, ""),
         (
             Answer({"choices": [{"message": {"role": "assistant"}, "finish_reason": "length"}]}),
             StopReason.MALFORMED,
+            "",
         ),
-        (message("I can't", "content_filter"), StopReason.MODEL_FAILURE),
+        (message("I can't", "content_filter"), StopReason.MODEL_FAILURE, ""),
     ],
     ids=str,
 )
-def test_an_answer_without_an_action_ends_its_episode_at_once(answer, stop):
+def test_an_answer_without_an_action_ends_its_episode_at_once(answer, stop, kept):
     reply, policy, requests = ask(answer)
     assert (reply.action, reply.stop, len(requests)) == ("", stop, 1)
+    assert reply.refused_answer == kept
     assert policy.failures == (stop is StopReason.MODEL_FAILURE) == bool(reply.reason)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
+import msgspec
 import numpy as np
 import pytest
 from helpers.byte_tokenizer import byte_tokenizer
@@ -21,11 +22,11 @@ from eefcore.policies.conditioned import ConditionedPolicy
 from eefcore.policies.hf_engine.rng import random_bits, random_uniforms, turn_seed
 from eefcore.policies.openai.policy import OpenAIPolicy
 from eefcore.policies.scripted import ScriptedPolicy
-from eefcore.protocols import Sampling
+from eefcore.protocols import Reply, Sampling
 from eefcore.rendering.formats import AGENTLITE, COMPACT
 from eefcore.rollout.rollout import Start, rollout
 from eefcore.testing import PolicyContract, answer_all
-from eefcore.types import History, StopReason
+from eefcore.types import History, StopReason, Trajectory
 
 BYTES = byte_tokenizer()
 HISTORIES = [History("red hat", "buy a red hat. red hat, red sock").then("next", page) for page in "abcde"]
@@ -81,7 +82,24 @@ def test_a_scripted_shopper_wins_every_task():
 
 def test_a_blank_action_is_malformed():
     (rolled,) = rollout(ScriptedPolicy(lambda _: "  "), ToyShop, starts(TASKS[:1]), max_turns=9)
-    assert (rolled.stop, len(rolled)) == (StopReason.MALFORMED, 0)
+    assert (rolled.stop, len(rolled), rolled.refused_answer) == (StopReason.MALFORMED, 0, "  ")
+
+
+def test_an_answer_without_an_action_is_kept_beside_the_history_and_read_again():
+    """It is there to be read: no later turn shows it, and nothing is trained on it."""
+
+    class Cut(ScriptedPolicy):
+        def _reply(self, history):
+            if not history.steps:
+                return super()._reply(history)
+            return Reply("", (1, 2), (-0.5, -0.5), StopReason.MALFORMED, refused_answer="half \ud83d")
+
+    (rolled,) = rollout(Cut(shopper, name="cut"), ToyShop, starts(TASKS[2:3]), max_turns=9)
+    assert (rolled.stop, len(rolled), rolled.refused_answer) == (StopReason.MALFORMED, 1, "half \ufffd")
+    again = msgspec.json.decode(msgspec.json.encode(rolled), type=Trajectory)
+    assert again == rolled and "half" not in str(again.history)
+    (won,) = rollout(ScriptedPolicy(shopper), ToyShop, starts(TASKS[2:3]), max_turns=9)
+    assert won.refused_answer == "" and b"refused" not in msgspec.json.encode(won)
 
 
 # Draws.

@@ -1,5 +1,6 @@
 """Trajectories are aligned until they part, and case studies are the strongest cases over seeds."""
 
+import msgspec
 import pytest
 from helpers.episodes import BACK, NAIVE, NEXT, SKILLS, by_back, by_next, click, episode, naive, spoilt, think
 from hypothesis import given
@@ -7,8 +8,10 @@ from hypothesis import strategies as st
 
 from eefcore.actions import is_thought
 from eefcore.reports.case_studies import (
+    Case,
     SeedPanels,
     align,
+    case_study,
     explored_outcomes,
     find_cases,
     select_case_studies,
@@ -16,6 +19,9 @@ from eefcore.reports.case_studies import (
     transcript,
     turns,
 )
+from eefcore.reports.document.blocks import Document, Section
+from eefcore.reports.document.html import write_html
+from eefcore.reports.document.markdown import case_study_text
 from eefcore.selection.algorithm import known_outcomes
 from eefcore.types import Example, StopReason
 
@@ -184,6 +190,24 @@ def test_a_transcript_has_authors_answers_and_the_ending():
     assert lines[2].startswith("expert  0 > Think") and lines[3].strip() == "OK"
     assert [line.partition(">")[0] for line in lines if " > " in line][1:3] == ["expert  1 ", "policy  2 "]
     assert lines[-1] == "win, reward 1.00, by model"
+
+
+def test_an_answer_without_an_action_is_shown_where_the_episode_ended(tmp_path):
+    """In a transcript, and on its side of a case study in every form of a report; markup of its own is only text."""
+    cut = naive("a", 0.0, stop=StopReason.MALFORMED)
+    cut = msgspec.structs.replace(cut, refused_answer="click[<b>Buy\nNow")
+    lines = transcript(cut).splitlines()
+    assert lines[-4:-1] == ["no action in the last answer:", "      click[<b>Buy", "      Now"]
+    assert lines[-1].startswith("malformed, reward 0.00")
+    blank = msgspec.structs.replace(cut, refused_answer="\n ")
+    assert transcript(blank).splitlines()[-2].strip() == "(blank)"
+    assert "no action" not in transcript(naive("a"))
+    shown = case_study(Case(None, by_next("a"), cut, cut, "wins", 4), "EEF", "RFT", {})
+    assert (shown.left.refused_answer, shown.right.refused_answer) == ("", cut.refused_answer)
+    assert case_study_text(shown).count("no action in the last answer:") == 2  # the method's and the expert's
+    document = Document("t", "", (), (Section("cases", "Cases", (shown,)),))
+    page = write_html(tmp_path / "report.html", document).read_text("utf-8")
+    assert page.count("click[&lt;b&gt;Buy") == 2 and "click[<b>" not in page
 
 
 # Case studies over seeds ----------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ def test_an_episode_may_end_by_its_limit_or_for_want_of_answers():
     )
     (mute,) = played(policy=ScriptedPolicy(lambda h: " "), n=2)
     assert (mute.trajectory.stop, len(mute.trajectory)) == (StopReason.MALFORMED, 0)
+    assert mute.trajectory.refused_answer == " "
     (gone,) = played(policy=Dice(lambda *_: FAILED), n=2)
     assert gone.trajectory.stop is StopReason.MODEL_FAILURE and gone.trajectory.stop.infrastructure
 

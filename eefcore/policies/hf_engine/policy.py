@@ -240,7 +240,10 @@ class HFPolicy:
             return  # its last token can end an action, but has not
         episode = self._batch.close_question(slot)
         del self._questions[episode]
-        self._replies[episode] = Reply(action, tokens, logps, stop)
+        refused = stop is not None
+        self._replies[episode] = (
+            self.renderer.refuse(tokens, logps, stop) if refused else Reply(action, tokens, logps)
+        )
 
     def has_ended(self, tokens: Sequence[int]) -> bool:
         """Return whether sampled `tokens` end an action: by the format's end mark, or by an end token of the model."""

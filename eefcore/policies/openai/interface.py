@@ -59,6 +59,7 @@ class Answer(NamedTuple):
     tokens: tuple[int, ...] = ()
     logps: tuple[float, ...] = ()
     thought: bool = False  # whether a block of thought was dropped
+    whole: str = ""  # the answer with its thoughts; empty if there is nothing but `text`
 
 
 class Interface:
@@ -157,9 +158,10 @@ class MessageInterface(TextInterface):
         action = text.removeprefix(cue).lstrip() if cue.endswith((":", ">")) else text
         answer = self.cut(action, choice.get("finish_reason"), *_usage(response))
         message = choice["message"]
-        reasoned = any(message.get(name) for name in ("reasoning_content", "reasoning"))
+        reasoned = next((r for name in ("reasoning_content", "reasoning") if (r := message.get(name))), "")
         return answer._replace(
-            thought=reasoned or content.lstrip() != text or _has_thoughts(message.get("content"))
+            thought=bool(reasoned) or content.lstrip() != text or _has_thoughts(message.get("content")),
+            whole="\n".join(filter(None, (str(reasoned), content))),
         )
 
     def text(self, choice: Any) -> str:

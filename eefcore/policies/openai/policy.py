@@ -183,7 +183,9 @@ class OpenAIPolicy:
             full = self.context is not None and len(request["prompt"]) + len(answer.tokens) >= self.context
             cut = answer.ending is Ending.CUT
             reply = reply._replace(stop=StopReason.CONTEXT_LIMIT if cut and full else StopReason.MALFORMED)
-        return reply if reply.stop is None else reply._replace(action="")
+        if reply.stop is None:
+            return reply
+        return reply._replace(action="", refused_answer=answer.whole or answer.text)
 
     def _count(self, answer: Answer, request: dict[str, Any]) -> Usage:
         """Count the tokens and dollars of an answer; tokens of ids are left out, as the ids themselves are counted."""

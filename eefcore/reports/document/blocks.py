@@ -62,6 +62,7 @@ class Side(msgspec.Struct, frozen=True):
     name: str
     outcome: str
     reward: float
+    refused_answer: str = ""  # the last answer, if it held no action
 
     @property
     def badge(self) -> str:

@@ -52,6 +52,9 @@ def block(content: Block, pictures: str) -> str:
             return fenced(text)
 
 
+REFUSED = "no action in the last answer:"
+
+
 def plain_text(content: blocks.CaseStudy | blocks.Drawing | blocks.Dialogue | blocks.Listing) -> str:
     """Return what a block holds as plain text; in a training row, what carries the loss is between « and »."""
     match content:
@@ -76,10 +79,10 @@ def case_study_text(study: CaseStudy) -> str:
         lines.append("---- here they part ----")
     rest = study.rows[cut:]
     for side, turns in ((study.left, [r.left for r in rest]), (study.right, [r.right for r in rest])):
-        lines += _turns(side.name, *turns)
+        lines += [*_turns(side.name, *turns), *refused_lines(side.refused_answer)]
         lines.append(f"---- {_ending(side)} ----")
     if study.expert:
-        lines += _turns("expert", *study.expert_turns)
+        lines += [*_turns("expert", *study.expert_turns), *refused_lines(study.expert.refused_answer)]
         lines.append(f"---- the expert tried it too: {_ending(study.expert)} ----")
     return "\n".join(lines)
 
@@ -97,6 +100,12 @@ def _turns(name: str, *turns: Turn | None) -> list[str]:
         if not turn.thought or turn.answer.strip() != "OK":
             lines += [f"      {line}" for line in turn.answer.splitlines()]
     return lines
+
+
+def refused_lines(answer: str) -> list[str]:
+    """Return an answer that held no action as lines of a transcript; none if there was no such answer."""
+    shown = answer if answer.strip() else "(blank)"
+    return [REFUSED, *(f"      {line}" for line in shown.splitlines())] if answer else []
 
 
 def _ending(side: Side) -> str:
