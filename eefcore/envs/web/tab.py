@@ -55,8 +55,11 @@ _LOOK = r"""([controls, ignored, live, scripted]) => {
 """Returns the page with what its controls hold, from a copy (the page itself is not touched), their number, -1 where forms are nested,
 and the address."""
 
-_CONTROL = "i => window[Symbol.for('eefcore.controls')][i]"
-_RELAX = "element => { if (element.form) element.form.noValidate = true; }"
+_CONTROL = """i => {
+  const element = window[Symbol.for('eefcore.controls')][i];
+  if (element?.form) element.form.noValidate = true;
+  return element;
+}"""
 _SUBMIT = """([i, button]) => {
   const controls = window[Symbol.for('eefcore.controls')], form = controls[i].form;
   form.noValidate = true; form.requestSubmit(button === null ? null : controls[button]);
@@ -189,12 +192,11 @@ class Tab:
 
     async def _click(self, control: Control) -> None:
         element = await self._element(control)
-        await element.evaluate(_RELAX)
         if self._scripted or not self._loads_page(control):
             await element.click()
             await element.dispose()
         else:
-            await self._loading(element.click())
+            await self._loading(element.click(no_wait_after=True))
 
     async def _submit(self, control: Control, button: Control | None) -> None:
         work = self._target.evaluate(_SUBMIT, [control.position, None if button is None else button.position])

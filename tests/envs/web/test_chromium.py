@@ -278,6 +278,7 @@ time.sleep(60)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_a_thousand_episodes_at_16_side_by_side_leave_nothing(open_tab):
     from concurrent.futures import ThreadPoolExecutor
 
