@@ -250,3 +250,8 @@ def test_vllms_server_says_what_transformers_says(saved, vllm_server, name):
     replies = answer_all(theirs, warm)
     assert all(reply.tokens for reply in replies.values())
     assert any(replies[i].tokens != expected[i].steps[len(h)].tokens for i, h in enumerate(HISTORIES))
+    choices = ("1", "2", "buy red hat", "buy hat")
+    for temperature in (0.0, 1.0):
+        asked = {i: (h, Sampling(temperature, i, choices)) for i, h in enumerate(HISTORIES)}
+        chosen = answer_all(theirs, asked).values()
+        assert {reply.action for reply in chosen} <= {*choices} and {reply.stop for reply in chosen} == {None}
