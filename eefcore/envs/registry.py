@@ -8,6 +8,7 @@
     sciworld_mini            the twelve kinds whose paths are short
     booking                  a restaurant-reservation site: eight cities, twelve factors that make tasks harder
     booking_mini             bookings alone, in three small cities
+    miniwob                  MiniWoB++'s pages that clicks and typing can solve, in Chromium; no download
 
 An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
 your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` or
@@ -139,6 +140,14 @@ _ENTRIES = (
     # Half as many again as the longest solutions take, to go wrong in.
     _booking("booking", 45),
     _booking("booking_mini", 35),
+    Entry(
+        name="miniwob",
+        loader="eefcore.envs.miniwob.benchmark:miniwob",
+        source="generated",
+        max_turns=20,
+        check="eefcore.envs.miniwob.benchmark:check_installed",
+        card="miniwob",
+    ),
 )
 ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 

@@ -60,6 +60,12 @@ _CONTROL = """i => {
   if (element?.form) element.form.noValidate = true;
   return element;
 }"""
+_IN_REACH = """element => {
+  element.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  const box = element.getBoundingClientRect();
+  const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  return top !== null && element.contains(top);
+}"""
 _SUBMIT = """([i, button]) => {
   const controls = window[Symbol.for('eefcore.controls')], form = controls[i].form;
   form.noValidate = true; form.requestSubmit(button === null ? null : controls[button]);
@@ -193,7 +199,11 @@ class Tab:
     async def _click(self, control: Control) -> None:
         element = await self._element(control)
         if self._scripted or not self._loads_page(control):
-            await element.click()
+            # On pages of others elements may lie over each other: one that the mouse can't reach gets the click itself.
+            if not self._scripted or await element.evaluate(_IN_REACH):
+                await element.click()
+            else:
+                await element.evaluate("element => element.click()")
             await element.dispose()
         else:
             await self._loading(element.click(no_wait_after=True))
