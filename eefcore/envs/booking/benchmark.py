@@ -16,6 +16,7 @@ from eefcore.envs.panels import PanelBenchmark, PanelSizes, panel_sizes
 from eefcore.envs.registry import ENTRIES
 from eefcore.envs.web.browsing import refusals
 from eefcore.errors import DataError, ParamsError, suggest
+from eefcore.evaluation.criteria import RESERVATION
 from eefcore.evaluation.navigation import skill_from_pattern
 from eefcore.protocols import Skill
 
@@ -47,6 +48,7 @@ class BookingBenchmark(PanelBenchmark[Task]):
     """
 
     name = "booking"
+    criteria = RESERVATION
 
     def __init__(
         self,
