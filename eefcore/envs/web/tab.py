@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from playwright.async_api import ElementHandle, Request, Response
     from playwright.async_api import Page as Target
 
-SECONDS = 15.0
+SECONDS = 30.0
 """How long one thing that Playwright does may take."""
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """How long all that an action needs may take, on a machine that is busy."""
 
 _LOOK = r"""([controls, ignored, live, scripted]) => {
