@@ -1,4 +1,4 @@
-"""Environments: WebShop and ScienceWorld, and the registry that loads a benchmark by the name in a params file.
+"""Environments: WebShop, ScienceWorld and the booking site, and the registry that loads a benchmark by the name in a params file.
 
 `load` returns a benchmark (`eefcore.protocols.Benchmark`); `registry.ENTRIES` lists what there is, one entry for each
 name. A name followed by `+composite` is for agents of composite actions, as in Agent Q.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 
 from msgspec.structs import replace
@@ -21,6 +22,23 @@ def task_with(*factors: str, none_of: tuple[str, ...] = (), split: str = "train"
     """Return the first task with all of some factors and none of others."""
     tasks = (SITE.goal(id) for id in SITE.tasks(split))
     return next(t for t in tasks if {*factors} <= {*t.factors} and not {*none_of} & {*t.factors})
+
+
+STRANGE = (
+    "Zoë 🛒",
+    "<b>",
+    "' OR 1=1",
+    "a\nb",
+    "\ud800",
+    "\x00",
+    " x ",
+    "7:00 PM",
+    "4",
+    "tomorrow",
+    "%2e",
+    "日本",
+)
+"""Texts that a policy may type."""
 
 
 @cache
@@ -43,3 +61,13 @@ def step(env: BookingSite, history: History, errand: Task) -> tuple[History, boo
 def wrong_errand(task: Task, target: Booking) -> Task:
     """Return the task as a concierge understands it who makes `target` of it."""
     return replace(task, goal=replace(task.goal, target=target), asked=target.time, guest=target.guest)
+
+
+def random_action(rng: random.Random, observation: str) -> str:
+    """Draw an action for a page: mostly one that can be done there, sometimes one with strange text or nonsense."""
+    ids = [part.partition("]")[0] for part in observation.split("\n[")[1:]] or ["1"]
+    id, text = rng.choice([*ids, "99"]), rng.choice(STRANGE)
+    return rng.choice(
+        (f"CLICK [{id}]",) * 5 + (f"TYPE [{id}] [{text}]", f"TYPE [{id}] [2]", f"SUBMIT [{id}]", f"CLEAR [{id}]")
+        + ("SCROLL [DOWN]", "SCROLL [UP]", f"GOTO [/{text}]", "GOTO [/search?q=thai]", "ASK USER HELP [Where?]", text)
+    )  # fmt: skip

@@ -1,7 +1,9 @@
 """A visit by an agent: the contract, what it sees first, questions, the end, and restores of any state."""
 
+import random
+
 import pytest
-from helpers.booking_tasks import SITE, play, task_with
+from helpers.booking_tasks import SITE, play, random_action, task_with
 
 from eefcore.envs.booking.env import BookingSite, SnapshotCache
 from eefcore.envs.booking.looks import LABELS
@@ -169,3 +171,22 @@ def test_the_same_words_commit_on_one_page_alone():
     ]
     number = field.rpartition("[")[2].partition("]")[0]
     assert env.irreversible(f"SUBMIT [{number}]") and not env.irreversible(f"CLICK [{number}]")
+
+
+@pytest.mark.parametrize("first", [0, pytest.param(1000, marks=pytest.mark.slow)])
+def test_random_walks_are_answered_and_replayed_and_book_nothing_right(first):
+    """Whatever is clicked, typed and asked for, the site answers; a walk that is played again shows and leaves the same.
+
+    A cancellation can be won by luck: it takes four clicks.
+    """
+    for seed in range(first, first + (300 if first else 10)):
+        rng = random.Random(seed)
+        task = SITE.goal(rng.choice(SITE.tasks(rng.choice(("train", "test")))))
+        env, actions = site(), []
+        seen, done = env.reset(task.id), False
+        while not done and len(actions) < 40:
+            actions.append(random_action(rng, seen))
+            seen, reward, done = env.step(actions[-1])
+            assert reward == 0.0 or task.kind == "cancel", (seed, actions)
+        again = site()
+        assert again.restore(State(task.id, tuple(actions))) == seen and again.digest() == env.digest()
