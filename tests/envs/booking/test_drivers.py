@@ -1,6 +1,7 @@
 """One visit in two browsers: the solver wins in both, with equal pages and equal rows at every step."""
 
 import random
+from importlib.util import find_spec
 
 import pytest
 from helpers.booking_tasks import SITE, play, random_action, task_with
@@ -8,11 +9,12 @@ from helpers.booking_tasks import SITE, play, random_action, task_with
 from eefcore.envs.booking.env import BookingSite, SnapshotCache
 from eefcore.types import State
 
-pytest.importorskip("starlette")
-pytest.importorskip("selectolax")
-pytest.importorskip("ada_url")
+MISSING = [name for name in ("starlette", "selectolax", "ada_url") if find_spec(name) is None]
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
 
 
 def site(driver=None):
