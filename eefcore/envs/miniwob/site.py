@@ -27,8 +27,8 @@ PAGES = tuple(
     email-inbox-noscroll email-inbox-reply email-inbox-star-reply enter-date enter-password enter-text enter-text-2
     enter-text-dynamic enter-time find-greatest find-word focus-text focus-text-2 form-sequence-2 form-sequence-3 generate-number
     guess-number login-user login-user-popup multi-layouts multi-orderings navigate-tree number-checkboxes odd-or-even
-    order-food phone-book read-table read-table-2 search-engine simple-algebra simple-arithmetic social-media social-media-all
-    social-media-some text-transform tic-tac-toe unicode-test use-autocomplete use-autocomplete-nodelay
+    phone-book read-table read-table-2 search-engine simple-algebra simple-arithmetic social-media-all
+    social-media-some text-transform unicode-test use-autocomplete use-autocomplete-nodelay
     """.split()
 )
 """The pages whose elements can be clicked, filled and chosen from; the others ask to drag, hover, draw, select text or see colours."""
