@@ -182,8 +182,10 @@ def _model_folder(spec: str) -> Path:
     if not spec or not isinstance(path, Path):
         raise PolicyError(f"no policy {spec!r}: neither a folder from the workspace nor one of {_KINDS}")
     if not holds_model(path):
+        files = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
         raise PolicyError(
-            f"no policy {spec!r}: {path} holds no model; expected a folder with config.json and weights"
+            f"no policy {spec!r}: {path} holds no model: expected config.json and weights, got {files}; give the folder that "
+            "a training stage or a download wrote"
         )
     return path
 

@@ -111,7 +111,7 @@ def experts(node: Node, source: str | None = None) -> int:
 
 def _expert_models(node: Node) -> list[str]:
     """Return the language models that play in an expert stage."""
-    reads_file = node.params["file"] is not None
+    reads_file = node.params.get("file") is not None
     if "prompt" not in node.params or reads_file:  # no model can be an expert there, or none plays
         return []
     return language_models(*(str(expand_variables(node.params[k])) for k in ("expert", "benchmark")))

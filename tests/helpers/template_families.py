@@ -140,7 +140,7 @@ class Family(NamedTuple):
     tokenizer: PreTrainedTokenizerFast
     template: str
     end: str
-    args: str = ""
+    args: str | None = None
     grows: bool = True
 
     def load(self) -> PreTrainedTokenizerFast:

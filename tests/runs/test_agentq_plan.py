@@ -161,6 +161,7 @@ def test_a_critic_is_known_by_what_its_folder_holds(tmp_path, monkeypatch):
 
     judge = tmp_path / "judge"
     judge.mkdir()
+    (judge / "config.json").write_text("{}")
     (judge / "weights").write_text("one")
     monkeypatch.setitem(policies.BASES, "judge", judge)
     before = identity.identity("11_search", {"critic": "judge"}, {})

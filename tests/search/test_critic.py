@@ -428,6 +428,7 @@ def test_without_vllm_the_plan_says_how_to_get_it(demo):
 def test_a_saved_model_is_found_from_wherever_the_notebook_stands(demo, monkeypatch):
     folder = demo.parents[1] / "results" / "r" / "train-1" / "model"
     folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
     loaded = []
     monkeypatch.setattr(
         "eefcore.policies.hf_engine.policy.HFPolicy.load",

@@ -120,7 +120,9 @@ def test_a_folder_that_holds_no_model_is_not_read(demo, tmp_path, monkeypatch):
     monkeypatch.setattr("eefcore.tracking.identity.hash_folder", lambda folder: pytest.fail(f"read {folder}"))
     for name in ("base", "critic"):
         identity("n", {name: str(tmp_path / "home")}, {}, {})
-    with pytest.raises(PolicyError, match=r"home holds no model; expected a folder with config.json"):
+    with pytest.raises(
+        PolicyError, match=r"home holds no model: expected config.json and weights, got thesis.txt"
+    ):
         policies.check_policy(str(tmp_path / "home"), format="compact")
 
 
