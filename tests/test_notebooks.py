@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from importlib import import_module
 from importlib.util import find_spec
@@ -148,7 +147,7 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         files = re.findall(r"\$\{(\w+)\}", " ".join(re.findall(r'file: "[^"]*"', text)))
         for name in re.findall(r"\$\{(\w+)\}", text):
-            monkeypatch.setenv(name, os.environ.get(name, str(trajectories if name in files else folder)))
+            monkeypatch.setenv(name, str(trajectories if name in files else folder))
     monkeypatch.chdir(ROOT)
 
 
