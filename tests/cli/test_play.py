@@ -14,7 +14,10 @@ pytest.importorskip("selectolax")
 pytest.importorskip("ada_url")
 pytest.importorskip("uvicorn")
 
-EEF = (sys.executable, "-u", "-c", "from eefcore.cli.main import main; main()")
+LISTENS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""A process that a shell put into the background ignores Ctrl-C, and so do those that it starts."""
+
+EEF = (sys.executable, "-u", "-c", f"{LISTENS}from eefcore.cli.main import main; main()")
 
 
 @contextmanager

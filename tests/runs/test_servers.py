@@ -237,7 +237,8 @@ def test_a_run_that_is_gone_is_a_clear_error(monkeypatch, tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_ends_takes_its_servers_with_it(starts, how):
     code = f"""
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / "runs")!r}]
 from test_servers import PLAYS, RunServers, asked, command, lease_server, settings
 settings.find_spec = lambda name: object()

@@ -25,6 +25,9 @@ SECONDS = 30.0
 PATIENCE = 120.0
 """How long all that an action needs may take, on a machine that is busy."""
 
+LOOKS = 5
+"""How often a page of others is looked at again because a script loaded another one meanwhile."""
+
 _LOOK = r"""([controls, ignored, live, scripted]) => {
   const originals = [...document.querySelectorAll('*')], root = document.documentElement.cloneNode(true);
   const copies = [root, ...root.querySelectorAll('*')], found = [];
@@ -183,8 +186,7 @@ class Tab:
         await work
         if self._scripted:
             await self._loads.settle()
-        arguments = [CONTROLS, ",".join(IGNORED), LIVE, self._scripted]
-        html, count, address = await self._target.evaluate(_LOOK, arguments)
+        html, count, address = await self._look()
         page = parse(html)
         if len(page.controls) != count:
             raise BrowserError(
@@ -192,6 +194,23 @@ class Tab:
                 "left open?"
             )
         return address, (), page
+
+    async def _look(self) -> tuple[str, int, str]:
+        """Return the page as HTML, the number of its controls, and its address.
+
+        A script may load another page while this one is looked at; then the other one is looked at.
+        """
+        from playwright.async_api import Error
+
+        arguments = [CONTROLS, ",".join(IGNORED), LIVE, self._scripted]
+        for _ in range(LOOKS if self._scripted else 0):
+            try:
+                return await self._target.evaluate(_LOOK, arguments)
+            except Error as error:
+                if "context was destroyed" not in str(error):
+                    raise
+            await self._target.wait_for_load_state("load")
+        return await self._target.evaluate(_LOOK, arguments)
 
     async def _goto(self, address: str) -> None:
         _check(await self._target.goto(self._origin + address, wait_until="load"), address)
