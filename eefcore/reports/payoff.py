@@ -338,7 +338,7 @@ def _point(axis: Axis, c: MapCell) -> GapPoint:
 
 _VERDICTS = {
     "pays": "exploring failures pays",
-    "noise": "the gap is noise",
+    "noise": "no significant difference",
     "costs": "exploring failures costs",
 }
 

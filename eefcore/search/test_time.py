@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -85,7 +86,7 @@ def play_with_search(
             "choose how: mcts or beam, or set ask to False"
         )
     play = {"beam": _play_beams, "best_of": _play_best_of, "mcts": _play_mcts}[method.how]
-    episodes = play(benchmark, tasks, policy, critic, method, human)
+    episodes = play(_Panel(benchmark, tasks, policy, critic, human), method)
     on_episodes(len(tasks))
     return [e if i < kept_trees else msgspec.structs.replace(e, tree=None) for i, e in enumerate(episodes)]
 
@@ -115,27 +116,32 @@ def search_card(card: Card, signal: Signal) -> Card:
     return msgspec.structs.replace(card, facts={**card.facts, "search saw": "the reward"})
 
 
-def _play_beams(
-    benchmark: Benchmark,
-    tasks: Sequence[str],
-    policy: Policy,
-    critic: Critic | None,
-    method: SearchMethod,
-    human: Human | None,
-) -> list[SearchedEpisode]:
+class _Panel(NamedTuple):
+    """What is played: the tasks, who plays them, who judges the search, and who is asked before what can't be undone."""
+
+    benchmark: Benchmark
+    tasks: Sequence[str]
+    policy: Policy
+    critic: Critic | None
+    human: Human | None
+
+
+def _play_beams(panel: _Panel, method: SearchMethod) -> list[SearchedEpisode]:
     from eefcore.policies.beam import BeamPolicy  # torch takes seconds to load, like transformers
     from eefcore.policies.hf_engine.policy import HFPolicy
 
-    del critic
+    policy = panel.policy
     if not isinstance(policy, HFPolicy):
         raise ParamsError(
             f"13_decide: beams need a model in this process, and {policy.name} has none; "
             "choose best_of or mcts, or load the policy here"
         )
-    env = benchmark.make()
+    env = panel.benchmark.make()
     beams = BeamPolicy(policy, beams=method.simulations)
-    starts = [Start(History(task, env.reset(task))) for task in tasks]
-    played = rollout(beams, live(benchmark.make, human), starts, max_turns=method.settings.max_turns)
+    starts = [Start(History(task, env.reset(task))) for task in panel.tasks]
+    played = rollout(
+        beams, live(panel.benchmark.make, panel.human), starts, max_turns=method.settings.max_turns
+    )
     ceilings = [ceiling_of_episodes(t, []) if method.ceiling else None for t in played]
     return [
         SearchedEpisode(t, rollout_cost([t], policy.length), ceiling=ceiling)
@@ -143,24 +149,17 @@ def _play_beams(
     ]
 
 
-def _play_best_of(
-    benchmark: Benchmark,
-    tasks: Sequence[str],
-    policy: Policy,
-    critic: Critic | None,
-    method: SearchMethod,
-    human: Human | None,
-) -> list[SearchedEpisode]:
+def _play_best_of(panel: _Panel, method: SearchMethod) -> list[SearchedEpisode]:
     """Play N episodes a task and return the first of the best judged ones. By the reward this is pass@N."""
-    del human  # `play_with_search` refuses one
-    settings, env = method.settings, benchmark.make()
-    histories = [History(task, env.reset(task)) for task in tasks]
+    policy, critic, settings = panel.policy, panel.critic, method.settings
+    env = panel.benchmark.make()
+    histories = [History(task, env.reset(task)) for task in panel.tasks]
     starts = [
         Start(h, Sampling(settings.rollout_temperature, draw_seed(settings.seed, h, "best of", n)), n)
         for h in histories
         for n in range(method.simulations)
     ]
-    played = rollout(policy, benchmark.make, starts, max_turns=settings.max_turns)
+    played = rollout(policy, panel.benchmark.make, starts, max_turns=settings.max_turns)
     scores, tallies = [t.reward for t in played], [Tally()] * len(played)
     if method.signal is Signal.CRITIC:
         if critic is None:
@@ -186,25 +185,20 @@ def _play_best_of(
     return episodes
 
 
-def _play_mcts(
-    benchmark: Benchmark,
-    tasks: Sequence[str],
-    policy: Policy,
-    critic: Critic | None,
-    method: SearchMethod,
-    human: Human | None,
-) -> list[SearchedEpisode]:
+def _play_mcts(panel: _Panel, method: SearchMethod) -> list[SearchedEpisode]:
     played = play_trees(
-        new_trees(benchmark, tasks, method.settings, method.signal, source=policy.name),
-        lambda some, to: grow(some, policy, benchmark.make, critic, to=to, at_once=method.slots),
-        live(benchmark.make, human),
+        new_trees(panel.benchmark, panel.tasks, method.settings, method.signal, source=panel.policy.name),
+        lambda some, to: grow(
+            some, panel.policy, panel.benchmark.make, panel.critic, to=to, at_once=method.slots
+        ),
+        live(panel.benchmark.make, panel.human),
         simulations=method.simulations,
         by=method.by,
     )
-    judge = EnvView(benchmark.make(), Signal.REWARD) if method.ceiling else None
+    judge = EnvView(panel.benchmark.make(), Signal.REWARD) if method.ceiling else None
     episodes = []
     for trajectory, tree in ((p.trajectory, p.tree) for p in played):
-        cost = search_cost([tree], policy.length) + Cost(episodes=1, env_steps=len(trajectory))
+        cost = search_cost([tree], panel.policy.length) + Cost(episodes=1, env_steps=len(trajectory))
         ceiling = ceiling_of_tree(trajectory, tree, judge) if judge else None
         episodes.append(SearchedEpisode(trajectory, cost, tree.tally, tree, ceiling))
     return episodes

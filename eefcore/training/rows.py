@@ -113,8 +113,13 @@ def make_fitting_rows(examples: Sequence[Example], renderer: Renderer, *, contex
     """Return the rows of `examples` of at most `context` tokens; longer ones are refused and counted, never cut.
 
     Raises:
-        MaskError: see `make_row`; or the format can't write any of the examples, or every row is longer.
+        MaskError: see `make_row`; or there are no examples, the format can't write any of them, or every row is longer.
     """
+    if not examples:
+        raise MaskError(
+            "expected examples to train on, got none: no simulation of a training task won; explore with more samples, "
+            "more tasks or a higher temperature, or begin with a model that wins some"
+        )
     rows: list[Row] = []
     unwritable: list[FormatError] = []
     for example in examples:
@@ -128,7 +133,7 @@ def make_fitting_rows(examples: Sequence[Example], renderer: Renderer, *, contex
             raise MaskError(found) from unwritable[0]
         warnings.warn(f"{found}; they are left out", stacklevel=2)
     fitting = [row for row in rows if len(row.tokens) <= context]
-    if rows and not fitting:
+    if not fitting:
         lengths = sorted(len(row.tokens) for row in rows)
         raise MaskError(
             f"context {context}: refuses every one of {len(rows)} rows, of which the shortest has {lengths[0]} tokens and "

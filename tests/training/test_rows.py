@@ -352,7 +352,11 @@ def test_a_context_that_refuses_every_row_is_an_error_with_the_lengths():
         match=r"context 7: refuses every one of 2 rows, .* shortest has 8 tokens and the longest 12",
     ):
         make_fitting_rows(examples, renderer, context=7)
-    assert make_fitting_rows([], renderer, context=1) == ([], 0)
+
+
+def test_an_iteration_in_which_nothing_won_says_so_and_what_to_do():
+    with pytest.raises(MaskError, match=r"got none: no simulation of a training task won; explore with more"):
+        make_fitting_rows([], Renderer(byte_tokenizer(), PLAIN), context=8)
 
 
 @pytest.mark.parametrize("action", ["", " ", "a.b"])

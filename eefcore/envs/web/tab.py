@@ -256,6 +256,10 @@ class Tab:
             await context.add_cookies(
                 [{"name": n, "value": v, "url": self._origin} for n, v in visit.cookies]
             )
+        if within_page(visit.address, self.address):
+            await self._target.goto(
+                "about:blank"
+            )  # a browser loads no page for a place in the one that it shows
         await self._goto(visit.address)
         await self._then_look_and_put(visit.page)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -139,6 +140,27 @@ def test_a_page_of_another_state_is_a_mismatch(open_tab):
             browsing.restore(moment)
         state.log.pop()
         assert "banner choice=all" in browsing.restore(moment)
+
+
+def test_a_place_in_the_page_that_is_shown_is_loaded_anew(open_tab):
+    """Chromium loads nothing for a place in its page, and what the site holds may have changed since."""
+    state = State()
+    with open_tab(make_app(state)) as tab:
+        browsing = Browsing(tab)
+        browsing.open("/")
+        browsing.act("CLICK [20]")
+        number = re.search(r"^\[(\d+)\] link more", browsing.observation, re.MULTILINE)
+        assert number is not None
+        browsing.act(f"CLICK [{number[1]}]")
+        moment, observation, before = browsing.snapshot(), browsing.observation, state.copy()
+        assert tab.address == "/#more"
+        for other in ("/", "/log", "/#more"):
+            browsing.open(other)
+            state.load(before)
+            assert browsing.restore(moment) == observation
+        state.banner_closed.clear()
+        with pytest.raises(ReplayMismatch):
+            browsing.restore(moment)
 
 
 def test_a_visit_without_a_page_is_a_mismatch_too(open_tab):
