@@ -55,7 +55,7 @@ def work(node: Node) -> Work:
     kind, given = node.notebook.stage, node.params
     if kind == "expert" and (models := _expert_models(node)):
         played = len(models) * (tasks(node, "train") * node.integer("samples") + tasks(node, "test"))
-        typical, most = _typical(node).times(played), _longest(node).times(played)
+        typical, most = episode(node).times(played), _longest(node).times(played)
         return Work(typical=typical, most=most, demonstrations=played)
     if kind in PLAYING and "sizes" in given:
         simulations = evaluated = 0
@@ -68,7 +68,7 @@ def work(node: Node) -> Work:
         else:
             evaluated = tasks(node, str(given["split"]))
         played = simulations + evaluated * (1 + _searched(node))
-        typical, most = _typical(node).times(played), _longest(node).times(played)
+        typical, most = episode(node).times(played), _longest(node).times(played)
         return Work(simulations=simulations, evaluated=evaluated, typical=typical, most=most)
     if kind in ("train", "dpo", "tune") and "format" in given:
         examples, epochs = rows(node), node.integer("epochs")
@@ -76,7 +76,7 @@ def work(node: Node) -> Work:
         return Work(
             rows=sides * examples,
             optimiser_steps=ceil(examples / node.integer("batch_size")) * epochs,
-            tokens_trained=sides * examples * epochs * _typical(node).written,
+            tokens_trained=sides * examples * epochs * episode(node).written,
         )
     return Work()
 
@@ -151,7 +151,7 @@ def _searched(node: Node) -> int:
     """Return the simulations that search at test time plays for a task; a tree plays so many before each action."""
     if node.notebook.stage != "decide":
         return 0
-    actions = {"mcts": _typical(node).steps, "best_of": 1}.get(str(node.params["how"]), 0)
+    actions = {"mcts": episode(node).steps, "best_of": 1}.get(str(node.params["how"]), 0)
     return actions * node.integer("simulations")
 
 
@@ -163,8 +163,8 @@ def _longest(node: Node) -> EpisodeSize:
     return EpisodeSize(turns, min(written, context), context) if context else EpisodeSize(turns, written, 0)
 
 
-def _typical(node: Node) -> EpisodeSize:
-    """Return the episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
+def episode(node: Node) -> EpisodeSize:
+    """Return the typical episode that a policy of the node plays or is trained on, by the benchmark of the stages before it."""
     played = (n.params["benchmark"] for n in reversed(upstream([node])) if "benchmark" in n.params)
     benchmark = str(next(played, ""))
     if node.notebook.stage == "expert":
