@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eefcore.errors import ParamsError
+
 if TYPE_CHECKING:
     from eefcore.experts.foreign.formats import RefusedRecord
 
@@ -106,14 +108,39 @@ def _write_refused(out: Path, refused: Sequence[RefusedRecord]) -> None:
 @data.command()
 def export(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.jsonl", help="Examples of a select stage, or trajectories.")
+        Path,
+        typer.Argument(metavar="FILE.jsonl", help="Examples, preferences, trajectories or trees of a stage."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     format: Annotated[
-        str, typer.Option(help="openai, react, agentgym, eto, sharegpt or agentlite.")
+        str,
+        typer.Option(
+            help="openai, react, agentgym, eto, sharegpt, agentlite; or datasets, a table in .jsonl or .parquet."
+        ),
     ] = "openai",
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="Format in which datasets holds prompts, such as agentlite, composite or my_module:format.",
+            show_default="chat",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model whose tokenizer makes training rows of them: input_ids and labels."),
+    ] = None,
+    template_args: Annotated[
+        str | None, typer.Option(help="Arguments of its chat template in YAML, as in params files.")
+    ] = None,
 ) -> None:
-    """Write training examples or trajectories in the format of another project, with its flags of what is trained."""
+    """Write records in the format of another project with its flags of what is trained, or as a Hugging Face dataset."""
+    if format == "datasets":
+        _export_dataset(file, out, text, model, template_args)
+        return
+    if text or model or template_args:
+        raise ParamsError(
+            f"--format {format}: expected no --text, --model and --template-args, which belong to --format datasets"
+        )
     from eefcore.experts.foreign.exporting import export_foreign
     from eefcore.storage.records import read_header, read_records
     from eefcore.types import Example, Trajectory
@@ -128,6 +155,21 @@ def export(
         )
 
 
+def _export_dataset(
+    file: Path, out: Path, text: str | None, model: str | None, template_args: str | None
+) -> None:
+    from eefcore.sharing.tables import write_dataset
+
+    tokenizer = None
+    if model:
+        from eefcore.policies.loading import model_path
+        from eefcore.training.models import load_tokenizer
+
+        tokenizer = load_tokenizer(model_path(model))
+    written = write_dataset(file, out, text=text, tokenizer=tokenizer, template_args=template_args)
+    typer.echo(f"{out}: {written.rows:,} rows of {written.records:,} {written.kind}")
+
+
 @data.command()
 def sciworld(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="AgentTraj-L's sciworld_train.json.")],
@@ -140,7 +182,6 @@ def sciworld(
     """Play AgentTraj-L's ScienceWorld trajectories again, and count what goes otherwise today."""
     from eefcore import envs
     from eefcore.envs.sciworld import SciWorldBenchmark
-    from eefcore.errors import ParamsError
     from eefcore.experts.sciworld.agenttraj import read_agenttraj
     from eefcore.storage.records import write_records
 

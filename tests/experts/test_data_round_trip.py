@@ -22,7 +22,7 @@ from eefcore.envs.webshop.interfaces.options import read_interface
 from eefcore.errors import DataError, StageFailed
 from eefcore.experts import collect
 from eefcore.experts.demonstrate import demonstrate_tasks
-from eefcore.experts.foreign.exporting import export_foreign, to_dataset
+from eefcore.experts.foreign.exporting import export_foreign
 from eefcore.experts.foreign.formats import FORMATS
 from eefcore.experts.foreign.importing import read_foreign, read_rewards
 from eefcore.experts.webshop.shopper import make_shopper
@@ -86,7 +86,11 @@ def raw_agentgym(path: Path, shown: list[Trajectory]) -> list[object]:
 
 
 def dataset(path: Path, shown: list[Trajectory]) -> list[object]:
-    to_dataset([Example(t) for t in shown], Renderer(byte_tokenizer(), AGENTLITE)).to_json(path)
+    """As a Hugging Face dataset, which keeps the ids of tasks."""
+    ours, table = path.with_name("to_export.jsonl"), path.with_suffix(".jsonl")
+    write_records(ours, shown, kind="trajectories", card=None)
+    eef("data", "export", ours, table, "--format", "datasets")
+    table.rename(path)
     return []
 
 

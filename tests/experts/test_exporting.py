@@ -2,17 +2,14 @@
 
 import json
 
-import pytest
 from helpers.byte_tokenizer import byte_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.errors import FormatError
-from eefcore.experts.foreign.exporting import chat_messages, export_foreign, to_dataset
+from eefcore.experts.foreign.exporting import chat_messages, export_foreign
 from eefcore.experts.foreign.importing import read_foreign
 from eefcore.rendering.formats import COMPACT
 from eefcore.rendering.renderer import Renderer
-from eefcore.training.rows import IGNORE, make_row
 from eefcore.types import Example, History, Step, Trajectory
 
 RENDERER = Renderer(byte_tokenizer(), COMPACT)
@@ -66,32 +63,3 @@ def test_weights_count_the_trained_actions(actions, data):
     first = data.draw(st.integers(0, len(actions) - 1))
     weights = [m["weight"] for m in chat_messages(example(*actions, first=first)) if m["role"] == "assistant"]
     assert weights == [0] * first + [1] * (len(actions) - first)
-
-
-def test_a_dataset_holds_the_tokens_and_labels_of_the_trainer():
-    given = [example("a", "b", first=1, task="x"), example("c", task="y")]
-    table = to_dataset(given, RENDERER)
-    assert table.column_names == [
-        "task_id", "source", "reward", "n_expert", "first", "messages", "input_ids", "labels",
-    ]  # fmt: skip
-    for e, line in zip(given, table, strict=True):
-        assert line["task_id"] == e.trajectory.task_id and line["first"] == e.first
-        assert (line["input_ids"], line["labels"]) == tuple(make_row(e, RENDERER))
-    trained = [t for t in table[0]["labels"] if t != IGNORE]
-    assert RENDERER.tokenizer.decode(trained) == "b\n"
-    assert table[1]["messages"] == [{"role": "user", "content": "o0"}, {"role": "assistant", "content": "c"}]
-
-
-def test_dataset_round_trip(tmp_path):
-    """Through a file of its own format, and back to the same rows."""
-    from datasets import Dataset
-
-    given = [example("a", "bb", first=1), example("ccc")]
-    to_dataset(given, RENDERER).save_to_disk(tmp_path / "d")
-    back = Dataset.load_from_disk(tmp_path / "d")
-    assert [(r["input_ids"], r["labels"]) for r in back] == [tuple(make_row(e, RENDERER)) for e in given]
-
-
-def test_a_dataset_refuses_an_example_that_the_mask_refuses():
-    with pytest.raises(FormatError, match="use format: chat"):
-        to_dataset([example("two\nlines")], RENDERER)

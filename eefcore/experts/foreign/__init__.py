@@ -1,9 +1,9 @@
 """Other projects' trajectory formats: `read_foreign` reads ReAct, AgentGym, ETO, OpenAI and AgentLite files.
 
-`export_foreign` writes the same formats and `to_dataset` a Hugging Face dataset, with the same masks as ours.
+`export_foreign` writes the same formats, with the same masks as ours.
 """
 
-from eefcore.experts.foreign.exporting import chat_messages, export_foreign, to_dataset
+from eefcore.experts.foreign.exporting import chat_messages, export_foreign
 from eefcore.experts.foreign.formats import FORMATS, Episode, ParsedFile, RefusedRecord, parse_file
 from eefcore.experts.foreign.importing import Imported, import_foreign, read_foreign, read_rewards
 
@@ -19,5 +19,4 @@ __all__ = [
     "parse_file",
     "read_foreign",
     "read_rewards",
-    "to_dataset",
 ]

@@ -1,27 +1,22 @@
 """Write examples and trajectories for other projects, with the flags that say which actions are trained.
 
-export_foreign   one of the formats that `read_foreign` reads back to the same training rows
-to_dataset       a Hugging Face dataset: messages, and the tokens and labels on which `eefcore.training.sft` trains
+`export_foreign` writes one of the formats that `read_foreign` reads back to the same training rows; tables for Hugging
+Face's `datasets` are in `eefcore.sharing.tables`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from eefcore.errors import DataError
 from eefcore.experts.foreign.formats import FORMATS, parse_file
 from eefcore.rendering.formats import dialogue
-from eefcore.rendering.renderer import Renderer
 from eefcore.storage.disk import write_atomically
-from eefcore.training.rows import make_row
 from eefcore.types import Example, History, StopReason, Trajectory
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 class _Record(NamedTuple):
@@ -179,34 +174,3 @@ _WRITERS: dict[str, Callable[[Sequence[_Record]], str]] = {
     "agentlite": _agentlite,
 }
 assert _WRITERS.keys() == FORMATS.keys(), "each format that is read can be written"
-
-
-def to_dataset(examples: Sequence[Example], renderer: Renderer, *, prompt: str = "") -> Dataset:
-    """Return a `datasets.Dataset` with a row for each example: source, reward, messages, tokens and labels.
-
-    `input_ids` and `labels` are those of `eefcore.training.rows.make_row`, so any Hugging Face trainer that keeps these
-    columns trains on exactly what ours does; IGNORE is its -100.
-
-    Raises:
-        MaskError: an example trains nothing, or text that is not its action.
-    """
-    from datasets import Dataset
-
-    rows = [make_row(e, renderer) for e in examples]
-    trajectories = [e.trajectory for e in examples]
-    return Dataset.from_dict(
-        {
-            "task_id": [t.task_id for t in trajectories],
-            "source": [t.source for t in trajectories],
-            "reward": [t.reward for t in trajectories],
-            "n_expert": [t.n_expert for t in trajectories],
-            "first": [e.first for e in examples],
-            # A column holds one kind of row: Arrow would give the user's turns a null weight.
-            "messages": [
-                [{"role": m["role"], "content": m["content"]} for m in chat_messages(e, prompt=prompt)]
-                for e in examples
-            ],
-            "input_ids": [r.tokens for r in rows],
-            "labels": [r.labels for r in rows],
-        }
-    )
