@@ -93,7 +93,7 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run: a folder under results/.")],
 ) -> None:
     """Print the stages of a run, what they cost and what they measured."""
-    from eefcore.runs.tables import show_run
+    from eefcore.runs.run_tables import show_run
 
     show_run(run)
 

@@ -2,25 +2,14 @@
 
 verdict   a verdict read from an answer, and the record of it
 prompt    what the judge is asked; all that the site and the agent wrote is fenced as data
+endpoint  the check of what a judge is named by
 judge     the judge behind an OpenAI-compatible endpoint
 panel     the verdicts on an evaluation set, and their agreement with the exact grader
 reward    a benchmark whose reward is the judge's verdict
+
+Names are loaded when they are first used.
 """
 
-from eefcore.judge.judge import Judge, judge_counts, judging_cost, load_judge
-from eefcore.judge.panel import agreement_metrics, judge_panel, panel_agreement
-from eefcore.judge.reward import reward_by_judge
-from eefcore.judge.verdict import Judgement, Verdict
+import lazy_loader
 
-__all__ = [
-    "Judge",
-    "Judgement",
-    "Verdict",
-    "agreement_metrics",
-    "judge_counts",
-    "judge_panel",
-    "judging_cost",
-    "load_judge",
-    "panel_agreement",
-    "reward_by_judge",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec.structs import replace
 
-from eefcore.errors import PolicyError
 from eefcore.evaluation.criteria import GENERAL
+from eefcore.judge.endpoint import check_judge
 from eefcore.judge.prompt import Evidence, messages, prompt_version
 from eefcore.judge.verdict import Judgement, read_verdict
 from eefcore.policies.openai.client import Client, NoAnswer
@@ -111,20 +111,6 @@ def load_judge(spec: str | None, benchmark: Benchmark, *, concurrency: int = 8) 
         return None
     criteria = benchmark.criteria if isinstance(benchmark, Criteria) else GENERAL
     return Judge(spec, criteria, concurrency=concurrency)
-
-
-def check_judge(spec: str) -> None:
-    """Refuse a judge that could not be asked, as far as that is known before anything starts.
-
-    Raises:
-        PolicyError: it is no endpoint, or one that is to get token ids, which hold no picture.
-    """
-    if not spec.startswith("openai:"):
-        raise PolicyError(
-            f"judge {spec!r}: expected openai:<base url>#<model>?<options>; a judge answers behind an OpenAI-compatible endpoint"
-        )
-    if read_endpoint(spec).options.tokenizer:
-        raise PolicyError(f"judge {spec!r}: pictures can't be sent as token ids; leave the tokenizer out")
 
 
 def judging_cost(judge: Judge | None) -> Cost:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from eefcore.envs.panels import SPLITS, panel_sizes
 from eefcore.envs.registry import check_benchmark, find_entry, typical_episode
 from eefcore.errors import EefError, ParamsError
-from eefcore.judge.judge import check_judge
+from eefcore.judge.endpoint import check_judge
 from eefcore.policies.loading import check_base
 from eefcore.policies.settings import VLLMOptions, read_engine
 from eefcore.rendering.formats import check_format, read_template_args
@@ -26,6 +26,8 @@ from eefcore.types import Value
 from eefcore.variables import expand_variables
 
 Values = Mapping[str, Any]
+Passed = set[tuple[object, ...]]
+"""Checks that were passed, each with the values that it read."""
 
 
 def check_nodes(path: object, nodes: Iterable[Node]) -> None:
@@ -35,6 +37,7 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
         ParamsError: the stage, its parameter, what was expected and found; `path` is the file that was planned.
     """
     seen: set[frozenset[tuple[str, Value]]] = set()
+    passed: Passed = set()
     for node in nodes:
         before = upstream([node])
         inherited = {
@@ -49,7 +52,7 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
                     "ask: a run has nobody to ask; leave it out, or open the notebook in JupyterLab and set it there"
                 )
             if key not in seen:
-                check_values(node.notebook.stage, values)
+                check_values(node.notebook.stage, values, passed)
             if node.notebook.stage not in ("report", "suite"):  # they read the stages of several methods
                 _check_text_form(node, before)
         except EefError as error:
@@ -57,18 +60,26 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
         seen.add(key)
 
 
-def check_values(stage: str, values: Mapping[str, Value]) -> None:
+def check_values(stage: str, values: Mapping[str, Value], passed: Passed | None = None) -> None:
     """Refuse parameters with which a stage could not work; a check is made if all its parameters are given.
 
     Args:
         stage: the name of its notebook without the number.
         values: its parameters, and of the stages before it the benchmark and the rank of the adapter.
+        passed: the checks that other stages of a plan passed, which are not made again; those of this stage are added.
+            So the files of a shop are read once a plan, not once for each of its stages.
     """
     given = {name: expand_variables(value) for name, value in values.items() if value is not None}
+    given["stage"] = stage
+    passed = set() if passed is None else passed
     with _path_of_stages():
-        for names, check in _CHECKS:
-            if all(name in given for name in names):
-                check(stage, given)
+        for check, needed, optional in _CHECKS:
+            if all(name in given for name in needed):
+                read = {name: given[name] for name in (*needed, *optional) if name in given}
+                key = check, *read.items()
+                if key not in passed:
+                    check(read)
+                passed.add(key)
 
 
 def _check_text_form(node: Node, before: Iterable[Node]) -> None:
@@ -102,13 +113,15 @@ def _path_of_stages() -> Generator[None]:
         sys.path.remove(folder)
 
 
-def _check_benchmark(stage: str, given: Values) -> None:
-    name, sizes = given["benchmark"], given["sizes"]
-    check_benchmark(name, data=given["data"], sizes=sizes)
-    if not sizes:
+def _check_benchmark(given: Values) -> None:
+    check_benchmark(given["benchmark"], data=given["data"], sizes=given["sizes"])
+
+
+def _check_panels(given: Values) -> None:
+    if not (sizes := given["sizes"]):
         return
-    entry, panels = find_entry(name), panel_sizes(sizes)
-    needed = {"expert": ("train",), "explore": ("train",), "search": ("train",)}.get(stage, ())
+    entry, panels = find_entry(given["benchmark"]), panel_sizes(sizes)
+    needed = {"expert": ("train",), "explore": ("train",), "search": ("train",)}.get(given["stage"], ())
     for split in (*needed, *((given["split"],) if given.get("split") else ())):
         all_of_them = (
             entry is None or entry.source == "simulated" or (entry.source, split) == ("files", "train")
@@ -119,7 +132,7 @@ def _check_benchmark(stage: str, given: Values) -> None:
             )
 
 
-def _check_tasks(stage: str, given: Values) -> None:
+def _check_tasks(given: Values) -> None:
     if given.get("file"):
         raise ParamsError(
             f"tasks {given['tasks']}: the trajectories of `file` say which; leave one of the two out"
@@ -131,7 +144,7 @@ def _check_tasks(stage: str, given: Values) -> None:
         )
 
 
-def _check_context(stage: str, given: Values) -> None:
+def _check_context(given: Values) -> None:
     """Refuse a context that not even one turn fits into, with the answer where a policy plays."""
     answer, context, format = given.get("max_new_tokens", 0), given["context"], given["format"]
     entry = find_entry(given["benchmark"])
@@ -150,7 +163,7 @@ def _check_context(stage: str, given: Values) -> None:
         )
 
 
-def _check_batches(stage: str, given: Values) -> None:
+def _check_batches(given: Values) -> None:
     if given["batch_size"] % given["micro_batch"]:
         raise ParamsError(
             f"micro_batch {given['micro_batch']}: must divide batch_size {given['batch_size']}; choose one that does, or "
@@ -158,7 +171,7 @@ def _check_batches(stage: str, given: Values) -> None:
         )
 
 
-def _check_rank(stage: str, given: Values) -> None:
+def _check_rank(given: Values) -> None:
     engine = read_engine(given["engine"])
     if isinstance(engine, VLLMOptions) and given["lora_r"] > (engine.max_lora_rank or 512):
         raise ParamsError(
@@ -167,7 +180,7 @@ def _check_rank(stage: str, given: Values) -> None:
         )
 
 
-def _check_simulations(stage: str, given: Values) -> None:
+def _check_simulations(given: Values) -> None:
     if given["samples"] == given["M"] == 0:
         raise ParamsError(
             "samples and M are both 0, so nothing would be simulated; give one of them 1 or more, or the method one "
@@ -175,7 +188,7 @@ def _check_simulations(stage: str, given: Values) -> None:
         )
 
 
-def _check_file(stage: str, given: Values) -> None:
+def _check_file(given: Values) -> None:
     for name in filter(None, map(str.strip, given["file"].split(" + "))):
         if not (path := stages.workspace() / name).is_file():
             found = "a folder" if path.is_dir() else "nothing"
@@ -185,26 +198,40 @@ def _check_file(stage: str, given: Values) -> None:
             )
 
 
-def _check_order(stage: str, given: Values) -> None:
+def _check_order(given: Values) -> None:
     if ":" in given["choose"]:
         check_order(given["choose"])
 
 
-Check = Callable[[str, Values], object]
+class _Check(NamedTuple):
+    """A check, the parameters that it needs, and those that it also reads where they are given; it sees no others."""
 
-_CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
-    (("benchmark", "data", "sizes"), _check_benchmark),
-    (("tasks", "sizes"), _check_tasks),
-    (("base",), lambda stage, given: check_base(given["base"])),
-    (("engine",), lambda stage, given: read_engine(given["engine"])),
-    (("judge",), lambda stage, given: check_judge(given["judge"])),
-    (("format",), lambda stage, given: check_format(given["format"], given.get("template_args"))),
-    (("finder", "repeats"), lambda stage, given: check_finder(given["finder"], repeats=given["repeats"])),
-    (("choose",), _check_order),
-    (("file",), _check_file),
-    (("samples", "M"), _check_simulations),
-    (("batch_size", "micro_batch"), _check_batches),
-    (("engine", "lora_r"), _check_rank),
-    (("benchmark", "format", "context"), _check_context),
+    check: Callable[[Values], object]
+    needed: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+_CHECKS = (
+    _Check(_check_benchmark, ("benchmark", "data", "sizes")),
+    _Check(_check_panels, ("benchmark", "sizes", "stage"), ("split",)),
+    _Check(_check_tasks, ("tasks", "sizes"), ("file",)),
+    _Check(lambda given: check_base(given["base"]), ("base",)),
+    _Check(lambda given: read_engine(given["engine"]), ("engine",)),
+    _Check(lambda given: check_judge(given["judge"]), ("judge",)),
+    _Check(
+        lambda given: check_format(given["format"], given.get("template_args")),
+        ("format",),
+        ("template_args",),
+    ),
+    _Check(
+        lambda given: check_finder(given["finder"], repeats=given["repeats"]),
+        ("finder", "repeats"),
+    ),
+    _Check(_check_order, ("choose",)),
+    _Check(_check_file, ("file",)),
+    _Check(_check_simulations, ("samples", "M")),
+    _Check(_check_batches, ("batch_size", "micro_batch")),
+    _Check(_check_rank, ("engine", "lora_r")),
+    _Check(_check_context, ("benchmark", "format", "context"), ("max_new_tokens",)),
 )
-"""The checks of a stage, each with the parameters that it needs."""
+"""The checks of a stage."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from eefcore.envs.registry import EpisodeSize, card_name, max_turns, typical_episode
@@ -19,6 +20,7 @@ from eefcore.policies.loading import model_path
 from eefcore.runs.plan import Node, upstream
 from eefcore.search.critic import NONE, is_tunable
 from eefcore.storage.stage_inputs import StageInputs
+from eefcore.training.model_files import read_settings
 from eefcore.types import Value
 from eefcore.variables import expand_variables
 
@@ -200,6 +202,7 @@ _LLAMA_3_8B = {
     "num_hidden_layers": 32,
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
+    "tie_word_embeddings": False,
 }
 _MISTRAL_7B_3 = {**_LLAMA_3_8B, "model_type": "mistral", "vocab_size": 32768}
 
@@ -211,21 +214,62 @@ KNOWN_CONFIGS: Mapping[str, Mapping[str, Any]] = {
 
 
 def model_shape(base: str) -> Shape | None:
-    """Return the shape of the model that `base` names, from its config; None if the config is not on this machine.
+    """Return the shape of the model that `base` names, from its config; None if the config is not on this machine."""
+    path = model_path(str(expand_variables(base)))
+    try:
+        settings = KNOWN_CONFIGS.get(str(path)) or read_settings(path, local_files_only=True)[1]
+        return _decoder_shape(settings) or _built_shape(path)
+    except PolicyError:
+        return None
 
-    The model is built on the `meta` device, where tensors have no content, so any architecture is counted exactly.
+
+def _decoder_shape(config: Mapping[str, Any]) -> Shape | None:
+    """Count the weights of a decoder with gated feed-forward layers; None for other models, or where the config leaves a size open.
+
+    Building a model imports torch, which takes longer than the rest of a plan.
     """
-    import torch  # seconds, which only this estimate needs
-    from transformers import AutoConfig, AutoModelForCausalLM
+    kind = config.get("model_type")
+    if kind not in ("llama", "mistral", "qwen2", "qwen3") or not {*config} >= _STATED:
+        return None
+    hidden, wide, layers, heads, vocabulary = (int(config[name]) for name in _SIZES)
+    width = config.get("head_dim") or (None if kind == "qwen3" else hidden // heads)
+    if width is None:
+        return None
+    queries, key_values = heads * width, config["num_key_value_heads"] * width
+    linear = [(hidden, queries), (hidden, key_values), (hidden, key_values), (queries, hidden)]
+    biased = linear[: {"llama": 4, "mistral": 0, "qwen2": 3, "qwen3": 4}[kind]]
+    if kind != "qwen2" and not config.get("attention_bias"):
+        biased = []
+    gated = [(hidden, wide), (hidden, wide), (wide, hidden)]
+    linear += gated
+    biased += gated if kind == "llama" and config.get("mlp_bias") else []
+    norms = 2 * hidden + (2 * width if kind == "qwen3" else 0)
+    layer = sum(read * written for read, written in linear) + sum(written for _, written in biased) + norms
+    return Shape(
+        parameters=vocabulary * hidden * (1 if config["tie_word_embeddings"] else 2)
+        + hidden
+        + layers * layer,
+        adapter=layers * sum(read + written for read, written in linear),
+        hidden=hidden,
+        layers=layers,
+        key_values=key_values,
+        intermediate=wide,
+        vocabulary=vocabulary,
+    )
+
+
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+_STATED = {*_SIZES, "num_key_value_heads", "tie_word_embeddings"}
+
+
+def _built_shape(path: str | Path) -> Shape:
+    """Return the shape of any model, built on the `meta` device, where tensors have no content."""
+    import torch  # seconds, which only architectures need that are not counted by their config
+    from transformers import AutoModelForCausalLM
 
     from eefcore.training.models import load_config
 
-    path = model_path(str(expand_variables(base)))
-    try:
-        kept = KNOWN_CONFIGS.get(str(path))
-        config = AutoConfig.for_model(**kept) if kept else load_config(path, local_files_only=True)
-    except PolicyError:
-        return None
+    config = load_config(path, local_files_only=True)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     head, config = model.get_output_embeddings(), config.get_text_config()

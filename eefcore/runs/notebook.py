@@ -158,7 +158,9 @@ def read_notebook(path: Path) -> Notebook:
         lines = ast.parse(source).body
     except SyntaxError as error:
         raise ParamsError(f"{path}: the parameters cell, line {error.lineno}: {error.msg}") from error
-    parameters = [_parameter(path, source, line) for line in lines]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+    parameters = [_parameter(path, source, line, comments) for line in lines]
     return Notebook(path, {p.name: p for p in parameters})
 
 
@@ -172,28 +174,28 @@ def modules(notebook: Notebook) -> set[str]:
     return found
 
 
-def _parameter(path: Path, source: str, line: ast.stmt) -> Parameter:
-    text = (ast.get_source_segment(source, line) or "").splitlines()[0]
-    where = f"{path.name}: the parameters cell, line {line.lineno}, `{text}`"
+def _parameter(path: Path, source: str, line: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+    def refuse(reason: str) -> ParamsError:
+        text = (ast.get_source_segment(source, line) or "").splitlines()[0]
+        return ParamsError(f"{path.name}: the parameters cell, line {line.lineno}, `{text}`: {reason}")
+
     match line:
         case ast.AnnAssign(
             target=ast.Name(id=name), annotation=ast.Name(id=kind), value=ast.expr() as default
         ):
             pass
         case _:
-            raise ParamsError(f"{where}: write one `name: type = default  # help` a line")
+            raise refuse("write one `name: type = default  # help` a line")
     if kind not in TYPES:
-        raise ParamsError(f"{where}: type {kind} is none of {', '.join(TYPES)}")
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+        raise refuse(f"type {kind} is none of {', '.join(TYPES)}")
     comment = comments.get(line.lineno, "")
     if not comment or line.end_lineno != line.lineno:
-        raise ParamsError(f"{where}: a parameter is one line and ends in a comment of help")
+        raise refuse("a parameter is one line and ends in a comment of help")
     if "=" in comment or "=" in ast.unparse(default):
-        raise ParamsError(f"{where}: papermill loses a parameter with a second `=` on its line")
+        raise refuse("papermill loses a parameter with a second `=` on its line")
     try:
         read_range(comment)
         value = Parameter(name, kind, "", comment).read(ast.literal_eval(default))
     except (TypeError, ValueError) as error:
-        raise ParamsError(f"{where}: the default {error}") from error
+        raise refuse(f"the default {error}") from error
     return Parameter(name, kind, value, comment)

@@ -33,7 +33,7 @@ from eefcore.runs.params import SWAPS, Method, Params
 from eefcore.search.critic import check_critic, is_tunable
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
-from eefcore.tracking.identity import code_of, identity
+from eefcore.tracking.identity import CodeReader, identity
 from eefcore.types import Value
 from eefcore.variables import expand_variables
 
@@ -79,6 +79,14 @@ class Node:
         if value is not None and not isinstance(value, int):
             raise TypeError(f"{self.label}: {name} is {value!r}, expected a whole number")
         return value
+
+
+class Nodes(dict[str, Node]):
+    """The stages of a plan by their identities, in the order of planning; they follow from one reading of the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = CodeReader()
 
 
 class Schedule(NamedTuple):
@@ -239,7 +247,7 @@ ALGORITHMS = {"sft": algorithm_1, "dpo": preference_rounds}
 
 def plan(params: Params, notebooks: Mapping[str, Notebook]) -> list[Node]:
     """Return every stage of `params` once, each after what it reads; the last is the report over all methods."""
-    nodes: dict[str, Node] = {}
+    nodes = Nodes()
     report = notebooks["report"]
     inputs = stages_of(params, notebooks, nodes)
     add(nodes, params.run, "report", report, values_of(params, notebooks, "report", None), inputs)
@@ -268,7 +276,7 @@ def _benchmark_of_file(benchmark: str, file: str) -> str:
         return benchmark
 
 
-def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str, Node]) -> dict[str, Node]:
+def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: Nodes) -> dict[str, Node]:
     """Return the stages of every method of `params`, as `<method>/<stage>`, and add the new ones to `nodes`."""
 
     def stage(method: Method, name: str, which: str, inputs: Inputs, *, split: str = "") -> Node:
@@ -291,7 +299,7 @@ def stages_of(params: Params, notebooks: Mapping[str, Notebook], nodes: dict[str
 
 
 def add(
-    nodes: dict[str, Node],
+    nodes: Nodes,
     run: str,
     label: str,
     notebook: Notebook,
@@ -299,7 +307,7 @@ def add(
     inputs: Inputs,
 ) -> Node:
     """Return the stage of `notebook` with `values`, found in `nodes` by its identity or added there."""
-    code = code_of(notebook.name, values)
+    code = nodes.code.code_of(notebook.name, values)
     key = identity(notebook.name, values, {k: n.identity for k, n in inputs.items()}, code)
     return nodes.setdefault(key, Node(run, label, notebook, values, StageInputs(inputs), key, code))
 

@@ -19,7 +19,6 @@ from eefcore.errors import EefError, StageBusy, StageFailed
 from eefcore.policies.loading import model_path
 from eefcore.runs.board import Board, State
 from eefcore.runs.changes import changes_since_planning
-from eefcore.runs.execute import execute, kill_kernels
 from eefcore.runs.kernels import KernelServer, gpu
 from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node, name_folders
@@ -102,6 +101,8 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
             for node in waiting:
                 board.set(node, State.BLOCKED)
         except BaseException:
+            from eefcore.runs.execute import kill_kernels
+
             while not all(future.done() for future in running):
                 kill_kernels()  # again and again: a thread may be about to start one
                 wait(running, TICK_SECONDS)
@@ -129,6 +130,10 @@ def run_again(node: Node) -> None:
 
 def _run(node: Node, claim: stages.StageLock, kernels: KernelServer, environment: Mapping[str, str]) -> None:
     """Execute the notebook of `node` and keep the copy, under `claim`, which ends with it."""
+    from eefcore.runs.execute import (
+        execute,
+    )  # papermill, which takes seconds to load: only if a stage is to run
+
     values = {**node.params, "run": node.run, "label": node.label, "inputs": name_folders(node.inputs)}
     with claim:
         if not node.finished and (changes := changes_since_planning(node)):

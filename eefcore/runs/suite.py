@@ -29,7 +29,7 @@ from typing import NamedTuple
 from eefcore.errors import ParamsError, StoreError
 from eefcore.runs.notebook import Notebook, shorten
 from eefcore.runs.params import Params, Values, checked, choose, read_params, read_yaml, settable
-from eefcore.runs.plan import Inputs, Node, add, stages_of
+from eefcore.runs.plan import Inputs, Node, Nodes, add, stages_of
 from eefcore.storage import stages
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Value
@@ -118,7 +118,7 @@ def plan_suite(suite: Suite, notebooks: Mapping[str, Notebook]) -> list[Node]:
 
     A suite that is stopped early has whole comparisons of fewer seeds.
     """
-    nodes: dict[str, Node] = {}
+    nodes = Nodes()
     inputs: dict[str, Node] = {}
     for seed in suite.seeds:
         for run in suite.runs:
@@ -155,10 +155,10 @@ def finished_part(suite: Suite, notebooks: Mapping[str, Notebook]) -> ReportPlan
         raise StoreError(
             f"{stages.run_folder(suite.name)}: no method is finished; go on with `eef suite {os.path.relpath(suite.path)}`"
         )
-    return ReportPlan(_report(suite, notebooks, finished, {}), missing)
+    return ReportPlan(_report(suite, notebooks, finished, Nodes()), missing)
 
 
-def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nodes: dict[str, Node]) -> Node:
+def _report(suite: Suite, notebooks: Mapping[str, Notebook], inputs: Inputs, nodes: Nodes) -> Node:
     notebook = notebooks[NOTEBOOK]
     first, *others = suite.runs
     values = first.params.values(notebook, None)  # all runs of the suite must agree on them

@@ -91,23 +91,70 @@ def code_of(notebook: str, params: Mapping[str, Value]) -> dict[str, str]:
     for the parameter `benchmark`, and a function of your own, `my_module:function`, if its file is in the workspace or
     on PYTHONPATH. A notebook that the workspace does not have has no code.
     """
-    path = stages.workspace() / "notebooks" / f"{notebook}.ipynb"
-    if not path.is_file():
-        return {}
-    sources = _Sources.at(cache_folder() / "code.json")
-    left_out = INFRASTRUCTURE + (() if notebook.partition("_")[2] in REPORTS else PRESENTATION)
-    found: dict[str, str] = {}
-    waiting = {notebook: path, **_plugins(params)}
-    for name in _registered(params):
-        waiting |= _modules(name, sources)
-    while waiting:
-        module, file = waiting.popitem()
-        source = sources.read(file)
-        found[module] = source.code
-        imported = {m: f for name in source.imports for m, f in _modules(name, sources).items()}
-        waiting |= {m: f for m, f in imported.items() if m not in found and not m.startswith(left_out)}
-    sources.save()
-    return dict(sorted(found.items()))
+    return CodeReader().code_of(notebook, params)
+
+
+class CodeReader:
+    """Reads the code of stages, each file once: all stages of a plan follow from one version of it."""
+
+    def __init__(self) -> None:
+        self._cache = _Sources.at(cache_folder() / "code.json")
+        self._sources: dict[Path, _Source] = {}
+        self._modules: dict[str, dict[str, Path]] = {}
+
+    def code_of(self, notebook: str, params: Mapping[str, Value]) -> dict[str, str]:
+        """Return the hash of each module that the results of a stage follow from, as the function `code_of` does."""
+        path = stages.workspace() / "notebooks" / f"{notebook}.ipynb"
+        if not path.is_file():
+            return {}
+        left_out = INFRASTRUCTURE + (() if notebook.partition("_")[2] in REPORTS else PRESENTATION)
+        found: dict[str, str] = {}
+        waiting = {notebook: path, **_plugins(params)}
+        for name in _registered(params):
+            waiting |= self._led_to(name)
+        while waiting:
+            module, file = waiting.popitem()
+            source = self._read(file)
+            found[module] = source.code
+            for name in source.imports:
+                for imported, home in self._led_to(name).items():
+                    if imported not in found and not imported.startswith(left_out):
+                        waiting[imported] = home
+        self._cache.save()
+        return dict(sorted(found.items()))
+
+    def _read(self, path: Path) -> _Source:
+        if path not in self._sources:
+            self._sources[path] = self._cache.read(path)
+        return self._sources[path]
+
+    def _led_to(self, name: str) -> dict[str, Path]:
+        """Return the modules that an imported name leads to: `eefcore.training.train_sft` to `eefcore.training.sft`."""
+        if name not in self._modules:
+            self._modules[name] = self._follow(name) if name.startswith("eefcore.") else {}
+        return self._modules[name]
+
+    def _follow(self, name: str) -> dict[str, Path]:
+        if file := _file(name):
+            found = {name: file}
+            if (
+                file.name == "__init__.py"
+            ):  # a package that is used as an object, `envs.load`: all that it exports
+                for export in self._exports(file).values():
+                    found |= self._led_to(export)
+            return found
+        package, _, attribute = name.rpartition(".")
+        home = _file(package)
+        if home is None:
+            return self._led_to(package)
+        exports = self._exports(home) if home.name == "__init__.py" else {}
+        return self._led_to(exports[attribute]) if attribute in exports else {package: home}
+
+    def _exports(self, init: Path) -> dict[str, str]:
+        """Return the full names of what a package exports, by their short names; a lazy package has a stub beside it."""
+        stub = init.with_suffix(".pyi")
+        names = self._read(stub if stub.is_file() else init).imports
+        return {name.rpartition(".")[2]: name for name in names if name.startswith("eefcore.")}
 
 
 def _registered(params: Mapping[str, Value]) -> Iterator[str]:
@@ -142,33 +189,6 @@ def _file(module: str) -> Path | None:
     """Return the file of a module of the package; None if there is no such module."""
     stem = PACKAGE.parent.joinpath(*module.split("."))
     return next((f for f in (stem.with_suffix(".py"), stem / "__init__.py") if f.is_file()), None)
-
-
-def _modules(name: str, sources: _Sources) -> dict[str, Path]:
-    """Return the modules that an imported name leads to: `eefcore.training.train_sft` to `eefcore.training.sft`."""
-    if not name.startswith("eefcore."):
-        return {}
-    if file := _file(name):
-        found = {name: file}
-        if (
-            file.name == "__init__.py"
-        ):  # a package that is used as an object, `envs.load`: all that it exports
-            for export in _exports(file, sources).values():
-                found |= _modules(export, sources)
-        return found
-    package, _, attribute = name.rpartition(".")
-    home = _file(package)
-    if home is None:
-        return _modules(package, sources)
-    exports = _exports(home, sources) if home.name == "__init__.py" else {}
-    return _modules(exports[attribute], sources) if attribute in exports else {package: home}
-
-
-def _exports(init: Path, sources: _Sources) -> dict[str, str]:
-    """Return the full names of what a package exports, by their short names; a lazy package has a stub beside it."""
-    stub = init.with_suffix(".pyi")
-    names = sources.read(stub if stub.is_file() else init).imports
-    return {name.rpartition(".")[2]: name for name in names if name.startswith("eefcore.")}
 
 
 class _Source(msgspec.Struct, frozen=True):

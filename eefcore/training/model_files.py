@@ -102,6 +102,18 @@ def find_files(
     return ModelFiles(base, folder)
 
 
+def read_settings(path: str | Path, *, local_files_only: bool = False) -> tuple[Source, dict[str, Any]]:
+    """Read the config of a model, or of an adapter's base, as it is written; return where it is as well.
+
+    Raises:
+        PolicyError: there is no such model, or its config can't be read.
+    """
+    base = find_files(path, local_files_only=local_files_only).base
+    if is_adapter(base.folder):
+        return read_settings(base.folder, local_files_only=local_files_only)
+    return base, read_json(base.folder / CONFIG)
+
+
 def find_source(path: str | Path, *, local_files_only: bool = False) -> Source:
     """Find the folder of the model that `path` names; of a stored or a hub name, its files in a cache.
 

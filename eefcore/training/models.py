@@ -49,6 +49,7 @@ from eefcore.training.model_files import (
     has_tokenizer,
     is_adapter,
     read_json,
+    read_settings,
 )
 from eefcore.training.model_store import SAFE
 
@@ -159,10 +160,7 @@ def load_config(path: str | Path, *, local_files_only: bool = False) -> Pretrain
     Raises:
         PolicyError: there is no such model, its config can't be read, or transformers does not know its architecture.
     """
-    base = find_files(path, local_files_only=local_files_only).base
-    if is_adapter(base.folder):
-        return load_config(base.folder, local_files_only=local_files_only)
-    settings = read_json(base.folder / CONFIG)
+    base, settings = read_settings(path, local_files_only=local_files_only)
     if (kind := settings.get("model_type")) not in CONFIG_MAPPING:
         own = " and brings code of its own, which is never run" if "auto_map" in settings else ""
         raise PolicyError(

@@ -21,7 +21,7 @@ from eefcore.judge import (
     panel_agreement,
     reward_by_judge,
 )
-from eefcore.judge.judge import check_judge
+from eefcore.judge.endpoint import check_judge
 from eefcore.judge.prompt import prompt_version
 from eefcore.judge.verdict import Judgement
 from eefcore.policies.scripted import ScriptedPolicy

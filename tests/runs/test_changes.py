@@ -119,7 +119,7 @@ def test_a_label_that_two_methods_share_is_compared_with_the_nearest_stage(demo)
 def test_code_that_changes_after_planning_stops_the_stage_before_it_starts(demo, monkeypatch):
     nodes = plan_run(params(demo))
     edit_module(demo)
-    monkeypatch.setattr(runner, "execute", None)  # would raise TypeError
+    monkeypatch.setattr("eefcore.runs.execute.execute", None)  # would raise TypeError
     with pytest.raises(
         StageFailed, match="code of mine changed since this command planned it; start the command again"
     ):

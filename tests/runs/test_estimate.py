@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from helpers.paths import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from eefcore.runs import estimate
 from eefcore.runs.estimate import EpisodeSize, Memory, Shape, Use, Work, model_shape
@@ -183,6 +190,34 @@ def test_the_shape_of_a_base_on_this_machine_is_its_configs():
     found, weights = model_shape("tiny"), load_file(model_path("tiny") / "model.safetensors")
     assert found.parameters == sum(w.numel() for w in weights.values())
     assert (found.vocabulary, found.hidden) == weights["model.embed_tokens.weight"].shape
+
+
+@given(
+    kind=st.sampled_from(["llama", "mistral", "qwen2", "qwen3", "gpt_neox"]),
+    heads=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    sizes=st.tuples(st.sampled_from([8, 12]), st.integers(1, 9), st.integers(1, 2), st.integers(1, 40)),
+    head_dim=st.sampled_from([None, 4, 6]),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_model_has_the_weights_that_its_config_says(kind, heads, sizes, head_dim, flags):
+    """Common architectures are counted; others are built without content. Both agree with the model itself."""
+    groups, shared = heads
+    hidden, wide, layers, vocabulary = sizes
+    config = {
+        "model_type": kind, "hidden_size": hidden * groups * shared, "intermediate_size": wide, "num_hidden_layers": layers,
+        "num_attention_heads": groups * shared, "num_key_value_heads": shared, "vocab_size": vocabulary, "pad_token_id": None,
+        "bos_token_id": None, "eos_token_id": None, "tie_word_embeddings": flags[0], "attention_bias": flags[1], "mlp_bias": flags[2],
+    } | ({} if head_dim is None or kind == "gpt_neox" else {"head_dim": head_dim})  # fmt: skip
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        if kind == "gpt_neox":
+            assert estimate._decoder_shape(config) is None
+            return
+        found = model_shape(folder)
+        assert found == estimate._built_shape(Path(folder))
+    assert found is not None and found.parameters == sum(w.numel() for w in built.parameters())
 
 
 def test_a_base_that_is_not_here_has_no_shape():

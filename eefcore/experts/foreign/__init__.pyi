@@ -1,0 +1,11 @@
+from .exporting import chat_messages as chat_messages
+from .exporting import export_foreign as export_foreign
+from .formats import FORMATS as FORMATS
+from .formats import Episode as Episode
+from .formats import ParsedFile as ParsedFile
+from .formats import RefusedRecord as RefusedRecord
+from .formats import parse_file as parse_file
+from .importing import Imported as Imported
+from .importing import import_foreign as import_foreign
+from .importing import read_foreign as read_foreign
+from .importing import read_rewards as read_rewards

@@ -1,0 +1,10 @@
+from .judge import Judge as Judge
+from .judge import judge_counts as judge_counts
+from .judge import judging_cost as judging_cost
+from .judge import load_judge as load_judge
+from .panel import agreement_metrics as agreement_metrics
+from .panel import judge_panel as judge_panel
+from .panel import panel_agreement as panel_agreement
+from .reward import reward_by_judge as reward_by_judge
+from .verdict import Judgement as Judgement
+from .verdict import Verdict as Verdict
