@@ -99,6 +99,19 @@ def show(
 
 
 @app.command()
+def view(runs: Runs) -> None:
+    """Write a page with every trajectory and search tree of a run or a suite: filter, search, compare, link."""
+    from eefcore.evaluation.formatting import compact
+    from eefcore.viewer import run_page
+
+    for written in map(run_page, runs):
+        size = compact(written.path.stat().st_size)
+        typer.echo(
+            f"Trajectories: {os.path.relpath(written.path)}, {written.episodes:,} episodes and {written.trees:,} trees, {size}B"
+        )
+
+
+@app.command()
 def report(
     runs: Runs,
     wandb: Annotated[
@@ -175,8 +188,14 @@ def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -
     except KeyboardInterrupt:
         typer.echo(f"Stopped. What is finished is kept; go on with: {command}", err=True)
         raise typer.Exit(130) from None
-    for name in dict.fromkeys(n.run for n in nodes):
+    names = dict.fromkeys(n.run for n in nodes)
+    for name in names:
         _print_report(name)
+    if len(names) == 1:  # of a suite they are many, which its report has
+        from eefcore.runs.run_tables import chosen_models
+
+        for methods, model in chosen_models(*names).items():
+            typer.echo(f"Model of {methods}: {model}")
 
 
 def _print_report(run: str) -> None:

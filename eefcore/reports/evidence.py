@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -220,10 +221,13 @@ class Method:
         signals = {Signal(str(stages.read_record(f).params.get("signal", Signal.CRITIC))) for f in self.tests}
         return Signal.REWARD if Signal.REWARD in signals else Signal.CRITIC
 
+    @property
+    def chosen(self) -> tuple[ChosenModel, ...]:
+        """The model that was chosen on the dev set, in each seed."""
+        return tuple(map(_chosen, self.stages))
+
     def _best_dev(self, run: StageInputs[Path]) -> list[Trajectory]:
-        best = best_on_dev(run)
-        (i,) = (i for i, model in run.by_iteration("model").items() if model == best)
-        return read_panel(run.by_iteration("dev")[i], self.card)
+        return read_panel(run.by_iteration("dev")[_chosen(run).iteration], self.card)
 
     def _per_task(self, seed: int) -> float:
         """Return the simulations per task and iteration of one seed."""
@@ -404,6 +408,19 @@ def _learns(iterations: int, pairs: Sequence[Mapping[str, Any]]) -> str:
         return "solutions"
     kind = str(pairs[-1].get("kind", pairs[-1].get("pairs")))
     return {"node": "pairs of siblings", "trajectory": "pairs of trajectories"}.get(kind, f"{kind} pairs")
+
+
+class ChosenModel(NamedTuple):
+    """The model that a method chose on the dev set: its iteration, from 1, and its folder from the results root."""
+
+    iteration: int
+    folder: str
+
+
+def _chosen(run: StageInputs[Path]) -> ChosenModel:
+    best = best_on_dev(run)
+    (i,) = (i for i, model in run.by_iteration("model").items() if model == best)
+    return ChosenModel(i, os.path.relpath(best / "model", stages.results_root()))
 
 
 _AT_ONCE = "at once"

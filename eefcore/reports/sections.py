@@ -297,6 +297,16 @@ def environment_cards(cards: Sequence[Card]) -> Section:
     return Section("card", "Environment card", (Prose(_CARD), *facts))
 
 
+def chosen_models(methods: Sequence[Method]) -> Facts:
+    """Return where the model is that each method chose on the dev set, a folder for transformers or vLLM."""
+    facts = {}
+    for method in methods:
+        seeds = [f"seed {seed}, " if len(method.seeds) > 1 else "" for seed in method.seeds]
+        places = zip(seeds, method.chosen, strict=True)
+        facts[method.name] = "; ".join(f"{seed}iteration {m.iteration}: {m.folder}" for seed, m in places)
+    return Facts(facts, "Where the models are: the best on the dev set, below results/")
+
+
 def reproduction(command: str, versions: Mapping[str, str]) -> Section:
     """Return the command that makes the results again, and the versions that they were made with."""
     return Section("again", "Make it again", (blocks.Listing(command), Facts(dict(versions))))

@@ -42,9 +42,16 @@ def show_run(run: str, console: Console | None = None) -> None:
             table.add_row(key, *(_cell(r.metrics.get(key)) for r in own))
         if table.row_count:
             console.print(table)
-    for record in records:
-        if model := _chosen_model(run, record, records):
-            console.print(f"model of {', '.join(serves[record.identity])}: {model}")
+    for methods, model in chosen_models(run).items():
+        console.print(f"model of {methods}: {model}")
+
+
+def chosen_models(run: str) -> dict[str, str]:
+    """Return the folder of the model that each method of `run` chose on the dev panel, from the workspace."""
+    records = stages.finished_stages(run)
+    serves = methods_by_stage(StageInputs(r.inputs) for r in records)
+    found = {", ".join(serves[r.identity]): _chosen_model(run, r, records) for r in records}
+    return {methods: model for methods, model in found.items() if methods and model}
 
 
 def _chosen_model(run: str, record: StageRecord, records: Iterable[StageRecord]) -> str:

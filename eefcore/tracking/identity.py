@@ -40,7 +40,7 @@ PACKAGE = Path(eefcore.__file__).parent
 INFRASTRUCTURE = ("eefcore.runs", "eefcore.tracking", "eefcore.cli")
 """Packages that start and record stages, and compute nothing of a result. Their imports are not followed."""
 
-PRESENTATION = ("eefcore.figures", "eefcore.reports")
+PRESENTATION = ("eefcore.figures", "eefcore.reports", "eefcore.viewer")
 """Packages that show results. They count for the notebooks in `REPORTS` alone, whose results are figures and tables."""
 
 REPORTS = ("report", "suite")

@@ -40,6 +40,9 @@ from eefcore.types import Card, Trajectory
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from eefcore.protocols import Skill
+    from eefcore.viewer import TrajectoriesView
+
 R = TypeVar("R")
 
 PACKAGES = ("eefcore", "torch", "transformers")  # beside Python, what may move a number
@@ -180,6 +183,16 @@ class Stage:
         write_atomically(self._partial / "texts" / f"{name}.txt", text.encode("utf-8", "replace"))
         self._wandb.text(name, text)
         self.beat()
+
+    def trajectories(self, skills: Mapping[str, Skill] | None = None) -> TrajectoriesView:
+        """Return the trajectories and trees that the stage has written, which a notebook shows to filter, search and compare.
+
+        `skills` are those to mark; without them they are the benchmark's that the parameters name.
+        """
+        from eefcore.viewer import view_stage  # a page is made by few stages
+
+        models = [*self.inputs.by_iteration("model").values(), *filter(None, [self.inputs.get("model")])]
+        return view_stage(self.folder, self.label, self.params, models, skills)
 
     def cost(self, cost: Cost) -> None:
         """Add a cost to the stage's own. Its seconds are its wall time, whatever `cost` says."""

@@ -125,9 +125,11 @@ def test_eef_show_prints_the_folder_of_each_methods_chosen_model(demo):
     }.items():
         cells = (OPEN.format(name=name), WORK, work, FINISH)
         write_notebook(demo.parents[1], name, *cells, parameters=f"{KNOBS[name]}{PLAY}")
-    assert eef("run", demo).returncode == 0
+    ran = eef("run", demo)
+    assert ran.returncode == 0
     nodes = plan_run(demo)
     shown = [line for line in eef("show", nodes[0].run).stdout.splitlines() if line.startswith("model of ")]
+    assert [f"m{line[1:]}" for line in ran.stdout.splitlines() if line.startswith("Model of ")] == shown
     # all dev panels are equal, so each method's first model is chosen
     first = [n.inputs["model1"].folder / "model" for n in nodes if n.label == "evaluate.test"]
     assert sorted(line.partition(": ")[2] for line in shown) == sorted(os.path.relpath(f) for f in first)
