@@ -116,7 +116,7 @@ def _sciworld(name: str, max_turns: int) -> Entry:
     )
 
 
-def _booking(name: str, max_turns: int) -> Entry:
+def _booking(name: str, max_turns: int, **episodes: EpisodeSize) -> Entry:
     return Entry(
         name=name,
         loader=f"eefcore.envs.booking.benchmark:{name}",
@@ -125,6 +125,7 @@ def _booking(name: str, max_turns: int) -> Entry:
         check="eefcore.envs.booking.benchmark:check_options",
         card="booking",
         experts="eefcore.experts.booking.experts:EXPERTS",
+        episodes=episodes,
     )
 
 
@@ -138,8 +139,9 @@ _ENTRIES = (
     # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
     _sciworld("sciworld_mini", 40),
     # Half as many again as the longest solutions take, to go wrong in.
-    _booking("booking", 45),
-    _booking("booking_mini", 35),
+    # Solutions of the perfect expert, in the tokens of SmolLM2 (chat) and of the site's tiny base (compact).
+    _booking("booking", 45, chat=EpisodeSize(14, 125, 2850), compact=EpisodeSize(14, 85, 2100)),
+    _booking("booking_mini", 35, chat=EpisodeSize(16, 150, 3450), compact=EpisodeSize(16, 100, 2650)),
     Entry(
         name="miniwob",
         loader="eefcore.envs.miniwob.benchmark:miniwob",
@@ -238,7 +240,7 @@ def typical_episode(name: str, format: str) -> EpisodeSize:
     entry = find_entry(name)
     if entry is not None and format in entry.episodes:
         return entry.episodes[format]
-    measured = {f: size for e in ENTRIES.values() for f, size in e.episodes.items()}
+    measured = {f: size for e in reversed(_ENTRIES) for f, size in e.episodes.items()}
     return measured.get(format, measured["chat"])
 
 

@@ -158,7 +158,9 @@ def _compare(name: str, played: Sequence[Trajectory], figure: PublishedFigure, s
 
 
 def _published_estimate(figure: PublishedFigure, spread: float) -> Estimate:
-    """Return a published figure with its sampling error: Wilson's interval of a share, else ± 1.96 spread / √n."""
+    """Return a published figure with its sampling error: Wilson's interval of a share, else ± 1.96 spread / √n; none without n."""
+    if figure.n is None:
+        return Estimate(figure.value, figure.value, figure.value, 0)
     if figure.quantity.share:
         return Estimate(figure.value, *stats.wilson(figure.value * figure.n, figure.n), figure.n)
     half = _QUANTILE * spread / math.sqrt(figure.n)

@@ -3,7 +3,8 @@
     PUBLISHED[card, strength]    the published figures of the expert in whose place a scripted expert stands
 
 `strong` stands where GPT-4 stands in EEF, `weak` where GPT-3.5 Turbo does; ScienceWorld's `strong` stands where AgentGym's
-demonstrations stand, three quarters of which are GPT-4 Turbo's. The figures are written here and nowhere else.
+demonstrations stand, three quarters of which are GPT-4 Turbo's. On the booking site they stand where GPT-4o and the untrained
+Llama-3-70B stand in Agent Q. The figures are written here and nowhere else.
 `eefcore.experts.calibration` measures an expert beside them.
 """
 
@@ -34,11 +35,14 @@ class Quantity(NamedTuple):
 
 
 class PublishedFigure(NamedTuple):
-    """A figure that a paper prints: the mean of a quantity over n tasks, one trajectory a task, and the table it is in."""
+    """A figure that a paper prints: the mean of a quantity over n tasks, one trajectory a task, and where it is printed.
+
+    `n` is None where the paper does not say it. The figure is then taken as exact, so that it is no easier to agree with.
+    """
 
     quantity: Quantity
     value: float
-    n: int
+    n: int | None
     source: str
 
 
@@ -95,5 +99,7 @@ PUBLISHED: Mapping[tuple[str, str], tuple[PublishedFigure, ...]] = {
         PublishedFigure(WIN_RATE, 1489 / _SCIWORLD_TRAIN, _SCIWORLD_TRAIN, "EEF Table 1"),
         PublishedFigure(LENGTH, 20.2, _SCIWORLD_TRAIN, "EEF Table 1"),
     ),
+    ("booking", "strong"): (PublishedFigure(WIN_RATE, 0.626, None, "Agent Q §6"),),
+    ("booking", "weak"): (PublishedFigure(WIN_RATE, 0.186, None, "Agent Q §6"),),
 }
 """The published figures by the name on the environment card and the strength of the scripted expert."""

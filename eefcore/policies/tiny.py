@@ -69,9 +69,15 @@ class TinyModel(NamedTuple):
 def start_base(
     start: str | None, texts: Iterable[str], shape: Shape, *, phrases: Sequence[str], seed: int
 ) -> TinyModel:
-    """Return the model that `start` names with a token for each of `phrases`; a new one (`make_base`) if it is None."""
+    """Return the model that `start` names with a token for each of `phrases`; a new one (`make_base`) if it is None.
+
+    It reads at least the `context` of `shape`: positions are rotations, so that more of them are no weights.
+    """
     if start is not None:
-        return add_phrase_tokens(*load_model(model_path(start)), phrases)
+        model, tokenizer = add_phrase_tokens(*load_model(model_path(start)), phrases)
+        positions = max(model.config.max_position_embeddings, shape.context)
+        model.config.max_position_embeddings = positions
+        return TinyModel(model, tokenizer)
     return make_base(texts, shape, phrases=phrases, seed=seed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from eefcore.types import Trajectory, Value
 _FIGURE = "Ours − the paper’s in 95 % sampling errors of the difference. In the green band both agree; a hollow point lies outside."
 _AGREES = (
     "Both agree if the 95 % interval of their difference holds 0. It has the sampling errors of both: ours, and that of the "
-    "paper’s own n. The paper prints no spread of a length or a reward, so ours stands for it. Small print: 95 % intervals, "
+    "paper’s own n, where it prints one; otherwise its figure is taken as exact. The paper prints no spread of a length or a reward, so ours stands for it. Small print: 95 % intervals, "
     "Wilson’s for shares, of a bootstrap over tasks for means."
 )
 
@@ -92,7 +93,7 @@ def calibration_table(calibrations: Sequence[Calibration]) -> Table:
         (Column("quantity", words=True), lambda c: cells.words(c.figure.quantity.name)),
         (Column("source", words=True), lambda c: cells.words(c.figure.source)),
         (Column("paper"), lambda c: Cell(c.in_units(c.published.value), (), {"": c.published.value})),
-        (Column("paper’s n"), lambda c: cells.count(c.figure.n)),
+        (Column("paper’s n"), lambda c: cells.count(c.figure.n or math.nan)),
         (Column("ours"), lambda c: (cells.share if c.figure.quantity.share else cells.score)(c.ours)),
         (Column("n"), lambda c: cells.count(c.ours.n)),
         (Column("difference"), _gap),

@@ -34,3 +34,4 @@ from .rows import make_rows as make_rows
 from .rows import show_mask as show_mask
 from .sft import SFTResult as SFTResult
 from .sft import train_sft as train_sft
+from .sft import train_to_read_and_act as train_to_read_and_act

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from eefcore.errors import MaskError
 from eefcore.storage.cost import Cost
 from eefcore.training.batches import collate
@@ -62,3 +64,20 @@ def train_sft(
     log = run_training(objective, model, rows, settings, on_step)
     cost = Cost(tokens_trained=sum(counts) * settings.epochs, seconds=log.seconds)
     return SFTResult([step["loss"] for step in log.steps], cost)
+
+
+def train_to_read_and_act(
+    model: Any, rows: Sequence[Row], settings: TrainSettings, *, read: float, on_step: OnStep | None = None
+) -> SFTResult:
+    """Train on the first rows whole, pages and all, and on the others as they are: a base that reads new words, and then acts.
+
+    Args:
+        read: the share of the rows that are learnt whole; 0 is `train_sft`.
+    """
+    n = round(read * len(rows))
+    if not n:
+        return train_sft(model, rows, settings, on_step=on_step)
+    whole = [Row(row.tokens, row.tokens) for row in rows[:n]]
+    reading = train_sft(model, whole, replace(settings, out=settings.out / "reading"), on_step=on_step)
+    acting = train_sft(model, rows[n:], settings, on_step=on_step)
+    return SFTResult(reading.losses + acting.losses, reading.cost + acting.cost)

@@ -189,6 +189,11 @@ def test_a_typical_episode_is_of_the_benchmark_or_else_of_the_format():
     assert (
         typical_episode("sciworld", "agentgym") == typical_episode("mine:load", "agentgym") == (20, 800, 1600)
     )
+    assert (
+        typical_episode("booking_mini", "compact").read
+        > 2000
+        > typical_episode("webshop_mini", "compact").read
+    )
     assert typical_episode("mine:load", "mine:format") == typical_episode("webshop", "chat") == (9, 180, 1060)
 
 

@@ -20,6 +20,7 @@ from eefcore.policies.tiny import (
     dialogue_texts,
     make_model,
     make_tokenizer,
+    start_base,
 )
 from eefcore.rendering.formats import COMPACT
 from eefcore.rendering.renderer import make_renderer
@@ -153,6 +154,17 @@ def test_a_model_that_can_read_learns_new_phrases_as_tokens():
     known = len(tokenizer) - 1
     assert torch.allclose(after[..., :known], before[..., :known], atol=1e-6)
     assert torch.equal(hat, torch.tensor([ids(tokenizer, "buy a hat")]))
+
+
+def test_a_base_that_goes_on_from_another_reads_a_longer_context():
+    """Positions are rotations: a longer context adds no weight."""
+    longer = start_base("tiny", [], Shape(context=4096), phrases=["Find a table"], seed=0)
+    shorter = start_base("tiny", [], Shape(context=16), phrases=["Find a table"], seed=0)
+    assert (longer.model.config.max_position_embeddings, shorter.model.config.max_position_embeddings) == (
+        4096,
+        2048,
+    )
+    assert longer.model.num_parameters() == shorter.model.num_parameters()
 
 
 # The committed bases ------------------------------------------------------------------------------------

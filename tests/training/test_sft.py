@@ -19,9 +19,10 @@ from transformers import LlamaForCausalLM
 from eefcore.errors import DivergenceError, MaskError, ParamsError, PolicyError
 from eefcore.training import loop
 from eefcore.training.batches import BatchSampler, collate
-from eefcore.training.loop import last_checkpoint
+from eefcore.training.loop import TrainSettings, last_checkpoint
 from eefcore.training.models import add_adapter, load_model, save_model
 from eefcore.training.rows import IGNORE, Row
+from eefcore.training.sft import train_to_read_and_act
 
 
 def gradients(model, rows, out, **changes) -> dict[str, torch.Tensor]:
@@ -335,3 +336,46 @@ def test_two_processes_train_as_one(tmp_path):
     two = losses("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", micro_batch=2)
     assert len(one) == len(two) == 6
     assert two[:2] == pytest.approx(one[:2], rel=1e-5)
+
+
+# A base that reads first -----------------------------------------------------------------------------
+
+
+def trained(train):
+    model = tiny()
+    train(model)
+    return model.state_dict()
+
+
+def test_a_base_reads_the_first_rows_whole_and_then_acts(tmp_path):
+    rows, settings = (
+        some_rows(8),
+        TrainSettings(epochs=1, batch_size=2, learning_rate=1e-2, seed=0, out=tmp_path / "a"),
+    )
+    losses = []
+
+    def both(model):
+        losses.extend(train_to_read_and_act(model, rows, settings, read=0.5).losses)
+
+    def by_hand(model):
+        run(
+            model,
+            [Row(row.tokens, row.tokens) for row in rows[:4]],
+            tmp_path / "b",
+            batch_size=2,
+            learning_rate=1e-2,
+        )
+        run(model, rows[4:], tmp_path / "c", batch_size=2, learning_rate=1e-2)
+
+    found, expected = trained(both), trained(by_hand)
+    assert all(torch.equal(found[name], expected[name]) for name in expected) and len(losses) == 4
+
+
+def test_a_base_that_reads_nothing_is_trained_as_it_was(tmp_path):
+    rows, settings = (
+        some_rows(4),
+        TrainSettings(epochs=1, batch_size=2, learning_rate=1e-2, seed=0, out=tmp_path / "a"),
+    )
+    found = trained(lambda model: train_to_read_and_act(model, rows, settings, read=0.0))
+    expected = trained(lambda model: run(model, rows, tmp_path / "b", batch_size=2, learning_rate=1e-2))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

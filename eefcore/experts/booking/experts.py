@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from eefcore.envs.booking.benchmark import BookingBenchmark
 from eefcore.experts import demonstrate
+from eefcore.experts.booking.base_skills import PHRASES, base_skill_examples
 from eefcore.experts.booking.concierge import Concierge
-from eefcore.experts.demonstrate import Demonstrator
-from eefcore.experts.registry import PERFECT, ScriptedExperts
-
-PRICE = 0.01
-"""Dollars that an action of it costs, a nominal price."""
+from eefcore.experts.booking.mistakes import STRENGTHS, MistakeRates
+from eefcore.experts.demonstrate import Demonstrator, find_strength
+from eefcore.experts.registry import ScriptedExperts
 
 
 def task_kinds(benchmark: BookingBenchmark) -> dict[str, str]:
@@ -17,11 +16,29 @@ def task_kinds(benchmark: BookingBenchmark) -> dict[str, str]:
     return {id: task.kind for id, task in benchmark.goals.items()}
 
 
+def make_concierge(benchmark: BookingBenchmark, strength: str, *, seed: int = 0) -> Concierge:
+    """Return the scripted concierge of that strength for this benchmark's tasks, as in `strong` or `strong?give_up=0.2`.
+
+    Raises:
+        ParamsError: there is no such strength, or no such rate.
+    """
+    habits, rates, _ = find_strength(strength, STRENGTHS)
+    return Concierge(benchmark.goals, benchmark.worlds, name=strength, habits=habits, rates=rates, seed=seed)
+
+
 def demonstrator(benchmark: BookingBenchmark, strength: str, *, seed: int = 0) -> Demonstrator:
-    """Return the expert of that strength with its price; `perfect` draws nothing from a seed."""
-    expert = Concierge(benchmark.goals, benchmark.worlds, name=strength)
-    return demonstrate.demonstrator(benchmark, expert, price=PRICE)
+    """Return the expert of that strength with its price."""
+    expert = make_concierge(benchmark, strength, seed=seed)
+    return demonstrate.demonstrator(benchmark, expert, price=find_strength(strength, STRENGTHS).price)
 
 
-EXPERTS = ScriptedExperts(strengths=(PERFECT,), demonstrator=demonstrator, kinds=task_kinds)
+EXPERTS = ScriptedExperts(
+    strengths=tuple(STRENGTHS),
+    demonstrator=demonstrator,
+    kinds=task_kinds,
+    base_skills=base_skill_examples,
+    phrases=PHRASES,
+    rates=MistakeRates._fields,
+    settings=lambda name: find_strength(name, STRENGTHS).settings(),
+)
 """The scripted experts of the booking site."""
