@@ -91,6 +91,10 @@ class RegistryError(PolicyError):
     """The package that holds a model can't be fetched: no registry is reached, or it has no such package."""
 
 
+class HubError(EefError, RuntimeError):
+    """The Hugging Face hub can't be reached, gives no right to write, or refuses what is pushed."""
+
+
 class FormatError(PolicyError):
     """A dialogue can't be written in a format: the chat template rewrites an action or a page of it."""
 

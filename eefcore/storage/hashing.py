@@ -51,13 +51,15 @@ def hash_file(path: Path, notes: Path) -> str:
     return content
 
 
-def hash_folder(folder: Path) -> str:
-    """Return the SHA-256 of the names and bytes of all files in `folder`, subfolders included.
+def hash_folder(folder: Path, *, without: str = "") -> str:
+    """Return the SHA-256 of the names and bytes of all files in `folder`, subfolders included, but for those called `without`.
 
     Raises:
         OSError: a file can't be read.
     """
-    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files = sorted(
+        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != without
+    )
     notes = cache_folder() / "seen"
     return digest(*(text for name in files for text in (name, hash_file(folder / name, notes))))
 

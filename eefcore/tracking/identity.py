@@ -69,7 +69,7 @@ def identity(
             continue  # no stage could load it; a folder such as .. may hold all that this machine has
         if isinstance(path, Path):
             with explain_os_errors("read", path):
-                followed[key] = hash_folder(path)
+                followed[key] = hash_folder(path, without="README.md")  # its card, which nothing reads
         elif is_stored(path):
             followed[key] = model_content(path)
     return stages.stage_identity(notebook, params, followed)
