@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -26,6 +27,7 @@ from eefcore.storage.disk import explain_os_errors, write_atomically
 from eefcore.types import Value
 
 SHOWN_LINES = 6  # of an error's message
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 WAIT_SECONDS = 300.0  # for a kernel to start, on a machine busy with others
 
 # Papermill would change the working folder around each read and write: of the whole process, under all of our threads
@@ -69,14 +71,24 @@ def execute(
         except PapermillExecutionError as error:
             lines = error.evalue.strip().splitlines() or [""]
             shown = "\n    ".join([*lines[:SHOWN_LINES], *(["…"] if len(lines) > SHOWN_LINES else [])])
-            where = error.source.strip().splitlines()[0] if error.source.strip() else ""
-            raise StageFailed(f"cell [{error.exec_count}] `{where}`\n    {error.ename}: {shown}") from error
+            raise StageFailed(
+                f"cell [{error.exec_count}], {_failing_line(error)}\n    {error.ename}: {shown}"
+            ) from error
         except RuntimeError as error:  # nbclient's word for a kernel that died, or never answered
             output.seek(0)
             last = output.read().decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
             raise StageFailed("\n    ".join([f"its kernel died ({error}); out of memory?", *last])) from error
         finally:
             _forget_paths(copy)
+
+
+def _failing_line(error: PapermillExecutionError) -> str:
+    """Return the line of the cell that raised, and its number; the first line where the traceback names none."""
+    lines = error.source.splitlines() or [""]
+    trace = _COLOUR.sub("", "\n".join(error.traceback))
+    found = re.search(rf"Cell In\[{error.exec_count}\], line (\d+)", trace)
+    number = int(found[1]) if found and int(found[1]) <= len(lines) else 1
+    return f"line {number} `{lines[number - 1].strip()}`"
 
 
 _started: list[Popen[bytes] | ForkedKernel] = []

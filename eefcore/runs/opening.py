@@ -28,14 +28,15 @@ Names of inputs (`storage.stage_inputs`):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.errors import EefError, ParamsError
+from eefcore.errors import EefError, ParamsError, suggest
 from eefcore.runs import suite
 from eefcore.runs.checks import check_values
 from eefcore.runs.notebook import Notebook, own_notebook
@@ -47,6 +48,9 @@ from eefcore.storage.stage_inputs import StageInputs
 from eefcore.tracking.stage import Stage
 from eefcore.types import Value
 from eefcore.variables import expand_variables
+
+INJECTED = "# Parameters\n"
+"""The first line of the cell that papermill puts below a notebook's parameters cell, with what it was given."""
 
 SMOKE = "smoke.yaml"  # the params file whose stages feed a notebook that is opened by hand
 
@@ -64,10 +68,12 @@ def open_stage(name: str, scope: Mapping[str, Any]) -> NotebookStage:
     Nothing is written into `scope`. The record keeps `${NAME}` where a parameter names an environment variable.
 
     Raises:
-        ParamsError: a declared parameter is missing from `scope`, or is of another type.
+        ParamsError: a declared parameter is missing from `scope`, or is of another type; papermill was given one that is
+            not declared.
         StoreError: another process works on the stage, or an input is not there.
     """
     notebook = own_notebook(notebooks_folder(), name)
+    _refuse_undeclared(notebook, scope.get("In", ()))
     values: dict[str, Value] = {}
     for parameter in notebook.parameters.values():
         where = f"{name}: parameter {parameter.name}"
@@ -89,6 +95,24 @@ def open_stage(name: str, scope: Mapping[str, Any]) -> NotebookStage:
         inputs=_inputs(notebook, inputs) if inputs else {},
     )
     return NotebookStage(stage, SimpleNamespace(**{k: expand_variables(v) for k, v in values.items()}))
+
+
+def _refuse_undeclared(notebook: Notebook, cells: Sequence[str]) -> None:
+    """Refuse a name that papermill set and the notebook does not declare, which papermill itself only warns of.
+
+    Args:
+        notebook: whose parameters are declared.
+        cells: the cells that the kernel ran, papermill's among them.
+    """
+    injected = next((cell for cell in reversed(cells) if cell.startswith(INJECTED)), "")
+    targets = (t for line in ast.parse(injected).body if isinstance(line, ast.Assign) for t in line.targets)
+    for name in (target.id for target in targets if isinstance(target, ast.Name)):
+        if name not in notebook.parameters:
+            guess = suggest(name, notebook.parameters) or ";"
+            raise ParamsError(
+                f"{notebook.name}: papermill was given {name!r}, which is no parameter of it{guess} its parameters are "
+                f"{', '.join(notebook.parameters)}"
+            )
 
 
 def make_smoke_inputs(name: str) -> str:

@@ -16,9 +16,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import papermill
 import psutil
 import pytest
 from helpers.workspaces import write_notebook, write_params
+from papermill.exceptions import PapermillExecutionError
 
 from eefcore.errors import ParamsError, StageBusy, StageFailed, StoreError
 from eefcore.runs import runner
@@ -240,7 +242,7 @@ def test_a_failure_says_where_and_what_to_do_and_stops_only_what_reads_it(demo):
     (failed,) = [n for n in nodes if n.label == "train.1" and not n.finished]
     copy = stages.partial_folder(failed.folder) / "notebook.ipynb"
     message = str(error.value)
-    assert "a: train.1 (04_train): cell [4] `import json, os, time, zlib`" in message
+    assert """a: train.1 (04_train): cell [4], line 4 `raise ValueError("the first line""" in message
     assert "ValueError: the first line\n    line 0" in message and "line 9" not in message
     assert f"executed copy: {copy}" in message and "the first line" in copy.read_text()
     assert "go on (3 more wait for it) with: eef run it" in message
@@ -360,6 +362,28 @@ def test_by_hand_parameters_are_checked_as_well(demo, changed, says):
 def test_a_parameters_cell_that_was_not_run_is_an_error(demo):
     with pytest.raises(ParamsError, match="parameter tasks is not set; run the parameters cell"):
         open_stage("02_expert", {"run": "lab", "label": "", "inputs": "{}"})
+
+
+def test_a_name_that_papermill_only_warns_of_is_an_error(demo, monkeypatch):
+    """Papermill runs in the folder of the notebooks, as JupyterLab does, and writes its copy anywhere."""
+    monkeypatch.chdir(demo.parents[1] / "notebooks")
+
+    def by_hand(**given: object) -> None:
+        papermill.execute_notebook(
+            "02_expert.ipynb",
+            str(demo.parents[1] / "copy.ipynb"),
+            {"inputs": "{}", **given},
+            kernel_name="python3",
+            progress_bar=False,
+        )
+
+    with pytest.raises(
+        PapermillExecutionError, match=r"papermill was given 'task', .*; did you mean 'tasks'\?"
+    ):
+        by_hand(task=3)
+    by_hand(tasks=3)
+    (record,) = stages.finished_stages("lab")
+    assert record.params["tasks"] == 3
 
 
 # ---------------------------------------------------------------------------------- two runs at once
