@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import chdir, contextmanager
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -54,7 +55,9 @@ def run(
     """
     from eefcore.runs.planning import plan_run
 
-    _run(plan_run(params), jobs, dry_run, f"eef run {params}")
+    command, shell = f"eef run {params}", Path.cwd()
+    with _in_workspace_of(params) as path:
+        _run(plan_run(path), jobs, dry_run, command, shell)
 
 
 @app.command()
@@ -85,7 +88,9 @@ def suite(
     only = [stem.strip() for stem in runs.split(",") if stem.strip()]
     options = {"--fast": fast, f"--seeds {seeds}": seeds, f"--runs {runs}": runs}
     command = " ".join(["eef suite", str(suite), *(option for option, given in options.items() if given)])
-    _run(plan_suite_file(suite, fast=fast, seeds=chosen, only=only), jobs, dry_run, command)
+    shell = Path.cwd()
+    with _in_workspace_of(suite) as path:
+        _run(plan_suite_file(path, fast=fast, seeds=chosen, only=only), jobs, dry_run, command, shell)
 
 
 @app.command()
@@ -136,7 +141,7 @@ def report(
         for part, methods in groupby(found.missing, key=lambda name: name.rpartition("/")[0]):
             left = {name.rpartition("/")[2]: found.missing[name] for name in methods}
             typer.echo(f"not finished: {part}, {sum(left.values())} stages of {', '.join(left)}")
-        _print_report(found.report.run)
+        _print_report(found.report.run, Path.cwd())
         if wandb:
             path = wandb_report.write_for_run(found.report.run)
             typer.echo(f"W&B Report: {os.path.relpath(path)}, published by `eef sync`")
@@ -195,7 +200,25 @@ def push(
     typer.echo(push_model(folder, repository, merge=merge, private=not public))
 
 
-def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -> None:
+@contextmanager
+def _in_workspace_of(params: Path) -> Generator[Path]:
+    """Work in the workspace that holds a params file, whichever folder the shell is in; yield the file as seen from there.
+
+    A file outside of any workspace belongs to that of the shell, and is named as it was given.
+    """
+    from eefcore.storage.stages import workspace_of
+
+    path = Path(os.path.abspath(params))
+    own = workspace_of(path.parent)
+    if own is None or own == workspace_of(Path.cwd()):
+        yield params
+        return
+    with chdir(own):
+        yield path
+
+
+def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str, shell: Path) -> None:
+    """Run the stages, or print the plan; reports are named as seen from the folder of the shell."""
     if dry_run:
         from eefcore.runs.tables import show_plan
 
@@ -214,7 +237,7 @@ def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -
         raise typer.Exit(130) from None
     names = dict.fromkeys(n.run for n in nodes)
     for name in names:
-        _print_report(name)
+        _print_report(name, shell)
     if len(names) == 1:  # of a suite they are many, which its report has
         from eefcore.runs.run_tables import chosen_models
 
@@ -222,12 +245,13 @@ def _run(nodes: Sequence[Node], jobs: int | None, dry_run: bool, command: str) -
             typer.echo(f"Model of {methods}: {model}")
 
 
-def _print_report(run: str) -> None:
+def _print_report(run: str, shell: Path) -> None:
+    """Print where the report of a run is, from the folder of the shell."""
     from eefcore.storage.stages import run_folder
 
     path = run_folder(run) / "report.html"  # written by the report stage
     if path.exists():
-        typer.echo(f"Report: {os.path.relpath(path)}")
+        typer.echo(f"Report: {os.path.relpath(path, shell)}")
 
 
 def main() -> None:

@@ -74,8 +74,13 @@ def stage_identity(notebook: str, params: Params, inputs: Mapping[str, str]) -> 
 def workspace() -> Path:
     """Return the folder that holds `notebooks` and `params`: the working folder or one above it; else the working folder."""
     here = Path.cwd()
-    folders = (p for p in (here, *here.parents) if (p / "notebooks").is_dir() and (p / "params").is_dir())
-    return next(folders, here)
+    return workspace_of(here) or here
+
+
+def workspace_of(folder: Path) -> Path | None:
+    """Return the workspace that `folder` lies in: the nearest one that holds `notebooks` and `params`; None if it lies in none."""
+    folders = (folder, *folder.parents)
+    return next((p for p in folders if (p / "notebooks").is_dir() and (p / "params").is_dir()), None)
 
 
 def results_root() -> Path:

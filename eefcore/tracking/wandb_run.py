@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from eefcore.errors import TrackingError
+from eefcore.errors import StoreError, TrackingError, suggest
 from eefcore.storage import stages
 
 PROJECT = "eef"
@@ -199,9 +199,14 @@ def sync(runs: Sequence[str], *, dry_run: bool = False) -> SyncReport:
     """Upload the complete offline W&B runs of `runs`, each once, of a suite its seeds' as well; `dry_run` only lists them.
 
     Raises:
+        StoreError: there is no such run; nothing is uploaded.
         TrackingError: there is no key.
     """
     folders = [stages.run_folder(run) for run in runs]  # refuses what is no name of a run
+    for run, folder in zip(runs, folders, strict=True):
+        if not folder.is_dir():
+            guess = suggest(run, stages.list_runs()) or ";"
+            raise StoreError(f"{folder}: no such run{guess} runs are named as in their params files")
     if not dry_run and not has_key():
         raise TrackingError(
             "eef sync: expected a W&B key, found none in WANDB_API_KEY or ~/.netrc; "

@@ -104,6 +104,26 @@ def test_a_params_file_that_does_not_fit_is_one_clear_line(demo):
     assert "Traceback" not in done.stderr and done.stdout == ""
 
 
+def test_a_run_belongs_to_the_workspace_of_its_params_file_from_any_folder(
+    demo, tmp_path_factory, monkeypatch
+):
+    workspace, elsewhere = demo.parents[1], tmp_path_factory.mktemp("elsewhere")
+    parameters = 'suite: str = ""  # its name\nsections: str = ""  # of its report'
+    write_notebook(workspace, "10_suite", parameters=parameters)
+    write_params(workspace, "suite: s\nseeds: [0]\nruns: {demo: methods}", "all")
+    outside = elsewhere / "own.yaml"
+    outside.write_text("run: own\nmethods: {S: {iterations: 1}}")
+    (here,) = {eef("run", given, "--dry-run").stdout for given in (demo, "notebooks/../params/demo.yaml")}
+    assert "results/demo/" in here
+    assert "results/own/" in eef("run", outside, "--dry-run").stdout  # in the workspace of the shell
+    monkeypatch.chdir(elsewhere)
+    for given in (demo, os.path.relpath(demo)):
+        assert eef("run", given, "--dry-run").stdout == here
+    done = eef("suite", demo.with_name("all.yaml"), "--dry-run")
+    assert done.returncode == 0 and "results/s/seed0/" in done.stdout, done.stderr
+    assert "no notebook named like" in eef("run", outside, "--dry-run").stderr
+
+
 def test_a_failing_run_is_reported_and_shown(demo):
     text = "run: a\nstages: {report: {trouble: raise}}\nmethods: {SFT POS: {iterations: 1}}"
     done = eef("run", write_params(demo.parents[1], text))
@@ -239,9 +259,13 @@ def test_exported_data_is_imported_again(tmp_path):
     )
 
 
-def test_what_is_not_there_is_not_synced(demo):
-    done = eef("sync", "nosuch", "--dry-run")
+def test_a_run_that_is_not_there_is_not_synced_in_silence(demo):
+    (demo.parents[1] / "results" / "smoke").mkdir(parents=True)
+    done = eef("sync", "smoke", "--dry-run")
     assert done.returncode == 0 and done.stdout == "0 uploaded, 0 already, 0 incomplete, 0 failed\n"
+    done = eef("sync", "smoke", "smoek", "--dry-run")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "smoek: no such run; runs are named as in their params files" in done.stderr
 
 
 @pytest.mark.parametrize("given", ["", "3"])

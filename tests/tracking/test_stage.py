@@ -588,5 +588,7 @@ def test_sync_uploads_what_is_complete_and_once(root, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "k")
     assert sync(["smoke"]) == ([a], [], [killed], [b])
     assert sync(["smoke"]) == ([b], [a], [killed], [])
-    assert sync(["smoke", "never"]) == ([], [a, b], [killed], [])
+    assert sync(["smoke"]) == ([], [a, b], [killed], [])
+    with pytest.raises(StoreError, match="never: no such run"):
+        sync(["smoke", "never"])
     assert uploaded == ["offline-run-a", "offline-run-b", "offline-run-b"]
