@@ -168,12 +168,17 @@ def check_base(spec: str) -> None:
             raise PolicyError(
                 f"base {spec!r}: {path} holds no model; expected a folder with config.json and weights"
             )
-    elif is_trainable(spec) and not is_stored(path) and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    elif is_trainable(spec) and not is_stored(path) and not _may_be_hub_name(name):
         raise PolicyError(
             f"base {spec!r}: no such model{suggest(name, (*BASES, *PACKAGES)) or ';'} expected {', '.join(BASES)}, a name "
             "of `eef model list`, a model folder seen from the workspace, or a hub name with its owner, as "
             "HuggingFaceTB/SmolLM2-135M-Instruct"
         )
+
+
+def _may_be_hub_name(name: str) -> bool:
+    """Return whether `name` is an owner and a model; in a folder of the workspace it is a path that leads nowhere."""
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not (stages.workspace() / name).parent.is_dir()
 
 
 def _model_folder(spec: str) -> Path:

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from eefcore.envs.panels import SPLITS, panel_sizes
-from eefcore.envs.registry import check_benchmark, find_entry, typical_episode
-from eefcore.errors import EefError, ParamsError
+from eefcore.envs.registry import card_name, check_benchmark, find_entry, typical_episode
+from eefcore.errors import EefError, ParamsError, suggest
+from eefcore.experts.prompted import expert_name, split_experts
 from eefcore.judge.endpoint import check_judge
 from eefcore.policies.loading import check_base
 from eefcore.policies.settings import VLLMOptions, read_engine
@@ -42,7 +43,7 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
         before = upstream([node])
         inherited = {
             name: next((n.params[name] for n in reversed(before) if name in n.params), None)
-            for name in ("benchmark", "lora_r")
+            for name in ("benchmark", "lora_r", "expert", "file")
         }
         values = {**inherited, **node.params}
         key = frozenset({**values, "stage": node.notebook.stage, "seed": 0}.items())
@@ -65,7 +66,8 @@ def check_values(stage: str, values: Mapping[str, Value], passed: Passed | None 
 
     Args:
         stage: the name of its notebook without the number.
-        values: its parameters, and of the stages before it the benchmark and the rank of the adapter.
+        values: its parameters, and of the stages before it the benchmark, the rank of the adapter, and the experts or
+            their file.
         passed: the checks that other stages of a plan passed, which are not made again; those of this stage are added.
             So the files of a shop are read once a plan, not once for each of its stages.
     """
@@ -198,6 +200,20 @@ def _check_file(given: Values) -> None:
             )
 
 
+def _check_expert(given: Values) -> None:
+    """Refuse the name of an expert that does not play; who is in a file only the stage that reads it knows."""
+    if "file" in given or not card_name(given["benchmark"]):  # experts of your own may have any names
+        return
+    specs = split_experts(given["expert"])
+    names = {name for spec in specs for name in (spec, spec.partition("?")[0], expert_name(spec))}
+    for parameter in ("clone_from", "explore_from"):
+        if (name := given.get(parameter)) and name not in names:
+            raise ParamsError(
+                f"{parameter} {name!r}: no expert of that name plays{suggest(name, specs) or ';'} `expert` of 02_expert "
+                f"says {' + '.join(specs)}"
+            )
+
+
 def _check_order(given: Values) -> None:
     if ":" in given["choose"]:
         check_order(given["choose"])
@@ -229,6 +245,12 @@ _CHECKS = (
     ),
     _Check(_check_order, ("choose",)),
     _Check(_check_file, ("file",)),
+    _Check(_check_expert, ("benchmark", "expert"), ("file", "clone_from", "explore_from")),
+    _Check(
+        lambda given: check_format(given["prompt"], given.get("template_args")),
+        ("prompt",),
+        ("template_args",),
+    ),
     _Check(_check_simulations, ("samples", "M")),
     _Check(_check_batches, ("batch_size", "micro_batch")),
     _Check(_check_rank, ("engine", "lora_r")),
