@@ -18,8 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from eefcore.runs.losses import losses
 from eefcore.runs.plan import Node, list_methods, methods_by_stage
 from eefcore.storage import stages
+from eefcore.tracking import wandb_run
 
 
 class State(StrEnum):
@@ -54,6 +56,7 @@ class Board:
         self._states: dict[Node, State] = dict.fromkeys(nodes, State.WAITING)
         self._began: dict[Node, float] = {}
         self._seconds: dict[Node, float] = {}
+        self._lost: dict[Node, str] = {}
         self._seconds_of: dict[str, list[float]] = defaultdict(list)  # of each kind, of earlier runs too
         self._runs = list(dict.fromkeys(n.run for n in nodes))
         self._console = console or Console(markup=False, highlight=False)
@@ -84,12 +87,13 @@ class Board:
             self._seconds[node] = monotonic() - self._began[node]
             if state is State.DONE:
                 self._seconds_of[node.notebook.name].append(self._seconds[node])
+                self._lost[node] = ", ".join(_lost(node))
         if not self._live and state not in (State.FINISHED, State.WAITING):
             seconds = self._seconds.get(node)
             took = "" if seconds is None else f" after {clock(seconds)}"
             suite_done = len(self._runs) > 1 and state is State.DONE
             parts = [self._count(self._nodes), self._left()] if suite_done else []
-            count = "".join(f" · {part}" for part in parts if part)
+            count = "".join(f" · {part}" for part in [*parts, self._lost.get(node)] if part)
             self._console.print(f"{state.value:>8}  {self._name(node)}{took}{count}", soft_wrap=True)
 
     def refresh(self, *, last: bool = False) -> None:
@@ -150,10 +154,10 @@ class Board:
         return table
 
     def _cells(self, node: Node) -> tuple[RenderableType, str, str]:
-        """Return the cells of a stage: bar, time, time left."""
+        """Return the cells of a stage: bar, or what it lost; time; time left."""
         if self._states[node] is not State.RUNNING:
             seconds = self._seconds.get(node)
-            return "", "" if seconds is None else clock(seconds), ""
+            return self._lost.get(node, ""), "" if seconds is None else clock(seconds), ""
         seconds, at = monotonic() - self._began[node], stages.read_progress(node.folder)
         if at is None or not at.total:
             return "", clock(seconds), ""
@@ -181,6 +185,14 @@ class Board:
 
     def _name(self, node: Node) -> str:
         return f"{node.run}/{node.folder.name}" if len(self._runs) > 1 else node.folder.name
+
+
+def _lost(node: Node) -> list[str]:
+    """Return what a stage that is done lost, W&B's copy of it among that."""
+    if not node.finished:
+        return []
+    untracked = wandb_run.mode() != "disabled" and wandb_run.untracked(node.run, [node.folder.name])
+    return [*losses(node).values(), *(["no complete copy at W&B"] if untracked else [])]
 
 
 def clock(seconds: float) -> str:

@@ -20,6 +20,7 @@ from eefcore.policies.loading import model_path
 from eefcore.runs.board import Board, State
 from eefcore.runs.changes import changes_since_planning
 from eefcore.runs.kernels import KernelServer, gpu
+from eefcore.runs.losses import list_losses
 from eefcore.runs.notebook import modules
 from eefcore.runs.plan import Node, name_folders
 from eefcore.runs.servers import RunServers, asks_for_server
@@ -107,6 +108,7 @@ def run(nodes: Sequence[Node], *, resume: str, jobs: int | None = None) -> None:
                 kill_kernels()  # again and again: a thread may be about to start one
                 wait(running, TICK_SECONDS)
             raise
+    print("".join(f"{line}\n" for line in list_losses(n for n in todo if n.finished)), end="")
     _warn_untracked([n for n in todo if n.finished])
     if failures:
         raise StageFailed(_report(failures, blocked=len(waiting), resume=resume))

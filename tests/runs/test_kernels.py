@@ -215,10 +215,12 @@ def test_every_stage_of_a_run_ends_in_a_complete_wandb_run(demo, monkeypatch, ca
 def test_the_end_of_a_run_names_the_stages_that_wandb_has_no_complete_run_of(demo, monkeypatch, capsys):
     nodes = plan_run(offline(demo, monkeypatch, BREAK))
     runner.run(nodes, resume="", jobs=2)
-    *_, last = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
     lost = [n.folder.name for n in nodes if n.notebook.name == "04_train"]
     assert "W&B has no complete copy of 2 of 10 stages of ten" in last
     assert all(name in last for name in lost) and len(lost) == 2 and "expert" not in last
+    marked = [line.split()[1] for line in lines if line.endswith(" · no complete copy at W&B")]
+    assert sorted(marked) == sorted(lost)
     assert len(sync(["ten"], dry_run=True).incomplete) == 2
     for node in nodes:
         text = (node.folder / stages.NOTEBOOK).read_text()
