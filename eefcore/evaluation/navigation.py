@@ -26,7 +26,12 @@ class SkillRates(NamedTuple):
 def skill_from_pattern(pattern: str) -> Skill:
     """Return the skill whose actions match the regular expression `pattern` (with `re.search`)."""
     search = re.compile(pattern).search
-    return lambda history: [i for i, action in enumerate(history.actions) if search(action)]
+
+    def skill(history: History) -> list[int]:
+        return [i for i, action in enumerate(history.actions) if search(action)]
+
+    skill.__doc__ = f"Actions that match {pattern}"  # what a report says of it
+    return skill
 
 
 def skills_by_action(history: History, skills: Mapping[str, Skill]) -> list[tuple[str, ...]]:

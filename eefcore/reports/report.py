@@ -136,6 +136,7 @@ def build_report(
         chapter(
             "made_of",
             "What they are made of",
+            sections.method_lines(main),
             tables.data(main),
             *tables.unexplored(main),
             tables.recipes(main),
@@ -262,7 +263,8 @@ def _navigation(
         sentences.append(
             Points(tuple(tables.skill_sentences(by_name[ours], by_name[result.baseline], skills)))
         )
-    return chapter("navigation", "Navigation", figure, tables.skills(result, evaluations, skills), *sentences)
+    table = tables.skills(result, evaluations, skills)
+    return chapter("navigation", "Navigation", figure, sections.skill_lines(skills), table, *sentences)
 
 
 def _case_studies(

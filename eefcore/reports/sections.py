@@ -21,7 +21,7 @@ from eefcore.reports.comparison import Columns, MethodRow, ResultTable
 from eefcore.reports.document import blocks
 from eefcore.reports.document.blocks import Chapter, Facts, Figure, Prose, Section, chapter
 from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, Table, count, words
-from eefcore.reports.evidence import Method
+from eefcore.reports.evidence import Inference, Method, Recipe
 from eefcore.search.tree import Tree
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.types import Card, StopReason
@@ -295,6 +295,46 @@ def environment_cards(cards: Sequence[Card]) -> Section:
         for card in {card.key: card for card in cards}.values()
     )
     return Section("card", "Environment card", (Prose(_CARD), *facts))
+
+
+def method_lines(methods: Sequence[Method]) -> Facts:
+    """Return what each method does in a line, as its stages recorded it, whatever its name says."""
+    return Facts(
+        {m.name: f"{_learned_by(m.recipe)}.{_acts(m.inference)}" for m in methods}, "What each method is"
+    )
+
+
+def _learned_by(recipe: Recipe) -> str:
+    lost = ", lost ones included" if recipe.iterations == 1 and recipe.negatives else ""
+    clone = f"Clones demonstrations{f' of {recipe.experts}' if recipe.experts else ''}{lost}"
+    if recipe.iterations == 1:
+        return clone
+    if recipe.K:
+        explore = f"grows a tree of {recipe.samples} simulations for each task, {recipe.K} actions proposed at a page"
+    else:
+        explore = f"plays each task {_times(recipe.samples)}"
+    if recipe.M:
+        explore += f", and begins at up to {recipe.M} states inside a demonstration of {recipe.explored}"
+    return f"{clone}; then, {_times(recipe.iterations - 1)}, {explore}, and learns from {recipe.learns}"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _acts(inference: Inference) -> str:
+    return f" On a test task it searches before it acts: {inference.how}." if inference.searches else ""
+
+
+def skill_lines(skills: Mapping[str, Skill]) -> Facts:
+    """Return what each navigation skill is in a line: the first of its docstring."""
+    lines = {
+        name: (skill.__doc__ or "").strip().partition("\n")[0].removeprefix(f"Find the skill {name}: ")
+        for name, skill in skills.items()
+    }
+    return Facts(
+        {name: line or "As the benchmark counts it" for name, line in lines.items()}, "What each skill is"
+    )
 
 
 def chosen_models(methods: Sequence[Method]) -> Facts:

@@ -8,6 +8,7 @@ from helpers.documents import whole
 from helpers.episodes import CARD, NEXT, SKILLS, by_next, episode, naive
 from helpers.stage_folders import Folders
 
+from eefcore.reports.document.blocks import Facts
 from eefcore.reports.document.html import write_html
 from eefcore.reports.evidence import read_run, spans
 from eefcore.reports.report import BenchmarkFacts, build_report
@@ -69,6 +70,28 @@ def report_of(stages, title="A run", command="make run"):
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     return report_of(run_of(tmp_path_factory.mktemp("run")))
+
+
+def test_the_report_says_in_a_line_what_each_method_and_skill_is_and_where_its_model_is(full):
+    facts = {b.title: b.facts for s in full.document.sections for b in s.blocks if isinstance(b, Facts)}
+    assert facts["What each method is"]["SFT POS"] == "Clones demonstrations."
+    assert facts["What each skill is"]["Next"] == 'Actions that match ^click\\["button": "Next'
+    places = facts["Where the models are: the best on the dev set, below results/"]
+    assert {name: place[-6:] for name, place in places.items()} == dict.fromkeys(
+        ("SFT POS", "RFT×6", "EEF"), "/model"
+    )
+    assert places["SFT POS"].startswith("iteration 1: ")
+
+
+def test_headers_of_tables_have_a_scope_and_tables_their_titles(full, tmp_path):
+    shown = Page(html_of(full, tmp_path))
+    assert {attrs.get("scope") for tag, attrs in shown.tags if tag == "th"} == {"col", "colgroup", "row"}
+    ids = {attrs.get("id") for _, attrs in shown.tags}
+    labels = [
+        attrs["aria-labelledby"] for tag, attrs in shown.tags if tag == "table" and "aria-labelledby" in attrs
+    ]
+    assert labels
+    assert {*labels} <= ids
 
 
 def test_the_html_page_is_valid_and_loads_nothing_from_elsewhere(full, tmp_path):

@@ -1,6 +1,7 @@
 """The headline claims a difference only where it is significant: paired, Holm-corrected p below 0.05."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from helpers.episodes import CARD, SKILLS, naive, spoilt
@@ -9,6 +10,7 @@ from eefcore.evaluation import stats
 from eefcore.evaluation.panel import Evaluation
 from eefcore.reports import sections
 from eefcore.reports.comparison import compare_evaluations
+from eefcore.reports.evidence import Inference, Recipe
 
 
 def evaluation(method, wins, *, seeds=1, n=60):
@@ -115,3 +117,37 @@ def test_evaluations_that_can_not_be_compared_are_refused():
         compared(evaluation("EEF", ()), evaluation("EEF", ()))
     with pytest.raises(ValueError, match="evaluate both on one panel"):
         compared(evaluation("RFT", (), n=9), evaluation("EEF", (), n=8))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "line"),
+    [
+        ({"iterations": 1}, "Clones demonstrations of strong."),
+        ({"iterations": 1, "negatives": True}, "Clones demonstrations of strong, lost ones included."),
+        (
+            {},
+            "Clones demonstrations of strong; then, 2 times, plays each task 6 times, and learns from solutions.",
+        ),
+        (
+            {"iterations": 2, "samples": 1, "M": 5, "explored": "weak", "negatives": True},
+            "Clones demonstrations of strong; then, once, plays each task once, and begins at up to 5 states inside a "
+            "demonstration of weak, and learns from solutions.",
+        ),
+        (
+            {"K": 3, "learns": "pairs of siblings"},
+            "Clones demonstrations of strong; then, 2 times, grows a tree of 6 simulations for each task, 3 actions "
+            "proposed at a page, and learns from pairs of siblings.",
+        ),
+    ],
+)
+def test_a_method_is_said_in_a_line_by_what_its_stages_recorded(recipe, line):
+    made = Recipe(
+        base="tiny", experts="strong", negatives=False, iterations=3, samples=6, M=0, K=0, explored="", finder="",
+        signals="win or loss", learns="solutions",
+    )._replace(**recipe)  # fmt: skip
+    at_once = Inference("at once", 0, "", 0.0, 0.0, 0.0, 0.0)
+    method = SimpleNamespace(name="it", recipe=made, inference=at_once)
+    assert sections.method_lines([method]).facts == {"it": line}
+    searching = SimpleNamespace(name="it", recipe=made, inference=at_once._replace(how="MCTS × 6"))
+    said = sections.method_lines([searching]).facts["it"]
+    assert said == f"{line} On a test task it searches before it acts: MCTS × 6."
