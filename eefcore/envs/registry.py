@@ -116,7 +116,7 @@ def _sciworld(name: str, max_turns: int) -> Entry:
     )
 
 
-def _booking(name: str, max_turns: int, **episodes: EpisodeSize) -> Entry:
+def _booking(name: str, max_turns: int, *, large: EpisodeSize, tiny: EpisodeSize) -> Entry:
     return Entry(
         name=name,
         loader=f"eefcore.envs.booking.benchmark:{name}",
@@ -125,7 +125,8 @@ def _booking(name: str, max_turns: int, **episodes: EpisodeSize) -> Entry:
         check="eefcore.envs.booking.benchmark:check_options",
         card="booking",
         experts="eefcore.experts.booking.experts:EXPERTS",
-        episodes=episodes,
+        prompt="web",
+        episodes={"web": large, "chat": large, "compact": tiny},
     )
 
 
@@ -139,9 +140,9 @@ _ENTRIES = (
     # The longest of the simulator's own paths takes 30 moves; a policy has ten more to go wrong in.
     _sciworld("sciworld_mini", 40),
     # Half as many again as the longest solutions take, to go wrong in.
-    # Solutions of the perfect expert, in the tokens of SmolLM2 (chat) and of the site's tiny base (compact).
-    _booking("booking", 45, chat=EpisodeSize(14, 125, 2850), compact=EpisodeSize(14, 85, 2100)),
-    _booking("booking_mini", 35, chat=EpisodeSize(16, 150, 3450), compact=EpisodeSize(16, 100, 2650)),
+    # Tokens of the perfect expert's solutions as SmolLM2 and as the site's tiny base count them.
+    _booking("booking", 45, large=EpisodeSize(14, 125, 3150), tiny=EpisodeSize(14, 85, 2100)),
+    _booking("booking_mini", 35, large=EpisodeSize(16, 150, 3750), tiny=EpisodeSize(16, 100, 2650)),
     Entry(
         name="miniwob",
         loader="eefcore.envs.miniwob.benchmark:miniwob",
@@ -149,6 +150,7 @@ _ENTRIES = (
         max_turns=20,
         check="eefcore.envs.miniwob.benchmark:check_installed",
         card="miniwob",
+        prompt="web",
     ),
 )
 ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}

@@ -3,6 +3,7 @@
     agentlite   one growing prompt, `Action:…` / `Observation: …`, as both papers ran their experts in a shop
     chat        the same turns and prompt through a tokenizer's own chat template, for instruct models
     agentgym    the turns of ScienceWorld for instruct models, its rules a turn of their own, as in AgentGym
+    web         the turns of a web site for instruct models, whose actions are those of `envs.web.actions`
     compact     turns with no prompt text, for tiny models of any environment, which know the rules
     composite   Agent Q's h_t (Appendix A): the task, the actions so far and the present page; and the same as
                 composite_chat, through a chat template, and as composite_compact, with no prompt text; the prompts
@@ -287,6 +288,7 @@ MESSAGES: Mapping[str, Messages] = {
             turns=True,
             before=(("user", prompts.SCIENCE), ("assistant", prompts.AGREED)),
         ),
+        Messages("web", TurnFormat("web", prompt=prompts.WEB, first="{}", then="{}", end="\n"), turns=True),
         Messages("composite_chat", COMPOSITE, turns=False),
     )
 }
@@ -296,6 +298,7 @@ _WITHOUT_TEMPLATE = {f.name: f for f in (AGENTLITE, COMPACT, COMPOSITE, COMPOSIT
 _WITH_TEMPLATE: Mapping[str, Callable[..., Format]] = {
     "chat": partial(ChatFormat, prompt=prompts.SHOP.replace("{{", "{").replace("}}", "}") + "Task:"),
     "agentgym": partial(ChatFormat, prompt=prompts.SCIENCE, agreed=prompts.AGREED, name="agentgym"),
+    "web": partial(ChatFormat, prompt=prompts.WEB, name="web"),
     "composite_chat": partial(LastPageChatFormat, prompt=prompts.COMPOSITE_SHOP),
 }
 """The formats that write with the chat template of a tokenizer."""

@@ -218,7 +218,7 @@ def test_weights_behind_a_server_of_ones_own_may_change_so_its_answers_are_not_k
     assert len(endpoint.requests) == asked and replies[0] == replies[1]
 
 
-@pytest.mark.parametrize("format", ["chat", "agentgym", "composite_chat"])
+@pytest.mark.parametrize("format", ["chat", "agentgym", "web", "composite_chat"])
 def test_any_format_can_be_sent_as_ids(format):
     check_policy("openai:http://localhost:8000/v1#m?server=vllm&tokenizer=tiny", format=format)
     with pytest.raises(PolicyError, match="chat template"):

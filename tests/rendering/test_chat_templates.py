@@ -56,7 +56,7 @@ def test_the_ids_are_those_of_the_dialogue_as_the_template_writes_it(name):
         assert made.encode(DONE.at(t)).tokens == [*head, *(shared if made._shared else ids)]
 
 
-FORMATS = [(name, format) for name in FAMILIES for format in ("chat", "agentgym", "composite_chat")]
+FORMATS = [(name, format) for name in FAMILIES for format in ("chat", "agentgym", "web", "composite_chat")]
 FORMATS.remove(("mistral-0.1", "composite_chat"))  # refused, see below
 
 
