@@ -165,14 +165,6 @@ def _check_context(given: Values) -> None:
         )
 
 
-def _check_batches(given: Values) -> None:
-    if given["batch_size"] % given["micro_batch"]:
-        raise ParamsError(
-            f"micro_batch {given['micro_batch']}: must divide batch_size {given['batch_size']}; choose one that does, or "
-            "null for the whole batch"
-        )
-
-
 def _check_rank(given: Values) -> None:
     engine = read_engine(given["engine"])
     if isinstance(engine, VLLMOptions) and given["lora_r"] > (engine.max_lora_rank or 512):
@@ -252,7 +244,6 @@ _CHECKS = (
         ("template_args",),
     ),
     _Check(_check_simulations, ("samples", "M")),
-    _Check(_check_batches, ("batch_size", "micro_batch")),
     _Check(_check_rank, ("engine", "lora_r")),
     _Check(_check_context, ("benchmark", "format", "context"), ("max_new_tokens",)),
 )

@@ -306,15 +306,15 @@ class Memory(NamedTuple):
         return Memory(*map(sum, zip(self, other, strict=True)))
 
 
-def training_memory(shape: Shape, *, examples: int, context: int, lora_r: int | None, bf16: bool) -> Memory:
-    """Estimate a forward and backward pass over `examples` of `context` tokens, and AdamW's step.
+def training_memory(shape: Shape, *, tokens: int, lora_r: int | None, bf16: bool) -> Memory:
+    """Estimate a forward and backward pass over `tokens`, all of them trained, and AdamW's step.
 
     Parameters, gradients and moments are float32. A layer keeps for its backward pass what its linear maps and norms
     read, the keys, queries and values, and four widths of a gated feed-forward; attention scores are never kept. Logits
     are float32, with their softmax and gradient. Workspaces and what the allocator wastes add a tenth or so.
     """
     trained = lora_r * shape.adapter if lora_r else shape.parameters
-    tokens, wide = examples * context, 2 if bf16 else 4
+    wide = 2 if bf16 else 4
     layer = tokens * wide * (6 * shape.hidden + 2 * shape.key_values + 4 * shape.intermediate)
     logits = 12 * tokens * shape.vocabulary
     copies = 2 * trained if bf16 and not lora_r else 0  # that autocast keeps of what is trained
@@ -362,12 +362,10 @@ def memory(nodes: Iterable[Node], shape: Callable[[str], Shape | None]) -> dict[
         else:
             # a pair is two rows, as long as its stage of preferences lets them be
             sides, limits = (2, node.inputs["preferences"]) if kind == "dpo" else (1, node)
-            examples = sides * (node.optional_integer("micro_batch") or node.integer("batch_size"))
-            context, r = limits.integer("context"), trained.optional_integer("lora_r")
-            use = Use(base, f"train {f'rank {r}' if r else 'all'} on {examples} × {context:,} tokens")
-            out[use] = sizes and training_memory(
-                sizes, examples=examples, context=context, lora_r=r, bf16=bool(given["bf16"])
-            )
+            longest, r = sides * limits.integer("context"), trained.optional_integer("lora_r")
+            tokens = min(node.integer("batch_size") * longest, max(node.integer("batch_tokens"), longest))
+            use = Use(base, f"train {f'rank {r}' if r else 'all'} on {tokens:,} tokens")
+            out[use] = sizes and training_memory(sizes, tokens=tokens, lora_r=r, bf16=bool(given["bf16"]))
     return out
 
 

@@ -16,9 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from eefcore.storage.cost import Cost
-from eefcore.training.batches import collate
-from eefcore.training.logprobs import Batch, count_trained
-from eefcore.training.loop import Forward, LossSums, Objective, OnStep, TrainSettings, run_training
+from eefcore.training.loop import LossSums, Objective, OnStep, TrainSettings, run_training
 from eefcore.training.losses import dpo_loss
 from eefcore.training.references import Pair
 
@@ -65,12 +63,12 @@ def train_dpo(
 
         L = Σ_p dpo_loss(p) / number of pairs p of the global batch        (Agent Q eq. 4; eq. 5 on trajectories)
 
-    Both sides of a pair share a forward pass. Without a pair the model stays what it was: an expert and a policy may tie
+    Both sides of a pair share a forward pass, and what they begin with is read once in it (`batches.pack`). Without a pair the model stays what it was: an expert and a policy may tie
     on every task. Adapters and several devices work as in `sft.train_sft`.
 
     Args:
         model: a Hugging Face causal LM, or a peft model around one.
-        pairs: the pairs that `batch_size` and `micro_batch` count.
+        pairs: the pairs that `batch_size` counts.
         settings: see `TrainSettings`.
         beta: how strongly to stay near π_ref.
         sft_weight: adds this times −log π(chosen) per trained token, averaged over pairs, which keeps the chosen
@@ -78,15 +76,14 @@ def train_dpo(
         on_step: is told about each optimiser step.
 
     Raises:
-        ParamsError: the batch can't be cut into micro-batches of that size, or `warmup` is not a share.
+        ParamsError: the batch can't be dealt to the devices, or `warmup` is not a share.
         DivergenceError: the loss or the gradient of a step is not finite.
     """
     if not pairs:
         return DPOResult(DPOCurves([], [], [], [], []), Cost())
     objective = Objective[Pair](
-        collate=_collate_pairs,
-        length=lambda pair: max(len(row.tokens) for row in pair.rows),
-        weight=lambda batch: torch.tensor(len(batch["reference"])),
+        rows=lambda pair: pair.rows,
+        weight=lambda pair: 1,
         loss=partial(_sum_loss, beta=beta, sft_weight=sft_weight),
     )
     log = run_training(objective, model, pairs, settings, on_step)
@@ -97,30 +94,22 @@ def train_dpo(
     )
 
 
-def _collate_pairs(pairs: Sequence[Pair]) -> dict[str, torch.Tensor]:
-    """Make tensors of B pairs with R rows in all.
+def _sum_loss(
+    token_logps: torch.Tensor, counts: Sequence[int], pairs: Sequence[Pair], *, beta: float, sft_weight: float
+) -> LossSums:
+    """Return Σ L_DPO over the B pairs of a forward pass, with the SFT term if it has a weight.
 
-    Besides the rows, chosen before rejected, [R, L], these are `side`, the index of the side of the 2B that each row
-    belongs to, [R]; and `reference`, log π_ref of both sides of each pair, [B, 2].
+    `token_logps` are those of the trained tokens of all rows, chosen before rejected, of which a row has so many of `counts`.
     """
-    sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
-    rows = collate([row for side in sides for row in side])
-    side_of_row = [i for i, side in enumerate(sides) for _ in side]
-    reference = [[sum(p.chosen_logps), sum(p.rejected_logps)] for p in pairs]
-    return {**rows, "side": torch.tensor(side_of_row), "reference": torch.tensor(reference)}
-
-
-def _sum_loss(forward: Forward, batch: Batch, *, beta: float, sft_weight: float) -> LossSums:
-    """Return Σ L_DPO over the pairs of a forward pass, with the SFT term if it has a weight."""
-    counts = count_trained(batch["labels"])
-    side_of_token = batch["side"].repeat_interleave(counts)
-    token_logps, reference = forward(batch), batch["reference"]
-    logps = torch.zeros(reference.numel(), device=token_logps.device)
-    logps = logps.index_add(0, side_of_token, token_logps).view(-1, 2)
+    device, sides = token_logps.device, [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    side_of_row = torch.tensor([i for i, side in enumerate(sides) for _ in side])
+    side_of_token = side_of_row.repeat_interleave(torch.tensor(counts)).to(device)
+    logps = torch.zeros(len(sides), device=device).index_add(0, side_of_token, token_logps).view(-1, 2)
+    reference = torch.tensor([[sum(p.chosen_logps), sum(p.rejected_logps)] for p in pairs], device=device)
     loss, margin = dpo_loss(*logps.T, *reference.T, beta=beta)
     if sft_weight != 0.0:
-        tokens = torch.zeros_like(reference.flatten()).index_add(0, batch["side"], counts.to(reference.dtype))
-        loss = loss - sft_weight * logps[:, 0] / tokens.view(-1, 2)[:, 0]
+        tokens = [sum(row.n_trained for row in pair.chosen) for pair in pairs]
+        loss = loss - sft_weight * logps[:, 0] / torch.tensor(tokens, device=device)
     chosen, rejected = (beta * (logps - reference)).T
     logged = {"accuracy": (margin > 0).float(), "margin": margin, "chosen": chosen, "rejected": rejected}
     return LossSums(loss.sum(), {name: values.sum() for name, values in logged.items()})

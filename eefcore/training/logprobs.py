@@ -6,43 +6,66 @@ computed the way the trainer computes is checked, since a difference would be mi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from eefcore.errors import DriftError
-from eefcore.training.batches import batches_by_length, collate
-from eefcore.training.losses import shift_labels, token_logp
-from eefcore.training.rows import IGNORE, Row
-
-Batch = Mapping[str, Tensor]
-"""`input_ids` and `labels` [B, L], and what else a loss needs of its rows."""
+from eefcore.errors import DriftError, PolicyError
+from eefcore.training.batches import Batch, Passes, pack, pad
+from eefcore.training.losses import token_logp
+from eefcore.training.prefix_trees import tree_attention
+from eefcore.training.rows import Row
 
 OnRows = Callable[[int], None]
 """A function that is told how many rows are done, after each forward pass."""
 
 
-def count_trained(labels: Tensor) -> Tensor:
-    """Count the trained tokens of each row, [B]; a row's first token is never one, since nothing predicts it."""
-    return (shift_labels(labels) != IGNORE).sum(dim=1)
-
-
 def trained_logps(model: Callable[..., Any], batch: Batch, *, head: torch.nn.Module, bf16: bool) -> Tensor:
     """Return log π(t_l | t_<l) of the N trained tokens of a batch, row after row, [N], in float32.
 
-    `head` is the model's `get_output_embeddings()`, which computes logits at the N positions alone; with `bf16` matrix
-    products are computed in bfloat16.
+    `head` is the model's `get_output_embeddings()`, which computes logits at the U predictors alone; with `bf16` matrix
+    products are computed in bfloat16. A packed batch wants a model in `tree_attention`.
     """
-    targets = shift_labels(batch["labels"])
-    trained = targets != IGNORE
-    device = batch["input_ids"].device.type
-    with torch.autocast(device, torch.bfloat16, enabled=bf16), _logits_only_at(trained, head):
-        logits = model(input_ids=batch["input_ids"], use_cache=False).logits[0]
-    return token_logp(logits, targets[trained].to(logits.device))
+    tree = {} if batch.tree is None else {"position_ids": batch.positions, "prefix_tree": batch.tree}
+    device = batch.input_ids.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=bf16), _logits_only_at(batch.predictors, head):
+        logits = model(input_ids=batch.input_ids, use_cache=False, **tree).logits[0]
+    return token_logp(logits, batch.targets.to(logits.device))[batch.scored.to(logits.device)]
+
+
+@torch.no_grad()
+def can_pack(model: Any, longest: int) -> bool:
+    """Return whether `model` reads packed rows as it reads them one by one, so that they may share what they share.
+
+    A few short rows are read both ways. Recurrent layers, sliding windows below the `longest` row and scores that are capped
+    differ or are refused; with dropout, rows that share a token would share its noise, so a model that has any is padded.
+    """
+    if any(
+        getattr(m, "attention_dropout", 0) or (isinstance(m, torch.nn.Dropout) and m.p)
+        for m in model.modules()
+    ):
+        return False
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    tokens = (np.arange(1, 25) * 7919 % vocabulary).tolist()
+    rows = [Row(t, t) for t in (tokens[:12], tokens[:6] + tokens[12:], tokens[18:], tokens[:8] + tokens[:1])]
+    head, training = model.get_output_embeddings(), model.training
+    model.eval()
+    try:
+        apart = [trained_logps(model, pad([row]).to(model.device), head=head, bf16=False) for row in rows]
+        with tree_attention(model):
+            together = trained_logps(
+                model, pack(rows, longest=longest).to(model.device), head=head, bf16=False
+            )
+    except (PolicyError, TypeError, ValueError, AttributeError):
+        return False
+    finally:
+        model.train(training)
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.2
+    return bool((together - torch.cat(apart)).abs().max() < tolerance)
 
 
 @torch.no_grad()
@@ -56,19 +79,24 @@ def token_logps(
 ) -> list[tuple[float, ...]]:
     """Return log π of each trained token of each row, in the order of the rows, as the trainer would compute it.
 
-    Rows of similar length share a forward pass of at most `batch_tokens` tokens, padding included; a longer row has a pass
-    of its own. A row's result depends on the other rows only by rounding. The model, a Hugging Face causal LM or a peft
-    model around one, is left in evaluation mode.
+    A forward pass has at most `batch_tokens` tokens, those that rows share counted once where the model can read them once
+    (`can_pack`); a longer row has a pass of its own. A row's result depends on the other rows only by rounding. The model,
+    a Hugging Face causal LM or a peft model around one, is left in evaluation mode.
     """
     model.eval()
     logps_of_row: list[tuple[float, ...]] = [()] * len(rows)
-    for indices in batches_by_length([len(r.tokens) for r in rows], batch_tokens):
-        batch = {k: v.to(model.device) for k, v in collate([rows[i] for i in indices]).items()}
-        logps = trained_logps(model, batch, head=model.get_output_embeddings(), bf16=bf16)
-        for i, row_logps in zip(indices, logps.split(count_trained(batch["labels"]).tolist()), strict=True):
-            logps_of_row[i] = tuple(row_logps.tolist())
-        if on_rows:
-            on_rows(len(indices))
+    if not rows:
+        return logps_of_row
+    packed = len(rows) > 1 and can_pack(model, max(len(row.tokens) for row in rows))
+    passes = Passes(packed, batch_tokens)
+    with tree_attention(model) if packed else nullcontext():
+        for indices in passes.cut(range(len(rows)), lambda i: [rows[i]]):
+            batch = passes.batch([rows[i] for i in indices]).to(model.device)
+            logps = trained_logps(model, batch, head=model.get_output_embeddings(), bf16=bf16)
+            for i, row_logps in zip(indices, logps.split(batch.counts), strict=True):
+                logps_of_row[i] = tuple(row_logps.tolist())
+            if on_rows:
+                on_rows(len(indices))
     return logps_of_row
 
 
@@ -148,15 +176,15 @@ def check_drift(
 
 
 @contextmanager
-def _logits_only_at(trained: Tensor, head: torch.nn.Module) -> Generator[None]:
-    """Let the model compute logits at the N positions where `trained` [B, L] is true alone: [1, N, V].
+def _logits_only_at(predictors: Tensor, head: torch.nn.Module) -> Generator[None]:
+    """Let the model compute logits at the U `predictors`, places in the flattened input, alone: [1, U, V].
 
     The head computes nothing else, and the loss is exactly the same. A hook on its input works for every
     causal LM, and keeps what some models do to the logits afterwards (Gemma caps them, Cohere scales them).
     """
 
     def keep(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][trained.to(inputs[0].device)].unsqueeze(0),)
+        return (inputs[0].flatten(0, 1)[predictors.to(inputs[0].device)].unsqueeze(0),)
 
     hook = head.register_forward_pre_hook(keep)
     try:

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -23,8 +23,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from eefcore.errors import DivergenceError, ParamsError
 from eefcore.storage.disk import write_atomically
-from eefcore.training.batches import BatchSampler
-from eefcore.training.logprobs import Batch, trained_logps
+from eefcore.training.batches import BatchSampler, Passes
+from eefcore.training.logprobs import can_pack, trained_logps
+from eefcore.training.prefix_trees import tree_attention
+from eefcore.training.rows import Row
 
 I = TypeVar("I")
 
@@ -37,12 +39,9 @@ SAVE_STEPS = 500
 OnStep = Callable[[int, int, float], None]
 """A function that is told (optimiser steps done, steps in all, loss of this step)."""
 
-Forward = Callable[[Batch], Tensor]
-"""Return log π of the trained tokens of a batch, row after row, [N]: `logprobs.trained_logps` of the model in training."""
-
 
 class LossSums(NamedTuple):
-    """The part of a micro-batch in the loss of its global batch and in the logged values, before any division."""
+    """The part of a forward pass in the loss of its global batch and in the logged values, before any division."""
 
     loss: Tensor
     logged: Mapping[str, Tensor]
@@ -52,16 +51,15 @@ class Objective(NamedTuple, Generic[I]):
     """A loss to minimise over a list of items: Σ loss / Σ weight over each global batch.
 
     Attributes:
-        collate: makes tensors of the items of one forward pass.
-        length: the number of tokens of an item; items of similar length share a forward pass.
-        weight: what a forward pass counts for: its trained tokens, or its pairs.
-        loss: the loss and the logged values of one forward pass, summed.
+        rows: the rows of an item, which share a forward pass.
+        weight: what an item counts for: its trained tokens, or 1 for a pair.
+        loss: the loss and the logged values of one forward pass, summed: of log π of the trained tokens of all its rows,
+            their number in each row, and its items.
     """
 
-    collate: Callable[[Sequence[I]], dict[str, Tensor]]
-    length: Callable[[I], int]
-    weight: Callable[[Batch], Tensor]
-    loss: Callable[[Forward, Batch], LossSums]
+    rows: Callable[[I], Sequence[Row]]
+    weight: Callable[[I], int]
+    loss: Callable[[Tensor, Sequence[int], Sequence[I]], LossSums]
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +71,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
         learning_rate: the peak of the schedule.
         seed: of the order of the items. Equal seeds give equal results on one machine.
         out: the folder of the checkpoints; nothing is written elsewhere.
-        micro_batch: items of one forward pass on one device; None takes all of a device's share of a batch.
+        batch_tokens: tokens of one forward pass on one device, those that rows share counted once where the model can
+            read them once (`logprobs.can_pack`), else padding included; a longer item has a pass of its own. It sets
+            memory and speed; the gradient is that of the global batch.
         schedule: a `transformers.SchedulerType`: cosine, linear, constant_with_warmup, …
         warmup: the share of the steps, in [0, 1), over which the learning rate rises.
         weight_decay: AdamW's.
@@ -91,7 +91,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
     seed: int
     out: Path
-    micro_batch: int | None = None
+    batch_tokens: int = 8192
     schedule: str = "cosine"
     warmup: float = 0.03
     weight_decay: float = 0.0
@@ -151,23 +151,26 @@ def run_training(
     )
     # Several visible GPUs in one process would mean DataParallel, which splits a batch without being asked.
     args._n_gpu = min(args.n_gpu, 1)
-    args.per_device_train_batch_size, args.gradient_accumulation_steps = _cut_batch(settings, args.world_size)
+    args.per_device_train_batch_size = _share_of_device(settings, args.world_size)
     watch = _Watch(on_step)
     use_cache = getattr(model.config, "use_cache", None)  # a config with a language part below it has none
     trainer = _Trainer(
         model=model,
         args=args,
-        # The Trainer asks a dataset for its length and its items alone, which a list has.
-        train_dataset=cast(Dataset[Any], list(items)),
-        data_collator=objective.collate,
+        # The Trainer deals numbers of items, and asks a dataset for its length and its items alone, which a list has.
+        train_dataset=cast(Dataset[Any], list(range(len(items)))),
+        data_collator=lambda numbers: {"items": torch.tensor(numbers)},
         callbacks=[watch],
     )
-    trainer.set_objective(objective, settings)
+    longest = max(len(row.tokens) for item in items for row in objective.rows(item))
+    passes = Passes(can_pack(model, longest), settings.batch_tokens)
+    trainer.set_objective(objective, items, passes, settings)
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(settings.out) if settings.resumable else None
     if checkpoint is not None:
         watch.seconds_before = json.loads((checkpoint / COMPLETE).read_text())["seconds"]
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with tree_attention(model) if passes.packed else nullcontext():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_disable()
     if use_cache is not None:
@@ -187,37 +190,63 @@ def last_checkpoint(out: Path) -> Path | None:
 class _Trainer(Trainer):
     """A Trainer that minimises an `Objective` over our batches, and logs what the objective logs."""
 
-    def set_objective(self, objective: Objective[Any], settings: TrainSettings) -> None:
-        self._objective, self._settings = objective, settings
+    def set_objective(
+        self, objective: Objective[Any], items: Sequence[Any], passes: Passes, settings: TrainSettings
+    ) -> None:
+        self._objective, self._items, self._passes, self._settings = objective, items, passes, settings
         self._logged: dict[str, Tensor] = {}  # of the optimiser step in progress
-        self.loss_is_scaled_for_ga = True  # a sum over the global batch, divided once, below
 
     def _get_train_sampler(self, train_dataset: Any = None) -> BatchSampler:
-        items = self.train_dataset if train_dataset is None else train_dataset
-        lengths = [self._objective.length(item) for item in cast(Sequence[Any], items)]
-        settings = self._settings
-        return BatchSampler(lengths, settings.batch_size, self.args.seed, settings.pool_batches)
+        lengths = [max(len(row.tokens) for row in self._objective.rows(item)) for item in self._items]
+        settings, devices = self._settings, self.accelerator.num_processes
+        return BatchSampler(lengths, settings.batch_size, self.args.seed, settings.pool_batches, devices)
 
     def get_batch_samples(
-        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
-    ) -> tuple[list[Batch], Tensor]:
-        """Return a global batch's micro-batches on this device, and the weight of all of it, on all devices."""
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor]:
+        """Return the share of this device in a global batch, and the weight of all of it, on all devices."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        weight = torch.stack([self._objective.weight(b) for b in batches]).sum().to(device)
-        return batches, self.accelerator.reduce(weight, "sum")
+        weight = sum(self._objective.weight(item) for batch in batches for item in self._dealt(batch))
+        return batches, self.accelerator.reduce(torch.tensor(float(weight), device=device), "sum")
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Tensor | Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Return this micro-batch's part of the loss, times the devices, since their gradients are averaged."""
+        """Return this device's part of the loss, times the devices, since their gradients are averaged; pass by pass."""
         weight = cast(Tensor, num_items_in_batch)  # from `get_batch_samples`
+        model.train()
+        total = torch.zeros((), device=weight.device)
+        passes = self._cut(self._dealt(inputs))
+        for n, items in enumerate(passes, start=1):
+            last = n == len(passes)  # the others need not wait for other devices
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                loss = self._sum_loss(model, items, weight)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Return 0: what is read of a batch is counted nowhere."""
+        return 0
+
+    def _dealt(self, batch: Mapping[str, Tensor]) -> list[Any]:
+        return [self._items[i] for i in batch["items"].tolist()]
+
+    def _cut(self, items: Sequence[Any]) -> list[list[Any]]:
+        """Cut this device's share of a batch into forward passes, as many on each device."""
+        passes = self._passes.cut(items, self._objective.rows)
+        if self.accelerator.num_processes == 1:
+            return passes
+        most = self.accelerator.gather(torch.tensor([len(passes)], device=self.args.device)).max().item()
+        return self._passes.cut(items, self._objective.rows, at_least=int(most))
+
+    def _sum_loss(self, model: nn.Module, items: Sequence[Any], weight: Tensor) -> Tensor:
+        """Return the loss of one forward pass, by the weight of the global batch; what is logged of it adds up."""
+        rows = [row for item in items for row in self._objective.rows(item)]
+        batch = self._passes.batch(rows).to(self.args.device)
         head = cast(Any, self.model).get_output_embeddings()
-        forward = partial(trained_logps, model, head=head, bf16=self._settings.bf16)
-        sums = self._objective.loss(forward, inputs)
+        logps = trained_logps(model, batch, head=head, bf16=self._settings.bf16)
+        sums = self._objective.loss(logps, batch.counts, items)
         for name, value in sums.logged.items():
             self._logged[name] = self._logged.get(name, 0.0) + value.detach() / weight
         return sums.loss / weight * self.accelerator.num_processes
@@ -230,16 +259,13 @@ class _Trainer(Trainer):
         super().log(logs, start_time)
 
 
-def _cut_batch(settings: TrainSettings, devices: int) -> tuple[int, int]:
-    """Return the items of one forward pass on one device, and the forward passes of a batch."""
-    batch_size = settings.batch_size
-    items = settings.micro_batch if settings.micro_batch is not None else batch_size // devices
-    if items < 1 or batch_size % (items * devices):
+def _share_of_device(settings: TrainSettings, devices: int) -> int:
+    """Return the items of a global batch that one device gets."""
+    if settings.batch_size % devices:
         raise ParamsError(
-            f"a batch of {batch_size} rows can't be cut into passes of {items} rows on {devices} device(s); "
-            "choose a micro_batch that divides the batch's share of a device"
+            f"a batch of {settings.batch_size} rows can't be dealt to {devices} devices; choose a batch_size that they divide"
         )
-    return items, batch_size // (items * devices)
+    return settings.batch_size // devices
 
 
 class _Watch(TrainerCallback):

@@ -1,35 +1,22 @@
-"""The losses that train: L_SFT (EEF §3.2) and L_DPO (Agent Q eq. 4, 5), and the shift from labels to predictions.
+"""The losses that train: L_SFT (EEF §3.2) and L_DPO (Agent Q eq. 4, 5), from log π of the trained tokens.
 
-    tokens        t_0    t_1    t_2    t_3
-    labels        –      –      t_2    t_3       – is IGNORE: read, not trained
-    logits        z_0    z_1    z_2    z_3       z_l scores t_{l+1}
-    targets       –      t_2    t_3    –         labels moved one to the left
-
-so that log π(t_2 | t_0 t_1) is read off z_1. The shift happens here and nowhere else.
+Which logits score which token is decided in `batches`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eefcore.training.rows import IGNORE
-
-
-def shift_labels(labels: Tensor) -> Tensor:
-    """Return the target of each position's logits, [B, L]: the label of the next position, IGNORE at the end."""
-    return torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORE)], dim=1)
-
 
 def token_logp(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return log π of each target under the logits of its own position; 0 where the target is IGNORE.
+    """Return log π of each target under the logits that score it.
 
     Shapes [N, V] and [N] to [N]. Computed in float32 whatever the logits are in.
     """
-    return -F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="none")
+    return -F.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def sft_loss(logps: Tensor) -> Tensor:

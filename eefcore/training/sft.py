@@ -15,8 +15,6 @@ from msgspec.structs import replace
 
 from eefcore.errors import MaskError
 from eefcore.storage.cost import Cost
-from eefcore.training.batches import collate
-from eefcore.training.logprobs import count_trained
 from eefcore.training.loop import LossSums, Objective, OnStep, TrainSettings, run_training
 from eefcore.training.losses import sft_loss
 from eefcore.training.rows import Row
@@ -41,11 +39,11 @@ def train_sft(
 
     Every parameter of `model`, a Hugging Face causal LM or a peft model around one, that requires a gradient is trained:
     of a peft model the adapter alone. Started by `accelerate launch` or `torchrun`, the same call trains on several
-    devices. `batch_size` and `micro_batch` of the settings count rows.
+    devices. `batch_size` of the settings counts rows. Rows that begin alike are read once in a forward pass (`batches.pack`).
 
     Raises:
         MaskError: there is no row, or a row trains nothing.
-        ParamsError: the batch can't be cut into micro-batches of that size, or `warmup` is not a share.
+        ParamsError: the batch can't be dealt to the devices, or `warmup` is not a share.
         DivergenceError: the loss or the gradient of a step is not finite.
     """
     if not rows:
@@ -56,10 +54,9 @@ def train_sft(
             f"row {counts.index(0)} of {len(rows)} has no trained token after its first; drop it or mask it again"
         )
     objective = Objective[Row](
-        collate=collate,
-        length=lambda row: len(row.tokens),
-        weight=lambda batch: count_trained(batch["labels"]).sum(),
-        loss=lambda forward, batch: LossSums(sft_loss(forward(batch)), {}),
+        rows=lambda row: [row],
+        weight=lambda row: row.n_trained,
+        loss=lambda logps, counts, rows: LossSums(sft_loss(logps), {}),
     )
     log = run_training(objective, model, rows, settings, on_step)
     cost = Cost(tokens_trained=sum(counts) * settings.epochs, seconds=log.seconds)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from eefcore.training.losses import shift_labels, token_logp
 from eefcore.training.rows import IGNORE
 
 
 def sequence_logp(logits: Tensor, labels: Tensor) -> Tensor:
     """Return Σ_l m_l log π(t_l | t_<l) of each row, [B]; logits [B, L, V], labels [B, L] not shifted."""
-    logps = token_logp(logits.flatten(0, 1), shift_labels(labels).flatten())
-    return logps.view_as(labels).sum(dim=1)
+    losses = cross_entropy(logits[:, :-1].float().mT, labels[:, 1:], ignore_index=IGNORE, reduction="none")
+    return -losses.sum(dim=1)
 
 
 def sft_loss(logits: Tensor, labels: Tensor, n_trained_tokens: Tensor | int) -> Tensor:

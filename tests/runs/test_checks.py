@@ -50,7 +50,6 @@ SHOP = {"benchmark": "webshop", "data": "${EEF_TEST_PLACE}/shop"}
         ({"train": {"context": 0}}, {}, "train.context: must be ≥ 1, got 0"),
         ({"train": {"context": 20}}, {}, "train.1: context 20: must have room for one turn .* takes about 26 tokens"),
         ({"evaluate": {"context": 90}}, {}, "evaluate.1: context 90: .* beside an answer of max_new_tokens 96"),
-        ({"train": {"micro_batch": 5}}, {}, "train.1: micro_batch 5: must divide batch_size 16; choose one"),
         ({"train": {"base": "tinny"}}, {}, "train.1: base 'tinny': no such model; did you mean 'tiny'"),
         ({"train": {"base": "models/not/there"}}, {}, "base 'models/not/there': no such model"),
         ({"train": {"base": "params/model"}}, {}, "base 'params/model': no such model"),
@@ -91,7 +90,7 @@ def test_what_no_stage_could_work_with_is_refused_before_anything_starts(tmp_pat
     ("stages", "shared"),
     [
         ({}, {}),
-        ({"train": {"context": 64, "micro_batch": 4}}, {}),
+        ({"train": {"context": 64, "batch_tokens": 4}}, {}),
         ({}, {**SHOP, "sizes": "0/6/6"}),
         ({}, {"benchmark": "sciworld_mini", "sizes": "0/0/0", "format": "agentgym"}),
         ({"expert": {"file": "${EEF_TEST_PLACE}/experts.jsonl"}}, {}),

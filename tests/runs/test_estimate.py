@@ -118,7 +118,7 @@ def test_the_estimate_of_no_stages_is_zero():
 
 
 def test_memory_of_training_all_weights_matches_a_hand_computation():
-    found = estimate.training_memory(TINY, examples=3, context=10, lora_r=0, bf16=False)
+    found = estimate.training_memory(TINY, tokens=30, lora_r=0, bf16=False)
     layer = 30 * 4 * (6 * 8 + 2 * 4 + 4 * 16)  # 30 tokens, float32, 120 numbers each
     logits = 12 * 30 * 100
     assert found == Memory(
@@ -133,13 +133,13 @@ def test_memory_of_training_all_weights_matches_a_hand_computation():
 
 
 def test_memory_of_training_an_adapter_matches_a_hand_computation():
-    found = estimate.training_memory(TINY, examples=1, context=10, lora_r=5, bf16=True)
+    found = estimate.training_memory(TINY, tokens=10, lora_r=5, bf16=True)
     assert found[:3] == (4000 + 4 * 50, 4 * 50, 8 * 50)
     assert found.activations == 2 * (10 * 2 * 120) + 12 * 10 * 100
 
 
 def test_bfloat16_copies_are_kept_of_what_is_trained():
-    found = estimate.training_memory(TINY, examples=1, context=10, lora_r=0, bf16=True)
+    found = estimate.training_memory(TINY, tokens=10, lora_r=0, bf16=True)
     assert found.weights == 4000 + 2000
 
 
@@ -152,21 +152,21 @@ def test_memory_of_playing_matches_a_hand_computation():
 
 def test_the_memory_of_a_plan_names_each_kind_once(nodes):
     plan = nodes(
-        "{EEF: {iterations: 2}, ETO: {iterations: 2, learn: dpo, dpo: {micro_batch: 8}},"
-        " big: {iterations: 2, train: {base: someone/big, lora_r: 8, micro_batch: 1}}}",
-        "{train: {micro_batch: 4}}",
+        "{EEF: {iterations: 2}, ETO: {iterations: 2, learn: dpo, dpo: {batch_tokens: 9000}},"
+        " big: {iterations: 2, train: {base: someone/big, lora_r: 8, batch_tokens: 1}}}",
+        "{train: {batch_tokens: 2000}}",
     )
     found = estimate.memory(plan, lambda base: TINY if base == "tiny" else None)
     play = "play 7 × 500 tokens"
     assert found == {
-        Use("tiny", "train all on 4 × 500 tokens"): estimate.training_memory(
-            TINY, examples=4, context=500, lora_r=0, bf16=True
+        Use("tiny", "train all on 2,000 tokens"): estimate.training_memory(
+            TINY, tokens=2000, lora_r=0, bf16=True
         ),
         Use("tiny", play): estimate.rollout_memory(TINY, slots=7, context=500),
-        Use("tiny", "train all on 16 × 500 tokens"): estimate.training_memory(
-            TINY, examples=16, context=500, lora_r=0, bf16=True
+        Use("tiny", "train all on 9,000 tokens"): estimate.training_memory(
+            TINY, tokens=9000, lora_r=0, bf16=True
         ),
-        Use("someone/big", "train rank 8 on 1 × 500 tokens"): None,
+        Use("someone/big", "train rank 8 on 500 tokens"): None,
         Use("someone/big", play): None,
     }
 

@@ -5,25 +5,28 @@ import math
 import pytest
 import torch
 from helpers.dpo_runs import logp, run, some_pairs
-from helpers.sft_runs import tiny
+from helpers.sft_runs import some_rows, tiny
 
 from eefcore.errors import DivergenceError
 from eefcore.training.losses import dpo_loss
-from eefcore.training.rows import IGNORE
+from eefcore.training.references import Pair
+from eefcore.training.rows import IGNORE, Row
 
 
 def by_definition(model, pairs, *, beta=0.5, sft_weight=0.0):
     """Return the loss pair by pair, unpadded: the mean of −log σ(β …) + w · NLL per token of the chosen."""
     each = []
     for p in pairs:
-        chosen, rejected = logp(model, *p.chosen), logp(model, *p.rejected)
+        chosen, rejected = (sum(logp(model, row) for row in side) for side in (p.chosen, p.rejected))
         reference = torch.tensor([sum(p.chosen_logps)]), torch.tensor([sum(p.rejected_logps)])
         loss = dpo_loss(chosen, rejected, *reference, beta=beta).loss
         each.append(loss - sft_weight * chosen / sum(row.n_trained for row in p.chosen))
     return torch.cat(each).mean()
 
 
-@pytest.mark.parametrize("cut", [{}, {"micro_batch": 2}, {"micro_batch": 1, "gradient_checkpointing": True}])
+@pytest.mark.parametrize(
+    "cut", [{}, {"batch_tokens": 100}, {"batch_tokens": 1, "gradient_checkpointing": True}]
+)
 @pytest.mark.parametrize("sft_weight", [0.0, 0.3])
 def test_the_gradient_is_that_of_the_global_batch(tmp_path, cut, sft_weight):
     pairs, model, expected = some_pairs(4, tiny(1)), tiny(), tiny()
@@ -34,7 +37,28 @@ def test_the_gradient_is_that_of_the_global_batch(tmp_path, cut, sft_weight):
     trained = run(model, pairs, tmp_path, sft_weight=sft_weight, **cut)
     assert trained.curves.loss == pytest.approx([by_definition(tiny(), pairs, sft_weight=sft_weight).item()])
     for name, p in expected.named_parameters():
-        torch.testing.assert_close(seen[name], p.grad, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(seen[name], p.grad, rtol=1e-4, atol=3e-6)
+
+
+@pytest.mark.parametrize("batch_tokens", [10_000, 60, 1])
+def test_pairs_that_begin_alike_weigh_what_they_weigh_alone(tmp_path, batch_tokens):
+    """Both sides go on from one history; a side is in two pairs; and a side has two rows."""
+    (history, *_), ends = some_rows(1), [[5, 6], [5, 7, 8], [9]]
+    a, b, c = (Row(history.tokens + end, [IGNORE] * len(history.tokens) + end) for end in ends)
+    logps = [(-3.0, -2.0), (-3.5, -1.0, -4.0), (-2.5,)]
+    pairs = [
+        Pair((a,), (b,), logps[0], logps[1]),
+        Pair((a,), (c,), logps[0], logps[2]),
+        Pair((c, b), (a,), (*logps[2], *logps[1]), logps[0]),
+    ]
+    expected, model, seen = tiny(), tiny(), {}
+    by_definition(expected, pairs, sft_weight=0.3).backward()
+    for name, p in model.named_parameters():
+        p.register_post_accumulate_grad_hook(lambda p, name=name: seen.update({name: p.grad.clone()}))
+    trained = run(model, pairs, tmp_path, batch_tokens=batch_tokens, sft_weight=0.3)
+    assert trained.curves.loss == pytest.approx([by_definition(tiny(), pairs, sft_weight=0.3).item()])
+    for name, p in expected.named_parameters():
+        torch.testing.assert_close(seen[name], p.grad, rtol=1e-4, atol=3e-6)
 
 
 def test_a_policy_that_is_its_reference_has_no_margin(tmp_path):
@@ -47,7 +71,7 @@ def test_a_policy_that_is_its_reference_has_no_margin(tmp_path):
 def test_logged_metrics_are_means_over_the_global_batch(tmp_path):
     """Five pairs in batches of four, one pass a pair, under another reference: each by definition."""
     pairs, start = some_pairs(5, tiny(1)), tiny()
-    trained = run(tiny(), pairs, tmp_path, learning_rate=0.0, micro_batch=1)
+    trained = run(tiny(), pairs, tmp_path, learning_rate=0.0, batch_tokens=1)
     with torch.no_grad():
         ratios = [
             [0.5 * (logp(start, row).item() - sum(old)) for (row,), old in ((p[0], p[2]), (p[1], p[3]))]

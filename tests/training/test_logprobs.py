@@ -5,11 +5,8 @@ import math
 import pytest
 import torch
 from helpers.sft_runs import some_rows, tiny
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eefcore.errors import DriftError
-from eefcore.training.batches import batches_by_length
 from eefcore.training.logprobs import Drift, check_drift, measure_drift, token_logps
 from eefcore.training.models import add_adapter
 from eefcore.training.rows import IGNORE, Row
@@ -48,17 +45,6 @@ def test_bfloat16_log_likelihoods_are_close_but_not_equal():
 def test_no_rows_give_no_log_likelihoods():
     assert token_logps(tiny(), [], batch_tokens=9) == []
     assert token_logps(tiny(), [Row([1, 2], [1, IGNORE])], batch_tokens=9) == [()]
-
-
-@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
-def test_rows_that_share_a_pass_fit_it(lengths, batch_tokens):
-    passes = list(batches_by_length(lengths, batch_tokens))
-    assert sorted(i for together in passes for i in together) == list(range(len(lengths)))
-    for together in passes:
-        longest = max(lengths[i] for i in together)
-        assert len(together) == 1 or longest * len(together) <= batch_tokens
-    flat = [lengths[i] for together in passes for i in together]
-    assert flat == sorted(lengths, reverse=True)
 
 
 # Drift --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from helpers.definitions import sequence_logp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eefcore.training.losses import dpo_loss, sft_loss, shift_labels, token_logp
+from eefcore.training.losses import dpo_loss, sft_loss, token_logp
 from eefcore.training.rows import IGNORE
 
 _ = IGNORE
@@ -16,10 +16,6 @@ LN2, LN4 = math.log(2), math.log(4)
 
 # Two tokens in the vocabulary. z = (0, 0) gives each ½; z = (0, ln 3) gives ¼ and ¾.
 EVEN, QUARTER = [0.0, 0.0], [0.0, math.log(3)]
-
-
-def test_shift_labels_moves_labels_one_to_the_left():
-    assert shift_labels(torch.tensor([[_, _, 7, 8], [_, 5, _, 6]])).tolist() == [[_, 7, 8, _], [5, _, 6, _]]
 
 
 @pytest.mark.parametrize(

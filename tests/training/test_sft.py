@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
 from eefcore.errors import DivergenceError, MaskError, ParamsError, PolicyError
-from eefcore.training import loop
-from eefcore.training.batches import BatchSampler, collate
+from eefcore.training import batches, loop
+from eefcore.training.batches import BatchSampler
 from eefcore.training.loop import TrainSettings, last_checkpoint
 from eefcore.training.models import add_adapter, load_model, save_model
 from eefcore.training.rows import IGNORE, Row
@@ -46,10 +46,10 @@ def gradients_by_definition(model, rows) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "cut",
     [
-        {"micro_batch": 8},
-        {"micro_batch": 2},
-        {"micro_batch": 1},
-        {"micro_batch": 4, "gradient_checkpointing": True},
+        {"batch_tokens": 10_000},
+        {"batch_tokens": 60},
+        {"batch_tokens": 1},
+        {"batch_tokens": 100, "gradient_checkpointing": True},
     ],
 )
 def test_the_gradient_is_that_of_the_global_batch(tmp_path, cut):
@@ -63,10 +63,32 @@ def test_the_gradient_is_that_of_the_global_batch(tmp_path, cut):
         torch.testing.assert_close(got[name], expected[name], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("batch_tokens", [10_000, 40])
+def test_rows_that_a_model_cant_read_as_a_tree_are_padded(tmp_path, monkeypatch, batch_tokens):
+    rows, expected = some_rows(8), gradients_by_definition(tiny(), some_rows(8))
+    monkeypatch.setattr(loop, "can_pack", lambda *_: False)
+    monkeypatch.setattr(batches, "pack", None)
+    got = gradients(tiny(), rows, tmp_path, batch_tokens=batch_tokens)
+    for name in expected:
+        torch.testing.assert_close(got[name], expected[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("batch_tokens", [10_000, 40, 1])
+def test_rows_that_begin_alike_weigh_what_they_weigh_alone(tmp_path, batch_tokens):
+    """One row twice, one that begins another, trained tokens that two rows share."""
+    (row, other), end = some_rows(2), [5, 6, 7]
+    longer = Row(row.tokens + end, row.labels + end)
+    rows = [row, row, longer, Row(row.tokens[:-2] + end, row.labels[:-2] + end), other]
+    expected = gradients_by_definition(tiny(), rows)
+    got = gradients(tiny(), rows, tmp_path, batch_tokens=batch_tokens)
+    for name in expected:
+        torch.testing.assert_close(got[name], expected[name], rtol=1e-4, atol=1e-7)
+
+
 def test_a_last_batch_that_is_smaller_is_normalised_by_its_own_tokens(tmp_path):
     """Five rows in batches of four: the loss of the second step is that of the fifth row."""
     model, rows, start = tiny(), some_rows(5), copy.deepcopy(tiny())
-    losses = run(model, rows, tmp_path, batch_size=4, micro_batch=1, learning_rate=0.0).losses
+    losses = run(model, rows, tmp_path, batch_size=4, batch_tokens=1, learning_rate=0.0).losses
     each = [
         sft_loss(start(torch.tensor([r.tokens])).logits, torch.tensor([r.labels]), 1).item() for r in rows
     ]
@@ -203,8 +225,6 @@ def test_a_torn_checkpoint_is_skipped(tmp_path):
         ([], {}, MaskError, "expected rows to train on, got none"),
         ([*some_rows(2), Row([1, 2], [IGNORE, IGNORE])], {}, MaskError, "row 2 of 3 has no trained token"),
         ([Row([1, 2], [1, IGNORE])], {}, MaskError, "row 0 of 1 has no trained token"),
-        (some_rows(8), {"micro_batch": 3}, ParamsError, "a batch of 8 rows can't be cut into passes of 3"),
-        (some_rows(8), {"micro_batch": 16}, ParamsError, "passes of 16 rows on 1 device"),
         (some_rows(8), {"warmup": 5}, ParamsError, r"share of the steps in \[0, 1\), got 5"),
     ],
 )
@@ -213,33 +233,27 @@ def test_impossible_training_input_is_refused(tmp_path, rows, changes, error, me
         run(tiny(), rows, tmp_path, **changes)
 
 
-def test_rows_are_padded_on_the_right():
-    batch = collate([Row([5, 6, 7], [IGNORE, 6, 7]), Row([8, 9], [IGNORE, 9])])
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 0]]
-    assert batch["labels"].tolist() == [[IGNORE, 6, 7], [IGNORE, 9, IGNORE]]
-
-
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 16), st.integers(0, 99))
 @settings(max_examples=50)
 def test_an_epoch_visits_every_row_once_and_batches_are_sorted(lengths, batch_size, seed):
-    batches = BatchSampler(lengths, batch_size, seed)
+    sampler = BatchSampler(lengths, batch_size, seed)
     orders = []
     for epoch in range(3):
-        batches.set_epoch(epoch)
-        orders.append(list(batches))
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
         assert sorted(orders[-1]) == list(range(len(lengths)))
         for start in range(0, len(lengths), batch_size):
             here = [lengths[i] for i in orders[-1][start : start + batch_size]]
             assert here == sorted(here, reverse=True)
-    batches.set_epoch(1)
-    assert list(batches) == orders[1]
+    sampler.set_epoch(1)
+    assert list(sampler) == orders[1]
 
 
 def test_epochs_differ_in_their_batches():
-    batches = BatchSampler([1] * 64, 8, seed=0)
-    first = [set(list(batches)[i : i + 8]) for i in range(0, 64, 8)]
-    batches.set_epoch(1)
-    assert first != [set(list(batches)[i : i + 8]) for i in range(0, 64, 8)]
+    sampler = BatchSampler([1] * 64, 8, seed=0)
+    first = [set(list(sampler)[i : i + 8]) for i in range(0, 64, 8)]
+    sampler.set_epoch(1)
+    assert first != [set(list(sampler)[i : i + 8]) for i in range(0, 64, 8)]
 
 
 def test_an_adapter_alone_is_trained_saved_and_moved_with_its_base(tmp_path):
@@ -314,7 +328,7 @@ import json, os, sys
 from pathlib import Path
 from helpers.sft_runs import run, some_rows, tiny
 out = Path(sys.argv[1])
-trained = run(tiny(), some_rows(20), out, epochs=2, micro_batch=int(sys.argv[2]))
+trained = run(tiny(), some_rows(20), out, epochs=2, batch_tokens=int(sys.argv[2]))
 if os.environ.get("RANK", "0") == "0":
     (out / "losses.json").write_text(json.dumps(trained.losses))
 """
@@ -327,13 +341,13 @@ def test_two_processes_train_as_one(tmp_path):
     script.write_text(TWO)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
 
-    def losses(*launch, micro_batch):
-        command = [sys.executable, *launch, str(script), str(tmp_path), str(micro_batch)]
+    def losses(*launch, batch_tokens):
+        command = [sys.executable, *launch, str(script), str(tmp_path), str(batch_tokens)]
         subprocess.run(command, env=env, capture_output=True, check=True, timeout=500)
         return json.loads((tmp_path / "losses.json").read_text())
 
-    one = losses(micro_batch=4)
-    two = losses("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", micro_batch=2)
+    one = losses(batch_tokens=100)
+    two = losses("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", batch_tokens=50)
     assert len(one) == len(two) == 6
     assert two[:2] == pytest.approx(one[:2], rel=1e-5)
 
