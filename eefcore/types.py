@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Collection
 from enum import StrEnum
+from html import escape
 from typing import NamedTuple
 
 import msgspec
@@ -178,6 +180,10 @@ class Trajectory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return whether τ passes through `state`."""
         return state.task_id == self.task_id and state.actions == self.actions[: len(state.actions)]
 
+    def _repr_html_(self) -> str:
+        """Return the dialogue as a notebook shows it."""
+        return _dialogue_html(self)
+
 
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     """A solution τ of the important state s_first; its actions a_first, a_{first+1}, … are trained, and none before.
@@ -212,6 +218,10 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     def end(self) -> int:
         """Return the number of actions up to the last trained one: no loss looks at what follows."""
         return self.trained_indices[-1] + 1
+
+    def _repr_html_(self) -> str:
+        """Return the dialogue as a notebook shows it, with the trained actions marked."""
+        return _dialogue_html(self.trajectory, self.trained_indices)
 
 
 class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -251,6 +261,28 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                     f"{where}: {len(logps)} log-likelihoods in [{min(logps)}, {max(logps)}] "
                     f"for {len(example.trained_indices)} actions; expected a finite one, at most 0, for each token"
                 )
+
+    def _repr_html_(self) -> str:
+        """Return both dialogues as a notebook shows them, the preferred one on the left."""
+        sides = (("chosen", self.chosen), ("rejected", self.rejected))
+        cells = (f'<div style="flex:1"><b>{name}</b>{side._repr_html_()}</div>' for name, side in sides)
+        why = f"margin {self.margin:.2f}" + (f": {escape(self.reason)}" if self.reason else "")
+        return f'<p>{why}</p><div style="display:flex;gap:1em">{"".join(cells)}</div>'
+
+
+def _dialogue_html(trajectory: Trajectory, trained: Collection[int] = ()) -> str:
+    """Return a trajectory as HTML: who did what, the answers, and the ending; no text of it is markup."""
+    lines = [escape(trajectory.history.at(0).observation)]
+    for i, step in enumerate(trajectory.history.steps):
+        who = "expert" if i < trajectory.n_expert else "policy"
+        action = f"<b>{escape(step.action)}</b>"
+        lines.append(f"{who} {i:>2} &gt; {f'<mark>{action}</mark>' if i in trained else action}")
+        lines.append(escape(trajectory.history.observations[i + 1]))
+    if trajectory.refused_answer:
+        lines += ["no action in the last answer:", escape(trajectory.refused_answer)]
+    ending = f"{escape(trajectory.outcome)}, reward {trajectory.reward:.2f}, by {escape(trajectory.source) or 'nobody named'}"
+    text = "\n".join(lines)
+    return f'<pre style="white-space:pre-wrap">{text}\n<i>{ending}</i></pre>'
 
 
 def _trained(example: Example) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Tests of the records in `eefcore.types`: their properties, and the values that they refuse."""
 
 import math
+import re
 
 import msgspec
 import pytest
@@ -239,3 +240,21 @@ def test_cards_have_equal_keys_if_and_only_if_their_facts_are_equal(one, other):
     assert (a.key == b.key) == (contents[0] == contents[1])
     assert a.key == Card("shop", dict(reversed(one.items()))).key != Card("other", one).key
     assert len(a.key) == 8 and int(a.key, 16) >= 0
+
+
+def test_a_notebook_shows_who_acted_and_what_is_trained_and_no_text_as_markup():
+    evil = "</pre><script>alert(1)</script><img onerror=x>"
+    history = History("t", evil).then("look", evil).then(evil, "end")
+    shown = Trajectory(history=history, reward=0.5, n_expert=1, source=evil, refused_answer=evil)
+    html = Example(shown, 1)._repr_html_()
+    assert "expert  0 &gt; <b>look</b>" in html
+    assert "policy  1 &gt; <mark><b>&lt;/pre&gt;" in html
+    assert "loss, reward 0.50" in html
+    assert "<mark>" not in shown._repr_html_()
+    assert not {"<script", "<img"} & {*re.findall(r"<[a-z]+", html)}
+    other = Trajectory(history=History("t", evil).then("look", evil).then("buy", "end"), reward=1.0)
+    pair = Preference(
+        chosen=Example(other, 1), rejected=Example(shown, 1), margin=0.5, reason=evil
+    )._repr_html_()
+    assert pair.index("<b>chosen</b>") < pair.index("<b>buy</b>") < pair.index("<b>rejected</b>")
+    assert "<script" not in pair

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +55,20 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime
     finished: datetime
     code: dict[str, str] = {}  # the hash of each module that its results follow from; empty in older records
+
+    def _repr_html_(self) -> str:
+        """Return the stage as a notebook shows it: what it is, how long it took, and the last value of each metric."""
+        rows = (
+            f"<tr><th>{escape(name)}</th><td>{escape(_shown(value))}</td></tr>"
+            for name, value in self.metrics.items()
+        )
+        tries = f" in {self.attempts} attempts" if self.attempts > 1 else ""
+        about = f"<b>{escape(self.label)}-{escape(self.identity[:8])}</b> finished after {self.seconds:.0f} s{tries}"
+        return f"<p>{about}</p><table>{''.join(rows)}</table>"
+
+
+def _shown(value: Metric) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class Progress(msgspec.Struct, frozen=True):

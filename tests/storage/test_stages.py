@@ -172,3 +172,10 @@ def test_reading_stages_imports_no_heavy_package():
     script = "import sys, eefcore.storage.stages, eefcore.storage.journal, eefcore.tracking.stage; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "wandb", "matplotlib", "papermill"} & set(loaded.stdout.split())
+
+
+def test_a_notebook_shows_a_finished_stage_with_its_metrics():
+    html = stage(label="<select>")._repr_html_()
+    assert "<b>&lt;select&gt;-abababab</b> finished after 2 s in 2 attempts" in html
+    assert "<tr><th>explore/win_rate</th><td>0.5</td></tr>" in html
+    assert "<tr><th>policy</th><td>tiny</td></tr>" in html
