@@ -6,6 +6,11 @@ Every message says where, what was expected and what was got, and what to do nex
 import difflib
 from collections.abc import Iterable
 
+import msgspec
+
+UNDECODABLE = (ValueError, RecursionError, msgspec.MsgspecError)
+"""What reading JSON or YAML from elsewhere may raise: no text, no JSON, other fields, or brackets a thousand deep."""
+
 
 def suggest(name: str, names: Iterable[str]) -> str:
     """Return words for the end of a message that name the nearest of `names`; nothing if none is near."""

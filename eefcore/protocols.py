@@ -143,7 +143,9 @@ class Reply(NamedTuple):
         action = well_formed(self.action)
         stop = self.stop if self.stop is not None or action.strip() else StopReason.MALFORMED
         refused = self.refused_answer or action * (stop is StopReason.MALFORMED)
-        return self._replace(action=action, stop=stop, refused_answer=well_formed(refused))
+        return self._replace(
+            action=action, stop=stop, reason=well_formed(self.reason), refused_answer=well_formed(refused)
+        )
 
 
 class Policy(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Generator, Sequence
@@ -114,6 +115,28 @@ def view(runs: Runs) -> None:
         typer.echo(
             f"Trajectories: {os.path.relpath(written.path)}, {written.episodes:,} episodes and {written.trees:,} trees, {size}B"
         )
+
+
+@app.command()
+def verify(runs: Runs) -> None:
+    """Read every file of finished stages again, and print those that are not what their stage wrote."""
+    from eefcore.storage.outputs import verify_run
+
+    found = [verified for run in runs for verified in verify_run(run)]
+    damaged = [v for v in found if v.problem or v.damages]
+    for verified in damaged:
+        typer.echo(f"damaged: {os.path.relpath(verified.folder)}")
+        for line in filter(None, (verified.problem, *map(str, verified.damages))):
+            typer.echo(f"    {line}")
+        typer.echo("    copy it again, or move this folder away and run again: the stage is computed again")
+    for verified in found:
+        if not verified.files and not verified.problem:
+            typer.echo(f"not checked: {os.path.relpath(verified.folder)} was recorded without hashes")
+        for name in verified.unknown:
+            typer.echo(f"not written by the stage: {os.path.relpath(verified.folder / name)}")
+    typer.echo(f"{len(found)} stages, {sum(v.files for v in found)} files, {len(damaged)} stages damaged")
+    if damaged:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -261,6 +284,12 @@ def main() -> None:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # a terminal of ASCII or Latin-1 shows ? for a sign that it does not have
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except EefError as error:

@@ -57,7 +57,7 @@ class TreeView:
     @property
     def text(self) -> str:
         """The tree as an indented outline, to read without a browser."""
-        return "\n".join([self._summary(), *self._outline(0, 0)])
+        return "\n".join([self._summary(), *self._outline()])
 
     def _repr_html_(self) -> str:
         return f'<div style="overflow:auto;max-height:560px">{self.svg}</div>'
@@ -109,13 +109,15 @@ class TreeView:
             else dot
         )
 
-    def _outline(self, k: int, depth: int) -> Iterator[str]:
-        node = self.tree.nodes[k]
-        for i, edge in _tried(node):
+    def _outline(self) -> Iterator[str]:
+        waiting = [(0, i, edge, 0) for i, edge in reversed(_tried(self.tree.nodes[0]))]
+        while waiting:  # no recursion: a tree may be deeper than Python's stack
+            k, i, edge, depth = waiting.pop()
+            child = self.tree.nodes[edge.child]
             mark = "*" if self._chosen.get(k) == i else " "
-            end = _reward(self.tree.nodes[edge.child])
-            yield f"{'  ' * depth}{mark} {command(edge.reply.action)}  {_numbers(edge)}  {end}".rstrip()
-            yield from self._outline(edge.child, depth + 1)
+            line = f"{'  ' * depth}{mark} {command(edge.reply.action)}  {_numbers(edge)}  {_reward(child)}"
+            yield line.rstrip()
+            waiting += [(edge.child, j, below, depth + 1) for j, below in reversed(_tried(child))]
 
 
 def write_tree(path: Path, view: TreeView) -> None:

@@ -354,7 +354,7 @@ def read_template_args(text: str | None) -> dict[str, Any]:
         return {}
     try:
         args = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # PyYAML's own
         raise ParamsError(f"template_args: {text!r} is no YAML: {error}") from error
     if not isinstance(args, dict) or not all(isinstance(name, str) for name in args):
         raise ParamsError(

@@ -23,6 +23,7 @@ from eefcore.rollout.finders import check_finder
 from eefcore.runs.plan import Node, upstream
 from eefcore.selection.orders import check_order
 from eefcore.storage import stages
+from eefcore.tracking.secrets import refuse_secrets
 from eefcore.types import Value
 from eefcore.variables import expand_variables
 
@@ -48,6 +49,7 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
         values = {**inherited, **node.params}
         key = frozenset({**values, "stage": node.notebook.stage, "seed": 0}.items())
         try:
+            refuse_secrets({**node.params, "run": node.run, "methods": [*node.inputs]})
             if node.params.get("ask"):
                 raise ParamsError(
                     "ask: a run has nobody to ask; leave it out, or open the notebook in JupyterLab and set it there"

@@ -22,7 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from eefcore.errors import ParamsError
+import msgspec
+
+from eefcore.errors import UNDECODABLE, ParamsError
 from eefcore.runs.paths import PATHS, portable
 from eefcore.runs.ranges import read_range
 from eefcore.tracking.identity import imported_names
@@ -146,18 +148,16 @@ def own_notebook(folder: Path, name: str) -> Notebook:
 
 def read_notebook(path: Path) -> Notebook:
     """Return a notebook with the parameters that it declares; one without a parameters cell declares none."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ParamsError(f"{path}: not a notebook ({error})") from error
-    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", ())]
+    tagged = [cell for cell in _cells(path) if "parameters" in cell.metadata.tags]
     if len(tagged) > 1:
         raise ParamsError(f"{path}: {len(tagged)} cells are tagged `parameters`; papermill reads one")
-    source = "".join(tagged[0]["source"]) if tagged else ""
+    source = tagged[0].text if tagged else ""
     try:
         lines = ast.parse(source).body
     except SyntaxError as error:
         raise ParamsError(f"{path}: the parameters cell, line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # a null byte, brackets a thousand deep
+        raise ParamsError(f"{path}: the parameters cell is no Python: {error}") from error
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
     parameters = [_parameter(path, source, line, comments) for line in lines]
@@ -167,11 +167,41 @@ def read_notebook(path: Path) -> Notebook:
 def modules(notebook: Notebook) -> set[str]:
     """Return the names that the cells of a notebook import: of `from a import b` it is `a.b`, which may be a module."""
     found: set[str] = set()
-    for cell in json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            with suppress(SyntaxError, ImportError):  # a cell with a magic in it, or with a relative import
-                found |= {*imported_names(ast.parse("".join(cell["source"])))}
+    for cell in _cells(notebook.path):
+        if cell.cell_type == "code":
+            # a cell with a magic in it, with a relative import, or damaged
+            with suppress(SyntaxError, ImportError, ValueError, RecursionError, MemoryError):
+                found |= {*imported_names(ast.parse(cell.text))}
     return found
+
+
+class _Metadata(msgspec.Struct):
+    tags: list[str] = []
+
+
+class _Cell(msgspec.Struct):
+    """A cell of a notebook's file, as far as it is read here."""
+
+    cell_type: str
+    source: str | list[str] = ""
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.source)
+
+
+class _Content(msgspec.Struct):
+    cells: list[_Cell]
+
+
+def _cells(path: Path) -> list[_Cell]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Content).cells
+    except (OSError, *UNDECODABLE) as error:
+        raise ParamsError(
+            f"{path}: not a notebook ({error}); go back to a version of it that JupyterLab opens"
+        ) from error
 
 
 def _parameter(path: Path, source: str, line: ast.stmt, comments: Mapping[int, str]) -> Parameter:

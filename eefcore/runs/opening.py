@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.errors import EefError, ParamsError, suggest
+from eefcore.errors import UNDECODABLE, EefError, ParamsError, suggest
 from eefcore.runs import suite
 from eefcore.runs.checks import check_values
 from eefcore.runs.notebook import Notebook, own_notebook
@@ -144,7 +144,7 @@ def _inputs(notebook: Notebook, text: str) -> dict[str, Path]:
     """Return the folders that the parameter `inputs` names, all of them under the results root."""
     try:
         named = msgspec.json.decode(text, type=dict[str, str])
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise ParamsError(
             f"{notebook.name}: parameter inputs: expected a JSON object of names and folders, got {text!r} ({error})"
         ) from error

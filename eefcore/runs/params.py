@@ -32,7 +32,7 @@ from yaml.constructor import ConstructorError
 
 from eefcore.errors import ParamsError, suggest
 from eefcore.runs.notebook import Notebook, Parameter, shorten
-from eefcore.storage.stages import run_folder
+from eefcore.storage.stages import check_run_name
 from eefcore.types import Value
 from eefcore.variables import VARIABLE
 
@@ -189,7 +189,7 @@ class _Reader:
         if not isinstance(run, str):
             raise self.error("run", f"must be the name of the run, as in `run: my_run`, got {shorten(run)}")
         try:
-            run_folder(run)
+            check_run_name(run)
         except ParamsError as error:
             raise self.error("run", str(error)) from error
         methods = self.mapping("methods", content.get("methods"))

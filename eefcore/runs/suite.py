@@ -85,6 +85,10 @@ def read_suite(
     name, runs = content.get("suite"), content.get("runs")
     if not isinstance(name, str):
         raise ParamsError(f"{path}: suite: must be a name, got {shorten(name)}")
+    try:
+        stages.check_run_name(name)
+    except ParamsError as error:
+        raise ParamsError(f"{path}: suite: {error}") from error
     if not isinstance(runs, dict) or not runs:
         raise ParamsError(
             f"{path}: runs: must name params files and sections, as in `quickstart: methods`, got {shorten(runs)}"

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from eefcore.errors import ParamsError
 from eefcore.protocols import Reply
 from eefcore.search.settings import SearchSettings, Signal
-from eefcore.search.tree import Edge, EdgeId, Node, Simulation, Tree, copy_tree
+from eefcore.search.tree import Edge, EdgeId, Node, Simulation, Tree, copy_tree, faults
 from eefcore.types import StopReason
 
 
@@ -196,10 +196,9 @@ def contradictions(tree: Tree) -> Iterator[str]:
 
     N and the sum of returns of every edge are those that its simulations back up; so Q̃ and Q lie in [0, 1].
     """
-    for k, i, edge in _edges(tree):
-        child = tree.nodes[edge.child]
-        if (child.parent, child.edge) != (k, i):
-            yield f"edge {k}.{i}: its child {edge.child} says it comes from {child.parent}.{child.edge}"
+    if found := [*faults(tree)]:
+        yield from found
+        return
     expected = copy_tree(tree)
     for node in expected.nodes:
         node.rollouts = 0

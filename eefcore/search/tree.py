@@ -12,7 +12,7 @@ observed and not with depth; `history` assembles h_t again. Only `mcts` and `gro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -128,6 +128,12 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
     trunk: Simulation | None = None
     starts: tuple[int, ...] = ()  # the nodes of the trunk where simulations begin, in turn
 
+    def __post_init__(self) -> None:
+        if fault := next(faults(self), None):
+            raise ValueError(
+                f"{self.root.task_id}: no tree: {fault}; was its file damaged or edited? Grow it anew"
+            )
+
     @property
     def task_id(self) -> str:
         """Return the id of the task."""
@@ -185,6 +191,25 @@ class Tree(msgspec.Struct, kw_only=True, omit_defaults=True):
             stop=simulation.stop,
             temperature=self.settings.rollout_temperature,
         )
+
+
+def faults(tree: Tree) -> Iterator[str]:
+    """Yield what makes the nodes no tree: one that comes after itself, so that no path ends, or one that is not there."""
+    n = len(tree.nodes)
+    for k, node in enumerate(tree.nodes):
+        if not -1 <= node.parent < k or (node.parent < 0) != (k == 0):
+            yield f"node {k} says it comes from node {node.parent}, expected an earlier one"
+        elif k and not 0 <= node.edge < len(tree.nodes[node.parent].edges):
+            yield f"node {k} says it comes from edge {node.edge} of node {node.parent}, which has no such edge"
+        for i, edge in enumerate(node.edges):
+            child = tree.nodes[edge.child] if 0 <= edge.child < n else None
+            if child is None:
+                yield f"edge {k}.{i} leads to node {edge.child} of {n}"
+            elif (child.parent, child.edge) != (k, i):
+                yield f"edge {k}.{i}: its child {edge.child} says it comes from {child.parent}.{child.edge}"
+    for node in (tree.at, *tree.starts, *(s.node for s in tree.traversals)):
+        if not 0 <= node < n:
+            yield f"node {node} is named, and there are {n}"
 
 
 def new_tree(root: History, settings: SearchSettings, signal: Signal, source: str = "") -> Tree:

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from eefcore.errors import StoreError
+from eefcore.errors import UNDECODABLE, StoreError
 from eefcore.unicode import well_formed
 
 R = TypeVar("R")
@@ -38,6 +38,7 @@ _ADVICE = {
     errno.EPERM: _DENIED,
     errno.EROFS: _DENIED,
     errno.ENOTDIR: "a file stands where a folder should be; " + _DENIED,
+    errno.EEXIST: "a file or a broken link stands where a folder should be; move it away, or name another in EEF_RESULTS",
     errno.ENOENT: "run the stage that writes it first, or check the name",
 }
 _unique = count()
@@ -154,7 +155,7 @@ class LineCodec(Generic[R]):
         """Return the record that `line` holds."""
         try:
             return self._decoder.decode(line)
-        except (ValueError, msgspec.MsgspecError) as error:
+        except UNDECODABLE as error:
             raise StoreError(
                 f"{where}: no record of the expected type: {error}; was the file edited, or written by another "
                 "version? Move it away and run its stage again"

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from eefcore.errors import UNDECODABLE
+
 LARGE = 1 << 26  # bytes; a larger file is not read again by each process
+RECENT = 1_000_000_000  # nanoseconds; a file that changed so lately may change again and have the same times
 
 
 def cache_folder() -> Path:
@@ -35,11 +39,11 @@ def hash_file(path: Path, notes: Path) -> str:
     with open(real, "rb") as file:
         stat = os.fstat(file.fileno())
         now = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        if content := _hashes.get((real, *now)):
+        if not 0 <= time.time_ns() - stat.st_ctime_ns < RECENT and (content := _hashes.get((real, *now))):
             return content
         note = notes / digest(str(real))[:16]
         if stat.st_size >= LARGE:
-            with suppress(OSError, msgspec.DecodeError):
+            with suppress(OSError, *UNDECODABLE):
                 noted, content = msgspec.json.decode(note.read_bytes(), type=tuple[tuple[int, ...], str])
                 if noted == now:
                     return content
@@ -49,6 +53,16 @@ def hash_file(path: Path, notes: Path) -> str:
             notes.mkdir(parents=True, exist_ok=True)
             note.write_bytes(msgspec.json.encode((now, content)))
     return content
+
+
+def hash_again(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as they are on the disk now, whatever was noted of it.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_folder(folder: Path, *, without: str = "") -> str:

@@ -3,7 +3,7 @@
     {"eefcore": 1, "kind": "journal", "fingerprint": …}
     record
     record
-    {"end_of_chunk": 0, "records": 2}
+    {"end_of_chunk": 0, "records": 2, "hash": …}
     …
 
 The numbers of an episode may depend on the episodes in its batch. So a rerun resumes after whole chunks of fixed
@@ -40,6 +40,7 @@ class ChunkEnd(msgspec.Struct, frozen=True):
 
     end_of_chunk: int
     records: int
+    hash: str = ""  # of the lines of its records; empty in older journals
 
 
 _END = b'{"end_of_chunk":'
@@ -104,27 +105,36 @@ class Journal(Generic[R]):
     def _decode_chunks(self, lines: list[bytes]) -> list[list[R]]:
         chunks: list[list[R]] = []
         records: list[R] = []
+        kept: list[bytes] = []
         for number, line in enumerate(lines, start=2):
             where = f"{self.path}:{number}"
             if not line.startswith(_END):
                 records.append(self._lines.decode(line, where))
+                kept.append(line)
                 continue
             end = LineCodec[ChunkEnd](ChunkEnd).decode(line, where)
-            if end != ChunkEnd(len(chunks), len(records)):
+            expected = _end_of(len(chunks), kept)
+            if end not in (expected, ChunkEnd(expected.end_of_chunk, expected.records)):
                 raise StoreError(
-                    f"{where}: expected the end of chunk {len(chunks)} after {len(records)} records, got {end}; "
-                    "lines are missing or doubled. Move the journal away to do its work again"
+                    f"{where}: expected the end of chunk {len(chunks)} after {len(records)} records of hash "
+                    f"{expected.hash}, got {end}; lines are damaged, missing or doubled. Move the journal away to do its "
+                    "work again"
                 )
             chunks.append(records)
-            records = []
+            records, kept = [], []
         return chunks
 
     def _append(self, number: int, records: list[R]) -> None:
         lines = [
             self._lines.encode(r, f"{self.path}, chunk {number}, record {i}") for i, r in enumerate(records)
         ]
-        lines.append(msgspec.json.encode(ChunkEnd(number, len(records))) + b"\n")
+        lines.append(msgspec.json.encode(_end_of(number, lines)) + b"\n")
         append_bytes(self.path, b"".join(lines))
+
+
+def _end_of(number: int, lines: list[bytes]) -> ChunkEnd:
+    """Return the line that ends chunk `number` of these lines."""
+    return ChunkEnd(number, len(lines), hashlib.sha256(b"".join(lines)).hexdigest()[:16])
 
 
 def _fingerprint(dependencies: str, chunk: int, items: Sequence[Any]) -> str:

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from eefcore.errors import CardMismatch, StoreError
+from eefcore.errors import UNDECODABLE, CardMismatch, StoreError
+from eefcore.storage import stages
 from eefcore.storage.disk import SCHEMA, LineCodec, read_bytes, write_atomically
 from eefcore.types import Card
 
@@ -59,10 +61,13 @@ def read_records(path: Path, type: type[R], *, card: Card | None = None) -> Reco
     """Read the records of `path`, all of class `type`; with `card`, only those of that environment.
 
     Raises:
-        StoreError: the file is not of eefcore, of another format or class, torn, or has a line that does not decode.
+        StoreError: the file is not of eefcore, of another format or class, torn, or has a line that does not decode; or it
+            lies in the folder of a stage and is not what the stage wrote.
         CardMismatch: the records were made in another environment: the catalogue, the goals or the interface differ.
     """
-    first, *lines = read_bytes(path).splitlines(keepends=True) or [b""]
+    data = read_bytes(path)
+    _check_written(path, data)
+    first, *lines = data.splitlines(keepends=True) or [b""]
     header = _header(path, first)
     if header.type not in ("", type.__name__):
         raise StoreError(
@@ -94,7 +99,7 @@ def read_header(path: Path) -> Header:
 def _header(path: Path, line: bytes) -> Header:
     try:
         version = msgspec.json.decode(line, type=dict[str, Any])["eefcore"]
-    except (ValueError, KeyError, msgspec.MsgspecError) as error:
+    except (*UNDECODABLE, KeyError) as error:
         raise StoreError(
             f'{path}:1: not an eefcore file: expected a header {{"eefcore": {SCHEMA}, …}}, got {line[:60]!r}; '
             "import foreign data with `eef data import`"
@@ -105,6 +110,18 @@ def _header(path: Path, line: bytes) -> Header:
             "or run its stage again"
         )
     return LineCodec[Header](Header).decode(line, f"{path}:1")
+
+
+def _check_written(path: Path, data: bytes) -> None:
+    """Refuse a file of a finished stage whose bytes have another hash than in the stage's record."""
+    if not (path.parent / stages.RECORD).is_file():
+        return
+    expected, got = stages.read_record(path.parent).outputs.get(path.name), hashlib.sha256(data).hexdigest()
+    if expected not in (None, got):
+        raise StoreError(
+            f"{path}: damaged: expected {expected[:12]}, as its stage wrote it, got {got[:12]}; move the stage's folder away "
+            "and run again, or copy it again"
+        )
 
 
 def _same_card(path: Path, expected: Card, got: Card | None) -> None:

@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -22,14 +23,21 @@ from typing import Any, Self
 
 import msgspec
 
-from eefcore.errors import ParamsError, StageBusy, StoreError
+from eefcore.errors import UNDECODABLE, ParamsError, StageBusy, StoreError
 from eefcore.storage.cost import Cost
 from eefcore.storage.disk import LineCodec, explain_os_errors, read_bytes, sync_folder, write_atomically
 from eefcore.storage.hashing import digest, hash_folder
 from eefcore.storage.metrics_log import Metric
+from eefcore.storage.seal import sealed, unsealed
 from eefcore.types import Card
 
 Params = Mapping[str, Any]
+
+RECORD = "stage.json"
+"""The record in the folder of a finished stage."""
+
+PUBLISHED = "published"
+"""The folder under the results root that `eef report --publish` writes to; no run has its name."""
 
 NOTEBOOK = "notebook.ipynb"
 """The executed notebook in its stage's folder; it is written when the stage finishes or fails."""
@@ -55,6 +63,13 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime
     finished: datetime
     code: dict[str, str] = {}  # the hash of each module that its results follow from; empty in older records
+    models: dict[
+        str, str
+    ] = {}  # the hash of each model that a parameter names, by `base model`, `critic model`, …
+    outputs: dict[
+        str, str
+    ] = {}  # the hash of each file that it wrote (`storage.outputs`); empty in older records
+    sequence: int = 0  # its place among the stages of its run, by when they finished; 0 in older records
 
     def _repr_html_(self) -> str:
         """Return the stage as a notebook shows it: what it is, how long it took, and the last value of each metric."""
@@ -108,6 +123,22 @@ def run_folder(run: str) -> Path:
     return results_root().joinpath(*(_name("run", part) for part in run.split("/")))
 
 
+def check_run_name(name: str) -> None:
+    """Refuse the name of a new run that would share a folder with other things.
+
+    Raises:
+        ParamsError: it has a slash, which only suites make; it is `published`; or it names no folder.
+    """
+    if "/" in name:
+        raise ParamsError(
+            f"run {name!r} has a slash: only a suite puts runs into a folder; write a name without it"
+        )
+    if name.casefold() == PUBLISHED:
+        raise ParamsError(f"run {name!r} is the folder of published reports; give the run another name")
+    if run_folder(name).is_file():
+        raise ParamsError(f"run {name!r}: {run_folder(name)} is a file; give the run another name")
+
+
 def stage_folder(run: str, label: str, identity: str) -> Path:
     """Return the folder that a stage has once it is finished."""
     return run_folder(run) / f"{_name('label', label)}-{_name('identity', identity[:8])}"
@@ -124,33 +155,58 @@ def is_finished(folder: Path) -> bool:
 
 
 def read_record(folder: Path) -> StageRecord:
-    """Read the record of the finished stage in `folder`."""
-    path = folder / "stage.json"
-    return LineCodec[StageRecord](StageRecord).decode(read_bytes(path), str(path))
+    """Read the record of the finished stage in `folder`.
+
+    Raises:
+        StoreError: it is not there, or not as it was written.
+    """
+    path = folder / RECORD
+    try:
+        content = unsealed(read_bytes(path), str(path), required=False)
+    except StoreError as error:
+        raise StoreError(
+            f"{error}; move the folder away and run its stage again, or copy it again"
+        ) from error
+    return LineCodec[StageRecord](StageRecord).decode(msgspec.json.encode(content), str(path))
 
 
 def write_record(folder: Path, record: StageRecord) -> None:
-    """Write `record` as `stage.json` in `folder`."""
-    text = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    write_atomically(folder / "stage.json", text + b"\n")
+    """Write `record` as `stage.json` in `folder`, with a seal by which damage is found."""
+    text = msgspec.json.format(msgspec.json.encode(sealed(record)), indent=1)
+    write_atomically(folder / RECORD, text + b"\n")
 
 
 def finished_stages(run: str) -> list[StageRecord]:
-    """Return the finished stages of a run, oldest first; none if the run is unknown."""
-    records = [read_record(path.parent) for path in run_folder(run).glob("[!.]*/stage.json")]
-    return sorted(records, key=lambda r: (r.finished, r.label))
+    """Return the finished stages of a run, oldest first, also if the clock was set back; none if the run is unknown."""
+    records = [read_record(folder) for folder in finished_folders(run)]
+    return sorted(records, key=lambda r: (r.sequence, r.finished, r.label))
+
+
+def finished_folders(run: str, *, below: bool = False) -> list[Path]:
+    """Return the folders of a run's finished stages by name; with `below`, those of the runs in its folder as well."""
+    pattern = f"{'**/' if below else ''}[!.]*/{RECORD}"
+    return sorted(path.parent for path in run_folder(run).glob(pattern))
+
+
+def next_sequence(run: str) -> int:
+    """Return the place of the stage that finishes now among the stages of its run; a record that can't be read has none."""
+    last = 0
+    for folder in finished_folders(run):
+        with suppress(StoreError):
+            last = max(last, read_record(folder).sequence)
+    return last + 1
 
 
 def list_runs() -> list[str]:
     """Return the names of all runs that have a finished stage."""
     root = results_root()
-    folders = {path.parent.parent for path in root.glob("**/[!.]*/stage.json")}
+    folders = {path.parent.parent for path in root.glob(f"**/[!.]*/{RECORD}")}
     return sorted(folder.relative_to(root).as_posix() for folder in folders)
 
 
 def input_identity(folder: Path) -> str:
     """Return the identity of a stage's input: of a finished stage its own, of any other folder the hash of its files."""
-    if (folder / "stage.json").is_file():
+    if (folder / RECORD).is_file():
         return read_record(folder).identity
     if not any(p.is_file() for p in folder.rglob("*")):
         raise StoreError(
@@ -161,17 +217,16 @@ def input_identity(folder: Path) -> str:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Read the progress of the stage of `folder`; None before the stage has reported any."""
+    """Read the progress of the stage of `folder`; None before it has reported any, or if its note is torn."""
     path = partial_folder(folder) / "progress.json"
-    try:
+    with suppress(OSError, *UNDECODABLE):  # the next one comes in a second
         return msgspec.json.decode(path.read_bytes(), type=Progress)
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def has_partial_record(folder: Path) -> bool:
     """Return whether the stage of `folder` was killed after it wrote its record and before `publish`."""
-    return (partial_folder(folder) / "stage.json").exists()
+    return (partial_folder(folder) / RECORD).exists()
 
 
 def publish(folder: Path) -> None:

@@ -24,6 +24,7 @@ import msgspec
 
 import eefcore
 from eefcore.envs.registry import find_entry, split_name
+from eefcore.errors import UNDECODABLE
 from eefcore.experts.prompted import language_models
 from eefcore.policies.loading import holds_model, model_path
 from eefcore.storage import stages
@@ -53,6 +54,7 @@ def identity(
     params: Mapping[str, Value],
     inputs: Mapping[str, str],
     code: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> str:
     """Return the identity of a stage, 64 hex digits.
 
@@ -61,18 +63,26 @@ def identity(
         params: those that its result follows from, not expanded.
         inputs: the identity of each input by its name.
         code: the hash of each module (`code_of`); None: computed here.
+        models: the hash of each model that a parameter names (`models_of`); None: computed here.
     """
     code = code_of(notebook, params) if code is None else code
-    followed = {**inputs, **{f"code of {name}": text for name, text in code.items()}}
+    models = models_of(params) if models is None else models
+    followed = {**inputs, **{f"code of {name}": text for name, text in code.items()}, **models}
+    return stages.stage_identity(notebook, params, followed)
+
+
+def models_of(params: Mapping[str, Value]) -> dict[str, str]:
+    """Return the hash of each model that a parameter names: of a folder's files, or of what a stored model was made of."""
+    found = {}
     for key, path in _models(params):
         if isinstance(path, Path) and not holds_model(path):
             continue  # no stage could load it; a folder such as .. may hold all that this machine has
         if isinstance(path, Path):
             with explain_os_errors("read", path):
-                followed[key] = hash_folder(path, without="README.md")  # its card, which nothing reads
+                found[key] = hash_folder(path, without="README.md")  # its card, which nothing reads
         elif is_stored(path):
-            followed[key] = model_content(path)
-    return stages.stage_identity(notebook, params, followed)
+            found[key] = model_content(path)
+    return found
 
 
 def _models(params: Mapping[str, Value]) -> Iterator[tuple[str, Path | str]]:
@@ -204,7 +214,7 @@ class _Sources:
     def __init__(self, path: Path) -> None:
         self._path, self._new = path, False
         self._by_bytes: dict[str, _Source] = {}
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, *UNDECODABLE):
             self._by_bytes = msgspec.json.decode(path.read_bytes(), type=dict[str, _Source])
 
     @classmethod
@@ -233,21 +243,26 @@ class _Sources:
 def _source(path: Path, data: bytes, where: str) -> _Source:
     """Parse a file: Python, a stub, or the code cells of a notebook but for the one of its parameters."""
     text = data.decode("utf-8", "replace")
-    if path.suffix == ".ipynb":
-        text = "\n".join(
-            "".join(cell["source"])
-            for cell in json.loads(text)["cells"]
-            if cell["cell_type"] == "code" and "parameters" not in cell.get("metadata", {}).get("tags", ())
-        )
     try:
+        text = _code_cells(text) if path.suffix == ".ipynb" else text
         tree = ast.parse(text)
-    except SyntaxError:  # a cell with a magic in it: its text, and no imports
+    # a cell with a magic in it, or a file that is no notebook or no Python just now: its text, and no imports
+    except (SyntaxError, *UNDECODABLE, LookupError, TypeError, AttributeError, MemoryError):
         return _Source(_hash(text), ())
     imports = tuple(dict.fromkeys(imported_names(tree, where.rpartition("/")[0].replace("/", "."))))
     for node in ast.walk(tree):  # drop docstrings, and texts beneath constants
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [s for s in node.body if not _is_text(s)] or [ast.Pass()]
     return _Source(_hash(ast.dump(tree)), imports)
+
+
+def _code_cells(notebook: str) -> str:
+    """Return the code of a notebook but for the cell of its parameters."""
+    return "\n".join(
+        "".join(cell["source"])
+        for cell in json.loads(notebook)["cells"]
+        if cell["cell_type"] == "code" and "parameters" not in cell.get("metadata", {}).get("tags", ())
+    )
 
 
 def _hash(text: str) -> str:

@@ -9,13 +9,12 @@ Everything goes to files in the stage's folder first and to W&B second (`eefcore
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -31,9 +30,12 @@ from eefcore.storage.cost import Cost
 from eefcore.storage.disk import explain_os_errors, read_bytes, write_atomically, write_csv
 from eefcore.storage.journal import Journal
 from eefcore.storage.metrics_log import MetricsLog
+from eefcore.storage.outputs import check_outputs, hash_outputs
+from eefcore.storage.seal import sealed, unsealed
 from eefcore.storage.stage_inputs import StageInputs
 from eefcore.storage.stages import Progress, StageRecord
-from eefcore.tracking.identity import code_of, identity
+from eefcore.tracking.identity import code_of, identity, models_of
+from eefcore.tracking.secrets import refuse_secrets, texts
 from eefcore.tracking.wandb_run import WandbRun
 from eefcore.types import Card, Trajectory
 
@@ -47,9 +49,9 @@ R = TypeVar("R")
 
 PACKAGES = ("eefcore", "torch", "transformers")  # beside Python, what may move a number
 ARTIFACT_BYTES = 5_000_000  # the largest file of a stage that is copied to W&B; models are not
+_ATTEMPTS = "attempts.json"
 _BEAT = 1.0  # seconds between two notes of how long a stage has worked
 _ABSOLUTE = re.compile(r"/|~|[A-Za-z]:[\\/]|file:")
-_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 
 _open: dict[Path, Stage] = {}
 """Stages at work in this process: running the opening cell once more takes its stage up again."""
@@ -70,8 +72,8 @@ class Stage:
     ) -> None:
         self.run, self.label, self.notebook = run, label, notebook
         self.params, self.inputs, self.identities = params, inputs, identities
-        self._code = code_of(notebook, params)
-        self.identity = identity(notebook, params, identities, self._code)
+        self._code, self._models = code_of(notebook, params), models_of(params)
+        self.identity = identity(notebook, params, identities, self._code, self._models)
         self._final, self._claim = stages.stage_folder(run, label, self.identity), claim
         if stages.has_partial_record(self._final):
             stages.publish(self._final)
@@ -89,12 +91,9 @@ class Stage:
             )
             for path in self._final.glob("*.journal.jsonl"):  # so that it is shown again quickly
                 write_atomically(self._partial / path.name, read_bytes(path))
-        attempts = self._partial / "attempts.json"
-        self._earlier = (
-            msgspec.json.decode(read_bytes(attempts), type=list[_Attempt]) if attempts.exists() else []
-        )
-        self.attempt = len(self._earlier) + 1
-        self._metrics = MetricsLog(self._partial / "metrics.partial.jsonl", self.attempt)
+        self._earlier = _read_attempts(self._partial / _ATTEMPTS)
+        self._metrics = MetricsLog(self._partial / "metrics.partial.jsonl", len(self._earlier))
+        self.attempt = self._metrics.attempt
         self.beat()
         about = {"identity": self.identity, "inputs": identities}
         config = {**params, **about, "attempt": self.attempt, "packages": packages()}
@@ -109,10 +108,17 @@ class Stage:
         An input is the folder of a finished stage, or a committed one, known by its files.
 
         Raises:
-            StoreError: another process works on it; an input is not there; no permission.
+            StoreError: another process works on it; an input is not there, or damaged; no permission.
             ParamsError: a parameter holds an absolute path or a secret.
         """
         check_portable(params)
+        if unchecked := check_outputs(inputs.values()):
+            names = ", ".join(folder.name for folder in unchecked[:5])
+            warnings.warn(
+                f"{label} reads {len(unchecked)} stages unchecked, as they were recorded without hashes: {names}"
+                f"{', …' if len(unchecked) > 5 else ''}",
+                stacklevel=3,
+            )
         identities = {name: stages.input_identity(path) for name, path in inputs.items()}
         final = stages.stage_folder(run, label, identity(notebook, params, identities))
         if final in _open:
@@ -220,6 +226,7 @@ class Stage:
         record = self._record()
         points = self._metrics.points()
         self._metrics.close(self._partial / "metrics.jsonl")
+        record = msgspec.structs.replace(record, outputs=hash_outputs(self._partial))
         stages.write_record(self._partial, record)
         stages.publish(self._final)
         self._ended = True
@@ -253,8 +260,8 @@ class Stage:
         elapsed = time.monotonic() - self._opened
         if now or elapsed - self._beaten >= _BEAT:
             self._beaten = elapsed
-            attempts = [*self._earlier, _Attempt(self._started, elapsed)]
-            write_atomically(self._partial / "attempts.json", msgspec.json.encode(attempts), sync=False)
+            attempts = _Attempts([*self._earlier, _Attempt(self._started, elapsed)])
+            write_atomically(self._partial / _ATTEMPTS, msgspec.json.encode(sealed(attempts)), sync=False)
 
     def _at_work(self) -> None:
         if self._ended:
@@ -287,6 +294,8 @@ class Stage:
             started=(self._earlier or [_Attempt(self._started, 0.0)])[0].started,
             finished=datetime.now(UTC),
             code=self._code,
+            models=self._models,
+            sequence=stages.next_sequence(self.run),
         )
 
     def _close(self) -> None:
@@ -344,6 +353,22 @@ class _Attempt(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class _Attempts(msgspec.Struct, frozen=True):
+    attempts: list[_Attempt]
+
+
+def _read_attempts(path: Path) -> list[_Attempt]:
+    """Return the attempts before this one; none, with a warning, if the note on them is damaged."""
+    if not path.exists():
+        return []
+    try:
+        content = unsealed(read_bytes(path), str(path), required=True)
+        return msgspec.convert(content, _Attempts).attempts
+    except (StoreError, msgspec.ValidationError) as error:
+        warnings.warn(f"{error}; the seconds of earlier attempts are not counted", stacklevel=4)
+        return []
+
+
 def packages() -> dict[str, str]:
     """Return the versions of Python and the packages that may move a number, without importing them."""
     found = {"python": platform.python_version()}
@@ -354,23 +379,12 @@ def packages() -> dict[str, str]:
 
 
 def check_portable(params: Mapping[str, Any]) -> None:
-    """Refuse parameters that hold an absolute path or the value of a secret environment variable: ParamsError."""
-    secrets = {v for k, v in os.environ.items() if _SECRET.search(k) and len(v) >= 8}
+    """Refuse parameters that hold an absolute path or a secret: ParamsError."""
+    refuse_secrets(params)
     for name, value in params.items():
-        for text in _texts(value):
-            if any(secret in text for secret in secrets):
-                raise ParamsError(f"parameter {name!r} holds a secret of the environment; leave it there")
+        for text in texts(value):
             if _ABSOLUTE.match(text):
                 raise ParamsError(
                     f"parameter {name!r} is an absolute path, {text!r}; expected one from the workspace, or "
                     "${NAME} for one that an environment variable holds"
                 )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield every piece of text in `value`."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(part)

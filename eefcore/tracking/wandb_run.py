@@ -76,7 +76,7 @@ class WandbRun:
             run.log_artifact(artifact)
             kept = Path(run.settings.sync_dir)
             run.finish()
-            (kept / COMPLETE).write_text(name)
+            (kept / COMPLETE).write_text(name, encoding="utf-8")
 
         self._send("finish", send)
         self._run = None
@@ -158,7 +158,8 @@ def modules() -> tuple[str, ...]:
 
 def untracked(run: str, names: Iterable[str]) -> list[str]:
     """Return which of the finished stages `names`, folders of `run`, have no complete W&B run."""
-    complete = {path.read_text() for path in (stages.run_folder(run) / "wandb").glob(f"*/{COMPLETE}")}
+    marks = (stages.run_folder(run) / "wandb").glob(f"*/{COMPLETE}")
+    complete = {path.read_text(encoding="utf-8", errors="replace") for path in marks}
     return [name for name in names if name not in complete]
 
 

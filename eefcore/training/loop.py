@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from eefcore.errors import DivergenceError, ParamsError
+from eefcore.errors import UNDECODABLE, DivergenceError, ParamsError
 from eefcore.storage.disk import write_atomically
 from eefcore.training.batches import BatchSampler, Passes
 from eefcore.training.logprobs import can_pack, trained_logps
@@ -168,7 +168,7 @@ def run_training(
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(settings.out) if settings.resumable else None
     if checkpoint is not None:
-        watch.seconds_before = json.loads((checkpoint / COMPLETE).read_text())["seconds"]
+        watch.seconds_before = _seconds(checkpoint) or 0.0
     with tree_attention(model) if passes.packed else nullcontext():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if settings.gradient_checkpointing:
@@ -182,9 +182,19 @@ def run_training(
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """Return the newest complete checkpoint in `out`; those that a killed process left incomplete do not count."""
-    complete = [p.parent for p in out.glob(f"checkpoint-*/{COMPLETE}")]
+    """Return the newest complete checkpoint in `out`; those that a killed process left incomplete do not count.
+
+    One whose last file is damaged is taken for incomplete.
+    """
+    complete = [p.parent for p in out.glob(f"checkpoint-*/{COMPLETE}") if _seconds(p.parent) is not None]
     return max(complete, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+
+
+def _seconds(checkpoint: Path) -> float | None:
+    """Return the seconds of training up to a checkpoint; None if the file that completes it can't be read."""
+    with suppress(OSError, *UNDECODABLE):
+        return msgspec.json.decode((checkpoint / COMPLETE).read_bytes(), type=dict[str, float])["seconds"]
+    return None
 
 
 class _Trainer(Trainer):

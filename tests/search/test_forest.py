@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import hypothesis
 import msgspec
 import pytest
 from helpers.byte_tokenizer import byte_tokenizer
@@ -253,6 +254,7 @@ def test_a_trunk_is_one_visit_with_the_return_of_the_expert():
 
 
 @pytest.mark.parametrize("wave", [1, 3])
+@hypothesis.settings(deadline=None)
 @given(n=st.integers(0, 24), seed=st.integers(0, 50))
 def test_simulations_begin_at_the_states_of_the_trunk_in_turn(n, seed, wave):
     (tree,) = grown([trunk(seed=seed, wave=wave)], n)

@@ -397,9 +397,10 @@ def test_a_stage_killed_twenty_times_ends_with_the_same_records(root):
         seed += 1
 
 
-def test_two_processes_on_one_stage_is_an_error():
+def test_two_processes_on_one_stage_is_an_error(root):
     process = worker(0)
-    time.sleep(0.05)
+    while not any(lock.read_text() for lock in root.glob("smoke/.*.lock")):
+        time.sleep(0.001)
     with process, pytest.raises(StoreError, match=f"but process {process.pid} does"):
         Stage.open(run="smoke", label="explore#1", notebook="05_explore", params={"seed": 0}, inputs={})
     assert process.returncode == 0

@@ -22,7 +22,7 @@ import msgspec
 
 from eefcore.envs.panels import find_task
 from eefcore.envs.webshop.catalogue.product import Product, SearchableCatalogue
-from eefcore.errors import DataError, UnknownTask
+from eefcore.errors import UNDECODABLE, DataError, UnknownTask
 
 NO_CAP = 1_000_000.0
 """The price cap of a goal whose text names none."""
@@ -218,5 +218,5 @@ def _decode(file: Path, kind: Any) -> Any:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:
         raise DataError(f"no goals file {file}; it is one of the official WebShop files") from None
-    except msgspec.DecodeError as e:
+    except UNDECODABLE as e:
         raise DataError(f"{file}: {e}; is it whole, and the official file of that name?") from e

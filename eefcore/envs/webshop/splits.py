@@ -16,7 +16,7 @@ import msgspec
 
 from eefcore.envs.panels import SPLITS, PanelSizes, Splits
 from eefcore.envs.webshop.goals import Goal
-from eefcore.errors import DataError, LeakageError
+from eefcore.errors import UNDECODABLE, DataError, LeakageError
 from eefcore.instructions import instruction_key
 from eefcore.storage.hashing import digest
 
@@ -68,7 +68,7 @@ def read_splits(file: Path, goals: Mapping[str, Goal]) -> Splits:
         splits = msgspec.json.decode(file.read_bytes(), type=dict[str, tuple[str, ...]])
     except FileNotFoundError:
         raise DataError(f"no splits file {file}; leave it out to split by content") from None
-    except msgspec.DecodeError as e:
+    except UNDECODABLE as e:
         raise DataError(f"{file}: {e}; expected lists of task ids under {', '.join(SPLITS)}") from e
     if set(splits) != set(SPLITS):
         raise DataError(f"{file}: has {', '.join(splits) or 'nothing'}, expected {', '.join(SPLITS)}")

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eefcore.errors import DataError, EefError
+from eefcore.errors import UNDECODABLE, DataError, EefError
 from eefcore.types import StopReason
 
 
@@ -475,7 +475,7 @@ def _json_records(text: str, path: Path) -> list[tuple[Place, msgspec.Raw | str]
         return [(Place(path, i, f", record {i}"), record) for i, record in enumerate(raw)]
     try:
         return [(Place(path, 0, ""), msgspec.json.decode(text, type=msgspec.Raw))]
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
         return [(Place(path, number, f":{i}"), line) for number, (i, line) in enumerate(lines)]
 
@@ -488,7 +488,7 @@ def decode_json(text: str | msgspec.Raw, type: Any, place: str) -> Any:
     """
     try:
         return msgspec.json.decode(text, type=type)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise DataError(f"{place}: {error}; is the file whole, and of the format named?") from error
 
 

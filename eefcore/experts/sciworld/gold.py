@@ -18,6 +18,7 @@ from eefcore.envs.sciworld.jvm import simulator_version
 from eefcore.envs.sciworld.simulator import Response
 from eefcore.envs.sciworld.simulator_pool import ResponseCache, SimulatorPool, SimulatorState
 from eefcore.envs.sciworld.tasks import Task
+from eefcore.errors import UNDECODABLE
 from eefcore.experts.sciworld.scene import Scene, first_scene, next_scene
 from eefcore.storage.disk import write_atomically
 from eefcore.storage.hashing import cache_folder
@@ -46,7 +47,7 @@ def gold_path(benchmark: SciWorldBenchmark, task_id: str) -> GoldPath:
     file = cache_folder() / "sciworld" / f"{simulator_version()}-gold-{FORM}" / f"{task_id}.json"
     try:
         return msgspec.json.decode(file.read_bytes(), type=GoldPath)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         path = work_out_gold_path(benchmark.simulators, benchmark.goal(task_id))
         write_atomically(file, msgspec.json.encode(path), sync=False)
         return path

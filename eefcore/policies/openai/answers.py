@@ -33,7 +33,7 @@ class AnswerCache:
         """Return the answer to an equal request; None if none is kept, or if its file is damaged."""
         try:
             return json.loads(self._path(url, request).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def keep(self, url: str, request: Mapping[str, Any], answer: Any) -> None:

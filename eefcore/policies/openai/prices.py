@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eefcore.errors import PolicyError, suggest
+from eefcore.errors import UNDECODABLE, PolicyError, suggest
 from eefcore.storage import stages
 from eefcore.storage.disk import LineCodec, append_bytes, explain_os_errors
 
@@ -57,7 +57,7 @@ def read_price(text: str, model: str) -> Price:
 def _read_file(path: Path) -> dict[str, str]:
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, ValueError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise PolicyError(
             f"prices: {path.name} can't be read ({error}); expected a YAML file in the workspace with lines as gpt-4: 30/60"
         ) from error

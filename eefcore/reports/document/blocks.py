@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from eefcore.errors import StoreError
+from eefcore.errors import UNDECODABLE, StoreError
 from eefcore.figures.plots import Plot, inline_svg
 from eefcore.reports.document.cells import Table
 from eefcore.storage.disk import read_bytes, write_atomically
@@ -196,7 +196,7 @@ def read_document(path: Path) -> Document:
     """
     try:
         return msgspec.convert(json.loads(read_bytes(path)), Document)
-    except (ValueError, msgspec.ValidationError) as error:
+    except UNDECODABLE as error:
         raise StoreError(
             f"{path}: expected a report written by eefcore, got: {error}; write it again with `eef report`"
         ) from error

@@ -15,6 +15,7 @@ import msgspec
 
 from eefcore.evaluation.formatting import compact, duration, interval, p_value, percent, signed
 from eefcore.evaluation.stats import Difference, Estimate
+from eefcore.reports.document.escaping import escape_line
 
 Number = float | int | str | bool
 R = TypeVar("R")
@@ -119,8 +120,8 @@ def markdown_table(table: Table) -> str:
     names = Counter(c.name for c in table.columns)
     head = [f"{c.group} {c.name}".strip() if names[c.name] > 1 else c.name for c in table.columns]
     rule = ["---" if c.words else "---:" for c in table.columns]
-    body = [[cell.line for cell in row] for row in table.rows]
-    return "\n".join(f"| {' | '.join(map(_escaped, row))} |" for row in (head, rule, *body))
+    body = [[_escaped(cell.line) for cell in row] for row in table.rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (map(_escaped, head), rule, *body))
 
 
 # ------------------------------------------------------------------------------ cells
@@ -209,4 +210,4 @@ def _finite(value: Number) -> Number:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return escape_line(text).replace("|", "\\|")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from eefcore.evaluation.formatting import outcome
 from eefcore.reports.document import blocks
 from eefcore.reports.document.blocks import Block, CaseStudy, Document, Section, Side, Turn
 from eefcore.reports.document.cells import markdown_table
+from eefcore.reports.document.escaping import escape, escape_line
 from eefcore.storage.disk import write_atomically
 
 
@@ -20,36 +22,45 @@ def write_markdown(path: Path, content: Document, *, pictures: str = "figures") 
 
 def render(content: Document, pictures: str) -> str:
     """Return the whole report as Markdown."""
-    parts = [f"# {content.title}", f"**{content.headline}**", *content.details]
+    title, headline = escape_line(content.title), escape_line(content.headline)
+    parts = [f"# {title}", f"**{headline}**", *map(escape, content.details)]
     return "\n\n".join([*parts, *(section(s, pictures) for s in content.sections)]) + "\n"
 
 
 def section(content: Section, pictures: str) -> str:
     """Return a section and its blocks as Markdown."""
-    return "\n\n".join([f"## {content.heading}", *(block(b, pictures) for b in content.blocks)])
+    return "\n\n".join([f"## {escape_line(content.heading)}", *(block(b, pictures) for b in content.blocks)])
 
 
 def block(content: Block, pictures: str) -> str:
     """Return one block as Markdown."""
     match content:
         case blocks.Prose(text):
-            return text
+            return escape(text)
         case blocks.Points(lines):
-            return "\n".join(f"- {line}" for line in lines)
+            return "\n".join(f"- {escape_line(line)}" for line in lines)
         case blocks.Table(title=title, note=note):
-            heading = f"### {title}\n\n" if title else ""
-            return f"{heading}{markdown_table(content)}" + (f"\n\n<sub>{note}</sub>" if note else "")
+            heading = f"### {escape_line(title)}\n\n" if title else ""
+            below = f"\n\n<sub>{escape_line(note)}</sub>" if note else ""
+            return f"{heading}{markdown_table(content)}{below}"
         case blocks.Picture(name, caption):
-            return f"![{caption}]({pictures}/{name}.png)\n\n*{caption}*"
+            shown = escape_line(caption)
+            return f"![{shown}]({pictures}/{name}.png)\n\n*{shown}*"
         case blocks.Facts(facts, title):
-            rows = "\n".join(f"- {name}: {value}" for name, value in facts.items())
-            return f"### {title}\n\n{rows}" if title else rows
+            rows = fact_lines(facts)
+            return f"### {escape_line(title)}\n\n{rows}" if title else rows
         case blocks.CaseStudy(title=title, rule=rule):
-            return f"### {title.strip()}\n\n{rule}\n\n{fenced(plain_text(content))}"
+            return f"### {escape_line(title)}\n\n{escape(rule)}\n\n{fenced(plain_text(content))}"
         case blocks.Drawing(caption=caption) | blocks.Dialogue(caption=caption):
-            return f"{caption}\n\n{fenced(plain_text(content))}"
+            return f"{escape(caption)}\n\n{fenced(plain_text(content))}"
         case blocks.Listing(text):
             return fenced(text)
+
+
+def fact_lines(facts: Mapping[str, object], *, bold: bool = False) -> str:
+    """Return facts as a Markdown list of names and values."""
+    mark = "**" * bold
+    return "\n".join(f"- {mark}{escape_line(k)}{mark}: {escape_line(str(v))}" for k, v in facts.items())
 
 
 REFUSED = "no action in the last answer:"

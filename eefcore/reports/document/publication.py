@@ -8,6 +8,7 @@ from pathlib import Path
 from eefcore.errors import StoreError
 from eefcore.storage import stages
 from eefcore.storage.disk import read_bytes, write_atomically
+from eefcore.storage.outputs import check_outputs
 
 PUBLISHED = ("report.md", "tables/*.csv", "figures/*.png", "figures/*.csv", "wins.csv", "cells.csv")
 """The small files of a report stage; SVG drawings are left out."""
@@ -17,8 +18,9 @@ def publish(run: str, stage: Path) -> Path:
     """Copy the small files of the finished report stage to results/published/<run>, replacing earlier ones, and return the folder.
 
     Raises:
-        StoreError: a file is a link out of the stage.
+        StoreError: a file is a link out of the stage, or is damaged.
     """
+    check_outputs([stage])
     out = stages.run_folder(f"published/{run}")
     files = [path for pattern in PUBLISHED for path in stage.glob(pattern)]
     if linked := next((path for path in files if not _within(path, stage)), None):

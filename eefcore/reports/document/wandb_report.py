@@ -20,7 +20,7 @@ from eefcore.errors import TrackingError
 from eefcore.reports.document import blocks
 from eefcore.reports.document.blocks import Block, Document, read_document
 from eefcore.reports.document.cells import markdown_table
-from eefcore.reports.document.markdown import plain_text
+from eefcore.reports.document.markdown import fact_lines, plain_text
 from eefcore.storage import stages
 from eefcore.storage.disk import read_bytes, write_atomically
 from eefcore.tracking import wandb_run
@@ -145,7 +145,7 @@ def _parts(wr: Any, block: Block, own: Any) -> Iterator[Any]:
             yield _grid(wr, name, own, [panel])
             yield wr.P(text=caption)
         case blocks.Facts(facts):
-            yield wr.MarkdownBlock(text="\n".join(f"- **{k}**: {v}" for k, v in facts.items()))
+            yield wr.MarkdownBlock(text=fact_lines(facts, bold=True))
         case _:
             yield wr.CodeBlock(code=plain_text(block), language="markdown")
 

@@ -22,7 +22,7 @@ import msgspec
 
 from eefcore.envs.webshop.catalogue.elements import elements
 from eefcore.envs.webshop.catalogue.product import Entry
-from eefcore.errors import DataError
+from eefcore.errors import UNDECODABLE, DataError
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def _read_entries(path: Path) -> dict[str, msgspec.Raw]:
     """Return the entry of each asin in `path`, not decoded yet: a million decoded entries would take a gigabyte."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise DataError(
             f"{path.name}: expected a JSON object of asins: {error}; it is truncated or of another kind; "
             "download or write it again"
