@@ -206,7 +206,7 @@ def test_a_whole_run_is_verified(root, capsys):
     with pytest.raises(StoreError, match="no finished stage"):
         [*outputs.verify_run("nobody")]
     records = folder / "experts.jsonl"
-    records.write_text(records.read_text().replace('"reward":1.0', '"reward":0.5', 1))
+    records.write_text(records.read_text().replace('"reward":1', '"reward":0', 1))
     with pytest.raises(
         StoreError, match=r"experts\.jsonl: damaged: expected \w{12}, as its stage wrote it, got"
     ):
