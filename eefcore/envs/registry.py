@@ -9,6 +9,7 @@
     booking                  a restaurant-reservation site: eight cities, twelve factors that make tasks harder
     booking_mini             bookings alone, in three small cities
     miniwob                  MiniWoB++'s pages that clicks and typing can solve, in Chromium; no download
+    gymnasium                any Gymnasium environment that shows text, as in gymnasium?id=Taxi-v4 (`envs.gym`)
 
 An entry names modules and functions as strings, which are imported on demand. A params file may also name a function of
 your own, `my_package.my_module:load`, which is called as an entry's loader is. A name followed by `+composite` or
@@ -52,7 +53,7 @@ class Entry:
         loader: the function that loads it, as `module:function`; it takes `data`, `sizes`, `seed` and options by name.
         source: where its tasks come from. `files`: a folder of official files, which `data` names. `generated`:
             they are written on this machine, as many as `sizes` says. `simulated`: a simulator holds them.
-        max_turns: actions of an episode at most, `protocols.Benchmark.max_turns`.
+        max_turns: actions of an episode at most, `protocols.Benchmark.max_turns`; 0 if only the loaded one knows.
         check: the function that refuses a folder of data without its files and panels larger than there are tasks, as
             `module:function`; it takes the plain name, `data`, `sizes` as a `PanelSizes`, and the options of the name.
         card: the name on its environment card.
@@ -152,6 +153,14 @@ _ENTRIES = (
         card="miniwob",
         prompt="web",
     ),
+    Entry(
+        name="gymnasium",
+        loader="eefcore.envs.gym:gymnasium",
+        source="generated",
+        max_turns=0,
+        check="eefcore.envs.gym:check_options",
+        card="gymnasium",
+    ),
 )
 ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
@@ -229,7 +238,7 @@ def name_as_recorded(name: str, observations: Iterable[str]) -> str:
 
 def max_turns(name: str, *, data: str, sizes: str, seed: int) -> int:
     """Return how many actions an episode has at most; only a benchmark of your own, or with another interface, is loaded to find out."""
-    if (entry := find_entry(name)) and "interface" not in split_name(name).options:
+    if (entry := find_entry(name)) and entry.max_turns and "interface" not in split_name(name).options:
         return entry.max_turns
     return load(name, data=data, sizes=sizes, seed=seed).max_turns
 
