@@ -261,7 +261,7 @@ METHODS = "methods: {EEF: {iterations: 1}}"
         ('run: a\nmethods: {"\\u202E": {iterations: 2}}', r"of 1 to 100 characters, got '\u202e'"),
         ('run: a\nstages: {"\\uD800": {}}\n' + METHODS, r"notebook '\ud800' is unknown"),
         (METHODS, "run: "),
-        (f"run: ../a\n{METHODS}", "run '..'"),
+        (f"run: ../a\n{METHODS}", "run '../a' has a slash"),
         (f"run: 5\n{METHODS}", "run: must be the name of the run, as in `run: my_run`, got 5"),
         (f"run: a\nrun: b\n{METHODS}", "given twice: 'run'"),
         (f"run: a\nstages: {{train: {{epochs: 1, epochs: 2}}}}\n{METHODS}", "given twice: 'epochs'"),
