@@ -62,6 +62,7 @@ class Entry:
         prompt: the format of text with which the papers prompt an expert.
         episodes: the size of a typical episode by the format in which its dialogue is written, each token read
             once; plans are estimated with it.
+        tiny_tasks: tasks of all three panels at most that the committed tiny bases can play; 0 for any number.
         recorded: the function that finds the options from recorded observations, as `module:function`; empty if none.
     """
 
@@ -75,6 +76,7 @@ class Entry:
     composite_experts: str = ""
     prompt: str = ""
     episodes: Mapping[str, EpisodeSize] = field(default_factory=dict)
+    tiny_tasks: int = 0
     recorded: str = ""
 
 
@@ -89,6 +91,8 @@ def _webshop(name: str, source: Literal["files", "generated"]) -> Entry:
         experts="eefcore.experts.webshop.experts:EXPERTS",
         composite_experts="eefcore.experts.webshop.experts:COMPOSITE_EXPERTS",
         prompt="agentlite",
+        # More tasks have more products than two short lists of words make ids for; the bases copy only those words.
+        tiny_tasks=1210 if source == "generated" else 0,
         recorded="eefcore.envs.webshop.interfaces.options:recorded_query",
         episodes={
             "compact": EpisodeSize(9, 80, 160),  # measured in `make run`

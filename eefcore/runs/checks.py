@@ -16,7 +16,7 @@ from eefcore.envs.registry import card_name, check_benchmark, find_entry, typica
 from eefcore.errors import EefError, ParamsError, suggest
 from eefcore.experts.prompted import expert_name, split_experts
 from eefcore.judge.endpoint import check_judge
-from eefcore.policies.loading import check_base
+from eefcore.policies.loading import BASES, check_base
 from eefcore.policies.settings import VLLMOptions, read_engine
 from eefcore.rendering.formats import check_format, read_template_args
 from eefcore.rollout.finders import check_finder
@@ -44,7 +44,7 @@ def check_nodes(path: object, nodes: Iterable[Node]) -> None:
         before = upstream([node])
         inherited = {
             name: next((n.params[name] for n in reversed(before) if name in n.params), None)
-            for name in ("benchmark", "lora_r", "expert", "file")
+            for name in ("benchmark", "sizes", "lora_r", "expert", "file")
         }
         values = {**inherited, **node.params}
         key = frozenset({**values, "stage": node.notebook.stage, "seed": 0}.items())
@@ -68,8 +68,8 @@ def check_values(stage: str, values: Mapping[str, Value], passed: Passed | None 
 
     Args:
         stage: the name of its notebook without the number.
-        values: its parameters, and of the stages before it the benchmark, the rank of the adapter, and the experts or
-            their file.
+        values: its parameters, and of the stages before it the benchmark, its sizes, the rank of the adapter, and the
+            experts or their file.
         passed: the checks that other stages of a plan passed, which are not made again; those of this stage are added.
             So the files of a shop are read once a plan, not once for each of its stages.
     """
@@ -134,6 +134,16 @@ def _check_panels(given: Values) -> None:
             raise ParamsError(
                 f"sizes {sizes}: must have a {split} task at least, as in 400/100/300 (train/dev/test)"
             )
+
+
+def _check_tiny_base(given: Values) -> None:
+    """Refuse a generated shop so large that its product ids are of words which the tiny bases never learned to copy."""
+    entry, tasks = find_entry(given["benchmark"]), sum(panel_sizes(given["sizes"] or "0/0/0"))
+    if given["base"] in BASES and entry is not None and 0 < entry.tiny_tasks < tasks:
+        raise ParamsError(
+            f"sizes {given['sizes']}: {tasks} tasks are asked for, and base {given['base']} can copy the product ids of "
+            f"{entry.tiny_tasks} tasks at most; ask for fewer, or train a base of your own with notebooks/01_base"
+        )
 
 
 def _check_tasks(given: Values) -> None:
@@ -226,6 +236,7 @@ _CHECKS = (
     _Check(_check_panels, ("benchmark", "sizes", "stage"), ("split",)),
     _Check(_check_tasks, ("tasks", "sizes"), ("file",)),
     _Check(lambda given: check_base(given["base"]), ("base",)),
+    _Check(_check_tiny_base, ("base", "benchmark", "sizes")),
     _Check(lambda given: read_engine(given["engine"]), ("engine",)),
     _Check(lambda given: check_judge(given["judge"]), ("judge",)),
     _Check(

@@ -70,6 +70,7 @@ SHOP = {"benchmark": "webshop", "data": "${EEF_TEST_PLACE}/shop"}
         ({}, {"sizes": "40-10-20"}, "sizes '40-10-20': expected three numbers"),
         ({}, {"sizes": "1" * 200 + "/1/1"}, "expected three numbers"),
         ({}, {"sizes": "99999999/6/6"}, "a generated shop has at most"),
+        ({}, {"sizes": "1200/6/6"}, "train.1: sizes 1200/6/6: 1212 tasks .* base tiny can copy the product ids of 1210"),
         ({}, {"data": "x"}, "webshop_mini is generated and reads no data"),
         ({}, {"benchmark": "sciworld_mini", "sizes": "99999/6/6"}, "99999 train tasks are asked for; the simulator's"),
         ({}, {**SHOP, "data": "nowhere"}, "expected exactly one items_shuffle.*no such folder"),
@@ -96,6 +97,8 @@ def test_what_no_stage_could_work_with_is_refused_before_anything_starts(tmp_pat
         ({"expert": {"file": "${EEF_TEST_PLACE}/experts.jsonl"}}, {}),
         ({"train": {"base": "HuggingFaceTB/SmolLM2-135M-Instruct"}}, {}),
         ({"explore": {"samples": 0}}, {}),
+        ({}, {"sizes": "1200/5/5"}),
+        ({"train": {"base": "HuggingFaceTB/SmolLM2-135M-Instruct"}}, {"sizes": "1200/6/6"}),
         ({"expert": {"tasks": 12}}, {}),
     ],
 )

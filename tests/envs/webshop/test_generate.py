@@ -10,9 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eefcore.envs.panels import PanelSizes
+from eefcore.envs.registry import ENTRIES
 from eefcore.envs.webshop import WebShopBenchmark
 from eefcore.envs.webshop.generate import FILES, SHARES, TWO_SKILLS, shares_of_kinds, write_catalogue
-from eefcore.envs.webshop.words import ATTRIBUTES, BACKGROUND_ATTRIBUTES, FILLERS, KINDS, OPTION_VALUES, asin
+from eefcore.envs.webshop.words import (
+    ATTRIBUTES,
+    BACKGROUND_ATTRIBUTES,
+    FILLERS,
+    ID_WORDS,
+    KINDS,
+    OPTION_VALUES,
+    asin,
+)
 from eefcore.errors import DataError
 from eefcore.experts.demonstrate import demonstrate_tasks
 from eefcore.experts.webshop import experts as shop
@@ -159,6 +168,14 @@ def test_the_summary_matches_the_files(tmp_path):
     assert set(human) <= set(ids)
     assert Counter(kinds.values()) == {k: n for k, n in summary.kinds.items() if n}
     assert all(len(asin) == 10 for asin in ids)
+
+
+def test_the_ids_of_as_many_tasks_as_the_tiny_bases_play_are_of_few_words():
+    most = ENTRIES["webshop_mini"].tiny_tasks
+    few = {word for words in ID_WORDS for word in words}
+    for tasks, known in ((most, True), (most + 1, False)):
+        ids = [asin(i, 10 * tasks) for i in range(0, 10 * tasks, 7)]
+        assert all({id[2:6], id[6:]} <= few for id in ids) == known
 
 
 def test_the_order_of_the_file_does_not_reveal_targets(tmp_path):
