@@ -1,5 +1,7 @@
 """What is published: the small files of a report's stage, and nothing of an earlier one."""
 
+from helpers.stage_folders import Folders
+
 from eefcore.reports.document.publication import publish
 
 FILES = (
@@ -8,13 +10,12 @@ FILES = (
     "figures/curve.png",
     "figures/curve.csv",
     "figures/curve.svg",
-    "stage.json",
 )
 
 
 def test_small_files_are_copied_and_old_ones_go(tmp_path, monkeypatch):
     monkeypatch.setenv("EEF_RESULTS", str(tmp_path / "results"))
-    stage = tmp_path / "stage"
+    stage = Folders(tmp_path).stage("report")  # with a record, which is not copied
     for name in FILES:
         (stage / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).write_text(name)
