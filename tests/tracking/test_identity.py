@@ -127,7 +127,7 @@ def test_a_folder_that_holds_no_model_is_not_read(demo, tmp_path, monkeypatch):
 
 
 def test_a_base_that_cannot_be_read_is_an_error(demo, base, monkeypatch):
-    def refuse(folder: Path) -> str:
+    def refuse(folder: Path, **options: str) -> str:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("eefcore.tracking.identity.hash_folder", refuse)
