@@ -193,7 +193,7 @@ def last_checkpoint(out: Path) -> Path | None:
 def _seconds(checkpoint: Path) -> float | None:
     """Return the seconds of training up to a checkpoint; None if the file that completes it can't be read."""
     with suppress(OSError, *UNDECODABLE):
-        return msgspec.json.decode((checkpoint / COMPLETE).read_bytes(), type=dict[str, float])["seconds"]
+        return msgspec.json.decode((checkpoint / COMPLETE).read_bytes(), type=dict[str, float]).get("seconds")
     return None
 
 

@@ -212,10 +212,18 @@ def test_training_that_diverges_stops_at_that_step_and_saves_nothing_of_it(tmp_p
 
 def test_a_torn_checkpoint_is_skipped(tmp_path):
     assert last_checkpoint(tmp_path / "none") is None
-    for name, whole in {"checkpoint-9": True, "checkpoint-10": True, "checkpoint-11": False}.items():
-        (tmp_path / name).mkdir()
-        if whole:
-            (tmp_path / name / "whole.json").write_text("{}")
+    whole = '{"seconds": 1.5}'
+    for n, content in {
+        9: whole,
+        10: whole,
+        11: None,
+        12: "{}",
+        13: whole[:5],
+        14: '{"seconds": "x"}',
+    }.items():
+        (tmp_path / f"checkpoint-{n}").mkdir()
+        if content is not None:
+            (tmp_path / f"checkpoint-{n}" / "whole.json").write_text(content)
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
