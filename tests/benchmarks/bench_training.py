@@ -50,6 +50,10 @@ from eefcore.training.sft import train_sft
 from eefcore.types import Example
 
 
+BATCH_TOKENS = 8192
+"""Unique tokens that are computed at once, as a stage has it by default."""
+
+
 class Data(NamedTuple):
     """Rows or pairs of one kind."""
 
@@ -87,7 +91,7 @@ def found(tasks: int, trees: int, simulations: int) -> tuple[Any, list[Data]]:
 
     def pairs(preferences: Sequence[Any]) -> list[Pair]:
         sides = [encode(side) for p in preferences for side in (p.chosen, p.rejected)]
-        logps = token_logps(policy.model, sides, batch_tokens=8192)
+        logps = token_logps(policy.model, sides, batch_tokens=BATCH_TOKENS)
         both = zip(sides[::2], sides[1::2], logps[::2], logps[1::2], strict=True)
         return [Pair((a,), (b,), x, y) for a, b, x, y in both]
 
@@ -109,7 +113,14 @@ def epoch(model: Any, data: Data, size: int, *, packed: bool) -> tuple[float, fl
     """Return the CPU time of an epoch, and the mean loss of its steps."""
     model, pairs = copy.deepcopy(model), isinstance(data.items[0], Pair)
     with tempfile.TemporaryDirectory() as out:
-        settings = TrainSettings(epochs=1, batch_size=size, learning_rate=1e-5, seed=0, out=Path(out))
+        settings = TrainSettings(
+            epochs=1,
+            batch_size=size,
+            learning_rate=1e-5,
+            seed=0,
+            out=Path(out),
+            batch_tokens=BATCH_TOKENS,
+        )
         can_pack = loop.can_pack if packed else lambda *_: False
         began = time.process_time()
         with mock.patch.object(loop, "can_pack", can_pack):
@@ -140,10 +151,13 @@ def main() -> None:
         f"{'':17s} {'items':>5s} {'batch':>5s} {'padded':>8s} {'packed':>8s} {'padding':>7s} {'tokens':>6s} {'time':>5s}  |Δ loss|"
     )
     for data in every:
+        if not data.items:
+            print(f"{data.name:17s} none found; take more tasks, trees or simulations")
+            continue
         for size in sorted({16, len(data.items)}):
             read = {True: 0, False: 0}
             for packed in read:
-                passes = Passes(packed, TrainSettings.__struct_defaults__[0])
+                passes = Passes(packed, BATCH_TOKENS)
                 for batch in data.batches(size):
                     for part in passes.cut(batch, data.rows):
                         read[packed] += passes.count([row for item in part for row in data.rows(item)])

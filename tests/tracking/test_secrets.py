@@ -40,7 +40,7 @@ def test_a_secret_of_the_environment_is_refused_wherever_it_stands(monkeypatch, 
 @pytest.mark.parametrize(
     ("variable", "value", "text"),
     [
-        ("PWD", "/work/results", "/work/results"),
+        ("PWD", "/home/me/results", "/home/me/results"),
         ("OLDPWD", "results1", "results1"),
         ("TOKENIZERS_PARALLELISM", "false123", "false123"),
         ("OMP_WAIT_POLICY", "PASSIVE1", "PASSIVE1"),
