@@ -49,7 +49,6 @@ from eefcore.training.rows import Row, make_row
 from eefcore.training.sft import train_sft
 from eefcore.types import Example
 
-
 BATCH_TOKENS = 8192
 """Unique tokens that are computed at once, as a stage has it by default."""
 
