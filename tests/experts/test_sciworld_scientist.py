@@ -299,13 +299,16 @@ class TestExperts:
         assert not [a for t in played for a in t.actions if simulator_command(a).startswith("open ")]
         assert sum(t.win for t in played) < len(played) / 2
 
-    def test_experts_win_by_their_strength_and_fail_by_marked_mistakes(self, world, strong):
-        weak = demonstrate(world, "weak")
+    def test_experts_win_by_their_strength_and_fail_by_marked_mistakes(self, world):
+        """Of 72 episodes each 69 and 56 % were won; the tolerance is 3.5 standard errors."""
+        strong, weak = (
+            [t for seed in range(6) for t in demonstrate(world, name, seed)] for name in ("strong", "weak")
+        )
         for t in (*strong, *weak):
             assert t.win or t.marks
             assert all(isinstance(m, Mistake) and m.step < len(t) for m in t.marks)
         wins = [sum(t.win for t in played) / len(played) for played in (strong, weak)]
-        assert wins == pytest.approx([0.7, 0.5], abs=0.2)
+        assert wins == pytest.approx([0.7, 0.55], abs=0.2)
 
     def test_every_failure_can_be_explored_from_also_where_the_expert_gave_up(self, world, strong):
         """What an episode came to when its player left is 0, there and when it is played again."""
