@@ -13,7 +13,7 @@ SHELL := bash
 BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
-MARK := $(if $(CI),,not slow and not notebook)
+MARK := not exhaustive$(if $(CI),, and not slow and not notebook)
 COVERAGE := $(if $(CI),--cov --cov-report=term)
 
 # One thread a process: two threads beside other work are several times slower than one.

@@ -8,8 +8,7 @@ import random
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -367,31 +366,6 @@ class TestSimulatorPool:
         assert len(simulators.pids) == 2
         assert [seen[i] for i in range(len(places))] == [gold.observations[4] for gold in GOLD[:8]]
         simulators.close()
-
-
-@pytest.mark.slow
-def test_a_restore_takes_a_load_and_its_steps_and_hardly_more():
-    """Of what the simulator takes it can save nothing, in a new world; the milliseconds are the benchmark's to tell."""
-    long = [gold for gold in GOLD if len(gold.actions) > 20]
-    simulators = SimulatorPool(max_idle=0)
-    java = psutil.Process(simulators.simulator().jvm.pid)
-
-    def seconds(work: Callable[[], object]) -> float:
-        before = sum(java.cpu_times()[:2]) + time.process_time()
-        work()
-        return sum(java.cpu_times()[:2]) + time.process_time() - before
-
-    def bare() -> None:
-        for gold in long:
-            show(simulators.simulator(), gold.task, gold.actions[:20])
-
-    def restored() -> None:
-        for gold in long:
-            simulators.response(SimulatorState(gold.task, tuple(gold.actions[:20])), ResponseCache())
-
-    rounds = [(seconds(bare), seconds(restored)) for _ in range(4)][1:]  # the first compiles
-    simulators.close()
-    assert min(there for _, there in rounds) < 1.5 * min(here for here, _ in rounds)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:

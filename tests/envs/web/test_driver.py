@@ -100,7 +100,7 @@ def test_a_form_is_read_and_sent_as_in_chromium(open_tab, one_document, html, da
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@settings(FORMS, max_examples=600)
+@settings(FORMS, max_examples=200)
 @given(documents(), st.data())
 def test_many_forms_are_read_and_sent_as_in_chromium(open_tab, one_document, html, data):
     forms_are_sent_alike(*one_document, html, data)
@@ -162,7 +162,8 @@ def test_a_walk_shows_the_same_in_both_drivers(open_tab):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_500_walks_show_the_same_in_both_drivers(open_tab):
+@pytest.mark.parametrize("walks", [100, pytest.param(500, marks=pytest.mark.exhaustive)])
+def test_many_walks_show_the_same_in_both_drivers(open_tab, walks):
     with ThreadPoolExecutor(4) as threads:
-        refused = list(threads.map(lambda seed: walk(open_tab, seed, 8), range(10, 510)))
-    assert 200 < sum(refused) < 2000
+        refused = list(threads.map(lambda seed: walk(open_tab, seed, 8), range(10, 10 + walks)))
+    assert 0.4 * walks < sum(refused) < 4 * walks
