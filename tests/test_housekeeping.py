@@ -109,8 +109,8 @@ def test_make_test_leaves_the_long_ones_to_ci():
             ["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, env=clean
         ).stdout
 
-    assert '-m "not slow and not notebook"' in asked()
-    assert '-m ""' in asked(CI="true")
+    assert '-m "not exhaustive and not slow and not notebook"' in asked()
+    assert '-m "not exhaustive"' in asked(CI="true")
     assert "--cov" in asked(CI="true") and "--cov" not in asked()
 
 
