@@ -158,6 +158,7 @@ def test_a_failing_run_is_reported_and_shown(demo):
     assert "value" in shown.stdout
 
 
+@pytest.mark.slow
 def test_eef_show_prints_the_folder_of_each_methods_chosen_model(demo):
     for name, work in {
         "04_train": "(stage.folder / 'model').mkdir()",
@@ -206,6 +207,7 @@ def test_a_report_is_built_again_from_the_records(demo):
     assert stages.finished_stages("a") == records
 
 
+@pytest.mark.slow
 def test_a_report_is_written_for_wandb_and_published(demo):
     write_notebook(
         demo.parents[1],
@@ -300,6 +302,7 @@ def test_commands_use_one_thread_unless_the_shell_sets_more(demo, given):
     assert done.stdout.strip() == (given or "1")
 
 
+@pytest.mark.slow
 def test_a_model_is_added_and_listed_by_name(tmp_path):
     from helpers.gguf_files import write_gguf
 

@@ -16,10 +16,16 @@ from eefcore.runs.paths import portable
 from eefcore.runs.planning import plan_run
 
 
+@pytest.fixture(scope="module")
+def parsed_once(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache of the code that plans read: parsing the whole package takes a second."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
-def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parsed_once: str) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("EEF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EEF_CACHE", parsed_once)
     monkeypatch.setenv("EEF_TEST_PLACE", str(tmp_path))
     write_official_files(tmp_path / "shop")
     (tmp_path / "empty").mkdir()

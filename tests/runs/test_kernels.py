@@ -119,6 +119,7 @@ with KernelServer(["json"]) as server:
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_run_with_forked_kernels_leaves_the_records_of_one_without(demo, monkeypatch):
     path = write_params(demo.parents[1], "run: a\nmethods: {EEF: {iterations: 2}}")
     started: list[ForkedKernel | None] = []

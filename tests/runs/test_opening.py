@@ -399,6 +399,7 @@ def executed(node: Node) -> dict[str, object]:
     return content["metadata"]["papermill"]
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_stages_at_once_share_the_work_and_spoil_nothing(demo):
     params = plain(demo, pause=1.5, steps=10)
     nodes = plan_run(params)
@@ -539,6 +540,7 @@ def killed_at(moment: float, params: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_kernel_and_continues(demo, monkeypatch):
     params = plain(demo, pause=0.2, steps=10)
     assert not killed_at(2.5, params)

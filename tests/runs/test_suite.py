@@ -182,6 +182,7 @@ def run(nodes: list[Node], jobs: int = 2) -> None:
     runner.run(nodes, resume="eef suite it", jobs=jobs)
 
 
+@pytest.mark.slow
 def test_a_suite_runs_seed_by_seed_and_nothing_the_second_time(path, capsys):
     nodes = plan_suite_file(path)
     run(nodes, jobs=1)  # with more, a seed that waits for its expert lets the next one begin

@@ -374,7 +374,8 @@ def content(folder):
     return record, metrics, rest
 
 
-def test_a_stage_killed_twenty_times_ends_with_the_same_records(root):
+@pytest.mark.slow
+def test_a_stage_killed_again_and_again_ends_with_the_same_records(root):
     rng, kills, seed = random.Random(0), 0, 0
     while kills < 20:
         done, before = False, kills

@@ -264,6 +264,7 @@ def test_another_file_does_not_take_the_name_of_a_model(gguf, tmp_path):
     assert add_model("mine", gguf) == model_folder("mine")  # the same file changes nothing
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_convert_once(package, gguf, tmp_path):
     code = (
         "from eefcore.training import model_store\n"

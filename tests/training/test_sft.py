@@ -156,7 +156,14 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize(("at", "every"), [(1, 500), (4, 500), (6, 500), (6, 2), (9, 2)])
+@pytest.mark.parametrize(
+    ("at", "every"),
+    [
+        (4, 500),
+        (6, 2),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((1, 500), (6, 500), (9, 2))),
+    ],
+)
 def test_sft_resumed_after_a_kill_ends_with_the_same_weights(tmp_path, monkeypatch, at, every):
     """Nine steps of three an epoch; killed in an epoch and as one ends, with checkpoints between and inside of them."""
     monkeypatch.setattr(loop, "SAVE_STEPS", every)
