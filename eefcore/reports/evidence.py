@@ -38,6 +38,7 @@ from eefcore.storage.cost import Cost
 from eefcore.storage.hashing import digest
 from eefcore.storage.records import read_records
 from eefcore.storage.stage_inputs import StageInputs
+from eefcore.storage.stages import StageRecord
 from eefcore.training import rows
 from eefcore.types import Card, Example, History, Preference, Trajectory, Value
 
@@ -129,6 +130,11 @@ class Method:
             for name, value in stages.read_record(folder).params.items()
             if name != "seed" and value is not None
         }
+
+    @cached_property
+    def records(self) -> tuple[StageRecord, ...]:
+        """The records of all its stages in all seeds."""
+        return tuple(stages.read_record(folder) for run in self.stages for folder in run.values())
 
     @property
     def settings(self) -> str:

@@ -140,6 +140,7 @@ def build_report(
             tables.data(main),
             *tables.unexplored(main),
             tables.recipes(main),
+            sections.settings(main),
             sections.chosen_models(main),
         ),
         *([_navigation(result, evaluations, ours, facts.skills)] if facts.skills else []),

@@ -24,7 +24,7 @@ from eefcore.reports.document.cells import SIGNIFICANCE, Cell, Column, Table, co
 from eefcore.reports.evidence import Inference, Method, Recipe
 from eefcore.search.tree import Tree
 from eefcore.storage.stage_inputs import StageInputs
-from eefcore.types import Card, StopReason
+from eefcore.types import Card, StopReason, Value
 
 NAVIGATION = (
     "Full bars: tasks won by a trajectory that uses the skill, with 95 % intervals. Outlines: tasks where it was "
@@ -32,6 +32,9 @@ NAVIGATION = (
 )
 CURVE = "Win rate on the dev set, by which the iteration was chosen; the tables are of the test set."
 _OUTCOMES = ("win", "loss", *(stop.value for stop in StopReason if stop is not StopReason.DONE))
+
+_WORLD = ("benchmark", "data", "sizes", "world_seed")
+"""The parameters that say which tasks are played; all stages of a run share them."""
 
 CASE_RULE = (
     "Found by rule, not by taste: the first task, by id, that satisfies the strongest rule any task satisfies. "
@@ -302,6 +305,52 @@ def method_lines(methods: Sequence[Method]) -> Facts:
     return Facts(
         {m.name: f"{_learned_by(m.recipe)}.{_acts(m.inference)}" for m in methods}, "What each method is"
     )
+
+
+def settings(methods: Sequence[Method]) -> Facts:
+    """Return what the results were made with: seeds, days, commits, and the parameters of the stages in a line for each kind."""
+    records = [record for method in methods for record in method.records]
+    days = [f"{record.finished:%Y-%m-%d}" for record in records]
+    facts = {
+        "seeds": ", ".join(map(str, sorted({seed for method in methods for seed in method.seeds}))),
+        "computed": " to ".join(dict.fromkeys((min(days), max(days)))),
+        "commit": ", ".join(sorted({record.commit for record in records} - {""})) or "not recorded",
+    }
+    named = (
+        (full.partition(".")[2], value) for method in methods for full, value in method.parameters.items()
+    )
+    world = dict.fromkeys(f"{name} {value}" for name, value in named if name in _WORLD and value != "")
+    facts["world"] = ", ".join(world)
+    return Facts(facts | _stage_parameters(methods), "What they were made with")
+
+
+def _stage_parameters(methods: Sequence[Method]) -> dict[str, str]:
+    """Return the parameters of each kind of stage, those of its last iteration: what all methods share, then what each has of its own."""
+    by_kind: dict[str, dict[str, dict[str, Value]]] = {}
+    for method in methods:
+        for full, value in method.parameters.items():
+            stage, _, name = full.partition(".")
+            if name not in (*_WORLD, "iteration") and value != "":
+                by_kind.setdefault(StageInputs.kind(stage), {}).setdefault(method.name, {})[name] = value
+    kinds = sorted(by_kind, key=lambda kind: kind == "test")  # what a method is evaluated by comes last
+    return {kind: _shared_and_own(by_kind[kind]) for kind in kinds}
+
+
+def _shared_and_own(of: Mapping[str, Mapping[str, Value]]) -> str:
+    """Return parameters as text: those on which all methods agree, then those of each method by its name."""
+    shared = dict(
+        set.intersection(*({(k, repr(v)) for k, v in parameters.items()} for parameters in of.values()))
+    )
+    own = {
+        method: ", ".join(f"{k} {v}" for k, v in parameters.items() if k not in shared)
+        for method, parameters in of.items()
+    }
+    first = next(iter(of.values()))
+    texts = [
+        ", ".join(f"{k} {v}" for k, v in first.items() if k in shared),
+        *(f"{method}: {text}" for method, text in own.items() if text),
+    ]
+    return "; ".join(filter(None, texts)) or "–"
 
 
 def _learned_by(recipe: Recipe) -> str:

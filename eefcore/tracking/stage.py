@@ -12,6 +12,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import subprocess
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -289,6 +290,7 @@ class Stage:
             cost=cost,
             metrics=self._metrics.latest(),
             packages=packages(),
+            commit=commit(stages.workspace()),
             seconds=seconds,
             attempts=self.attempt,
             started=(self._earlier or [_Attempt(self._started, 0.0)])[0].started,
@@ -376,6 +378,15 @@ def packages() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+def commit(workspace: Path) -> str:
+    """Return the git commit of the workspace, with a `+` if tracked files differ from it; empty outside of git."""
+    try:
+        git = ("git", "-C", str(workspace), "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=12")
+        return subprocess.run(git, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def check_portable(params: Mapping[str, Any]) -> None:

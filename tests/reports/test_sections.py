@@ -1,6 +1,7 @@
 """The headline claims a difference only where it is significant: paired, Holm-corrected p below 0.05."""
 
 import re
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -151,3 +152,32 @@ def test_a_method_is_said_in_a_line_by_what_its_stages_recorded(recipe, line):
     searching = SimpleNamespace(name="it", recipe=made, inference=at_once._replace(how="MCTS × 6"))
     said = sections.method_lines([searching]).facts["it"]
     assert said == f"{line} On a test task it searches before it acts: MCTS × 6."
+
+
+def test_what_results_were_made_with_is_what_their_stages_recorded():
+    def method(name, day, commit, **parameters):
+        record = SimpleNamespace(finished=datetime(2026, 11, day, tzinfo=UTC), commit=commit)
+        every = {"test.split": "test", "model1.base": "tiny", "model2.base": "tiny", "model2.sizes": "9/3/3"}
+        return SimpleNamespace(name=name, seeds=(0, 1), records=(record,), parameters=every | parameters)
+
+    made = [
+        method(
+            "RFT",
+            30,
+            "abc+",
+            **{"simulations2.M": 0, "simulations2.iteration": 2, "simulations2.t_high": 0.5},
+        ),
+        method(
+            "EEF", 28, "", **{"simulations2.M": 5, "simulations2.iteration": 3, "simulations2.t_high": 0.5}
+        ),
+    ]
+    assert list(sections.settings(made).facts.items()) == [
+        ("seeds", "0, 1"),
+        ("computed", "2026-11-28 to 2026-11-30"),
+        ("commit", "abc+"),
+        ("world", "sizes 9/3/3"),
+        ("model", "base tiny"),
+        ("simulations", "t_high 0.5; RFT: M 0; EEF: M 5"),
+        ("test", "split test"),
+    ]
+    assert sections.settings(made[1:]).facts["commit"] == "not recorded"

@@ -21,7 +21,7 @@ from eefcore.storage.cost import Cost
 from eefcore.storage.metrics_log import Point, merge_attempts
 from eefcore.tracking import stage as tracking
 from eefcore.tracking import wandb_run
-from eefcore.tracking.stage import Stage
+from eefcore.tracking.stage import Stage, commit
 from eefcore.tracking.wandb_run import sync
 from eefcore.types import Card, State
 
@@ -333,7 +333,7 @@ def test_a_stage_killed_while_it_finishes_loses_nothing(monkeypatch, where):
 
 WORKER = """
 import sys, time
-from eefcore.tracking.stage import Stage
+from eefcore.tracking.stage import Stage, commit
 from eefcore.types import State
 
 def work(items):
@@ -458,7 +458,7 @@ def test_offline_each_attempt_is_a_run_and_nothing_is_lost_or_doubled(root, monk
 
 
 ONE = """
-from eefcore.tracking.stage import Stage
+from eefcore.tracking.stage import Stage, commit
 with Stage.open(run="smoke", label="expert", notebook="02_expert", params={}, inputs={}) as stage:
     stage.log({"expert/n": 1})
 """
@@ -491,7 +491,7 @@ def test_wandb_is_not_loaded_when_disabled(tmp_path):
 DEATH = """
 import os, signal
 from pathlib import Path
-from eefcore.tracking.stage import Stage
+from eefcore.tracking.stage import Stage, commit
 
 def core(process):
     try:
@@ -594,3 +594,20 @@ def test_sync_uploads_what_is_complete_and_once(root, monkeypatch):
     with pytest.raises(StoreError, match="never: no such run"):
         sync(["smoke", "never"])
     assert uploaded == ["offline-run-a", "offline-run-b", "offline-run-b"]
+
+
+def test_a_record_names_the_commit_of_the_workspace_and_whether_files_differ(tmp_path, monkeypatch):
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
+
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit(tmp_path) == ""
+    git("init")
+    (tmp_path / "a.yaml").write_text("run: a")
+    git("add", ".")
+    git("commit", "-m", "a")
+    clean = commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "a.yaml").write_text("run: b")
+    assert commit(tmp_path) == f"{clean}+"
