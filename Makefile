@@ -22,6 +22,9 @@ export MKL_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
+# What git compares of a notebook: its cells, without what they showed (.gitattributes). Without the package all of it.
+CLEAN := if [ -x $(BIN)/nbstripout ]; then $(BIN)/nbstripout --extra-keys metadata.language_info; else cat; fi
+
 .PHONY: run real test test-vllm lab base check docs setup lock
 
 run: setup
@@ -46,8 +49,12 @@ test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes $(NOT_FOR_CPUS)
 	touch $@
 
-lab: setup
-	$(BIN)/jupyter lab notebooks
+# The workspace's root, at the notebook to begin with, and without the question about news.
+lab: setup .venv/etc/jupyter/labconfig/page_config.json
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb
+
+.venv/etc/jupyter/labconfig/page_config.json: | setup
+	$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements
 
 # Each run of 01_base and the committed base that it becomes, in an order in which each finds the base that it starts from.
 BASES := base: base_again:base base_qwen:base_qwen base_sciworld:base_sciworld base_agentq:base_composite
@@ -70,6 +77,7 @@ setup: .venv/ready
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c requirements.lock
+	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.notebooks.clean '$(CLEAN)'
 	touch $@
 
 lock:

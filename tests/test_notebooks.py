@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,3 +188,46 @@ def test_runs_at_its_defaults_in_a_fresh_clone(path, results, tmp_path, monkeypa
     shown = {kind for c in ran.cells for o in c.get("outputs", []) for kind in o.get("data", {})}
     assert "image/png" in shown, "a notebook shows a figure"
     assert shown & {"text/html", "text/plain"}, "and a table"
+
+
+@pytest.mark.slow
+def test_a_notebook_that_was_run_is_nothing_to_commit(tmp_path):
+    """As JupyterLab saves it: outputs, counts, the language of the kernel. A changed cell is something."""
+
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        ran = subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        assert "failed" not in ran.stderr
+        return ran.stdout
+
+    clean = re.search(r"^CLEAN := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert clean
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    paths = [tmp_path / "notebooks" / name for name in ("00_tour.ipynb", "04_train.ipynb")]
+    paths[0].parent.mkdir()
+    for path in paths:
+        shutil.copy(ROOT / "notebooks" / path.name, path)
+    git("init", "-q")
+    git("config", "filter.notebooks.clean", clean[1].replace("$(BIN)", ".venv/bin"))
+    git("add", "notebooks", ".gitattributes")
+    git("commit", "-qm", "notebooks")
+    assert git("show", "HEAD:notebooks/00_tour.ipynb") == paths[0].read_text("utf-8")
+
+    for path in paths:
+        saved = nbformat.read(path, 4)
+        saved.metadata["language_info"] = {"name": "python", "version": "3.11"}
+        for count, cell in enumerate(c for c in saved.cells if c.cell_type == "code"):
+            cell.execution_count, cell.outputs = count, [nbformat.v4.new_output("stream", text="seen")]
+        nbformat.write(saved, path)
+    assert git("diff") == ""
+    git("add", "-u")
+    assert git("status", "--porcelain", "--untracked-files=no") == ""
+
+    changed = nbformat.read(paths[1], 4)
+    changed.cells[-1].source += "\n1 + 1"
+    nbformat.write(changed, paths[1])
+    assert git("diff", "--name-only") == "notebooks/04_train.ipynb\n"
