@@ -17,6 +17,7 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib import rc_context
@@ -100,8 +101,12 @@ def render_files(figure: Figure) -> dict[str, bytes]:
     return out
 
 
-def inline_svg(plot: Plot, name: str) -> str:
-    """Return the figure as SVG for an HTML page, with ink in the page's text colour and ids prefixed by `name`."""
+def inline_svg(plot: Plot, name: str, label: str) -> str:
+    """Return the figure as SVG for an HTML page, with ink in the page's text colour and ids prefixed by `name`.
+
+    Args:
+        label: what a screen reader says in place of the figure.
+    """
     svg = _picture(plot, "svg", text="none").decode()
     box = re.findall(r'viewBox="[^"]*"', svg)[0]
     width = plot.get_figwidth() * 72
@@ -110,7 +115,7 @@ def inline_svg(plot: Plot, name: str) -> str:
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {box} role="img" '
-        f'style="width: 100%; max-width: {width:.0f}pt">{body}'
+        f'aria-label="{escape(label)}" style="width: 100%; max-width: {width:.0f}pt">{body}'
     )
 
 

@@ -50,7 +50,7 @@ class TreeView:
         nodes = "".join(self._node(k) for k in self._spots)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11" fill="{INK}">'
+            f'viewBox="0 0 {width} {height}" role="group" aria-label="{escape(self._summary())}" font-family="sans-serif" font-size="11" fill="{INK}">'
             f'<text x="{LEFT}" y="14">{escape(self._summary())}</text>{lines}{nodes}</svg>'
         )
 

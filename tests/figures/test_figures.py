@@ -87,7 +87,7 @@ def test_a_figure_is_three_files_that_repeat(name):
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_inline_figures_take_the_ink_of_the_page_and_share_no_id(name):
-    one, other = (plots.inline_svg(PLOTS[name](), prefix) for prefix in ("f1", "f2"))
+    one, other = (plots.inline_svg(PLOTS[name](), prefix, 'a < b & "c"') for prefix in ("f1", "f2"))
     assert plots.INK not in one
     assert "currentColor" in one
     ids = [re.findall(r'\bid="([^"]+)"', svg) for svg in (one, other)]
@@ -95,7 +95,7 @@ def test_inline_figures_take_the_ink_of_the_page_and_share_no_id(name):
     assert not set(ids[0]) & set(ids[1])
     used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', one)
     assert {a or b for a, b in used} <= set(ids[0])
-    ElementTree.fromstring(one)
+    assert ElementTree.fromstring(one).get("aria-label") == 'a < b & "c"'
 
 
 def test_figures_leave_no_trace_in_matplotlib():

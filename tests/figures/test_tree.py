@@ -28,6 +28,7 @@ def test_every_visited_node_is_a_dot_with_its_page_and_every_edge_says_its_numbe
     (tree,) = grown(roots([HAT]), 25)
     svg = drawn(tree)
     visited = [0, *(e.child for n in tree.nodes for e in n.edges if e.N)]
+    assert svg.get("aria-label") == svg.findtext(f"{NS}text")
     dots = svg.findall(f"{NS}circle")
     assert len(dots) == len(visited)
     titles = sorted(d.find(f"{NS}title").text.split("\n")[0] for d in dots)

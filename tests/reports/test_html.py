@@ -1,14 +1,17 @@
 """The page shows the whole report, asks for nothing outside itself, and survives any text."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
 from helpers.documents import whole
 from helpers.episodes import CARD, NEXT, SKILLS, by_next, episode, naive
+from helpers.generated_forms import OneDocument
 from helpers.stage_folders import Folders
 
-from eefcore.reports.document.blocks import Facts
+from eefcore.envs.web import chromium
+from eefcore.reports.document.blocks import Facts, Picture
 from eefcore.reports.document.html import write_html
 from eefcore.reports.evidence import read_run, spans
 from eefcore.reports.report import BenchmarkFacts, build_report
@@ -92,6 +95,13 @@ def test_headers_of_tables_have_a_scope_and_tables_their_titles(full, tmp_path):
     ]
     assert labels
     assert {*labels} <= ids
+
+
+def test_each_figure_is_named_by_its_caption(full, tmp_path):
+    shown = Page(html_of(full, tmp_path))
+    captions = [b.caption for s in full.document.sections for b in s.blocks if isinstance(b, Picture)]
+    assert captions
+    assert [attrs["aria-label"] for tag, attrs in shown.tags if tag == "svg"] == captions
 
 
 def test_the_html_page_is_valid_and_loads_nothing_from_elsewhere(full, tmp_path):
@@ -188,3 +198,23 @@ def test_any_text_of_an_environment_or_a_method_is_only_text(tmp_path):
 def test_a_page_is_written_again_to_the_byte(full, tmp_path):
     one, other = (write_html(tmp_path / name, full.document).read_bytes() for name in ("a.html", "b.html"))
     assert one == other
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_page_fits_a_wide_and_a_narrow_window(full, tmp_path):
+    """What is wider than the window scrolls in a box of its own."""
+    report, widths = escape(html_of(full, tmp_path)), (1200, 420)
+    frames = "".join(f'<iframe width={width} height=900 srcdoc="{report}"></iframe>' for width in widths)
+    app = OneDocument()
+    app.html = f"<!doctype html><link rel=icon href='data:,'>{frames}"
+    with chromium.open_tab(app, scripted=True) as tab:
+        tab.open("/?document")
+        pages = tab.evaluate(
+            "() => [...document.querySelectorAll('iframe')].map(frame => frame.contentDocument.documentElement)"
+            ".map(page => [page.clientWidth, page.scrollWidth, page.querySelectorAll('table').length])"
+        )
+    chromium.close_browsers()
+    assert [width for width, _, _ in pages] == pytest.approx(widths, abs=20)  # a scroll bar may take some
+    assert all(needed <= width and tables for width, needed, tables in pages), pages

@@ -162,7 +162,7 @@ class Chapter(NamedTuple):
 def chapter(id: str, heading: str, *blocks: Block | Figure, short: str = "") -> Chapter:
     """Return a section of `blocks` in which each figure has become a picture, with the plots kept beside it."""
     contents = tuple(
-        Picture(block.name, block.caption, inline_svg(block.plot, block.name))
+        Picture(block.name, block.caption, inline_svg(block.plot, block.name, block.caption))
         if isinstance(block, Figure)
         else block
         for block in blocks
