@@ -80,9 +80,21 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
             f"<tr><th>{escape(name)}</th><td>{escape(_shown(value))}</td></tr>"
             for name, value in self.metrics.items()
         )
+        return f"<p><b>{escape(self._name)}</b> {self._time}</p><table>{''.join(rows)}</table>"
+
+    def __repr__(self) -> str:
+        """Return the stage as a shell shows it: the same as a notebook, a metric a line."""
+        metrics = (f"\n  {name} {_shown(value)}" for name, value in self.metrics.items())
+        return f"{self._name} {self._time}{''.join(metrics)}"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.label}-{self.identity[:8]}"
+
+    @property
+    def _time(self) -> str:
         tries = f" in {self.attempts} attempts" if self.attempts > 1 else ""
-        about = f"<b>{escape(self.label)}-{escape(self.identity[:8])}</b> finished after {self.seconds:.0f} s{tries}"
-        return f"<p>{about}</p><table>{''.join(rows)}</table>"
+        return f"finished after {self.seconds:.0f} s{tries}"
 
 
 def _shown(value: Metric) -> str:

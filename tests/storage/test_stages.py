@@ -179,3 +179,9 @@ def test_a_notebook_shows_a_finished_stage_with_its_metrics():
     assert "<b>&lt;select&gt;-abababab</b> finished after 2 s in 2 attempts" in html
     assert "<tr><th>explore/win_rate</th><td>0.5</td></tr>" in html
     assert "<tr><th>policy</th><td>tiny</td></tr>" in html
+
+
+def test_a_shell_shows_a_finished_stage_with_its_metrics():
+    first, *metrics = repr(stage(label="explore")).splitlines()
+    assert first == "explore-abababab finished after 2 s in 2 attempts"
+    assert {"  explore/win_rate 0.5", "  policy tiny"} <= {*metrics}
