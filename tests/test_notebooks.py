@@ -220,6 +220,7 @@ def test_a_notebook_that_was_run_is_nothing_to_commit(tmp_path):
     for path in paths:
         saved = nbformat.read(path, 4)
         saved.metadata["language_info"] = {"name": "python", "version": "3.11"}
+        saved.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"  # what the kernel calls itself
         for count, cell in enumerate(c for c in saved.cells if c.cell_type == "code"):
             cell.execution_count, cell.outputs = count, [nbformat.v4.new_output("stream", text="seen")]
         nbformat.write(saved, path)
