@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import netrc
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from eefcore.errors import StoreError, TrackingError, suggest
 from eefcore.storage import stages
@@ -36,6 +38,9 @@ class WandbRun:
         chosen = "disabled" if disabled else mode()
         if chosen == "disabled":
             return
+        if chosen == "online" and (reason := unreachable()):
+            warnings.warn(f"{reason}; this run is recorded offline, `eef sync` uploads it", stacklevel=3)
+            chosen = "offline"
         self._try("start", lambda: self._start(run, label, notebook, config, chosen))
         if self._run is None and chosen == "online":
             self._try("start offline", lambda: self._start(run, label, notebook, config, "offline"))
@@ -88,6 +93,8 @@ class WandbRun:
 
     def _start(self, run: str, label: str, notebook: str, config: Mapping[str, Any], mode: str) -> None:
         keep_home(stages.results_root())
+        for name in [n for n, value in os.environ.items() if n.startswith("WANDB_") and not value]:
+            del os.environ[name]  # an empty one counts as unset; W&B reads it, and refuses it
         import wandb
 
         folder = stages.run_folder(run)
@@ -168,11 +175,31 @@ def mode() -> str:
     return os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
 
 
+def unreachable() -> str:
+    """Return why nobody answers at W&B's address, after three seconds at most; empty if somebody does, or a proxy would.
+
+    W&B itself waits for half a minute, in every stage.
+    """
+    address = urlsplit(_address())
+    if address.scheme in getproxies():
+        return ""
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname, port), timeout=3).close()
+    except OSError as error:
+        return f"W&B at {address.hostname}:{port} can't be reached ({error})"
+    return ""
+
+
+def _address() -> str:
+    return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+
+
 def has_key() -> bool:
     """Return whether W&B would find a key: in the environment or in the user's netrc."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    host = urlsplit(_address()).hostname or ""
     given = os.environ.get("NETRC")
     for path in [Path(given)] if given else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         try:

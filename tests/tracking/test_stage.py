@@ -458,7 +458,7 @@ def test_offline_each_attempt_is_a_run_and_nothing_is_lost_or_doubled(root, monk
 
 
 ONE = """
-from eefcore.tracking.stage import Stage, commit
+from eefcore.tracking.stage import Stage
 with Stage.open(run="smoke", label="expert", notebook="02_expert", params={}, inputs={}) as stage:
     stage.log({"expert/n": 1})
 """
@@ -469,7 +469,7 @@ def alone(script, tmp_path, **env):
     home = tmp_path / "home"
     home.mkdir()
     ours = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") or k == "WANDB_MODE"}
-    env = {k: v for k, v in {**ours, "HOME": str(home), **env}.items() if v}
+    env = {**ours, "HOME": str(home), **env}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env)
     ours_alone = home / ".cache"  # where the package keeps what it can make again
     return done, [
@@ -483,6 +483,35 @@ def test_wandb_without_a_key_is_offline_and_quiet_and_leaves_the_home_folder_alo
     assert len(sync(["smoke"], dry_run=True).uploaded) == 1
 
 
+def test_a_key_without_a_network_costs_no_stage_a_wait(root, tmp_path):
+    """At an address that nobody listens at W&B is not started online, where it would wait for half a minute."""
+    done, _ = alone(
+        ONE,
+        tmp_path,
+        WANDB_MODE="",
+        WANDB_API_KEY="k" * 40,
+        WANDB_BASE_URL="http://127.0.0.1:9",
+        HTTPS_PROXY="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stderr.count("W&B at 127.0.0.1:9 can't be reached (") == 1 and "can't start" not in done.stderr
+    )
+    assert "recorded offline, `eef sync` uploads" in done.stderr
+    assert len(sync(["smoke"], dry_run=True).uploaded) == 1
+
+
+def test_a_proxy_is_left_to_wandb(monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    assert "refused" in wandb_run.unreachable()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:8")
+    assert wandb_run.unreachable() == ""
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        monkeypatch.delenv("http_proxy")
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{there.getsockname()[1]}")
+        assert wandb_run.unreachable() == ""
+
+
 def test_wandb_is_not_loaded_when_disabled(tmp_path):
     done, left = alone(ONE + "import sys; print('wandb' in sys.modules)", tmp_path)
     assert (done.returncode, done.stdout, left) == (0, "False\n", [])
@@ -491,7 +520,7 @@ def test_wandb_is_not_loaded_when_disabled(tmp_path):
 DEATH = """
 import os, signal
 from pathlib import Path
-from eefcore.tracking.stage import Stage, commit
+from eefcore.tracking.stage import Stage
 
 def core(process):
     try:
