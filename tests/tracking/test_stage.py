@@ -333,7 +333,7 @@ def test_a_stage_killed_while_it_finishes_loses_nothing(monkeypatch, where):
 
 WORKER = """
 import sys, time
-from eefcore.tracking.stage import Stage, commit
+from eefcore.tracking.stage import Stage
 from eefcore.types import State
 
 def work(items):
