@@ -216,11 +216,12 @@ def test_an_adapter_of_a_larger_rank_than_the_option_is_refused(saved):
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from pathlib import Path
 from eefcore.policies.settings import VLLMOptions
 from eefcore.policies.vllm import VLLMPolicy
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     policy = VLLMPolicy.load(Path(sys.argv[1]), context=256)
     print("serves", flush=True)
     sys.stdin.read()
