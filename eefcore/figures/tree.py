@@ -48,10 +48,12 @@ class TreeView:
         width, height = int(depth + _ENDING), int(TOP + ROW * self._rows + 8)
         lines = "".join(part for k in self._spots for part in self._edges(k))
         nodes = "".join(self._node(k) for k in self._spots)
+        summary = escape(self._summary())
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" role="group" aria-label="{escape(self._summary())}" font-family="sans-serif" font-size="11" fill="{INK}">'
-            f'<text x="{LEFT}" y="14">{escape(self._summary())}</text>{lines}{nodes}</svg>'
+            f'viewBox="0 0 {width} {height}" role="group" aria-label="{summary}" '
+            f'font-family="sans-serif" font-size="11" fill="{INK}">'
+            f'<text x="{LEFT}" y="14">{summary}</text>{lines}{nodes}</svg>'
         )
 
     @property

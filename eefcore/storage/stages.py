@@ -70,9 +70,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
         str, str
     ] = {}  # the hash of each file that it wrote (`storage.outputs`); empty in older records
     sequence: int = 0  # its place among the stages of its run, by when they finished; 0 in older records
-    commit: str = (
-        ""  # the commit of the workspace, with a + if tracked files differ from it; empty outside of git
-    )
+    commit: str = ""  # of the workspace in git, with a + if tracked files differ; empty outside of git
 
     def _repr_html_(self) -> str:
         """Return the stage as a notebook shows it: what it is, how long it took, and the last value of each metric."""

@@ -183,11 +183,11 @@ def unreachable() -> str:
     address = urlsplit(_address())
     if address.scheme in getproxies():
         return ""
-    port = address.port or (80 if address.scheme == "http" else 443)
     try:
+        port = address.port or (80 if address.scheme == "http" else 443)
         socket.create_connection((address.hostname, port), timeout=3).close()
-    except OSError as error:
-        return f"W&B at {address.hostname}:{port} can't be reached ({error})"
+    except (OSError, ValueError) as error:  # ValueError: no number stands where the port should
+        return f"W&B at {address.netloc.rpartition('@')[2]} can't be reached ({error})"
     return ""
 
 

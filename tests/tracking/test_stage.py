@@ -504,6 +504,8 @@ def test_a_key_without_a_network_costs_no_stage_a_wait(root, tmp_path):
 def test_a_proxy_is_left_to_wandb(monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     assert "refused" in wandb_run.unreachable()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:nine")
+    assert "W&B at 127.0.0.1:nine can't be reached" in wandb_run.unreachable()
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:8")
     assert wandb_run.unreachable() == ""
     with socket.create_server(("127.0.0.1", 0)) as there:
